@@ -1,0 +1,32 @@
+"""The 24 human chromosomes: names, order and karyogram groups."""
+
+from __future__ import annotations
+
+CLASSES: tuple[str, ...] = (*map(str, range(1, 23)), "X", "Y")
+
+#: Denver groups by size and centromere position, in karyogram order.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "A": ("1", "2", "3"),
+    "B": ("4", "5"),
+    "C": ("6", "7", "8", "9", "10", "11", "12"),
+    "D": ("13", "14", "15"),
+    "E": ("16", "17", "18"),
+    "F": ("19", "20"),
+    "G": ("21", "22"),
+    "sex": ("X", "Y"),
+}
+
+
+def parse_class(name: str) -> str | None:
+    """Read a chromosome's name as data sets write it; None where it is no chromosome of the 24.
+
+    >>> parse_class("clase7"), parse_class("23"), parse_class("chrX"), parse_class("unlabelled")
+    ('7', 'X', 'X', None)
+    """
+    text = name.strip().lower()
+    for prefix in ("chromosome", "clase", "class", "chr"):
+        text = text.removeprefix(prefix).strip(" _-")
+    text = {"23": "x", "24": "y"}.get(text, text)
+    if text.isdigit():
+        text = str(int(text))
+    return text.upper() if text.upper() in CLASSES else None

@@ -1,0 +1,101 @@
+"""``cellscope karyotype``: the four verbs. Options only; what they need is imported when one of them runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cellscope.assays.karyotype.config import PredictOptions, TrainOptions
+from cellscope.engine.options import BaseOptions, PrepareOptions, RunOptions
+from cellscope.groups import Group
+from cellscope.options import with_options
+from cellscope.verbs import Dataset, Inputs, Models, Out, Sources, Split, finish, report_inputs, speaking
+
+ASSAY = "karyotype"
+
+app = typer.Typer(cls=Group, help="Metaphase chromosomes: find, classify and arrange them into a karyogram.")
+
+
+def _tuned(arguments: Mapping[str, Any]) -> dict[str, float]:
+    """Return what the model files set: the thresholds tuned on validation data."""
+    from cellscope.models.registry import thresholds
+
+    return thresholds(ASSAY, arguments["models"] or [])
+
+
+@app.command("prepare")
+@with_options
+def prepare(sources: Sources, options: PrepareOptions, out: Out = Path("karyotype-prepare")) -> int:
+    """Turn public data sets into a prepared dataset, split by patient or slide.
+
+    SOURCE is a folder in the layout of BioImLab (COCO masks, single chromosomes), Tseng (boxes) or ADIR (class maps).
+    """
+    from cellscope.assays.karyotype.prepare import prepare as run
+
+    with speaking(options, hush=True):
+        code = run(
+            sources,
+            out,
+            format=options.format,
+            seed=options.seed,
+            splits=options.splits,
+            folds=options.folds,
+            overwrite=options.overwrite,
+        )
+    return finish("karyotype prepare", out, code, as_json=options.json)
+
+
+@app.command("train")
+@with_options
+def train(
+    dataset: Dataset, options: TrainOptions, base: BaseOptions, argv: list[str], out: Out = Path("karyotype-train")
+) -> int:
+    """Train the detector or the classifier on a prepared dataset."""
+    from cellscope.assays.karyotype.learn import train as run
+
+    with speaking(base, options, hush=True):
+        code = run(dataset, out, options, argv=argv)
+    return finish("karyotype train", out, code, as_json=base.json)
+
+
+@app.command("eval")
+@partial(with_options, model=_tuned)
+def evaluate(
+    dataset: Dataset,
+    options: PredictOptions,
+    run: RunOptions,
+    argv: list[str],
+    out: Out = Path("karyotype-eval"),
+    models: Models = None,
+    split: Split = "test",
+) -> int:
+    """Measure models on a split of a prepared dataset, with 95 % intervals."""
+    from cellscope.assays.karyotype.evaluate import evaluate as measure
+
+    with speaking(run, options, hush=True):
+        code = measure(dataset, out, run=run, options=options, models=list(models or []), split=split, argv=argv)
+    return finish("karyotype eval", out, code, as_json=run.json)
+
+
+@app.command("predict")
+@partial(with_options, model=_tuned)
+def predict(
+    inputs: Inputs,
+    options: PredictOptions,
+    run: RunOptions,
+    argv: list[str],
+    out: Out = Path("karyotype-predict"),
+    models: Models = None,
+) -> int:
+    """Karyotype metaphase images, or classify images of single chromosomes (--input metaphase|chromosome)."""
+    from cellscope.assays.karyotype.predict import ASSAY as assay
+    from cellscope.engine.predict import predict as run_assay
+
+    with speaking(run, options):
+        code = run_assay(assay, inputs, out, run=run, options=options, models=list(models or []), argv=argv)
+    counts = report_inputs(out, run)
+    return finish("karyotype predict", out, code, as_json=run.json, **counts)

@@ -1,0 +1,176 @@
+"""From the detector's boxes and box-shaped masks to chromosomes in the image: placing, duplicates, overlaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from cellscope.metrics.coco import Instances
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass
+class Detection:
+    """One chromosome found.
+
+    Attributes
+    ----------
+    bbox : (4,) int
+        x0, y0, x1, y1 of `mask` in the image, in pixels.
+    mask : (y1 - y0, x1 - x0) bool
+    score : float
+        The detector's confidence, 0 to 1.
+    """
+
+    bbox: np.ndarray
+    mask: np.ndarray
+    score: float
+
+    @property
+    def area(self) -> int:
+        """Pixels in the mask."""
+        return int(self.mask.sum())
+
+
+def place(box: np.ndarray, probability: np.ndarray, shape: tuple[int, int], score: float, threshold: float = 0.5) -> Detection | None:
+    """Resample a mask given over its box to image pixels.
+
+    Parameters
+    ----------
+    box : (4,) float
+        x0, y0, x1, y1 in image pixels, edges.
+    probability : (S, S) float32
+        Over the box; cell i covers ``[i, i + 1] / S`` of its side.
+    shape : (height, width) of the image
+    score : float
+    threshold : float
+
+    Returns
+    -------
+    Detection or None
+        None when no pixel's centre is inside.
+    """
+    height, width = shape
+    x0, y0 = max(int(np.floor(box[0])), 0), max(int(np.floor(box[1])), 0)
+    x1, y1 = min(int(np.ceil(box[2])), width), min(int(np.ceil(box[3])), height)
+    if x1 <= x0 or y1 <= y0:
+        return None
+    side = probability.shape[0]
+    sx, sy = side / max(box[2] - box[0], 1e-3), side / max(box[3] - box[1], 1e-3)
+    # Pixel (x0 + u) has its centre at x0 + u + 0.5, which is cell coordinate (x0 + u + 0.5 - box_x) * s - 0.5.
+    columns = ((np.arange(x0, x1) + 0.5 - box[0]) * sx - 0.5).astype(np.float32)
+    rows = ((np.arange(y0, y1) + 0.5 - box[1]) * sy - 0.5).astype(np.float32)
+    if max(sx, sy) > 1.5:
+        # Shrinking: average the cells a pixel covers instead of picking one.
+        probability = cv2.GaussianBlur(probability, (0, 0), sigmaX=max(0.35 * sx, 0.1), sigmaY=max(0.35 * sy, 0.1))
+    sampled = cv2.remap(
+        probability, *np.meshgrid(columns, rows), interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    mask = sampled > threshold
+    if not mask.any():
+        return None
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count > 2:
+        # Specks beside the chromosome belong to neighbours.
+        areas = stats[1:, cv2.CC_STAT_AREA]
+        keep = 1 + np.flatnonzero(areas >= 0.25 * areas.max())
+        mask = np.isin(labels, keep)
+    inside_rows, inside_columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    top, left = int(inside_rows[0]), int(inside_columns[0])
+    mask = np.ascontiguousarray(mask[top : inside_rows[-1] + 1, left : inside_columns[-1] + 1])
+    bbox = np.array([x0 + left, y0 + top, x0 + left + mask.shape[1], y0 + top + mask.shape[0]])
+    return Detection(bbox, mask, float(score))
+
+
+def overlap(a: Detection, b: Detection) -> int:
+    """Count the pixels two detections share."""
+    x0, y0 = np.maximum(a.bbox[:2], b.bbox[:2])
+    x1, y1 = np.minimum(a.bbox[2:], b.bbox[2:])
+    if x1 <= x0 or y1 <= y0:
+        return 0
+    first = a.mask[y0 - a.bbox[1] : y1 - a.bbox[1], x0 - a.bbox[0] : x1 - a.bbox[0]]
+    second = b.mask[y0 - b.bbox[1] : y1 - b.bbox[1], x0 - b.bbox[0] : x1 - b.bbox[0]]
+    return int((first & second).sum())
+
+
+def drop_duplicates(detections: list[Detection], *, iou: float = 0.5, contained: float = 0.85) -> list[Detection]:
+    """Keep the better of detections that cover the same chromosome, judged by masks rather than boxes.
+
+    Crossing chromosomes share a box but few pixels, so that both are kept.
+
+    Parameters
+    ----------
+    detections : list of Detection
+    iou : float
+        Mask IoU above which the weaker one is dropped.
+    contained : float
+        Share of the weaker one's pixels inside a better one above which it is dropped as a fragment.
+
+    Returns
+    -------
+    list of Detection
+        Best score first.
+    """
+    kept: list[Detection] = []
+    for candidate in sorted(detections, key=lambda detection: -detection.score):
+        area = candidate.area
+        for other in kept:
+            shared = overlap(candidate, other)
+            if shared and (shared > iou * (area + other.area - shared) or shared > contained * area):
+                break
+        else:
+            kept.append(candidate)
+    return kept
+
+
+def to_labels(detections: list[Detection], shape: tuple[int, int]) -> np.ndarray:
+    """Paint detections 1..N into one label image; where they overlap, the smaller one lies on top (the picture is lossy)."""
+    labels = np.zeros(shape, np.int32)
+    for index in sorted(range(len(detections)), key=lambda index: -detections[index].area):
+        x0, y0, x1, y1 = detections[index].bbox
+        labels[y0:y1, x0:x1][detections[index].mask] = index + 1
+    return labels
+
+
+def detections_of(output: dict[str, torch.Tensor], scale: float, shape: tuple[int, int], *, threshold: float = 0.5) -> list[Detection]:
+    """Turn one image's network output into detections at the image's own resolution.
+
+    Parameters
+    ----------
+    output : dict
+        From `ChrRender`.
+    scale : float
+        Factor by which the image was resized for the network.
+    shape : (height, width) of the image
+    threshold : float
+        Mask probability.
+    """
+    boxes = output["boxes"].float().cpu().numpy() / scale
+    masks = output["masks"].float().cpu().numpy()
+    scores = output["scores"].float().cpu().numpy()
+    placed = [place(box, mask, shape, score, threshold) for box, mask, score in zip(boxes, masks, scores, strict=True)]
+    return drop_duplicates([detection for detection in placed if detection is not None])
+
+
+def as_instances(detections: list[Detection], shape: tuple[int, ...], *, masks: bool) -> Instances:
+    """Give detections in the form the metrics take."""
+    return Instances(
+        np.array([detection.bbox for detection in detections], float).reshape(-1, 4),
+        [encode(d.mask, int(d.bbox[0]), int(d.bbox[1]), shape) for d in detections] if masks else None,
+        np.array([detection.score for detection in detections]),
+    )
+
+
+def encode(mask: np.ndarray, x: int, y: int, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Encode a mask placed at (x, y) in an image as COCO's compressed RLE, `counts` as text."""
+    from pycocotools import mask as rle
+
+    full = np.zeros(shape[:2], np.uint8, order="F")
+    full[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
+    coded = rle.encode(full)
+    return {"size": list(map(int, coded["size"])), "counts": coded["counts"].decode("ascii")}

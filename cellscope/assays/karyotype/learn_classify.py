@@ -1,0 +1,71 @@
+"""Training of the classifier: cross entropy, centre loss, polarity; validation by mean recall with two views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+
+from cellscope.assays.karyotype.chrnet import CentreLoss, ChrNet, classify_views, for_network
+from cellscope.engine.train import optimiser_and_schedule
+
+
+class ClassifyLearner(L.LightningModule):
+    """Losses, optimiser and validation of the classifier.
+
+    Parameters
+    ----------
+    network : ChrNet
+    options : TrainOptions
+    classes : list of str
+    """
+
+    def __init__(self, network: ChrNet, options: Any, classes: list[str]):
+        super().__init__()
+        self.network, self.options, self.classes = network, options, classes
+        self.centre = CentreLoss(len(classes), network.feature_size) if options.centre_loss else None
+        self._seen: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]] = []
+
+    def training_step(self, batch: Any, _index: int) -> torch.Tensor:
+        """Cross entropy, plus the centre loss and the polarity loss where they are asked for and known."""
+        views, labels, up = batch
+        logits, polarity, features = self.network(for_network(views, self.network.stem[0].in_channels))
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.options.label_smoothing)
+        parts = {"loss_class": loss.detach(), "accuracy": (logits.argmax(1) == labels).float().mean()}
+        known = up >= 0
+        if polarity is not None and self.options.polarity_weight and known.any():
+            polarity_loss = F.binary_cross_entropy_with_logits(polarity[known].float(), up[known].float())
+            parts["loss_polarity"] = polarity_loss.detach()
+            loss = loss + self.options.polarity_weight * polarity_loss
+        if self.centre is not None:
+            centre_loss = self.centre(features, labels)
+            parts["loss_centre"] = centre_loss.detach()
+            loss = loss + self.options.centre_loss * centre_loss
+        self.log_dict(parts, batch_size=len(views))
+        return loss
+
+    def validation_step(self, batch: Any, _index: int) -> None:
+        """Classify plain views."""
+        views, labels, up = batch
+        scores, polarity = classify_views(self.network, views)
+        self._seen.append((scores.argmax(1), labels, torch.full_like(up, -1) if polarity is None else (polarity > 0).float(), up))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log accuracy, mean recall over the classes present (``val_score``) and polarity accuracy."""
+        predicted, labels, polarity, up = (torch.cat(values) for values in zip(*self._seen, strict=True))
+        self._seen = []
+        right = (predicted == labels).float()
+        recalls = torch.stack([right[labels == label].mean() for label in labels.unique()])
+        logged = {"val_accuracy": right.mean(), "val_score": recalls.mean()}
+        known = up >= 0
+        if known.any() and self.network.polarity is not None:
+            logged["val_polarity"] = (polarity[known] == up[known]).float().mean()
+        self.log_dict(logged)
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and schedule by options; no weight decay on norms and biases."""
+        decay = [p for p in self.network.parameters() if p.ndim > 1]
+        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        return optimiser_and_schedule([{"params": decay}, {"params": plain, "weight_decay": 0.0}], self.options)

@@ -1,0 +1,60 @@
+"""How large chromosomes are in an image: every metaphase is brought to one scale before a network sees it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from scipy import ndimage
+from skimage.morphology import skeletonize
+
+from cellscope.imaging.tone import foreground
+
+#: Side of the square that the mean chromosome of a metaphase covers at the detector's scale, in pixels.
+CANONICAL_SIDE = 22.0
+LIMITS = (0.2, 3.0)
+EXPECTED = 46
+
+
+def chromosome_side(normalised: np.ndarray) -> float | None:
+    """Estimate the square root of the mean chromosome area, in pixels.
+
+    The foreground (Otsu) without what is much thicker than a chromosome arm (interphase nuclei, debris), shared among 46.
+
+    Parameters
+    ----------
+    normalised : (H, W) float32
+        From `normalise_tone`.
+
+    Returns
+    -------
+    float or None
+        None when the image holds no foreground.
+    """
+    mask = foreground(normalised)
+    distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+    ridge = distance[skeletonize(mask)]
+    ridge = ridge[ridge > 1.5]
+    if ridge.size == 0:
+        return None
+    half_width = float(np.median(ridge))
+    thick = distance > 2.2 * half_width
+    if thick.any():
+        mask = mask & (ndimage.distance_transform_edt(~thick) >= 2.6 * half_width)
+    area = float(mask.sum())
+    return float(np.sqrt(area / EXPECTED)) if area > 0 else None
+
+
+def detector_scale(normalised: np.ndarray) -> float:
+    """Give the factor by which to resize a metaphase for the detector; 1 when nothing can be told."""
+    side = chromosome_side(normalised)
+    if side is None:
+        return 1.0
+    return float(np.clip(CANONICAL_SIDE / side, *LIMITS))
+
+
+def resize(image: np.ndarray, scale: float) -> np.ndarray:
+    """Resize by a factor; area averaging when shrinking, linear when growing."""
+    if abs(scale - 1) < 1e-3:
+        return image
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

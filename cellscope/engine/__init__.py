@@ -1,0 +1,1 @@
+"""What every assay shares: training, prediction, evaluation and runs cut into shards."""

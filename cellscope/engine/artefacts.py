@@ -1,0 +1,73 @@
+"""Write what an assay made of one input, each payload by the suffix of its file: all of it or nothing."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cellscope.io.write import atomic, write_json, write_labels, write_png, write_text
+
+
+def write_artefacts(out: Path, stem: str, artefacts: Mapping[str, Any]) -> list[str]:
+    """Write an input's artefacts to ``OUT/<stem><suffix>``.
+
+    Parameters
+    ----------
+    out
+        The output folder; sub-folders of `stem` are made.
+    stem
+        The input's name without its last suffix, POSIX.
+    artefacts
+        Suffix -> payload, see `cellscope.engine.assay.Result`.
+
+    Returns
+    -------
+    list of str
+        The files written, relative to `out`, POSIX, in the order of `artefacts`.
+
+    Raises
+    ------
+    OSError, TypeError, ValueError
+        A file could not be written; those already written for this input are removed again.
+    """
+    written: list[str] = []
+    try:
+        for suffix, payload in artefacts.items():
+            name = f"{stem}{suffix}"
+            path = out / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, suffix, payload)
+            written.append(name)
+    except BaseException:
+        for name in written:
+            (out / name).unlink(missing_ok=True)
+        raise
+    return written
+
+
+def _write(path: Path, suffix: str, payload: Any) -> None:
+    if suffix.endswith((".tif", ".tiff")):
+        write_labels(path, payload)
+    elif suffix.endswith(".png"):
+        pixels, dpi = payload if isinstance(payload, tuple) else (payload, None)
+        write_png(path, pixels, dpi=dpi)
+    elif suffix.endswith(("json.gz",)):
+        text = json.dumps(payload, allow_nan=False, separators=(",", ":"))
+        # No time stamp: the same result is the same bytes.
+        _write_bytes(path, gzip.compress(text.encode(), mtime=0))
+    elif suffix.endswith("json"):
+        write_json(path, payload)
+    elif isinstance(payload, bytes):
+        _write_bytes(path, payload)
+    elif isinstance(payload, str):
+        write_text(path, payload)
+    else:
+        raise TypeError(f"no way to write {type(payload).__name__} to a file ending in {suffix}")
+
+
+def _write_bytes(path: Path, payload: bytes) -> None:
+    with atomic(path) as temporary:
+        Path(temporary).write_bytes(payload)

@@ -1,0 +1,210 @@
+"""The protocol between the engine and an assay: plain data and pure functions, nothing that opens a file.
+
+An assay is a short list of stages. For every stage the engine calls ``cut`` (one subject -> network inputs), pools the
+inputs of several subjects into batches for ``forward``, and hands the outputs of one subject to ``finish``. When the
+last stage is done, ``conclude`` turns what the stages left in ``subject.state`` into a `Result`; the engine writes it
+down.
+
+Every function in an `Assay` or a `Stage` must live at the top level of a module, so that an assay can be pickled for
+worker processes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cellscope.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    from cellscope.io.image import Image
+    from cellscope.models.file import ModelCard
+
+OBJECT_COLUMNS = ("image", "label", "class", "score", "review")
+"""The columns every ``objects.csv`` starts with (DESIGN 4)."""
+
+IMAGE_COLUMNS = ("image", "status", "error", "kind", "n_objects", "seconds")
+"""The columns every ``images.csv`` starts with (DESIGN 4)."""
+
+
+@dataclass(eq=False)
+class Subject:
+    """One input on its way through the stages.
+
+    Attributes
+    ----------
+    name
+        The contract's ``image``: unique within a run.
+    image
+        Pixels and pixel size. Stages must not write into ``image.pixels``.
+    kind
+        What the input was taken for, one of the assay's ``kinds``.
+    options
+        The assay's predict options (a dataclass instance), the same object for every subject.
+    cards
+        Model card per part: classes, thresholds, normalisation, pixel size.
+    state
+        Where the stages leave what the next stage and ``conclude`` need. Values must be picklable.
+    seconds
+        Wall time spent on this subject so far; kept by the engine.
+    """
+
+    name: str
+    image: Image
+    kind: str
+    options: Any
+    cards: Mapping[str, ModelCard]
+    state: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One *cut, network, postprocess* step.
+
+    Attributes
+    ----------
+    part
+        The model part whose network runs in this stage; one of the assay's ``parts``.
+    kinds
+        The kinds of input this stage applies to; other subjects pass it by.
+    batch_size
+        Items per batch unless the user says otherwise.
+    cut
+        ``cut(subject)`` -> list of (C, H, W) float32 arrays; an empty list is fine (``finish`` then gets an empty
+        list).
+    forward
+        ``forward(module, batch)`` -> one output per item, in order, as numpy arrays or plain Python values (no tensors on a
+        device; autocast may give bfloat16, which numpy lacks: call ``.float()``). ``batch`` is a list of (C, H, W) float32
+        tensors on the run's device, *all of the same shape*: the engine never mixes shapes, so that no item is padded for
+        the sake of another and results do not depend on its neighbours. It runs under ``torch.inference_mode`` and the
+        run's autocast.
+    finish
+        ``finish(subject, outputs)``: takes the outputs of all items of this subject, in the order of ``cut``, and
+        leaves the results in ``subject.state``.
+    """
+
+    part: str
+    kinds: tuple[str, ...]
+    batch_size: int
+    cut: Callable[[Subject], list[np.ndarray]]
+    forward: Callable[[torch.nn.Module, list[torch.Tensor]], Sequence[Any]]
+    finish: Callable[[Subject, list[Any]], None]
+
+
+@dataclass(eq=False)
+class Result:
+    """What one input came to.
+
+    Attributes
+    ----------
+    objects
+        One row per object: ``label, class, score, review``, one ``p_<class>`` per class (none for a one-class model),
+        then measurements. No ``image`` column. Labels are unique positive integers. No rows is a result.
+    summary
+        Values for the assay's ``summary_columns``; a missing one stays empty.
+    artefacts
+        Suffix -> payload, written to ``OUT/<stem><suffix>``: ``*.tif`` integer (H, W) array; ``*.png`` uint8 array or
+        ``(array, dpi)``; ``*.json`` / ``*.geojson`` (or the same with ``.gz``) JSON-ready object; other suffixes text
+        or bytes.
+    warnings
+        One line each, shown in the report and kept in ``run.json``.
+    tables
+        Rows for the assay's extra tables: name without ``.csv`` -> frame without an ``image`` column.
+    """
+
+    objects: pd.DataFrame
+    summary: dict[str, Any] = field(default_factory=dict)
+    artefacts: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Assay:
+    """All the engine knows about an assay.
+
+    Attributes
+    ----------
+    name
+        As on the command line, e.g. ``nucleus-seg``.
+    kinds
+        What an input can be taken for.
+    suffixes
+        File suffixes the assay reads, lower case, with the dot.
+    stages
+        In order.
+    parts
+        Model parts, e.g. ``("detect", "classify")``; one model file each.
+    summary_columns
+        Columns the assay adds to ``images.csv``.
+    classes_columns
+        ``classes_columns(cards)`` -> the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no
+        object (see `probability_columns`).
+    kind_of
+        ``kind_of(image, forced)`` -> one of ``kinds``; ``forced`` is ``"auto"`` or a kind the user asked for.
+    build
+        ``build(card, tensors)`` -> the part's network with its weights, in eval mode, on the CPU. Raises ModelError.
+    conclude
+        ``conclude(subject)`` -> `Result`.
+    figures
+        kind -> suffixes of the artefacts shown in the report (PNG), in order.
+    tables
+        Extra tables: name without ``.csv`` -> its leading columns after ``image``.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    suffixes: frozenset[str]
+    stages: tuple[Stage, ...]
+    parts: tuple[str, ...]
+    summary_columns: tuple[str, ...]
+    classes_columns: Callable[[Mapping[str, ModelCard]], tuple[str, ...]]
+    kind_of: Callable[[Image, str], str]
+    build: Callable[[ModelCard, dict[str, torch.Tensor]], torch.nn.Module]
+    conclude: Callable[[Subject], Result]
+    figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def stages_of(self, kind: str) -> tuple[Stage, ...]:
+        """Return the stages that apply to an input of this kind, in order."""
+        return tuple(stage for stage in self.stages if kind in stage.kinds)
+
+
+def probability_columns(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the ``p_<class>`` columns for a model's classes: none for one class (DESIGN 4)."""
+    return tuple(f"p_{name}" for name in classes) if len(classes) > 1 else ()
+
+
+def find_assay(name: str) -> Assay:
+    """Find an assay by name.
+
+    Parameters
+    ----------
+    name
+        ``karyotype`` stands for ``cellscope.assays.karyotype.predict:ASSAY``; any other ``module:attribute`` may be
+        given. The engine knows assays only by such names, so that a job is a picklable function of names and values.
+
+    Raises
+    ------
+    UsageError
+        No such assay.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not attribute:
+        module_name, attribute = f"cellscope.assays.{name.replace('-', '_')}.predict", "ASSAY"
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise  # the assay exists, but something it needs does not: that is another story
+        raise UsageError(f"no assay is called {name!r}; `cellscope --help` lists them") from None
+    if not isinstance(found, Assay):
+        raise UsageError(f"{name!r} is not an assay")
+    return found

@@ -1,0 +1,89 @@
+"""The training's numbers: a CSV that survives a kill, and the picture drawn from it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pandas as pd
+from lightning.pytorch.callbacks import Callback
+
+from cellscope.io.write import write_png
+
+
+class MetricsFile(Callback):
+    """Append a row to ``metrics.csv`` every so many steps and at every validation.
+
+    Columns: ``step``, ``name``, ``value``: long form, so that a resumed run with other metrics still appends.
+    """
+
+    HEADER = ("step", "name", "value")
+
+    def __init__(self, path: Path, *, resumed: bool, every: int = 20):
+        self.path, self.every = path, every
+        if not (resumed and path.exists()):
+            with path.open("w", newline="", encoding="utf-8") as stream:
+                csv.writer(stream).writerow(self.HEADER)
+
+    def _append(self, step: int, values: dict[str, float]) -> None:
+        with self.path.open("a", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([step, name, f"{value:.6g}"] for name, value in values.items())
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """Record the losses of this step, every `every` steps."""
+        if trainer.global_step % self.every == 0 and trainer.is_global_zero:
+            values = {name: float(value) for name, value in trainer.callback_metrics.items() if not name.startswith("val_")}
+            rate = {"learning_rate": trainer.optimizers[0].param_groups[0]["lr"]}
+            self._append(trainer.global_step, values | rate)
+
+    def on_validation_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """Record what the validation logged."""
+        if not trainer.sanity_checking and trainer.is_global_zero:
+            values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
+            self._append(trainer.global_step, values)
+
+    def rows(self) -> pd.DataFrame:
+        """Read the file back; of a step recorded twice (before and after a kill) the later row counts."""
+        table = pd.read_csv(self.path)
+        return table.drop_duplicates(["step", "name"], keep="last")
+
+    def at(self, step: int) -> dict[str, float]:
+        """Validation values recorded at `step`."""
+        table = self.rows()
+        chosen = table[(table["step"] == step) & table["name"].str.startswith("val_")]
+        return dict(zip(chosen["name"], chosen["value"].astype(float), strict=True))
+
+
+def draw_curves(table: pd.DataFrame, path: Path) -> None:
+    """Draw losses (left) and validation values (right) against the step.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns step, name, value (see `MetricsFile`).
+    path : Path
+        The PNG to write.
+    """
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained", dpi=120)
+    canvas = FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for name, rows in table.groupby("name", sort=True):
+        if name == "learning_rate":
+            continue
+        axis = right if str(name).startswith("val_") else left
+        axis.plot(rows["step"], rows["value"], marker="o" if len(rows) < 40 else None, markersize=3, label=str(name).removeprefix("val_"))
+    for axis, title in ((left, "training"), (right, "validation")):
+        axis.set_xlabel("step")
+        axis.set_title(title)
+        axis.grid(alpha=0.3)
+        if axis.lines:
+            axis.legend(fontsize=8, frameon=False)
+    canvas.draw()
+    write_png(path, np.asarray(canvas.buffer_rgba())[..., :3].copy())
+

@@ -1,0 +1,287 @@
+"""What ``eval`` leaves behind, for every assay: ``eval.json``, ``per_image.csv``, figures and ``report.html``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+import cellscope
+from cellscope.engine.provenance import environment, now
+from cellscope.errors import UsageError
+from cellscope.io.write import write_csv, write_json, write_png
+from cellscope.metrics.intervals import bootstrap, wilson
+from cellscope.report.page import Card, Table, write_report
+from cellscope.report.plots import confusion_figure, interval_figure, reliability_figure, render_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "LEVEL",
+    "SCHEMA",
+    "Metric",
+    "bootstrap",
+    "confusion_figure",
+    "interval_figure",
+    "measure",
+    "proportion",
+    "refuse_evaluation",
+    "reliability_figure",
+    "wilson",
+    "write_evaluation",
+]
+
+SCHEMA = "cellscope.eval/1"
+LEVEL = 0.95
+"""Confidence level of every interval."""
+
+EVAL_JSON, PER_IMAGE, REPORT, FIGURES = "eval.json", "per_image.csv", "report.html", "figures"
+
+
+def _defined(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+@dataclass
+class Metric:
+    """One figure of merit with its 95 % interval.
+
+    Attributes
+    ----------
+    name : str
+        Key in ``eval.json``, e.g. ``mask_ap50``.
+    value, low, high : float or None
+        None where undefined; NaN and infinity become None. An interval without a value is dropped.
+    n : int
+        How many items the value rests on.
+    convention : str
+        What exactly was computed, in one sentence: averaging, thresholds, matching.
+    per_class : dict, optional
+        Class -> value, None where undefined.
+    """
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    convention: str
+    per_class: dict[str, float | None] | None = None
+
+    def __post_init__(self) -> None:
+        self.value, self.low, self.high = _defined(self.value), _defined(self.low), _defined(self.high)
+        if self.value is None or self.low is None or self.high is None:
+            self.low = self.high = None
+        elif self.low > self.high:
+            raise ValueError(f"{self.name}: the interval {self.low} to {self.high} is upside down")
+        if not self.name or not self.convention:
+            raise ValueError(f"metric {self.name!r} needs a name and the convention it follows")
+        if self.per_class is not None:
+            self.per_class = {str(label): _defined(value) for label, value in self.per_class.items()}
+
+    @property
+    def text(self) -> str:
+        """The value with its interval, for people: ``0.982 (0.951 to 0.996)``."""
+        if self.value is None:
+            return "undefined"
+        interval = "" if self.low is None or self.high is None else f" ({self.low:.3g} to {self.high:.3g})"
+        return f"{self.value:.3g}{interval}"
+
+
+def measure(
+    name: str,
+    groups: Sequence[Hashable] | np.ndarray,
+    statistic: Callable[[np.ndarray], float | None],
+    *,
+    convention: str,
+    per_class: dict[str, float | None] | None = None,
+    n: int = 1000,
+    seed: int = 0,
+) -> Metric:
+    """Compute a statistic over all items and its bootstrap interval over groups.
+
+    Parameters
+    ----------
+    name, convention, per_class
+        As in `Metric`.
+    groups, statistic, n, seed
+        As in `cellscope.metrics.intervals.bootstrap`; the value is ``statistic`` of every item once.
+
+    Returns
+    -------
+    Metric
+    """
+    count = len(groups)
+    value = statistic(np.arange(count)) if count else None
+    low, high = bootstrap(groups, statistic, n=n, seed=seed, level=LEVEL) if _finite(value) else (None, None)
+    return Metric(name, value, low, high, count, convention, per_class)
+
+
+def _finite(value: float | None) -> bool:
+    return _defined(value) is not None
+
+
+def proportion(name: str, k: int, n: int, *, convention: str) -> Metric:
+    """Return k / n with Wilson's interval, for independent trials; undefined for none."""
+    low, high = wilson(k, n, LEVEL)
+    return Metric(name, k / n if n else None, low, high, n, convention)
+
+
+def refuse_evaluation(out: Path, *, overwrite: bool) -> None:
+    """Raise UsageError if a folder holds results and the user did not ask to overwrite them.
+
+    To be called before the work starts; `write_evaluation` calls it again.
+    """
+    found = [name for name in (EVAL_JSON, PER_IMAGE, REPORT) if (Path(out) / name).exists()]
+    if found and not overwrite:
+        raise UsageError(f"{out} already holds results ({found[0]}); give --overwrite or another -o")
+
+
+def write_evaluation(
+    out: Path,
+    *,
+    assay: str,
+    dataset: Mapping[str, Any],
+    split: str,
+    n: int,
+    metrics: Sequence[Metric],
+    per_image: pd.DataFrame,
+    figures: Mapping[str, Figure],
+    models: Sequence[Mapping[str, Any]],
+    argv: Sequence[str],
+    seconds: float,
+    overwrite: bool = False,
+) -> None:
+    """Write everything an evaluation leaves behind; ``eval.json`` comes last, so its presence means the rest is whole.
+
+    Parameters
+    ----------
+    out : Path
+    assay : str
+    dataset : mapping
+        What identifies the prepared dataset, with its content ``hash`` (`PreparedDataset.info` will do).
+    split : str
+    n : int
+        Items evaluated.
+    metrics : sequence of Metric
+        Names must differ.
+    per_image : DataFrame
+        A row per item. None and NaN are written empty.
+    figures : mapping
+        Name (letters, digits, ``-`` and ``_``) -> matplotlib figure, written to ``figures/<name>.png``.
+    models : sequence of mapping
+        One per part, with ``sha256``.
+    argv : sequence of str
+    seconds : float
+    overwrite : bool
+
+    Raises
+    ------
+    UsageError
+        `out` holds results and `overwrite` is false.
+    ValueError
+        Two metrics share a name, the dataset has no hash, or a figure's name cannot be a file name.
+    """
+    out = Path(out)
+    names = [metric.name for metric in metrics]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two metrics share a name: {', '.join(sorted({x for x in names if names.count(x) > 1}))}")
+    if not dataset.get("hash"):
+        raise ValueError("the dataset has no hash")
+    bad = [name for name in figures if not name.replace("-", "").replace("_", "").isalnum()]
+    if bad:
+        raise ValueError(f"{bad[0]!r} cannot be the name of a figure's file")
+    refuse_evaluation(out, overwrite=overwrite)
+    _remove(out)
+    files = {name: f"{FIGURES}/{name}.png" for name in figures}
+    record = {
+        "schema": SCHEMA,
+        "assay": assay,
+        "version": cellscope.__version__,
+        "argv": list(argv),
+        "finished": now(),
+        "seconds": round(float(seconds), 3),
+        "dataset": dict(dataset),
+        "split": split,
+        "n": int(n),
+        "level": LEVEL,
+        "metrics": {
+            "overall": {
+                metric.name: {
+                    "value": metric.value,
+                    "low": metric.low,
+                    "high": metric.high,
+                    "n": int(metric.n),
+                    "convention": metric.convention,
+                }
+                for metric in metrics
+            },
+            "per_class": {metric.name: metric.per_class for metric in metrics if metric.per_class is not None},
+        },
+        "models": [dict(model) for model in models],
+        "figures": list(files.values()),
+        "environment": environment(),
+    }
+    write_csv(out / PER_IMAGE, per_image)
+    for name, figure in figures.items():
+        write_png(out / files[name], render_figure(figure), dpi=figure.dpi)
+    _write_page(out, record, metrics, per_image, files)
+    write_json(out / EVAL_JSON, record)
+
+
+def _remove(out: Path) -> None:
+    """Remove an earlier evaluation, its record first, and of the figures only those the record names."""
+    try:
+        old = json.loads((out / EVAL_JSON).read_text(encoding="utf-8")).get("figures", [])
+    except (OSError, ValueError, AttributeError):
+        old = []
+    folder = (out / FIGURES).resolve()
+    drawn = [out / str(name) for name in old if (out / str(name)).resolve().parent == folder]
+    for path in (out / EVAL_JSON, out / PER_IMAGE, out / REPORT, *drawn):
+        path.unlink(missing_ok=True)
+
+
+def _write_page(
+    out: Path,
+    record: Mapping[str, Any],
+    metrics: Sequence[Metric],
+    per_image: pd.DataFrame,
+    files: Mapping[str, str],
+) -> None:
+    overall = pd.DataFrame(
+        [[m.name, m.value, m.low, m.high, m.n, m.convention] for m in metrics],
+        columns=["metric", "value", "low", "high", "n", "convention"],
+    )
+    tables = [Table("Metrics", overall, "low and high are the ends of the 95 % interval; empty means undefined.")]
+    by_class = {metric.name: metric.per_class for metric in metrics if metric.per_class}
+    if by_class:
+        # In the order in which the first metric names them; a class only a later one knows comes after.
+        labels = list(dict.fromkeys(label for values in by_class.values() for label in values))
+        rows = [[label, *(values.get(label) for values in by_class.values())] for label in labels]
+        tables.append(Table("Classes", pd.DataFrame(rows, columns=["class", *by_class]), "One row per class."))
+    tables.append(Table("Items", per_image, f"One row per item of the split, as in {PER_IMAGE}."))
+    dataset = record["dataset"]
+    write_report(
+        out / REPORT,
+        title=f"{record['assay']} eval",
+        subtitle=f"{record['n']} items of split {record['split']}, dataset {str(dataset['hash'])[:12]}",
+        summary=[(metric.name.replace("_", " "), metric.text) for metric in metrics],
+        cards=[
+            Card(name.replace("_", " ").replace("-", " ").capitalize(), [("", out / file)])
+            for name, file in files.items()
+        ],
+        cards_title="Figures",
+        tables=tables,
+        provenance={name: record[name] for name in record if name not in ("metrics", "figures", "schema")},
+        notes=[
+            "Brackets hold 95 % intervals: where groups (patients, cells, slides) are resampled, of what another "
+            "draw of such groups would give. They say nothing about other laboratories, stains or microscopes."
+        ],
+    )

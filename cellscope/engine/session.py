@@ -1,0 +1,266 @@
+"""One run of predict, from the first input to ``run.json``: the order of the work, and what a failure does."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cellscope.engine import journal as journals
+from cellscope.engine import shards
+from cellscope.engine.artefacts import write_artefacts
+from cellscope.engine.assay import OBJECT_COLUMNS, Assay, Result, Subject
+from cellscope.engine.device import available_cpus
+from cellscope.engine.earlier import remove_results, sweep, take_over
+from cellscope.engine.journal import Entry, Journal
+from cellscope.engine.progress import RunProgress
+from cellscope.engine.provenance import run_record
+from cellscope.engine.reading import Failure, Reader
+from cellscope.engine.results import write_results
+from cellscope.engine.signals import StopSignals
+from cellscope.engine.stages import run_subjects
+from cellscope.engine.tables import OBJECTS, ColumnOrder, Sheet, text, to_sheet
+from cellscope.engine.workers import Workers, error_line, show_traceback
+from cellscope.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CellscopeError, Interrupted, UsageError
+from cellscope.io.image import one_line
+from cellscope.io.inputs import Input, check_collisions, stem
+
+if TYPE_CHECKING:
+    from cellscope.engine.options import RunOptions
+    from cellscope.models.file import ModelCard
+
+WRITERS = 2
+"""Threads that encode and write artefacts while the networks go on."""
+
+MAX_WORKERS = 8
+"""Worker processes at most, unless the user says otherwise."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+@dataclass(frozen=True)
+class LoadedModels:
+    """The networks of a run.
+
+    Attributes
+    ----------
+    cards, modules
+        By part; modules in eval mode on the run's device.
+    records
+        What ``run.json`` says of them.
+    """
+
+    cards: dict[str, ModelCard]
+    modules: dict[str, torch.nn.Module]
+    records: list[dict[str, Any]]
+
+
+@dataclass
+class _Writing:
+    """An input whose artefacts are being written."""
+
+    subject: Subject
+    result: Result
+    future: Future
+
+
+class Session:
+    """One run of predict: from the first input to ``run.json``."""
+
+    def __init__(
+        self,
+        assay: Assay,
+        plan: list[Input],
+        out: Path,
+        place: Path,
+        *,
+        run: RunOptions,
+        loaded: LoadedModels,
+        facts: dict[str, Any],
+        stop: StopSignals,
+    ):
+        self.assay = assay
+        self.plan = plan
+        self.out = out
+        self.place = place
+        self.run = run
+        self.loaded = loaded
+        self.facts = facts
+        self.stop = stop
+        self.inputs = shards.part(plan, run.shard_pair)
+        everything = {entry.image: index for index, entry in enumerate(plan)}
+        self.places = {entry.image: everything[entry.image] for entry in self.inputs}
+        self.paths = {entry.image: str(entry.path.absolute()) for entry in plan}
+        self.tables = (OBJECTS, *assay.tables)
+        self.journal: Journal | None = None
+        self.kept: dict[str, Entry] = {}
+        self.done: set[str] = set()
+
+    def prepare(self) -> None:
+        """Make the folder ready: locked, earlier results removed or taken over."""
+        self.place.mkdir(parents=True, exist_ok=True)
+        header = {"identity": self.facts["identity"], "images": list(self.places), "shard": self.run.shard}
+        self.journal = Journal(self.place / journals.NAME, header, fresh=self.run.overwrite)
+        sweep(self.place, self.out)
+        if self.run.overwrite:
+            remove_results(self.journal, self.place, self.out, self.tables)
+        if self.run.skip_existing:
+            kept = take_over(self.journal, self.place, self.out, self.facts["identity"], self.tables)
+            # the same name in another folder is another image
+            self.kept = {
+                image: entry for image, entry in kept.items() if self.paths.get(image, entry.path) == entry.path
+            }
+            others = [Input(Path(entry.path), image) for image, entry in self.kept.items() if image not in self.places]
+            if others and self.run.shard_pair:
+                raise UsageError(f"{self.place} was made from another list of inputs; give --overwrite or another -o")
+            check_collisions([*self.inputs, *others])
+        if self.run.shard_pair:
+            shards.write_plan(self.place, [entry.image for entry in self.plan], self.facts["identity"])
+
+    def work(self, options: Any, device: torch.device, dtype: torch.dtype | None) -> None:
+        """Do all inputs that are not done yet; each is in the journal as soon as its files are written."""
+        todo = [entry for entry in self.inputs if entry.image not in self.kept]
+        at_once = bool(self.run.num_workers) and len(todo) > 1
+        count = self.run.num_workers
+        if count is None:
+            count = min(MAX_WORKERS, available_cpus()) if available_cpus() > 1 else 0
+        workers = Workers(self.assay, count, total=len(todo), at_once=at_once)
+        progress = RunProgress(len(todo), label=f"{self.assay.name} predict", quiet=self.run.quiet)
+        writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
+        self.progress = progress
+        reader = Reader(
+            self.assay,
+            todo,
+            run=self.run,
+            options=options,
+            cards=self.loaded.cards,
+            failed=self._not_read,
+        )
+        sizes = [self.run.batch_size or stage.batch_size for stage in self.assay.stages]
+        results = run_subjects(
+            self.assay,
+            iter(reader),
+            self.loaded.modules,
+            run=self.run,
+            device=device,
+            dtype=dtype,
+            window=2 * max(2, *sizes),
+            workers=workers,
+            stop=lambda: self.stop.received is not None,
+        )
+        writing: deque[_Writing] = deque()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(progress)
+            stack.callback(writers.shutdown, wait=True)
+            stack.callback(workers.close)
+            stack.callback(reader.close)
+            for subject, result, error in results:
+                if result is None:
+                    assert error is not None
+                    self._failed(subject.name, subject.kind, subject.seconds, error)
+                else:
+                    future = writers.submit(self._write, subject, result)
+                    writing.append(_Writing(subject, result, future))
+                    del future
+                del subject, result, error
+                while writing and (len(writing) > WRITERS or writing[0].future.done()):
+                    self._written(writing.popleft())
+            while writing:
+                self._written(writing.popleft())
+
+    def _write(self, subject: Subject, result: Result) -> tuple[list[str], dict[str, Sheet], float]:
+        start = time.perf_counter()
+        sheets = {OBJECTS: to_sheet(result.objects)}
+        sheets.update({name: to_sheet(frame) for name, frame in result.tables.items()})
+        outputs = write_artefacts(self.out, stem(subject.name), result.artefacts)
+        return outputs, sheets, time.perf_counter() - start
+
+    def _written(self, written: _Writing) -> None:
+        subject, result = written.subject, written.result
+        try:
+            outputs, sheets, seconds = written.future.result()
+        except Exception as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            if isinstance(cause, OSError) and cause.errno in _FULL:
+                raise CellscopeError(
+                    f"cannot write to {self.out}: {cause.strerror}; make room and run again with --skip-existing"
+                ) from error
+            self._failed(subject.name, subject.kind, subject.seconds, error)
+            return
+        row = {
+            "status": "ok",
+            "error": "",
+            "kind": subject.kind,
+            "n_objects": str(len(result.objects)),
+            "seconds": text(round(subject.seconds + seconds, 3)),
+            **{name: text(result.summary.get(name)) for name in self.assay.summary_columns},
+        }
+        warnings = [*subject.image.warnings, *result.warnings]
+        entry = Entry(subject.name, "ok", row, self.paths[subject.name], outputs, warnings)
+        self._append(entry, sheets)
+        self.progress.step()
+
+    def _not_read(self, failure: Failure) -> None:
+        self._failed(failure.entry.image, "", failure.seconds, failure.error)
+
+    def _failed(self, image: str, kind: str, seconds: float, error: Exception) -> None:
+        show_traceback(error)
+        line = error_line(error)
+        row = {"status": "failed", "error": line, "kind": kind, "n_objects": "", "seconds": text(round(seconds, 3))}
+        self._append(Entry(image, "failed", row, self.paths[image]), {})
+        self.progress.note(line if image in line else f"{one_line(image)}: {line}")
+        self.progress.step(failed=True)
+
+    def _append(self, entry: Entry, sheets: dict[str, Sheet]) -> None:
+        assert self.journal is not None
+        self.journal.append(entry, sheets)
+        self.done.add(entry.image)
+
+    def finish(self, argv: list[str], started: str) -> int:
+        """Write tables, report and ``run.json``; return the exit code or raise Interrupted."""
+        assert self.journal is not None
+        known = self.journal.entries
+        # an earlier success whose files are gone, and that was not done again, is missing
+        settled = {image for image, entry in known.items() if entry.status == "failed"} | self.done | self.kept.keys()
+        mine = [known[image] for image in self.places if image in settled]
+        entries = mine + [entry for image, entry in self.kept.items() if image not in self.places]
+        orders = {OBJECTS: ColumnOrder((*OBJECT_COLUMNS, *self.assay.classes_columns(self.loaded.cards)))}
+        orders.update({name: ColumnOrder(("image", *leading)) for name, leading in self.assay.tables.items()})
+        after = len(self.plan)
+        for number, entry in enumerate(entries):
+            for table, columns in entry.columns.items():
+                orders[table].see(self.places.get(entry.image, after + number), columns)
+        interrupted = len(mine) < len(self.places)
+        record = run_record(
+            assay=self.assay.name,
+            argv=argv,
+            started=started,
+            status="interrupted" if interrupted else "complete",
+            places=self.places,
+            entries=entries,
+            columns={name: order.record() for name, order in orders.items()},
+            **self.facts,
+        )
+        write_results(self.place, self.out, record, entries=entries, orders=orders, sheet=self.journal.sheet)
+        self.journal.remove()
+        if interrupted:
+            raise Interrupted(
+                f"interrupted: {len(mine)} of {len(self.places)} inputs are done; run again with --skip-existing",
+                self.stop.exit_code,
+            )
+        failed = sum(entry.status == "failed" for entry in mine)
+        if not failed:
+            return EXIT_OK
+        return EXIT_FAILED if failed == len(mine) else EXIT_PARTIAL
+
+    def close(self) -> None:
+        """Let go of the journal; after an error it stays for ``--skip-existing``."""
+        if self.journal is not None:
+            self.journal.close()

@@ -1,0 +1,279 @@
+"""Training, written once for all assays: Lightning's loop with our files, resumption and signals.
+
+An assay gives a LightningModule whose validation logs ``val_score`` (higher is better) and two data loaders; this module decides
+device and precision, writes ``metrics.csv``, ``config.toml``, ``last.ckpt``, ``model.safetensors`` (best), ``curves.png`` and
+``run.json``, and resumes after a kill.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers.logger import DummyLogger
+from torch.utils.data import DataLoader
+
+from cellscope.config import to_toml
+from cellscope.engine.curves import MetricsFile, draw_curves
+from cellscope.engine.device import available_cpus, pick_device, pick_precision
+from cellscope.engine.provenance import training_record
+from cellscope.errors import CellscopeError, Interrupted, UsageError
+from cellscope.io.write import write_json, write_text
+from cellscope.models.file import ModelCard, save_model
+
+LAST = "last.ckpt"
+BEST = "best.ckpt"
+MODEL = "model.safetensors"
+PRECISION_NAMES = {None: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
+
+
+def optimiser_and_schedule(parameters: Any, options: Any) -> dict[str, Any]:
+    """Make the optimiser and the learning-rate schedule an options object asks for.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter or of parameter groups
+    options : TrainOptions
+        Uses ``optimiser`` (adamw, adam, sgd), ``learning_rate``, ``weight_decay``, ``schedule`` (cosine, constant, step, poly),
+        ``warmup_steps``, ``steps``, ``step_every`` and ``step_gamma``.
+
+    Returns
+    -------
+    dict
+        What Lightning's `configure_optimizers` may return; the schedule moves once per step.
+    """
+    kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
+        "adamw": torch.optim.AdamW,
+        "adam": torch.optim.Adam,
+        "sgd": lambda p, **k: torch.optim.SGD(p, momentum=0.9, **k),
+    }
+    optimiser = kinds[options.optimiser](parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
+    total, warmup = max(options.steps, 1), options.warmup_steps
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        done = min((step - warmup) / max(total - warmup, 1), 1.0)
+        if options.schedule == "cosine":
+            return 0.01 + 0.99 * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * done))))
+        if options.schedule == "poly":
+            return 1.0 - done
+        if options.schedule == "step":
+            return options.step_gamma ** (step // options.step_every)
+        return 1.0
+
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+class _SaveOnStop(Callback):
+    """Write ``last.ckpt`` when a signal or an error ends the training, so that nothing is lost."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.signal: int | None = None
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if self.signal is not None:
+            trainer.should_stop = True
+
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+        if trainer.global_step and isinstance(exception, KeyboardInterrupt):
+            trainer.save_checkpoint(self.path)
+
+
+class _Progress(Callback):
+    """Plain progress lines on stderr: loss, score and time left, every so often."""
+
+    def __init__(self, say: Callable[[str], None], total: int, every_s: float = 20.0):
+        self.say, self.total, self.every_s = say, total, every_s
+        self.began = self.last = time.monotonic()
+        self.first_step: int | None = None
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, *_: Any) -> None:
+        now = time.monotonic()
+        step = trainer.global_step
+        if self.first_step is None:
+            self.first_step = step
+        if now - self.last < self.every_s and step < self.total:
+            return
+        self.last = now
+        rate = (now - self.began) / max(step - self.first_step, 1)
+        loss = float(outputs["loss"]) if isinstance(outputs, dict) else float(outputs)
+        self.say(f"step {step}/{self.total}  loss {loss:.3f}  {rate:.2f} s/step  {rate * (self.total - step) / 60:.0f} min left")
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        score = trainer.callback_metrics.get("val_score")
+        if score is not None and not trainer.sanity_checking:
+            self.say(f"step {trainer.global_step}  validation score {float(score):.4f}")
+
+
+def find_resume(out: Path, resume: str | None) -> Path | None:
+    """Turn ``--resume`` into a checkpoint: ``auto`` takes OUT's own and never fails on a first start.
+
+    Raises
+    ------
+    UsageError
+        If a named checkpoint is not there.
+    """
+    if not resume:
+        return None
+    if resume == "auto":
+        path = out / LAST
+        return path if path.is_file() else None
+    path = Path(resume)
+    if not path.is_file():
+        raise UsageError(f"--resume {resume}: no such checkpoint")
+    return path
+
+
+def fit(
+    module: L.LightningModule,
+    train_loader: Callable[[int], DataLoader],
+    val_loader: DataLoader | None,
+    out: Path,
+    *,
+    options: Any,
+    card: Callable[[dict[str, float]], ModelCard],
+    network: torch.nn.Module,
+    argv: list[str],
+    record: dict[str, Any],
+    say: Callable[[str], None],
+) -> Path:
+    """Train `module` and write the run folder.
+
+    Parameters
+    ----------
+    module : LightningModule
+        Holds `network`; logs ``val_score`` in validation.
+    train_loader : callable
+        Number of steps already taken -> loader of the rest: resumed trainings see the data they would have seen.
+    val_loader : DataLoader or None
+    out : Path
+        The run folder.
+    options : TrainOptions
+    card : callable
+        Validation metrics of the best checkpoint -> the model card to write.
+    network : Module
+        What the model file holds.
+    argv : list of str
+        The command, for ``run.json``.
+    record : dict
+        More for ``run.json`` (dataset, hash, ...).
+    say : callable
+        Takes progress lines.
+
+    Returns
+    -------
+    Path
+        ``model.safetensors``.
+
+    Raises
+    ------
+    UsageError
+        If `out` holds a training and neither ``--resume`` nor ``--overwrite`` is given.
+    Interrupted
+        After SIGINT or SIGTERM, once ``last.ckpt`` is written.
+    """
+    out = Path(out)
+    resume = find_resume(out, options.resume)
+    if resume is None and not options.overwrite and any((out / name).exists() for name in (LAST, MODEL, "run.json")):
+        raise UsageError(f"{out} already holds a training; use --resume auto, --overwrite or another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    if resume is None:
+        for name in (LAST, BEST, MODEL, "run.json", "metrics.csv"):
+            (out / name).unlink(missing_ok=True)
+    write_text(out / "config.toml", to_toml(options))
+    _quieten()
+    device = pick_device(options.device)
+    precision = PRECISION_NAMES[pick_precision(options.precision, device)]
+    stop = _SaveOnStop(out / LAST)
+    keep = ModelCheckpoint(
+        dirpath=out, filename="best", monitor="val_score", mode="max", save_last=False, enable_version_counter=False,
+        auto_insert_metric_name=False, save_on_train_epoch_end=False,
+    )  # fmt: skip
+    recent = ModelCheckpoint(
+        dirpath=out, filename="last", every_n_train_steps=options.save_every, save_top_k=1, monitor=None, enable_version_counter=False,
+        auto_insert_metric_name=False,
+    )  # fmt: skip
+    table = MetricsFile(out / "metrics.csv", resumed=resume is not None)
+    callbacks: list[Callback] = [table, stop, _Progress(say, options.steps), recent]
+    if val_loader is not None:
+        callbacks.append(keep)
+        if options.patience:
+            callbacks.append(EarlyStopping("val_score", mode="max", patience=options.patience))
+    state = torch.load(resume, weights_only=True, map_location="cpu") if resume else None
+    done = int(state["global_step"]) if state else 0
+    trainer = L.Trainer(
+        accelerator={"cuda": "gpu"}.get(device.type, device.type),
+        devices=options.devices if options.devices > 1 else ([device.index] if device.index is not None else 1),
+        strategy="ddp" if options.devices > 1 else "auto",
+        precision=precision,  # type: ignore[arg-type]
+        max_steps=options.steps,
+        max_epochs=-1,
+        val_check_interval=options.val_every,
+        check_val_every_n_epoch=None,
+        limit_val_batches=1.0 if val_loader is not None else 0,
+        num_sanity_val_steps=0,
+        gradient_clip_val=options.clip_gradient or None,
+        logger=DummyLogger(),
+        callbacks=callbacks,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=out,
+        use_distributed_sampler=False,
+    )
+    began = time.time()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(available_cpus())
+    previous = {number: signal.signal(number, lambda caught, _frame: setattr(stop, "signal", caught)) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        trainer.fit(module, train_loader(done), val_loader, ckpt_path=resume, weights_only=True)
+    except (RuntimeError, KeyError) as error:
+        if resume is not None and "state_dict" in str(error):
+            raise UsageError(f"{resume} does not fit this architecture; use the options it was trained with") from error
+        raise
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        torch.set_num_threads(threads)
+    if stop.signal is not None:
+        trainer.save_checkpoint(out / LAST)
+        raise Interrupted(
+            f"training stopped by signal at step {trainer.global_step}; saved {out / LAST}; go on with --resume auto", 128 + stop.signal
+        )
+    trainer.save_checkpoint(out / LAST)
+    if not trainer.is_global_zero:
+        return out / MODEL
+    metrics: dict[str, float] = {}
+    if val_loader is not None and (out / "best.ckpt").is_file():
+        best = torch.load(out / BEST, weights_only=True, map_location="cpu")
+        module.load_state_dict(best["state_dict"])
+        metrics = table.at(int(best["global_step"]))
+    if not all(torch.isfinite(value).all() for value in network.state_dict().values() if value.is_floating_point()):
+        raise CellscopeError(f"training in {out} ended with weights that are not finite; lower --set learning_rate")
+    save_model(out / MODEL, {name: value.detach().cpu() for name, value in network.state_dict().items()}, card(metrics), half=options.half)
+    (out / BEST).unlink(missing_ok=True)
+    draw_curves(table.rows(), out / "curves.png")
+    write_json(
+        out / "run.json",
+        training_record(argv, options, device=str(device), precision=precision, seconds=time.time() - began, steps=trainer.global_step)
+        | {"metrics": metrics} | record,
+    )  # fmt: skip
+    return out / MODEL
+
+
+def _quieten() -> None:
+    """Keep Lightning's advice about loaders and loggers off the user's terminal."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    for pattern in (r".*does not have many workers.*", r".*`?log_every_n_steps.*", r".*Checkpoint directory.*", r".*LeafSpec.*", r".*dataloader is not resumable.*"):
+        warnings.filterwarnings("ignore", pattern)

@@ -1,0 +1,46 @@
+"""Every error a user can meet: one line of text and the exit code that goes with it.
+
+The tree is flat on purpose. A message says what went wrong, with which file, and what to do about it; the command line prints
+that line and nothing else, unless ``CELLSCOPE_DEBUG=1`` asks for the traceback.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_PARTIAL = 3
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+class CellscopeError(Exception):
+    """Something failed while work was under way (exit code 1)."""
+
+    exit_code = EXIT_FAILED
+
+
+class UsageError(CellscopeError):
+    """The command, an option, the configuration or the set of inputs is wrong; nothing was done (exit code 2)."""
+
+    exit_code = EXIT_USAGE
+
+
+class ModelError(UsageError):
+    """A model file is not what it should be: wrong assay, part, format version, hash or tensors (exit code 2)."""
+
+
+class DatasetError(UsageError):
+    """A prepared dataset, or a source given to ``prepare``, is not what it should be (exit code 2)."""
+
+
+class InputError(CellscopeError):
+    """One input cannot be used. The run goes on with the others and this one is reported as failed."""
+
+
+class Interrupted(CellscopeError):
+    """A signal stopped the run after what was done had been saved (exit code 130 or 143)."""
+
+    def __init__(self, message: str, exit_code: int = EXIT_INTERRUPTED):
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -1,0 +1,137 @@
+"""Pixel size in micrometres, from what image files say about it.
+
+Three sources, best first: OME-XML, ImageJ's description, the resolution (dots per inch or cm) of TIFF, PNG, JPEG and
+BMP. The first two name a unit on purpose and are believed between 0.0001 and 100,000 um. A resolution is mostly
+noise: cameras, scanners and paint programs write 72, 96 or 300 dpi (353, 265, 85 um) whatever they see. So a resolution
+counts only
+
+* when it gives a pixel of 0.001 to 10 um (2540 dpi and finer), which no such default does, and
+* when it is not an optical resolution of film and flatbed scanners (3200, 4000, 4800, 6400, 9600, 12800, 19200 dpi).
+
+Pixels that are more than 1 % from square have no single size: the size is then unknown, with a warning.
+``--pixel-size`` overrides all of this.
+"""
+
+from __future__ import annotations
+
+import math
+from xml.etree import ElementTree
+
+UM_PER_INCH = 25400.0
+UM_PER_CM = 10000.0
+RESOLUTION_RANGE_UM = (0.001, 10.0)
+STATED_RANGE_UM = (1e-4, 1e5)
+SCANNER_DPI = (3200, 4000, 4800, 6400, 9600, 12800, 19200)
+MAX_ANISOTROPY = 0.01
+
+_UNITS_UM = {
+    "um": 1.0, "\u00b5m": 1.0, "\u03bcm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometers": 1.0,
+    "micrometre": 1.0, "micrometres": 1.0, "\u00b5": 1.0, "\u03bc": 1.0,
+    "nm": 1e-3, "nanometer": 1e-3, "nanometers": 1e-3, "nanometre": 1e-3, "nanometres": 1e-3,
+    "pm": 1e-6, "\u00e5": 1e-4, "\u212b": 1e-4, "angstrom": 1e-4,
+    "mm": 1e3, "millimeter": 1e3, "millimeters": 1e3, "millimetre": 1e3, "millimetres": 1e3,
+    "cm": UM_PER_CM, "centimeter": UM_PER_CM, "centimetre": UM_PER_CM, "m": 1e6, "meter": 1e6, "metre": 1e6,
+    "inch": UM_PER_INCH, "inches": UM_PER_INCH, "in": UM_PER_INCH,
+}  # fmt: skip
+_PRINT_UNITS = (UM_PER_INCH, UM_PER_CM)
+
+PixelSize = tuple[float | None, tuple[str, ...]]
+"""A pixel size in um, or None, and warnings."""
+
+UNKNOWN: PixelSize = (None, ())
+
+
+def unit_um(unit: str) -> float | None:
+    r"""Micrometres in one `unit`, for example ``micron``, ``um``, ``\u00B5m`` (ImageJ's escape), ``nm``; else None."""
+    unit = unit.strip().strip('"')
+    for escape, letter in (("\\u00b5", "\u00b5"), ("\\u03bc", "\u03bc"), ("\\u00c5", "\u00c5")):
+        unit = unit.replace(escape, letter).replace(escape[:2] + escape[2:].upper(), letter)
+    return _UNITS_UM.get(unit, _UNITS_UM.get(unit.lower()))
+
+
+def from_resolution(x: float, y: float, unit: float) -> PixelSize:
+    """Pixel size from a print resolution, unless it is a default that says nothing about the sample.
+
+    Parameters
+    ----------
+    x, y : float
+        Pixels per unit along rows and columns; 0 where missing.
+    unit : float
+        Micrometres in the unit.
+    """
+    sizes = [unit / value for value in (x, y) if math.isfinite(value) and value > 0]
+    low, high = RESOLUTION_RANGE_UM
+    if not sizes or not all(low <= size <= high * (1 + 1e-9) for size in sizes):
+        return UNKNOWN
+    dpi = UM_PER_INCH / sizes[0]
+    # 2 dpi allow for rounding: PNG and BMP keep whole pixels per metre, TIFF often whole pixels per centimetre
+    if any(abs(dpi - scanner) < 2 for scanner in SCANNER_DPI):
+        return UNKNOWN
+    return _square(sizes)
+
+
+def from_imagej(description: str, x: float, y: float) -> PixelSize:
+    """Pixel size from the description ImageJ writes (``unit=micron``, ``yunit=...``) and the resolution in that unit.
+
+    Parameters
+    ----------
+    description : str
+        The TIFF's ImageDescription.
+    x, y : float
+        Pixels per unit (XResolution and YResolution); 0 where missing.
+    """
+    if not description.startswith("ImageJ="):
+        return UNKNOWN
+    fields = dict(line.partition("=")[::2] for line in description.splitlines())
+    unit_x = unit_um(fields.get("unit", ""))
+    unit_y = unit_um(fields["yunit"]) if "yunit" in fields else unit_x
+    if unit_x is None or unit_y is None:
+        return UNKNOWN
+    if unit_x in _PRINT_UNITS:  # ImageJ calls the 72 dpi of a photograph "inch": that is the resolution tag again
+        return from_resolution(x, y, unit_x)
+    return _stated([unit / value for unit, value in ((unit_x, x), (unit_y, y)) if math.isfinite(value) and value > 0])
+
+
+def from_ome(xml: str, width: int, height: int) -> PixelSize:
+    """Pixel size from OME-XML: ``PhysicalSizeX/Y`` and their units (um by default).
+
+    Parameters
+    ----------
+    xml : str
+        The OME-XML, in practice the TIFF's ImageDescription.
+    width, height : int
+        Size of the page that was read: of several images, the first one of this size counts.
+    """
+    if not xml.rstrip().endswith("OME>"):
+        return UNKNOWN
+    try:
+        root = ElementTree.fromstring(xml.strip().encode("utf-8", "replace"))
+    except (ElementTree.ParseError, ValueError, LookupError):
+        return None, ("the OME metadata cannot be parsed; the pixel size in it is ignored",)
+    images = [element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"]
+    same = [p for p in images if (p.get("SizeX"), p.get("SizeY")) == (str(width), str(height))]
+    for pixels in (same or images)[:1]:
+        sizes = []
+        for axis in "XY":
+            unit = unit_um(pixels.get(f"PhysicalSize{axis}Unit", "um"))
+            try:
+                sizes.append((unit or 0.0) * float(pixels.get(f"PhysicalSize{axis}", "0")))
+            except ValueError:
+                sizes.append(0.0)
+        return _stated([size for size in sizes if math.isfinite(size) and size > 0])
+    return UNKNOWN
+
+
+def _stated(sizes: list[float]) -> PixelSize:
+    low, high = STATED_RANGE_UM
+    if not sizes:
+        return UNKNOWN
+    if not all(low <= size <= high for size in sizes):
+        return None, (f"the stated pixel size of {sizes[0]:.6g} um is implausible and ignored; give --pixel-size",)
+    return _square(sizes)
+
+
+def _square(sizes: list[float]) -> PixelSize:
+    if max(sizes) > min(sizes) * (1 + MAX_ANISOTROPY):
+        return None, (f"pixels are not square ({sizes[0]:.6g} x {sizes[-1]:.6g} um): no pixel size is used",)
+    return sum(sizes) / len(sizes), ()

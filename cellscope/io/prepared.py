@@ -1,0 +1,244 @@
+"""The prepared dataset: a folder with `dataset.json`, `items.csv` and the files they name (DESIGN section 4)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cellscope.errors import DatasetError, UsageError
+from cellscope.io.write import write_csv, write_json
+
+SCHEMA = "cellscope.dataset/1"
+COLUMNS = ["id", "split", "fold", "group", "image", "target", "class"]
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row of `items.csv`.
+
+    Attributes
+    ----------
+    id : str
+        Unique in the dataset; its first part up to ``/`` names the source.
+    group : str
+        Items of one group (patient, cell, slide, case) are never separated by a split.
+    image, target : str
+        Paths relative to the dataset folder; `target` is empty where `class_` is all there is.
+    class_ : str
+        Class name, empty where the target file holds the classes.
+    fixed_split : str
+        A split this item's group must go to, or empty.
+    """
+
+    id: str
+    group: str
+    image: str
+    target: str = ""
+    class_: str = ""
+    fixed_split: str = ""
+
+    @property
+    def source(self) -> str:
+        """The name of the data set the item came from."""
+        return self.id.split("/", 1)[0]
+
+
+def assign_splits(items: list[Item], splits: tuple[float, float, float], seed: int) -> dict[str, str]:
+    """Give every group a split, source by source, so that each source is spread as asked.
+
+    Parameters
+    ----------
+    items : list of Item
+    splits : three fractions (train, val, test) that sum to 1
+    seed : int
+
+    Returns
+    -------
+    dict
+        Group -> ``train``, ``val`` or ``test``. A group with a `fixed_split` keeps it. Groups are shuffled and dealt, each to the
+        split that lacks most of its share (counted in items), so a group shared by two sources stays whole.
+    """
+    if abs(sum(splits) - 1) > 1e-6 or min(splits) < 0:
+        raise UsageError(f"--splits must be three fractions that sum to 1, not {','.join(map(str, splits))}")
+    assigned: dict[str, str] = {item.group: item.fixed_split for item in items if item.fixed_split}
+    for source in sorted({item.source for item in items}):
+        sizes: dict[str, int] = {}
+        for item in items:
+            if item.source == source:
+                sizes[item.group] = sizes.get(item.group, 0) + 1
+        have = dict.fromkeys(SPLITS, 0)
+        for group, size in sizes.items():
+            if group in assigned:
+                have[assigned[group]] += size
+        total = sum(sizes.values())
+        names = sorted(group for group in sizes if group not in assigned)
+        np.random.default_rng([seed, *hashlib.sha256(source.encode()).digest()[:4]]).shuffle(names)
+        for group in names:
+            lacking = [fraction * total - have[name] for name, fraction in zip(SPLITS, splits, strict=True)]
+            split = SPLITS[int(np.argmax(lacking))]
+            assigned[group] = split
+            have[split] += sizes[group]
+    return assigned
+
+
+def assign_folds(items: list[Item], folds: int, seed: int) -> dict[str, int]:
+    """Deal groups to `folds` folds, largest first, each to the fold with fewest items. No folds: -1 for all."""
+    if folds == 0:
+        return {item.group: -1 for item in items}
+    sizes: dict[str, int] = {}
+    for item in items:
+        sizes[item.group] = sizes.get(item.group, 0) + 1
+    if folds < 2 or folds > len(sizes):
+        raise UsageError(f"--folds {folds} cannot be made of {len(sizes)} groups; use 2 to {len(sizes)}")
+    names = sorted(sizes)
+    np.random.default_rng(seed).shuffle(names)
+    names.sort(key=lambda name: -sizes[name])
+    have = np.zeros(folds, int)
+    result = {}
+    for name in names:
+        fold = int(np.argmin(have))
+        result[name] = fold
+        have[fold] += sizes[name]
+    return result
+
+
+def write_dataset(
+    root: Path,
+    items: list[Item],
+    *,
+    assay: str,
+    classes: list[str],
+    sources: list[dict[str, Any]],
+    pixel_size_um: float | None,
+    seed: int,
+    splits: tuple[float, float, float],
+    folds: int,
+    extra: dict[str, Any] | None = None,
+) -> str:
+    """Write `items.csv` and, last, `dataset.json`; the files the items name must be there already.
+
+    Returns
+    -------
+    str
+        The content hash: over `items.csv` and the bytes of every file named in it.
+    """
+    if not items:
+        raise DatasetError(f"nothing to prepare for {root}: the sources hold no item")
+    repeated = [name for name, count in Counter(item.id for item in items).items() if count > 1]
+    if repeated:
+        raise DatasetError(f"two items share the id {repeated[0]} ({len(repeated)} such); was a source given twice?")
+    split_of = assign_splits(items, splits, seed)
+    fold_of = assign_folds(items, folds, seed)
+    rows = [
+        [item.id, split_of[item.group], fold_of[item.group], item.group, item.image, item.target, item.class_]
+        for item in sorted(items, key=lambda item: item.id)
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    if not folds:
+        table["fold"] = ""
+    write_csv(root / "items.csv", table)
+    digest = content_hash(root, table)
+    counts = {name: int((table["split"] == name).sum()) for name in SPLITS}
+    write_json(
+        root / "dataset.json",
+        {
+            "schema": SCHEMA,
+            "assay": assay,
+            "classes": classes,
+            "pixel_size_um": pixel_size_um,
+            "sources": sources,
+            "seed": seed,
+            "splits": list(splits),
+            "folds": folds,
+            "items": len(items),
+            "counts": counts,
+            "hash": digest,
+            **(extra or {}),
+        },
+    )
+    return digest
+
+
+def content_hash(root: Path, table: pd.DataFrame) -> str:
+    """Hash `items.csv` and every file it names (sha256, hexadecimal)."""
+    total = hashlib.sha256((root / "items.csv").read_bytes())
+    names = sorted(set(table["image"]) | set(table["target"]) - {""})
+    for name in names:
+        total.update(name.encode())
+        total.update(hashlib.sha256((root / name).read_bytes()).digest())
+    return total.hexdigest()
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A prepared dataset opened for reading.
+
+    Attributes
+    ----------
+    root : Path
+    info : dict
+        The contents of `dataset.json`.
+    items : DataFrame
+        The rows of `items.csv`, all columns as strings.
+    """
+
+    root: Path
+    info: dict[str, Any]
+    items: pd.DataFrame = field(repr=False)
+
+    @classmethod
+    def open(cls, root: Path, *, assay: str) -> PreparedDataset:
+        """Open `root` and check that it is a dataset prepared for `assay`.
+
+        Raises
+        ------
+        DatasetError
+            If a file is missing, malformed or of another schema or assay.
+        """
+        root = Path(root)
+        header = root / "dataset.json"
+        if not header.is_file():
+            raise DatasetError(f"{root} is not a prepared dataset (no dataset.json); make one with: cellscope {assay} prepare")
+        try:
+            info = json.loads(header.read_text())
+            items = pd.read_csv(root / "items.csv", dtype=str, keep_default_na=False)
+        except (ValueError, OSError) as error:
+            raise DatasetError(f"{root} cannot be read as a prepared dataset: {error}") from error
+        if info.get("schema") != SCHEMA:
+            raise DatasetError(f"{header} has schema {info.get('schema')!r}, not {SCHEMA!r}; prepare it again")
+        if info.get("assay") != assay:
+            raise DatasetError(f"{root} was prepared for {info.get('assay')}, not for {assay}")
+        missing = [name for name in COLUMNS if name not in items]
+        if missing:
+            raise DatasetError(f"{root / 'items.csv'} has no column {', '.join(missing)}")
+        return cls(root, info, items)
+
+    @property
+    def hash(self) -> str:
+        """The content hash written when the dataset was prepared."""
+        return str(self.info.get("hash", ""))
+
+    def split(self, name: str, *, fold: int | None = None) -> pd.DataFrame:
+        """Rows of one split; with `fold`, that fold is ``val`` and the others are ``train``.
+
+        Raises
+        ------
+        DatasetError
+            If the split or fold holds no item.
+        """
+        if fold is not None:
+            held = self.items["fold"] == str(fold)
+            rows = self.items[held if name == "val" else ~held]
+        else:
+            rows = self.items[self.items["split"] == name]
+        if rows.empty:
+            raise DatasetError(f"{self.root} has no item in split {name!r}" + (f" of fold {fold}" if fold is not None else ""))
+        return rows

@@ -1,0 +1,278 @@
+"""One self-contained HTML page from cards, tables and facts.
+
+The page loads nothing: style, script and pictures are inside it, and its Content-Security-Policy forbids everything
+else. All text that comes from outside (file names above all) is escaped by the template engine.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+import cellscope
+from cellscope.errors import InputError
+from cellscope.io.write import write_text
+from cellscope.report.thumbnails import Thumbnail, thumbnail
+from cellscope.report.values import format_value, is_missing, tree_node
+
+MAX_CELLS = 24_000
+"""Cells shown of one table; longer ones are cut, with a note: browsers slow down, and the CSV holds all rows."""
+
+
+@dataclass
+class Card:
+    """What the page shows of one image.
+
+    Attributes
+    ----------
+    title : str
+        Usually the `image` name. Cells of a table column called ``image`` with this text link to the card.
+    figures : list of (caption, figure)
+        A figure is the path of a picture file or an array; see `cellscope.report.thumbnails.to_display`.
+    facts : list of (name, value)
+    warnings : list of str
+    anchor : str
+        Fragment of the page's address; made unique. Empty: numbered.
+    """
+
+    title: str
+    figures: list[tuple[str, Path | np.ndarray]] = field(default_factory=list)
+    facts: list[tuple[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    anchor: str = ""
+
+
+@dataclass
+class Table:
+    """A table that can be sorted and filtered on the page.
+
+    Attributes
+    ----------
+    title : str
+    frame : DataFrame
+        Columns in the order shown; the index is not shown. The first column heads the rows.
+    note : str
+        A line above the table.
+    """
+
+    title: str
+    frame: pd.DataFrame
+    note: str = ""
+
+
+def write_report(
+    path: Path,
+    *,
+    title: str,
+    subtitle: str = "",
+    summary: Sequence[tuple[str, Any]] = (),
+    cards: Sequence[Card] = (),
+    tables: Sequence[Table] = (),
+    warnings: Sequence[str] = (),
+    provenance: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+    cards_title: str = "Image by image",
+) -> None:
+    """Write the report page, in one piece or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write. Figures given as files below its folder are also linked, for the full-size picture.
+    title, subtitle : str
+    summary : sequence of (name, value)
+        Shown as large figures at the top.
+    cards : sequence of Card
+    tables : sequence of Table
+        Cut at `MAX_CELLS` cells with a note.
+    warnings : sequence of str
+        About the run as a whole; the warnings of the cards are counted and reached from the top as well.
+    provenance : mapping, optional
+        Nested mappings and lists are shown as such; a list called ``argv`` is shown as a command.
+    notes : sequence of str
+        How to read the page: one paragraph each.
+    cards_title : str
+        Heading of the section that holds the cards.
+
+    Notes
+    -----
+    The same arguments give the same bytes. A figure that cannot be read leaves its reason in its place.
+    """
+    text = render(
+        title=title,
+        subtitle=subtitle,
+        summary=summary,
+        cards=cards,
+        tables=tables,
+        warnings=warnings,
+        provenance=provenance or {},
+        notes=notes,
+        cards_title=cards_title,
+        folder=Path(path).resolve().parent,
+    )
+    write_text(Path(path), text)
+
+
+def render(
+    *,
+    title: str,
+    subtitle: str = "",
+    summary: Sequence[tuple[str, Any]] = (),
+    cards: Sequence[Card] = (),
+    tables: Sequence[Table] = (),
+    warnings: Sequence[str] = (),
+    provenance: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+    cards_title: str = "Image by image",
+    folder: Path | None = None,
+) -> str:
+    """Return the page as text; the arguments are those of `write_report`, links are relative to `folder`."""
+    style, script, template = _parts()
+    anchors = _anchors(cards)
+    shown = _cards(cards, anchors, folder)
+    links = dict(zip((card.title for card in cards), anchors, strict=True))
+    text = template.render(
+        title=title,
+        subtitle=subtitle,
+        summary=[(name, format_value(value)) for name, value in summary],
+        cards=shown,
+        cards_title=cards_title,
+        layout=_layout(shown),
+        flagged=sum(bool(card["warnings"]) for card in shown),
+        tables=[_table(table, links) for table in tables],
+        warnings=list(warnings),
+        notes=list(notes),
+        provenance=[tree_node(name, value) for name, value in (provenance or {}).items()],
+        version=cellscope.__version__,
+        style=Markup(style),  # our own files, not data
+        script=Markup(script),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
+    # File names that are not valid UTF-8 carry lone surrogates, which no page can hold.
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+@lru_cache(maxsize=1)
+def _parts() -> tuple[str, str, jinja2.Template]:
+    here = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    style, script = ((here / name).read_text(encoding="utf-8").strip() for name in ("style.css", "script.js"))
+    return style, script, environment.get_template("template.html.j2")
+
+
+def _hash(text: str) -> str:
+    """Return the source expression that lets exactly this inline text through the page's policy."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
+
+
+def _anchors(cards: Sequence[Card]) -> list[str]:
+    """Return one valid, unique fragment per card."""
+    used: set[str] = set()
+    result = []
+    for number, card in enumerate(cards, 1):
+        base = re.sub(r"[^A-Za-z0-9_-]+", "-", card.anchor).strip("-") or f"card-{number}"
+        anchor, repeat = base, 1
+        while anchor in used:
+            repeat += 1
+            anchor = f"{base}-{repeat}"
+        used.add(anchor)
+        result.append(anchor)
+    return result
+
+
+def _cards(cards: Sequence[Card], anchors: Sequence[str], folder: Path | None) -> list[dict[str, Any]]:
+    flat = [figure for card in cards for _, figure in card.figures]
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        pictures = iter(list(pool.map(_picture, flat)))
+    return [
+        {
+            "title": card.title,
+            "anchor": anchor,
+            "figures": [
+                {"caption": caption, "href": _href(figure, folder), **next(pictures)}
+                for caption, figure in card.figures
+            ],
+            "facts": [(name, format_value(value)) for name, value in card.facts],
+            "warnings": list(card.warnings),
+        }
+        for card, anchor in zip(cards, anchors, strict=True)
+    ]
+
+
+def _picture(figure: Path | np.ndarray) -> dict[str, Any]:
+    """Return the thumbnail, or why there is none: one bad picture must not cost the report."""
+    try:
+        return {"picture": thumbnail(figure), "problem": ""}
+    except (InputError, OSError, ValueError) as error:
+        return {"picture": None, "problem": str(error)}
+
+
+def _href(figure: Path | np.ndarray, folder: Path | None) -> str:
+    """Return the address of a figure's file relative to the page, or nothing when it lies elsewhere."""
+    if isinstance(figure, np.ndarray) or folder is None:
+        return ""
+    try:
+        relative = Path(figure).resolve().relative_to(folder)
+    except ValueError:
+        return ""
+    return "./" + quote(os.fsencode(relative.as_posix()))
+
+
+def _layout(cards: Sequence[Mapping[str, Any]]) -> str:
+    """Choose how wide cards are from what is in them: crops are small, a metaphase and its karyogram take the page."""
+    if max((len(card["figures"]) for card in cards), default=0) > 1:
+        return "wide"
+    pictures: Iterable[Thumbnail] = (
+        figure["picture"] for card in cards for figure in card["figures"] if figure["picture"]
+    )
+    return "small" if max((picture.width for picture in pictures), default=0) <= 320 else "medium"
+
+
+def _table(table: Table, links: Mapping[str, str]) -> dict[str, Any]:
+    frame = table.frame
+    total, width = frame.shape
+    limit = max(1, MAX_CELLS // max(1, width))
+    columns = [
+        {
+            "name": str(name),
+            "numeric": pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype),
+            "links": name == "image",
+        }
+        for name, dtype in zip(frame.columns, frame.dtypes, strict=True)
+    ]
+    rows = [
+        [_cell(value, column, links) for value, column in zip(values, columns, strict=True)]
+        for values in frame.head(limit).itertuples(index=False, name=None)
+    ]
+    return {"title": table.title, "note": table.note, "columns": columns, "rows": rows, "total": total}
+
+
+def _cell(value: Any, column: Mapping[str, Any], links: Mapping[str, str]) -> tuple[str, str, str]:
+    """Return (text, exact number when the text is rounded, anchor linked to)."""
+    if is_missing(value):
+        return "", "", ""
+    text = format_value(value)
+    rounded = isinstance(value, float | np.floating) and math.isfinite(value) and float(text) != float(value)
+    return text, repr(float(value)) if rounded else "", links.get(text, "") if column["links"] else ""

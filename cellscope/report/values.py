@@ -1,0 +1,86 @@
+"""Values as people read them: numbers, truth values, lists and the tree of a run's provenance."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+MAX_ENTRIES = 40
+"""Entries shown of one list in the provenance; the JSON file beside the page holds all."""
+
+
+def is_missing(value: Any) -> bool:
+    """Tell None, NaN, NaT and pandas' NA from values that can be shown."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    return isinstance(value, float | np.floating) and math.isnan(value)
+
+
+def format_value(value: Any) -> str:
+    """Write a value for people: four significant digits, ``yes`` and ``no``, a dash for what is undefined.
+
+    Parameters
+    ----------
+    value : anything
+        Numbers, truth values, text, paths, and sequences or mappings of them.
+
+    Returns
+    -------
+    str
+    """
+    if is_missing(value):
+        return "–"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        if math.isinf(number):
+            return "∞" if number > 0 else "−∞"
+        # Whole numbers up to nine digits read better in full than as 1.235e+04.
+        return f"{number:.0f}" if 1e4 <= abs(number) < 1e9 else f"{number:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {format_value(item)}" for key, item in value.items()) or "–"
+    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+        return ", ".join(format_value(item) for item in value) or "–"
+    return str(value)
+
+
+def tree_node(name: str, value: Any) -> dict[str, Any]:
+    """Lay out one entry of the provenance for the template.
+
+    Parameters
+    ----------
+    name : str
+    value : anything
+        A mapping or a list of such becomes a branch. A list called ``argv`` becomes a command line to copy. Long lists
+        are cut after `MAX_ENTRIES`.
+
+    Returns
+    -------
+    dict
+        ``name``, ``children`` (nodes, empty for a leaf) and, for a leaf, ``text`` and perhaps ``code`` (fixed width).
+    """
+    if isinstance(value, Mapping):
+        return {"name": str(name), "children": [tree_node(key, item) for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        if name == "argv":
+            return {"name": "command", "code": True, "text": shlex.join(map(str, value)), "children": []}
+        if any(isinstance(item, Mapping | list | tuple) for item in value):
+            children = [tree_node(str(number), item) for number, item in enumerate(value[:MAX_ENTRIES], 1)]
+            if len(value) > MAX_ENTRIES:
+                children.append({"name": "…", "text": f"and {len(value) - MAX_ENTRIES} more", "children": []})
+            return {"name": str(name), "children": children}
+        if len(value) > MAX_ENTRIES:
+            return {
+                "name": str(name),
+                "text": f"{format_value(value[:MAX_ENTRIES])} … and {len(value) - MAX_ENTRIES} more",
+                "children": [],
+            }
+    # Seeds, hashes and byte counts are shown as they are, not rounded for reading.
+    text = repr(value) if isinstance(value, float) and math.isfinite(value) else format_value(value)
+    return {"name": str(name), "text": text, "code": name in ("sha256", "hash"), "children": []}

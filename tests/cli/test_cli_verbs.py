@@ -1,0 +1,262 @@
+"""``cellscope karyotype``: exactly what each verb hands to its worker, and what is printed."""
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from cellscope.assays.karyotype.config import PredictOptions, TrainOptions
+from cellscope.cli import app
+from cellscope.engine.options import RunOptions
+from cellscope.errors import CellscopeError, InputError, Interrupted, ModelError
+
+ASSAY = SimpleNamespace(name="karyotype")
+
+
+def split(line):
+    return line.split()
+
+
+def invoke(*words, env=None):
+    return CliRunner().invoke(app, [str(word) for word in words], env=env)
+
+
+@pytest.fixture(autouse=True)
+def _no_models(tmp_path, monkeypatch):
+    from cellscope.models import registry
+
+    monkeypatch.setattr(registry, "weights_folder", lambda: tmp_path / "no-weights")
+    monkeypatch.chdir(tmp_path)
+    for name in ("prepare", "learn", "evaluate", "predict"):
+        fake(monkeypatch, f"cellscope.assays.karyotype.{name}", ASSAY=ASSAY)
+
+
+def fake(monkeypatch, name, **members):
+    module = ModuleType(name)
+    vars(module).update(members)
+    monkeypatch.setitem(sys.modules, name, module)
+
+
+def worker(monkeypatch, module, name, code=0, inputs=()):
+    """Replace a worker by one that records its call, writes run.json and returns `code` or raises it."""
+    calls = []
+
+    def work(*args, **kwargs):
+        calls.append((args, kwargs))
+        if isinstance(code, BaseException):
+            raise code
+        run = kwargs.get("run")
+        pair = getattr(run, "shard_pair", None)
+        out = Path(args[-1]) if name != "train" else Path(args[1])
+        place = out / "shards" / f"{pair[0]}-of-{pair[1]}" if pair else out
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "run.json").write_text(json.dumps({"inputs": [{"status": status} for status in inputs]}))
+        print("progress", file=sys.stderr)
+        return code
+
+    fake(monkeypatch, module, **{name: work, "ASSAY": ASSAY})
+    return calls
+
+
+@pytest.fixture
+def predict(monkeypatch):
+    return lambda **settings: worker(monkeypatch, "cellscope.engine.predict", "predict", **settings)
+
+
+def test_prepare(monkeypatch):
+    calls = worker(monkeypatch, "cellscope.assays.karyotype.prepare", "prepare")
+    result = invoke(
+        *split("karyotype prepare a b -o data --format tseng --seed 3 --splits 0.8,0.1,0.1 --folds 5 --overwrite")
+    )
+    assert result.exit_code == 0, result.output
+    assert calls == [
+        (
+            ([Path("a"), Path("b")], Path("data")),
+            {"format": "tseng", "seed": 3, "splits": (0.8, 0.1, 0.1), "folds": 5, "overwrite": True},
+        )
+    ]
+    assert result.stdout == "data\n"
+
+
+def test_prepare_defaults(monkeypatch):
+    calls = worker(monkeypatch, "cellscope.assays.karyotype.prepare", "prepare")
+    assert invoke("karyotype", "prepare", "a").stdout == "karyotype-prepare\n"
+    assert calls[0][1] == {"format": None, "seed": 0, "splits": (0.6, 0.2, 0.2), "folds": 0, "overwrite": False}
+
+
+def test_train(monkeypatch, tmp_path):
+    calls = worker(monkeypatch, "cellscope.assays.karyotype.learn", "train")
+    (tmp_path / "c.toml").write_text("steps = 5\nclip_gradient = 1\n")
+    words = split("karyotype train data -o run --part classify --init none --resume auto --config c.toml --set half=no")
+    result = invoke(*words, env={"CELLSCOPE_SEED": "7"})
+    assert result.exit_code == 0, result.output
+    options = TrainOptions(part="classify", init="none", resume="auto", steps=5, clip_gradient=1.0, half=False, seed=7)
+    assert calls == [((Path("data"), Path("run"), options), {"argv": ["cellscope", *words]})]
+    assert result.stdout == "run\n"
+    assert invoke("karyotype", "train", "data").stdout == "karyotype-train\n"
+
+
+def test_quiet_training_says_nothing_but_its_path(monkeypatch):
+    worker(monkeypatch, "cellscope.assays.karyotype.learn", "train")
+    assert invoke("karyotype", "train", "data").stderr == "progress\n"
+    result = invoke("karyotype", "train", "data", "-q")
+    assert (result.stdout, result.stderr) == ("karyotype-train\n", "")
+
+
+def test_only_the_first_training_process_prints(monkeypatch):
+    worker(monkeypatch, "cellscope.assays.karyotype.learn", "train")
+    assert invoke("karyotype", "train", "data", env={"LOCAL_RANK": "1"}).stdout == ""
+    assert invoke("karyotype", "train", "data", env={"LOCAL_RANK": "0"}).stdout == "karyotype-train\n"
+
+
+def test_eval(monkeypatch):
+    calls = worker(monkeypatch, "cellscope.assays.karyotype.evaluate", "evaluate")
+    words = split("karyotype eval data -m one -m two --split val --device cpu --review-below 0.5")
+    result = invoke(*words)
+    assert result.exit_code == 0, result.output
+    assert calls == [
+        (
+            (Path("data"), Path("karyotype-eval")),
+            {
+                "run": RunOptions(device="cpu"),
+                "options": PredictOptions(review_below=0.5),
+                "models": ["one", "two"],
+                "split": "val",
+                "argv": ["cellscope", *words],
+            },
+        )
+    ]
+    assert result.stdout == "karyotype-eval\n"
+
+
+def test_predict(predict):
+    calls = predict(inputs=["ok", "ok", "skipped"])
+    words = split(
+        "karyotype predict a.tif folder @list.txt -o res -m mine --device cpu --batch-size 4 --num-workers 0 "
+        "--precision 32 --seed 1 --skip-existing --pixel-size 0.1 --limit 3 --max-pixels 1000 --glob *.tif "
+        "--input metaphase -v --polarity dark"
+    )
+    result = invoke(*words)
+    assert result.exit_code == 0, result.output
+    run = RunOptions(
+        device="cpu",
+        batch_size=4,
+        num_workers=0,
+        precision="32",
+        seed=1,
+        skip_existing=True,
+        pixel_size=0.1,
+        limit=3,
+        max_pixels=1000,
+        glob="*.tif",
+        input="metaphase",
+        verbose=True,
+    )
+    expected = {
+        "run": run,
+        "options": PredictOptions(polarity="dark"),
+        "models": ["mine"],
+        "argv": ["cellscope", *words],
+    }
+    assert calls == [((ASSAY, ["a.tif", "folder", "@list.txt"], Path("res")), expected)]
+    assert result.stdout == "res\n"
+    assert result.stderr.endswith("2 ok, 0 failed, 1 skipped\n")
+    assert 'polarity = "dark"' in result.stderr, "--verbose shows the options"
+
+
+def test_predict_counts_come_from_the_shard(predict):
+    predict(code=3, inputs=["ok", "failed"])
+    result = invoke("karyotype", "predict", "a.tif", "--shard", "2/3", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout) == {
+        "command": "karyotype predict",
+        "out": "karyotype-predict",
+        "exit_code": 3,
+        "ok": 1,
+        "failed": 1,
+        "skipped": 0,
+    }
+    assert result.stderr.endswith("1 ok, 1 failed\n")
+
+
+def test_quiet_predict(predict):
+    predict(inputs=["ok"])
+    result = invoke("karyotype", "predict", "a.tif", "-q")
+    assert result.stdout == "karyotype-predict\n"
+    assert "ok" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CellscopeError("disk full"), 1),
+        (ModelError("m: wrong"), 2),
+        (InputError("a.tif: bad"), 1),
+        (Interrupted("interrupted: 1 of 2"), 130),
+        (Interrupted("interrupted: 1 of 2", 143), 143),
+    ],
+)
+def test_errors_are_one_line_with_their_code(predict, error, code):
+    predict(code=error)
+    result = invoke("karyotype", "predict", "a.tif")
+    assert result.exit_code == code
+    assert result.stderr == f"error: {error}\n"
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_unexpected_errors(predict, debug):
+    predict(code=ZeroDivisionError("two\nlines"))
+    result = invoke("karyotype", "predict", "a.tif", env={"CELLSCOPE_DEBUG": "1" if debug else ""})
+    assert result.exit_code == 1
+    *before, last = result.stderr.splitlines()
+    assert last == "error: unexpected ZeroDivisionError: two lines; set CELLSCOPE_DEBUG=1 for the traceback"
+    assert (before[:1] == ["Traceback (most recent call last):"]) is debug
+    assert bool(before) is debug
+
+
+def test_ctrl_c(predict):
+    predict(code=KeyboardInterrupt())
+    result = invoke("karyotype", "predict", "a.tif")
+    assert result.exit_code == 130
+    assert result.stderr == "error: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        ("karyotype predict", "missing argument"),
+        ("karyotype predict a --nope", "no such option"),
+        ("karyotype predict a --overwrite --skip-existing", "exclude each other"),
+        ("karyotype predict a --shard 3/2", "3/2"),
+        ("karyotype predict a --device gpu", "'gpu' is not one of"),
+        ("karyotype prepare a --splits 1,1,1", "add up to 1"),
+        ("karyotype train d --part x", "'x' is not one of detect, classify"),
+        ("karyotype pedict a", "'predict'"),
+        ("karyotpe predict a", "'karyotype'"),
+        ("micronucleus predict a", "no such command"),
+    ],
+)
+def test_usage_errors(predict, words, match):
+    calls = predict()
+    result = invoke(*words.split())
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("error: ")
+    assert match in result.stderr
+    assert result.stdout == ""
+    assert calls == []
+
+
+def test_thresholds_of_the_model_rank_below_the_config(predict, monkeypatch, tmp_path):
+    from cellscope.models import registry
+
+    calls = predict()
+    monkeypatch.setattr(registry, "thresholds", lambda assay, given: {"review_below": 0.11, "unknown": 1})
+    assert invoke("karyotype", "predict", "a").exit_code == 0
+    (tmp_path / "c.toml").write_text("review_below = 0.22\n")
+    assert invoke("karyotype", "predict", "a", "--config", "c.toml").exit_code == 0
+    assert [kwargs["options"].review_below for _, kwargs in calls] == [0.11, 0.22]

@@ -1,0 +1,79 @@
+"""Reading ahead is bounded, ordered and isolates failures; outputs that collide with inputs are refused elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_assay import ASSAY, FakeOptions, options_for
+
+from cellscope.engine import reading
+from cellscope.engine.reading import Reader
+from cellscope.errors import InputError
+from cellscope.io.image import Image
+from cellscope.io.inputs import Input
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Images of 10 x 10 pixels without files; `bad` names cannot be read; started counts the reads."""
+    state = {"started": 0, "lock": threading.Lock()}
+
+    def read(path, *, max_pixels):
+        with state["lock"]:
+            state["started"] += 1
+        time.sleep(0.002)
+        if path.name.startswith("bad"):
+            raise InputError(f"{path.name}: broken")
+        return Image(np.zeros((10, 10, 1), np.uint8))
+
+    monkeypatch.setattr(reading, "read", read)
+    return state
+
+
+def reader(names, failed, threads=2):
+    inputs = [Input(Path(name), name) for name in names]
+    return Reader(ASSAY, inputs, run=options_for(), options=FakeOptions(), cards={}, failed=failed, threads=threads)
+
+
+def test_order_and_failures(counted):
+    failures = []
+    names = [f"{'bad' if k % 5 == 2 else 'a'}{k}" for k in range(23)]
+    reads = reader(names, failures.append)
+    assert [subject.name for subject in reads] == [name for name in names if name.startswith("a")]
+    assert [failure.entry.image for failure in failures] == [name for name in names if name.startswith("bad")]
+    assert all(failure.seconds > 0 for failure in failures)
+    reads.close()
+
+
+def test_no_more_is_read_ahead_than_twice_the_threads(counted):
+    reads = reader([f"a{k}" for k in range(40)], None)
+    for taken, _ in enumerate(reads, 1):
+        time.sleep(0.01)
+        assert counted["started"] <= taken + 2 * 2
+    assert counted["started"] == 40
+    reads.close()
+
+
+def test_pixels_read_ahead_are_bounded(counted, monkeypatch):
+    monkeypatch.setattr(reading, "PIXELS_IN_FLIGHT", 150)  # one and a half images
+    reads = reader([f"a{k}" for k in range(20)], None, threads=4)
+    subjects = iter(reads)
+    next(subjects)
+    time.sleep(0.1)  # the first round was started before a size was known
+    for taken, _ in enumerate(subjects, 2):
+        time.sleep(0.02)
+        assert counted["started"] <= max(9, taken + 3)
+    reads.close()
+
+
+def test_closing_drops_what_was_not_read(counted):
+    reads = reader([f"a{k}" for k in range(40)], None)
+    next(iter(reads))
+    reads.close()
+    started = counted["started"]
+    time.sleep(0.05)
+    assert counted["started"] == started < 10
