@@ -80,11 +80,11 @@ class Stage:
         ``cut(subject)`` -> list of (C, H, W) float32 arrays; an empty list is fine (``finish`` then gets an empty
         list).
     forward
-        ``forward(module, batch)`` -> one output per item, in order, as numpy arrays or plain Python values (no tensors on a
-        device; autocast may give bfloat16, which numpy lacks: call ``.float()``). ``batch`` is a list of (C, H, W) float32
-        tensors on the run's device, *all of the same shape*: the engine never mixes shapes, so that no item is padded for
-        the sake of another and results do not depend on its neighbours. It runs under ``torch.inference_mode`` and the
-        run's autocast.
+        ``forward(module, batch)`` -> one output per item, in order, as numpy arrays or plain Python values (no tensors
+        on a device; autocast may give bfloat16, which numpy lacks: call ``.float()``). ``batch`` is a list of (C, H, W)
+        float32 tensors on the run's device, *all of the same shape*: the engine never mixes shapes, so that no item is
+        padded for the sake of another and results do not depend on its neighbours. It runs under
+        ``torch.inference_mode`` and the run's autocast.
     finish
         ``finish(subject, outputs)``: takes the outputs of all items of this subject, in the order of ``cut``, and
         leaves the results in ``subject.state``.

@@ -229,23 +229,3 @@ def run_record(
         "environment": environment(),
         "inputs": inputs,
     }
-
-
-def training_record(
-    argv: Sequence[str], options: Any, *, device: str, precision: str, seconds: float, steps: int
-) -> dict[str, Any]:
-    """Return the common part of a training's ``run.json``: command, options, place, time, versions."""
-    return {
-        "schema": SCHEMA,
-        "command": "train",
-        "argv": list(argv),
-        "version": cellscope.__version__,
-        "status": "complete",
-        "finished": now(),
-        "seconds": round(seconds, 1),
-        "steps": steps,
-        "device": device,
-        "precision": precision,
-        "options": plain(options),
-        "environment": environment(),
-    }

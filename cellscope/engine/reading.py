@@ -99,6 +99,7 @@ class Reader:
         self.failed = failed
         self.threads = threads or max(1, min(READERS, available_cpus()))
         self._inputs = iter(inputs)
+        self._largest = 0
         self._waiting: deque[tuple[Input, Future]] = deque()
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="read")
 
@@ -115,15 +116,20 @@ class Reader:
                 yield outcome.pop()  # popped, so that nothing here keeps the subject alive while the next is awaited
 
     def _top_up(self) -> None:
-        while len(self._waiting) < 2 * self.threads and self._pixels() < PIXELS_IN_FLIGHT:
+        # nothing is known of the sizes at first: start with one image per thread
+        most = 2 * self.threads if self._largest else self.threads
+        while len(self._waiting) < most and self._pixels() < PIXELS_IN_FLIGHT:
             entry = next(self._inputs, None)
             if entry is None:
                 return
             self._waiting.append((entry, self._pool.submit(self._read, entry)))
 
     def _pixels(self) -> int:
-        done = (future.result() for _, future in self._waiting if future.done())
-        return sum(found.image.height * found.image.width for found in done if isinstance(found, Subject))
+        """Return the pixels read ahead; an image still being read counts as the largest so far."""
+        outcomes = [future.result() if future.done() else None for _, future in self._waiting]
+        sizes = [found.image.height * found.image.width for found in outcomes if isinstance(found, Subject)]
+        self._largest = max(self._largest, *sizes, 0)
+        return sum(sizes) + outcomes.count(None) * self._largest
 
     def _read(self, entry: Input) -> Subject | Failure:
         start = time.perf_counter()

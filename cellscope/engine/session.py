@@ -18,7 +18,7 @@ from cellscope.engine import shards
 from cellscope.engine.artefacts import write_artefacts
 from cellscope.engine.assay import OBJECT_COLUMNS, Assay, Result, Subject
 from cellscope.engine.device import available_cpus
-from cellscope.engine.earlier import remove_results, sweep, take_over
+from cellscope.engine.earlier import remove_outputs, remove_results, sweep, take_over
 from cellscope.engine.journal import Entry, Journal
 from cellscope.engine.progress import RunProgress
 from cellscope.engine.provenance import run_record
@@ -114,9 +114,10 @@ class Session:
         if self.run.skip_existing:
             kept = take_over(self.journal, self.place, self.out, self.facts["identity"], self.tables)
             # the same name in another folder is another image
-            self.kept = {
-                image: entry for image, entry in kept.items() if self.paths.get(image, entry.path) == entry.path
-            }
+            same = {image: self.paths.get(image, entry.path) == entry.path for image, entry in kept.items()}
+            self.kept = {image: entry for image, entry in kept.items() if same[image]}
+            again = [entry for image, entry in self.journal.entries.items() if image not in self.kept]
+            remove_outputs(self.out, [name for entry in again for name in entry.outputs])
             others = [Input(Path(entry.path), image) for image, entry in self.kept.items() if image not in self.places]
             if others and self.run.shard_pair:
                 raise UsageError(f"{self.place} was made from another list of inputs; give --overwrite or another -o")

@@ -8,7 +8,7 @@ device and precision, writes ``metrics.csv``, ``config.toml``, ``last.ckpt``, ``
 from __future__ import annotations
 
 import logging
-import signal
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -19,12 +19,14 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers.logger import DummyLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from cellscope.config import to_toml
 from cellscope.engine.curves import MetricsFile, draw_curves
 from cellscope.engine.device import available_cpus, pick_device, pick_precision
 from cellscope.engine.provenance import training_record
+from cellscope.engine.training_callbacks import Progress, SaveAndStop, StepSeed
 from cellscope.errors import CellscopeError, Interrupted, UsageError
 from cellscope.io.write import write_json, write_text
 from cellscope.models.file import ModelCard, save_model
@@ -72,48 +74,6 @@ def optimiser_and_schedule(parameters: Any, options: Any) -> dict[str, Any]:
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-class _SaveOnStop(Callback):
-    """Write ``last.ckpt`` when a signal or an error ends the training, so that nothing is lost."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.signal: int | None = None
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if self.signal is not None:
-            trainer.should_stop = True
-
-    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
-        if trainer.global_step and isinstance(exception, KeyboardInterrupt):
-            trainer.save_checkpoint(self.path)
-
-
-class _Progress(Callback):
-    """Plain progress lines on stderr: loss, score and time left, every so often."""
-
-    def __init__(self, say: Callable[[str], None], total: int, every_s: float = 20.0):
-        self.say, self.total, self.every_s = say, total, every_s
-        self.began = self.last = time.monotonic()
-        self.first_step: int | None = None
-
-    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, *_: Any) -> None:
-        now = time.monotonic()
-        step = trainer.global_step
-        if self.first_step is None:
-            self.first_step = step
-        if now - self.last < self.every_s and step < self.total:
-            return
-        self.last = now
-        rate = (now - self.began) / max(step - self.first_step, 1)
-        loss = float(outputs["loss"]) if isinstance(outputs, dict) else float(outputs)
-        self.say(f"step {step}/{self.total}  loss {loss:.3f}  {rate:.2f} s/step  {rate * (self.total - step) / 60:.0f} min left")
-
-    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        score = trainer.callback_metrics.get("val_score")
-        if score is not None and not trainer.sanity_checking:
-            self.say(f"step {trainer.global_step}  validation score {float(score):.4f}")
 
 
 def find_resume(out: Path, resume: str | None) -> Path | None:
@@ -185,37 +145,35 @@ def fit(
     """
     out = Path(out)
     resume = find_resume(out, options.resume)
-    if resume is None and not options.overwrite and any((out / name).exists() for name in (LAST, MODEL, "run.json")):
-        raise UsageError(f"{out} already holds a training; use --resume auto, --overwrite or another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    if resume is None:
-        for name in (LAST, BEST, MODEL, "run.json", "metrics.csv"):
-            (out / name).unlink(missing_ok=True)
-    write_text(out / "config.toml", to_toml(options))
+    first = rank_zero_only.rank == 0  # of several training processes only the first touches the folder and speaks
+    if first:
+        _make_room(out, options, resume)
+    else:
+        say = _say_nothing
     _quieten()
     device = pick_device(options.device)
     precision = PRECISION_NAMES[pick_precision(options.precision, device)]
-    stop = _SaveOnStop(out / LAST)
-    keep = ModelCheckpoint(
-        dirpath=out, filename="best", monitor="val_score", mode="max", save_last=False, enable_version_counter=False,
-        auto_insert_metric_name=False, save_on_train_epoch_end=False,
-    )  # fmt: skip
-    recent = ModelCheckpoint(
-        dirpath=out, filename="last", every_n_train_steps=options.save_every, save_top_k=1, monitor=None, enable_version_counter=False,
-        auto_insert_metric_name=False,
-    )  # fmt: skip
-    table = MetricsFile(out / "metrics.csv", resumed=resume is not None)
-    callbacks: list[Callback] = [table, stop, _Progress(say, options.steps), recent]
+    val_every = options.val_every if val_loader is not None else None
+    stop = SaveAndStop(out / LAST, save_every=options.save_every, val_every=val_every)
+    table = MetricsFile(out / "metrics.csv", resumed=resume is not None or not first)
+    callbacks: list[Callback] = [StepSeed(options.seed), table, Progress(say, options.steps)]
     if val_loader is not None:
-        callbacks.append(keep)
+        callbacks.append(
+            ModelCheckpoint(
+                dirpath=out, filename="best", monitor="val_score", mode="max", save_last=False, enable_version_counter=False,
+                auto_insert_metric_name=False, save_on_train_epoch_end=False, save_weights_only=True,
+            )
+        )  # fmt: skip
         if options.patience:
             callbacks.append(EarlyStopping("val_score", mode="max", patience=options.patience))
+    callbacks.append(stop)  # last, so that what it saves holds what the others know
     state = torch.load(resume, weights_only=True, map_location="cpu") if resume else None
     done = int(state["global_step"]) if state else 0
     trainer = L.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         devices=options.devices if options.devices > 1 else ([device.index] if device.index is not None else 1),
-        strategy="ddp" if options.devices > 1 else "auto",
+        # A batch may leave a branch without a loss (boxes without masks, polarity unknown).
+        strategy="ddp_find_unused_parameters_true" if options.devices > 1 else "auto",
         precision=precision,  # type: ignore[arg-type]
         max_steps=options.steps,
         max_epochs=-1,
@@ -233,35 +191,34 @@ def fit(
     )
     began = time.time()
     threads = torch.get_num_threads()
-    torch.set_num_threads(available_cpus())
-    previous = {number: signal.signal(number, lambda caught, _frame: setattr(stop, "signal", caught)) for number in (signal.SIGTERM, signal.SIGINT)}
+    if options.devices == 1 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(available_cpus())
     try:
-        trainer.fit(module, train_loader(done), val_loader, ckpt_path=resume, weights_only=True)
+        with stop:
+            trainer.fit(module, train_loader(done), val_loader, ckpt_path=resume, weights_only=True)
+    except Interrupted:
+        if not first:
+            return out / MODEL  # a child that fails makes the launcher kill the first process before it can say goodbye
+        raise
     except (RuntimeError, KeyError) as error:
+        if stop.lost_workers(error):
+            raise stop.interruption(f"at step {trainer.global_step}") from error
         if resume is not None and "state_dict" in str(error):
             raise UsageError(f"{resume} does not fit this architecture; use the options it was trained with") from error
         raise
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
         torch.set_num_threads(threads)
-    if stop.signal is not None:
-        trainer.save_checkpoint(out / LAST)
-        raise Interrupted(
-            f"training stopped by signal at step {trainer.global_step}; saved {out / LAST}; go on with --resume auto", 128 + stop.signal
-        )
     trainer.save_checkpoint(out / LAST)
     if not trainer.is_global_zero:
         return out / MODEL
     metrics: dict[str, float] = {}
-    if val_loader is not None and (out / "best.ckpt").is_file():
+    if val_loader is not None and (out / BEST).is_file():
         best = torch.load(out / BEST, weights_only=True, map_location="cpu")
         module.load_state_dict(best["state_dict"])
         metrics = table.at(int(best["global_step"]))
     if not all(torch.isfinite(value).all() for value in network.state_dict().values() if value.is_floating_point()):
         raise CellscopeError(f"training in {out} ended with weights that are not finite; lower --set learning_rate")
     save_model(out / MODEL, {name: value.detach().cpu() for name, value in network.state_dict().items()}, card(metrics), half=options.half)
-    (out / BEST).unlink(missing_ok=True)
     draw_curves(table.rows(), out / "curves.png")
     write_json(
         out / "run.json",
@@ -269,6 +226,21 @@ def fit(
         | {"metrics": metrics} | record,
     )  # fmt: skip
     return out / MODEL
+
+
+def _make_room(out: Path, options: Any, resume: Path | None) -> None:
+    """Refuse a folder that holds a training, or clear it; write ``config.toml``."""
+    if resume is None and not options.overwrite and any((out / name).exists() for name in (LAST, MODEL, "run.json")):
+        raise UsageError(f"{out} already holds a training; use --resume auto, --overwrite or another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    if resume is None:
+        for name in (LAST, BEST, MODEL, "run.json", "metrics.csv", "curves.png"):
+            (out / name).unlink(missing_ok=True)
+    write_text(out / "config.toml", to_toml(options))
+
+
+def _say_nothing(_text: str) -> None:
+    """Stand in for `say` in all training processes but the first."""
 
 
 def _quieten() -> None:

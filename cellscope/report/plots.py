@@ -137,7 +137,7 @@ def reliability_figure(table: pd.DataFrame, *, error: float | None = None, title
     confidence, accuracy = filled["confidence"].astype(float), filled["accuracy"].astype(float)
     upper.plot(confidence, accuracy, "o-", color=ACCENT, label="measured")
     upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-    upper.legend(frameon=False, loc="upper left")
+    upper.legend(frameon=False, loc="best")
     if error is not None:
         upper.text(0.98, 0.04, f"calibration error {error:.3f}", transform=upper.transAxes, ha="right")
     lower.bar(table["low"], table["n"], width, align="edge", color=LIGHT, edgecolor=MUTED, linewidth=0.6)

@@ -61,12 +61,11 @@ def test_no_more_is_read_ahead_than_twice_the_threads(counted):
 def test_pixels_read_ahead_are_bounded(counted, monkeypatch):
     monkeypatch.setattr(reading, "PIXELS_IN_FLIGHT", 150)  # one and a half images
     reads = reader([f"a{k}" for k in range(20)], None, threads=4)
-    subjects = iter(reads)
-    next(subjects)
-    time.sleep(0.1)  # the first round was started before a size was known
-    for taken, _ in enumerate(subjects, 2):
+    for taken, _ in enumerate(reads, 1):
         time.sleep(0.02)
-        assert counted["started"] <= max(9, taken + 3)
+        # at most one image per thread while no size is known, then two waiting
+        assert counted["started"] <= max(4 + 1, taken + 2)
+    assert counted["started"] == 20
     reads.close()
 
 

@@ -194,7 +194,8 @@ def test_glob_follows_pathlib(tmp_path_factory, paths, pattern, last):
 
 
 def test_linked_folders_are_followed_once_and_loops_end(tree):
-    root = tree("data/real/a.tif", "elsewhere/b.tif", "elsewhere/deep/c.tif")
+    root = tree("data/real/a.tif", "elsewhere/b.tif", "elsewhere/deep/c.tif", "above.tif")
+    (root / "elsewhere" / "deep" / "back").symlink_to(root / "elsewhere")
     (root / "data" / "again").symlink_to(root / "data" / "real")
     (root / "data" / "real" / "loop").symlink_to(root / "data")
     (root / "data" / "up").symlink_to(root)
@@ -211,6 +212,18 @@ def test_linked_files_are_inputs_of_their_own_and_broken_ones_are_not_lost(tree)
     (root / "data" / "c.tif").symlink_to(root / "store" / "gone.tif")
     (root / "data" / "d.tif").symlink_to(root / "data" / "d.tif")
     assert images(root / "data") == ["a.tif", "b.tif", "c.tif", "d.tif"]
+
+
+def test_no_folder_is_listed_twice(tree, monkeypatch):
+    root = tree("data/a.tif", "elsewhere/p/b.tif")
+    (root / "data" / "one").symlink_to(root / "elsewhere")
+    (root / "data" / "two").symlink_to(root / "elsewhere")
+    (root / "elsewhere" / "p" / "back").symlink_to(root / "elsewhere")
+    listed = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(os.path.realpath(path)) or scandir(path))
+    assert images(root / "data") == ["a.tif", "one/p/b.tif"]
+    assert len(listed) == len(set(listed)) == 3
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

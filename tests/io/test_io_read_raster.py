@@ -79,6 +79,8 @@ def test_png_few_bits_and_transparency(tmp_path):
     palette, alpha = chunk(b"PLTE", bytes(range(12))), chunk(b"tRNS", bytes([0, 128]))
     (tmp_path / "palette.png").write_bytes(png(4, 4, 2, 3, rows, palette, alpha))
     np.testing.assert_array_equal(read(tmp_path / "palette.png").pixels[0], np.arange(12).reshape(4, 3))
+    (tmp_path / "key.png").write_bytes(png(4, 4, 2, 0, rows, chunk(b"tRNS", b"\0\1")))
+    assert read(tmp_path / "key.png").channels == 1
 
 
 def test_png_profile_complaints_stay_off_the_terminal(tmp_path, capfd):

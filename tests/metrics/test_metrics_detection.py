@@ -96,7 +96,7 @@ def boxes(random, count):
 def filled(shape, instances):
     masks = np.zeros((len(instances), *shape), bool)
     for mask, (x0, y0, x1, y1) in zip(masks, instances.astype(int), strict=True):
-        mask[y0:y1, x0:x1] = True
+        mask[y0:y1, x0 : (x0 + x1 + 1) // 2] = True  # half the box, so that areas of boxes and masks differ
     return d.encode_masks(masks)
 
 

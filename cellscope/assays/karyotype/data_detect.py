@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -235,22 +237,38 @@ class DetectCrops(Dataset):
 
 
 class DrawSampler(Sampler):
-    """Endless reproducible draws (metaphase, number), sources weighted; skips what a resumed training has seen."""
+    """Reproducible draws (item, number), sources weighted; skips what a resumed training has seen.
 
-    def __init__(self, metaphases: list[Metaphase], weights: dict[str, float], draws: int, seed: int, start: int = 0):
-        count: dict[str, int] = {}
-        for metaphase in metaphases:
-            count[metaphase.source] = count.get(metaphase.source, 0) + 1
-        weight = np.array([weights.get(metaphase.source, 1.0) / count[metaphase.source] for metaphase in metaphases])
+    Of several training processes each takes every n-th draw.
+
+    Parameters
+    ----------
+    items : list of objects with a ``source``
+    weights : dict
+        Source -> how often it is drawn, 1 where it is not named; whatever the number of its items.
+    draws : int
+        Of one process, from the first step to the last.
+    seed : int
+    start : int
+        Draws that the process has made before.
+    """
+
+    def __init__(self, items: Sequence[Any], weights: dict[str, float], draws: int, seed: int, start: int = 0):
+        count = Counter(item.source for item in items)
+        weight = np.array([weights.get(item.source, 1.0) / count[item.source] for item in items])
         self.probability, self.draws, self.seed, self.start = weight / weight.sum(), draws, seed, start
 
     def __len__(self) -> int:
-        return self.draws - self.start
+        """Count all draws, also those before `start`: Lightning counts a resumed loader's batches from the very beginning."""
+        return self.draws
 
     def __iter__(self) -> Any:
-        """Yield (metaphase, draw) from `start` to `draws`."""
-        order = np.random.default_rng([self.seed, 7]).choice(len(self.probability), self.draws, p=self.probability)
-        for draw in range(self.start, self.draws):
+        """Yield (item, draw) from `start` to `draws`."""
+        together = torch.distributed.is_available() and torch.distributed.is_initialized()
+        rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if together else (0, 1)
+        order = np.random.default_rng([self.seed, 7]).choice(len(self.probability), self.draws * world, p=self.probability)
+        for position in range(self.start, self.draws):
+            draw = position * world + rank
             yield int(order[draw]), draw
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from cellscope import __version__
@@ -19,6 +20,7 @@ from cellscope.assays.karyotype.data_detect import DetectCrops, DetectWhole, Dra
 from cellscope.assays.karyotype.learn_classify import ClassifyLearner
 from cellscope.assays.karyotype.learn_detect import DetectLearner
 from cellscope.assays.karyotype.scale import CANONICAL_SIDE
+from cellscope.assays.karyotype.tune import tune_classifier, tune_detector
 from cellscope.engine.train import fit
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.prepared import PreparedDataset
@@ -53,8 +55,9 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
 
 
 def say(text: str) -> None:
-    """Print a progress line on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a progress line on stderr; of several training processes only the first speaks."""
+    if rank_zero_only.rank == 0:
+        print(text, file=sys.stderr, flush=True)
 
 
 def _record(prepared: PreparedDataset, options: TrainOptions) -> dict[str, Any]:
@@ -136,7 +139,7 @@ def _train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, a
             channels=("grey",),
             normalisation={"kind": "metaphase", "canonical_side": CANONICAL_SIDE},
             pixel_size_um=None,
-            thresholds={"score_threshold": 0.5},
+            thresholds=tune_detector(network, val_loader, validation),
             training=_training_facts(prepared, options, len(metaphases)),
             metrics=metrics,
             cellscope_version=__version__,
@@ -166,7 +169,7 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
     weights = _weights(options.source_weights)
 
     def loader(done: int) -> DataLoader:
-        sampler = DrawSampler(train_set, weights, draws, options.seed, done * options.batch_size)  # type: ignore[arg-type]
+        sampler = DrawSampler(train_set, weights, draws, options.seed, done * options.batch_size)
         return DataLoader(views, options.batch_size, sampler=sampler, num_workers=options.num_workers, persistent_workers=options.num_workers > 0)
 
     val_loader = DataLoader(ChromosomeViews(val_set, seed=None), 64) if val_set else None
@@ -185,7 +188,7 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
             channels=("grey",),
             normalisation=view_settings(),
             pixel_size_um=None,
-            thresholds={"temperature": 1.0},
+            thresholds=tune_classifier(network, val_loader),
             training=_training_facts(prepared, options, len(train_set)),
             metrics=metrics,
             cellscope_version=__version__,

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from cellscope.assays.karyotype.assignment import most_probable
-from cellscope.assays.karyotype.cell import POLARITY_MARGIN, name_cell, objects_table
+from cellscope.assays.karyotype.cell import POLARITY_MARGIN, Cell, name_cell, objects_table
 from cellscope.assays.karyotype.chrnet import ChrNet, classify_views
 from cellscope.assays.karyotype.chrrender import ChrRender
 from cellscope.assays.karyotype.classes import CLASSES
@@ -144,9 +144,10 @@ def conclude(subject: Subject) -> Result:
     return _conclude_chromosome(subject) if subject.kind == CHROMOSOME else _conclude_metaphase(subject)
 
 
-def _conclude_metaphase(subject: Subject) -> Result:
+def name_subject(subject: Subject) -> Cell:
+    """Name the chromosomes of a metaphase that has been through both networks."""
     state, options = subject.state, subject.options
-    cell = name_cell(
+    return name_cell(
         state["detections"],
         state["log_probabilities"],
         state["polarity"],
@@ -156,6 +157,11 @@ def _conclude_metaphase(subject: Subject) -> Result:
         aneuploidy_cost=options.aneuploidy_cost,
         review_below=options.review_below,
     )
+
+
+def _conclude_metaphase(subject: Subject) -> Result:
+    state = subject.state
+    cell = name_subject(subject)
     warnings = list(subject.image.warnings)
     if not cell.chromosomes:
         warnings.append(f"{subject.name}: no chromosome found; is this a metaphase, and is --polarity right?")

@@ -103,7 +103,7 @@ def _singles(folder: Path, group_of_cell: dict[str, str]) -> Iterator[Record]:
         if class_ is None:
             raise DatasetError(f"{path}: the name holds no chromosome class")
         yield Record(
-            name=f"single-{path.stem.replace(' ', '-')}",
+            name=f"single/cell{cell}/{path.stem.replace(' ', '-')}",
             path=path,
             group=group_of_cell.get(cell, f"cell{cell}"),
             class_=class_,

@@ -40,4 +40,4 @@ def read(folder: Path) -> Iterator[Record]:
         else:
             culture = re.match(r"(\d{8})\.", above.name)
             group = culture.group(1) if culture else above.name
-        yield Record(name=path.relative_to(folder).with_suffix("").as_posix().replace("/", "-"), path=path, group=group, class_=class_)
+        yield Record(name=path.relative_to(folder).with_suffix("").as_posix(), path=path, group=group, class_=class_)

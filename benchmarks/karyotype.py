@@ -1,0 +1,89 @@
+"""A metaphase from file to karyogram with the built-in models, against torchvision's Mask R-CNN R50-FPN forward alone.
+
+usage: python benchmarks/karyotype.py [--image FILE] [--repeats 5]
+
+Both sides run in this process with the same threads, in turn, models loaded beforehand. The peer has random weights, which costs
+no less than trained ones up to its final suppression, sees one 768 x 576 image at its own size, and writes nothing. Then the memory
+of one whole command is measured, and of the same command over 5 and 40 copies of the image, which must not grow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from harness import compare, print_table, run_process
+from torchvision.models.detection import maskrcnn_resnet50_fpn
+
+from cellscope.assays.karyotype.config import PredictOptions
+from cellscope.assays.karyotype.predict import ASSAY
+from cellscope.engine.options import RunOptions
+from cellscope.engine.predict import load_models
+from cellscope.engine.stages import run_subjects
+from cellscope.engine.assay import Subject
+from cellscope.io.read import read
+from cellscope.io.write import write_json, write_labels, write_png
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "metaphase.tif"
+
+
+def karyotype_file(path: Path, out: Path, loaded: object) -> None:
+    """Do what `predict` does with one input: read, detect, classify, draw, write."""
+    subject = Subject(path.name, read(path), "metaphase", PredictOptions(), loaded.cards)  # type: ignore[attr-defined]
+    for _, result, error in run_subjects(
+        ASSAY, [subject], loaded.modules, run=RunOptions(), device=torch.device("cpu"), dtype=None, window=1  # type: ignore[attr-defined]
+    ):
+        if result is None:
+            raise RuntimeError(error)
+        for suffix, payload in result.artefacts.items():
+            target = out / f"cell{suffix}"
+            if suffix.endswith(".json"):
+                write_json(target, payload)
+            elif suffix.endswith(".tif"):
+                write_labels(target, payload)
+            else:
+                pixels, dpi = payload if isinstance(payload, tuple) else (payload, None)
+                write_png(target, pixels, dpi)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--image", type=Path, default=EXAMPLE)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    loaded = load_models(ASSAY, [], torch.device("cpu"))
+    peer = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=576, max_size=768).eval()
+    pixels = torch.rand(3, 576, 768)
+
+    def forward() -> None:
+        with torch.inference_mode():
+            peer([pixels])
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        row = compare(
+            "Mask R-CNN R50-FPN, forward only, 768 x 576",
+            forward,
+            f"cellscope, {arguments.image.name} from file to karyogram",
+            lambda: karyotype_file(arguments.image, folder, loaded),
+            repeats=arguments.repeats,
+        )
+        print_table([row], title="karyotype speed")
+        for copies in (1, 5, 40):
+            inputs = folder / f"in{copies}"
+            inputs.mkdir()
+            for index in range(copies):
+                shutil.copy(arguments.image, inputs / f"cell{index:03d}{arguments.image.suffix}")
+            measured = run_process(
+                [sys.executable, "-m", "cellscope", "karyotype", "predict", str(inputs), "-o", str(folder / f"out{copies}"), "-q"], timeout=3600
+            )
+            print(f"{copies} metaphases in one command: {measured['seconds']:.1f} s, peak memory {measured['peak_mib']:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

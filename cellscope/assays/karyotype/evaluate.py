@@ -1,0 +1,241 @@
+"""`cellscope karyotype eval`: both networks and the whole road, measured on a split of a prepared dataset."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cellscope.assays.karyotype.assignment import UNASSIGNED
+from cellscope.assays.karyotype.classes import CLASSES, parse_class
+from cellscope.assays.karyotype.data_detect import Metaphase, load_metaphase
+from cellscope.assays.karyotype.predict import ASSAY, CHROMOSOME, METAPHASE, name_subject
+from cellscope.assays.karyotype.score import Prediction, assigned_labels, detection_metrics, metaphase_table
+from cellscope.engine.assay import Result, Subject
+from cellscope.engine.device import pick_device, pick_precision
+from cellscope.engine.evaluate import (
+    Metric,
+    confusion_figure,
+    interval_figure,
+    measure,
+    refuse_evaluation,
+    reliability_figure,
+    write_evaluation,
+)
+from cellscope.engine.predict import load_models
+from cellscope.engine.stages import run_subjects
+from cellscope.errors import CellscopeError
+from cellscope.io.prepared import PreparedDataset
+from cellscope.io.read import read
+from cellscope.metrics.classification import (
+    accuracy,
+    balanced_accuracy,
+    confusion_matrix,
+    expected_calibration_error,
+    per_class,
+    reliability_table,
+)
+
+if TYPE_CHECKING:
+    from cellscope.assays.karyotype.config import PredictOptions
+    from cellscope.engine.options import RunOptions
+
+WINDOW = 8
+
+
+def evaluate(
+    dataset: Path,
+    out: Path,
+    *,
+    run: RunOptions,
+    options: PredictOptions,
+    models: list[str],
+    split: str,
+    argv: list[str],
+) -> int:
+    """Measure models on one split; the metrics of each source stand apart, since stains and scales differ.
+
+    Parameters
+    ----------
+    dataset : Path
+        From ``cellscope karyotype prepare``.
+    out : Path
+    run, options
+        As for ``predict``.
+    models : list of str
+        Model files or built-in names.
+    split : str
+        ``train``, ``val`` or ``test``.
+    argv : list of str
+
+    Returns
+    -------
+    int
+        Exit code 0.
+    """
+    began = time.monotonic()
+    refuse_evaluation(out, overwrite=run.overwrite)
+    prepared = PreparedDataset.open(dataset, assay="karyotype")
+    rows = prepared.split(split).rename(columns={"class": "class_"})
+    if run.limit:
+        metaphases, singles = rows[rows["target"] != ""], rows[rows["target"] == ""]
+        rows = pd.concat([metaphases.head(run.limit), singles.head(run.limit)])
+    device = pick_device(run.device)
+    loaded = load_models(ASSAY, models, device)
+    subjects = _subjects(prepared, rows, options, loaded.cards)
+    measured = replace(ASSAY, conclude=conclude_for_measuring, classes_columns=no_columns)
+    truths: list[Metaphase] = []
+    groups, predictions = [], []
+    scores, names = [], []
+    group_of = dict(zip(rows["id"], rows["group"], strict=True))
+    dtype = pick_precision(run.precision, device)
+    for number, (subject, result, error) in enumerate(
+        run_subjects(measured, subjects, loaded.modules, run=run, device=device, dtype=dtype, window=WINDOW), 1
+    ):
+        if result is None:
+            raise CellscopeError(f"{subject.name}: {error}")
+        if subject.kind == METAPHASE:
+            truths.append(result.artefacts["truth"])
+            groups.append(group_of[subject.name])
+            predictions.append(result.artefacts["prediction"])
+        else:
+            names.append(subject.name)
+            scores.append(result.artefacts["scores"])
+        if number % 100 == 0 and not run.quiet:
+            print(f"karyotype eval: {number} of {len(rows)}", file=sys.stderr, flush=True)
+    metrics: list[Metric] = []
+    figures: dict[str, Any] = {}
+    tables = []
+    if truths:
+        table = metaphase_table(truths, groups, predictions)
+        tables.append(table)
+        for source in sorted(set(table["source"])):
+            index = np.flatnonzero(table["source"] == source)
+            metrics += detection_metrics(
+                [truths[i] for i in index],
+                [predictions[i] for i in index],
+                table.iloc[index].reset_index(drop=True),
+                prefix=f"{source}.",
+                seed=run.seed,
+            )
+    if names:
+        singles = rows.set_index("id").loc[names]
+        class_metrics, class_figures, class_table = _measure_singles(singles, np.array(scores), options, run.seed)
+        metrics += class_metrics
+        figures |= class_figures
+        tables.append(class_table)
+    shown = [metric for metric in metrics if metric.low is not None and (metric.value or 0) <= 1]
+    if shown:
+        figures["metrics"] = interval_figure(
+            [metric.name for metric in shown], [metric.value for metric in shown], [metric.low for metric in shown],
+            [metric.high for metric in shown], title=f"split {split}, 95 % intervals over groups",
+        )  # fmt: skip
+    write_evaluation(
+        out,
+        assay="karyotype",
+        dataset={"path": str(dataset), **prepared.info},
+        split=split,
+        n=len(rows),
+        metrics=metrics,
+        per_image=pd.concat(tables, ignore_index=True),
+        figures=figures,
+        models=loaded.records,
+        argv=argv,
+        seconds=time.monotonic() - began,
+        overwrite=run.overwrite,
+    )
+    return 0
+
+
+def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards: Any) -> Iterator[Subject]:
+    """Make subjects of a split's items; a metaphase carries its truth along."""
+    for row in rows.itertuples():
+        image = read(prepared.root / str(row.image))
+        subject = Subject(str(row.id), image, METAPHASE if row.target else CHROMOSOME, options, cards)
+        if row.target:
+            subject.state["truth"] = load_metaphase(prepared.root, row)
+        yield subject
+
+
+def no_columns(_cards: Any) -> tuple[str, ...]:
+    """Ask for no probability columns: what is measured is not written as objects."""
+    return ()
+
+
+def conclude_for_measuring(subject: Subject) -> Result:
+    """Give what the metrics need instead of pictures and files."""
+    if subject.kind == CHROMOSOME:
+        return Result(pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts={"scores": subject.state["log_probabilities"][0]})
+    cell = name_subject(subject)
+    prediction = Prediction([chromosome.detection for chromosome in cell.chromosomes], cell.classes)
+    return Result(pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts={"prediction": prediction, "truth": subject.state["truth"]})
+
+
+def cell_of(image: str) -> str:
+    """Name the cell a single chromosome belongs to: the folder of its file, above the class folder where there is one."""
+    folder = Path(image).parent
+    if parse_class(folder.name) and len(folder.parts) > 2:
+        folder = folder.parent
+    return folder.as_posix()
+
+
+def _measure_singles(
+    singles: pd.DataFrame, scores: np.ndarray, options: Any, seed: int
+) -> tuple[list[Metric], dict[str, Any], pd.DataFrame]:
+    """Measure the classifier on clean single chromosomes, without and with the help of the rest of the cell."""
+    truth = np.array([CLASSES.index(name) for name in singles["class_"]])
+    source = singles.index.str.split("/").str[0].to_numpy()
+    groups = singles["group"].to_numpy()
+    cells = np.array([cell_of(image) for image in singles["image"]])
+    own = scores.argmax(1)
+    helped = assigned_labels(scores, cells, aneuploidy_cost=options.aneuploidy_cost)
+    probabilities = np.exp(scores)
+    metrics, figures = [], {}
+    for name in sorted(set(source)):
+        index = np.flatnonzero(source == name)
+        mine, guess, with_cell, group = truth[index], own[index], helped[index], groups[index]
+        values = per_class(mine, guess, list(range(len(CLASSES))))
+        recalls = {CLASSES[int(label)]: value for label, value in zip(values.index, values["recall"], strict=True)}
+        metrics += [
+            measure(
+                f"{name}.accuracy", group, lambda i, a=mine, b=guess: accuracy(a[i], b[i]), seed=seed,
+                convention="single chromosomes given their class by the classifier alone",
+                per_class={label: None if pd.isna(value) else float(value) for label, value in recalls.items()},
+            ),
+            measure(
+                f"{name}.mean_recall", group, lambda i, a=mine, b=guess: balanced_accuracy(a[i], b[i]), seed=seed,
+                convention="mean over the classes of the recall of the classifier alone",
+            ),
+            measure(
+                f"{name}.accuracy_with_cell", group, lambda i, a=mine, b=with_cell: accuracy(a[i], b[i]), seed=seed,
+                convention=f"single chromosomes given their class by the assignment over the whole cell, cost {options.aneuploidy_cost}",
+            ),
+            measure(
+                f"{name}.calibration_error", group,
+                lambda i, p=probabilities[index], a=mine: expected_calibration_error(p[i], a[i]), seed=seed,
+                convention="expected calibration error of the classifier's probabilities, 15 bins of equal width",
+            ),
+        ]  # fmt: skip
+        figures[f"confusion_{name}"] = confusion_figure(
+            confusion_matrix(mine, guess, list(range(len(CLASSES)))), list(CLASSES), title=f"{name}: single chromosomes, classifier alone"
+        )
+        figures[f"reliability_{name}"] = reliability_figure(reliability_table(probabilities[index], mine), title=name)
+    table = pd.DataFrame(
+        {
+            "image": singles.index,
+            "source": source,
+            "group": groups,
+            "cell": cells,
+            "class": singles["class_"].to_numpy(),
+            "predicted": [CLASSES[label] for label in own],
+            "p_predicted": probabilities.max(1),
+            "predicted_with_cell": [CLASSES[label] if label >= 0 else UNASSIGNED for label in helped],
+        }
+    )
+    return metrics, figures, table

@@ -1,0 +1,98 @@
+"""Thresholds tuned on the validation split at the end of a training and kept in the model file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from torch.utils.data import DataLoader
+
+from cellscope.assays.karyotype.chrnet import ChrNet, classify_views
+from cellscope.assays.karyotype.data_detect import Metaphase
+from cellscope.assays.karyotype.detections import Detection, detections_of
+from cellscope.metrics.detection import box_iou, match
+
+CANDIDATES = np.round(np.arange(0.05, 0.91, 0.05), 2)
+SLACK = 0.002
+DEFAULT_SCORE = 0.5
+
+
+def best_score_threshold(truths: list[np.ndarray], found: list[list[Detection]]) -> float:
+    """Find the confidence above which detections are best kept.
+
+    Parameters
+    ----------
+    truths : list of (N, 4) float
+        True boxes per image, x0 y0 x1 y1.
+    found : list of lists of Detection
+
+    Returns
+    -------
+    float
+        The lowest candidate whose F1 (one to one, box IoU above 0.5) is within 0.002 of the best: a chromosome too many is deleted
+        faster than a missing one is drawn.
+    """
+    scores = []
+    for candidate in CANDIDATES:
+        hits = truth_total = found_total = 0
+        for truth, detections in zip(truths, found, strict=True):
+            boxes = np.array([d.bbox for d in detections if d.score >= candidate], float).reshape(-1, 4)
+            hits += len(match(box_iou(truth, boxes)))
+            truth_total += len(truth)
+            found_total += len(boxes)
+        scores.append(2 * hits / max(truth_total + found_total, 1))
+    best = max(scores)
+    if best == 0:
+        return DEFAULT_SCORE
+    return float(next(c for c, score in zip(CANDIDATES, scores, strict=True) if score >= best - SLACK))
+
+
+@torch.no_grad()
+def tune_detector(network: torch.nn.Module, loader: DataLoader | None, metaphases: list[Metaphase]) -> dict[str, float]:
+    """Run the detector over the validation metaphases and choose ``score_threshold``."""
+    if loader is None:
+        return {"score_threshold": DEFAULT_SCORE}
+    network.eval()
+    truths, found = [], []
+    for images, indices in loader:
+        for output, index in zip(network([image.to(_device(network)) for image in images]), indices, strict=True):
+            metaphase = metaphases[index]
+            truths.append(metaphase.boxes)
+            found.append(detections_of(output, metaphase.scale, metaphase.image.shape))  # type: ignore[arg-type]
+    return {"score_threshold": best_score_threshold(truths, found)}
+
+
+def best_temperature(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Find the temperature that makes probabilities honest: least negative log likelihood (Guo et al., ICML 2017).
+
+    Parameters
+    ----------
+    log_probabilities : (N, K) float
+    labels : (N,) int
+    """
+    index = np.arange(len(labels))
+
+    def loss(log_t: float) -> float:
+        scaled = log_probabilities / np.exp(log_t)
+        return float(np.mean(np.logaddexp.reduce(scaled, axis=1) - scaled[index, labels]))
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))
+
+
+@torch.no_grad()
+def tune_classifier(network: ChrNet, loader: DataLoader | None) -> dict[str, float]:
+    """Run the classifier over the validation chromosomes and choose ``temperature``."""
+    if loader is None:
+        return {"temperature": 1.0}
+    network.eval()
+    scores, labels = [], []
+    for views, label, _ in loader:
+        scores.append(classify_views(network, views.to(_device(network)))[0].float().cpu())
+        labels.append(label)
+    return {"temperature": round(best_temperature(torch.cat(scores).double().numpy(), torch.cat(labels).numpy()), 4)}
+
+
+def _device(network: torch.nn.Module) -> Any:
+    return next(network.parameters()).device

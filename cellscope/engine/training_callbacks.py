@@ -1,0 +1,164 @@
+"""What the training loop does beside training: checkpoints that survive a kill, stopping on a signal, progress lines."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, Checkpoint
+
+from cellscope.errors import Interrupted
+
+
+class SaveAndStop(Checkpoint):
+    """Write ``last.ckpt`` every so often and around every validation; on SIGINT or SIGTERM write it and end the training.
+
+    As a context it installs the signal handlers. Lightning puts its own in front of them when a fit begins, which would leave the
+    loop without saving (and broadcasts inside the handler), so they are put back once training starts.
+
+    Parameters
+    ----------
+    path : Path
+        The checkpoint to write.
+    save_every : int
+        Steps between two writes.
+    val_every : int or None
+        Steps between two validations; None without validation. A checkpoint from before a validation does not repeat it when
+        resumed, so a stop waits for a validation that is due or under way, with a first checkpoint written before it.
+
+    Attributes
+    ----------
+    received : int or None
+        The signal noted. A second Ctrl-C stops at once.
+    """
+
+    def __init__(self, path: Path, *, save_every: int, val_every: int | None):
+        self.path, self.save_every, self.val_every = path, save_every, val_every
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+        self._stepping = False
+
+    def __enter__(self) -> SaveAndStop:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+            if hasattr(signal, "SIGCHLD"):
+                self._before[signal.SIGCHLD] = signal.getsignal(signal.SIGCHLD)
+            self._install()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def _install(self) -> None:
+        if self._before:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self.received is not None:
+            if number == signal.SIGINT:
+                raise self.interruption("at once")
+            return
+        self.received = number
+        # A signal to the whole process group ends the loader's workers too. Their death must not break into the step under way.
+        if hasattr(signal, "SIGCHLD"):
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+    def interruption(self, when: str) -> Interrupted:
+        """Give the error that ends the command: exit code 130 after Ctrl-C, 143 after SIGTERM."""
+        number = signal.SIGTERM if self.received is None else self.received
+        saved = f"saved {self.path}; go on with --resume auto" if self.path.is_file() else "nothing was saved yet"
+        return Interrupted(f"training stopped by signal {when}; {saved}", 128 + number)
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Take the signals back from Lightning."""
+        self._install()
+
+    def on_before_optimizer_step(self, *_: Any) -> None:
+        """Remember that weights are about to change."""
+        self._stepping = True
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """Save when it is time to; stop if a signal came and no validation is due."""
+        self._stepping = False
+        step = trainer.global_step
+        stop = self._agreed(trainer)
+        due = self.val_every is not None and step % self.val_every == 0
+        if stop or due or step % self.save_every == 0:
+            trainer.save_checkpoint(self.path)
+        if stop and not due:
+            raise self.interruption(f"at step {step}")
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Save what the validation brought (the best score so far); stop if a signal came."""
+        if trainer.sanity_checking:
+            return
+        trainer.save_checkpoint(self.path)
+        if self._agreed(trainer):
+            raise self.interruption(f"at step {trainer.global_step}")
+
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+        """Save between two steps when the signal reached the loader's workers first."""
+        if self.lost_workers(exception) and not self._stepping and trainer.world_size == 1 and trainer.global_step:
+            trainer.save_checkpoint(self.path)
+
+    def lost_workers(self, error: BaseException) -> bool:
+        """Tell whether `error` only says that the signal ended the loader's worker processes as well."""
+        return self.received is not None and isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
+
+    def _agreed(self, trainer: L.Trainer) -> bool:
+        """Whether any of the training processes got a signal: they all stop after the same step."""
+        stop = self.received is not None
+        return trainer.strategy.reduce_boolean_decision(stop, all=False) if trainer.world_size > 1 else stop
+
+
+class StepSeed(Callback):
+    """Seed the random numbers of every step with its number, so that a resumed training draws what it would have drawn."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        """Seed by run, step and process."""
+        torch.manual_seed((self.seed * 1_000_003 + trainer.global_step) * 1_009 + trainer.global_rank)
+
+
+class Progress(Callback):
+    """Plain progress lines on stderr: loss, score and time left, every so often."""
+
+    def __init__(self, say: Callable[[str], None], total: int, every_s: float = 20.0):
+        self.say, self.total, self.every_s = say, total, every_s
+        self.began = self.last = time.monotonic()
+        self.first_step: int | None = None
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        """Say where the training is."""
+        now = time.monotonic()
+        step = trainer.global_step
+        if self.first_step is None:
+            self.first_step, self.began = step, now
+        if now - self.last < self.every_s and step < self.total:
+            return
+        self.last = now
+        rate = (now - self.began) / max(step - self.first_step, 1)
+        loss = float(outputs["loss"]) if isinstance(outputs, dict) else float(outputs)
+        left = f"  {rate:.2f} s/step  {rate * (self.total - step) / 60:.0f} min left" if step > self.first_step else ""
+        self.say(f"step {step}/{self.total}  loss {loss:.3f}{left}")
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Say what the validation found."""
+        score = trainer.callback_metrics.get("val_score")
+        if score is not None and not trainer.sanity_checking:
+            self.say(f"step {trainer.global_step}  validation score {float(score):.4f}")

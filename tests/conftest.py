@@ -1,0 +1,42 @@
+"""Settings and fixtures for all tests: no display, one thread, none of the user's own variables."""
+
+import os
+
+os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported anywhere, subprocesses included
+for _name in [name for name in os.environ if name.startswith("CELLSCOPE_") and name != "CELLSCOPE_DATA"]:
+    del os.environ[_name]
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets (``karyotype/bioimlab`` and so on below it), or skip."""
+    folder = os.environ.get("CELLSCOPE_DATA")
+    if not folder:
+        pytest.skip("CELLSCOPE_DATA is not set")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def karyotype_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six generated metaphases with masks, and single chromosomes, in BioImLab's layout."""
+    from synthetic import metaphase, write_coco
+
+    folder = tmp_path_factory.mktemp("source") / "generated"
+    metaphases = [metaphase(seed, sex="XY" if seed % 2 else "XX", inverted=seed % 2 == 0) for seed in range(6)]
+    write_coco(folder, metaphases, singles=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def karyotype_dataset(karyotype_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prepared dataset of `karyotype_source`; tests must not change it."""
+    from cellscope.assays.karyotype.prepare import prepare
+
+    out = tmp_path_factory.mktemp("prepared") / "dataset"
+    prepare([karyotype_source], out)
+    return out
