@@ -2,9 +2,10 @@
 
 usage: python benchmarks/karyotype.py [--image FILE] [--repeats 5]
 
-Both sides run in this process with the same threads, in turn, models loaded beforehand. The peer has random weights, which costs
-no less than trained ones up to its final suppression, sees one 768 x 576 image at its own size, and writes nothing. Then the memory
-of one whole command is measured, and of the same command over 5 and 40 copies of the image, which must not grow.
+Both sides run in this process with the same threads, in turn, models loaded beforehand. The peer has random weights,
+which costs no less than trained ones up to its final suppression, sees one 768 x 576 image at its own size, and
+writes nothing. Then the memory of one whole command is measured, and of the same command over 5 and 40 copies of the
+image, which must not grow.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 from cellscope.assays.karyotype.config import PredictOptions
 from cellscope.assays.karyotype.predict import ASSAY
+from cellscope.engine.assay import Subject
 from cellscope.engine.options import RunOptions
 from cellscope.engine.predict import load_models
 from cellscope.engine.stages import run_subjects
-from cellscope.engine.assay import Subject
 from cellscope.io.read import read
 from cellscope.io.write import write_json, write_labels, write_png
 
@@ -35,7 +36,13 @@ def karyotype_file(path: Path, out: Path, loaded: object) -> None:
     """Do what `predict` does with one input: read, detect, classify, draw, write."""
     subject = Subject(path.name, read(path), "metaphase", PredictOptions(), loaded.cards)  # type: ignore[attr-defined]
     for _, result, error in run_subjects(
-        ASSAY, [subject], loaded.modules, run=RunOptions(), device=torch.device("cpu"), dtype=None, window=1  # type: ignore[attr-defined]
+        ASSAY,
+        [subject],
+        loaded.modules,
+        run=RunOptions(),
+        device=torch.device("cpu"),
+        dtype=None,
+        window=1,  # type: ignore[attr-defined]
     ):
         if result is None:
             raise RuntimeError(error)
@@ -80,9 +87,21 @@ def main() -> None:
             for index in range(copies):
                 shutil.copy(arguments.image, inputs / f"cell{index:03d}{arguments.image.suffix}")
             measured = run_process(
-                [sys.executable, "-m", "cellscope", "karyotype", "predict", str(inputs), "-o", str(folder / f"out{copies}"), "-q"], timeout=3600
+                [
+                    sys.executable,
+                    "-m",
+                    "cellscope",
+                    "karyotype",
+                    "predict",
+                    str(inputs),
+                    "-o",
+                    str(folder / f"out{copies}"),
+                    "-q",
+                ],
+                timeout=3600,
             )
-            print(f"{copies} metaphases in one command: {measured['seconds']:.1f} s, peak memory {measured['peak_mib']:.0f} MiB")
+            peak = f"peak memory {measured['peak_mib']:.0f} MiB"
+            print(f"{copies} metaphases in one command: {measured['seconds']:.1f} s, {peak}")
 
 
 if __name__ == "__main__":

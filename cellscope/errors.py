@@ -1,7 +1,7 @@
 """Every error a user can meet: one line of text and the exit code that goes with it.
 
-The tree is flat on purpose. A message says what went wrong, with which file, and what to do about it; the command line prints
-that line and nothing else, unless ``CELLSCOPE_DEBUG=1`` asks for the traceback.
+The tree is flat on purpose. A message says what went wrong, with which file, and what to do about it; the command
+line prints that line and nothing else, unless ``CELLSCOPE_DEBUG=1`` asks for the traceback.
 """
 
 from __future__ import annotations

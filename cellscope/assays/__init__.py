@@ -1,0 +1,1 @@
+"""The assays: one room each, none importing another."""

@@ -34,7 +34,9 @@ class MetricsFile(Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Record the losses of this step, every `every` steps."""
         if trainer.global_step % self.every == 0 and trainer.is_global_zero:
-            values = {name: float(value) for name, value in trainer.callback_metrics.items() if not name.startswith("val_")}
+            values = {
+                name: float(value) for name, value in trainer.callback_metrics.items() if not name.startswith("val_")
+            }
             rate = {"learning_rate": trainer.optimizers[0].param_groups[0]["lr"]}
             self._append(trainer.global_step, values | rate)
 
@@ -77,7 +79,13 @@ def draw_curves(table: pd.DataFrame, path: Path) -> None:
         if name == "learning_rate":
             continue
         axis = right if str(name).startswith("val_") else left
-        axis.plot(rows["step"], rows["value"], marker="o" if len(rows) < 40 else None, markersize=3, label=str(name).removeprefix("val_"))
+        axis.plot(
+            rows["step"],
+            rows["value"],
+            marker="o" if len(rows) < 40 else None,
+            markersize=3,
+            label=str(name).removeprefix("val_"),
+        )
     for axis, title in ((left, "training"), (right, "validation")):
         axis.set_xlabel("step")
         axis.set_title(title)
@@ -86,4 +94,3 @@ def draw_curves(table: pd.DataFrame, path: Path) -> None:
             axis.legend(fontsize=8, frameon=False)
     canvas.draw()
     write_png(path, np.asarray(canvas.buffer_rgba())[..., :3].copy())
-

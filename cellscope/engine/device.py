@@ -49,7 +49,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Tell whether bfloat16 has hardware units on `device`; without them it can be over ten times slower than float32."""
+    """Tell whether `device` has bfloat16 units; without them it can be over ten times slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":

@@ -145,7 +145,7 @@ def fit(
     """
     out = Path(out)
     resume = find_resume(out, options.resume)
-    first = rank_zero_only.rank == 0  # of several training processes only the first touches the folder and speaks
+    first = getattr(rank_zero_only, "rank", 0) == 0  # of several training processes only the first touches the folder and speaks
     if first:
         _make_room(out, options, resume)
     else:

@@ -16,16 +16,24 @@ class TrainingOptions(ComputeOptions):
     panel: ClassVar[str] = "Training"
 
     init: str = option(
-        "none", "Start from a model file or a built-in name, from timm's ImageNet weights, or from nothing.", metavar="MODEL|imagenet|none"
+        "none",
+        "Start from a model file or a built-in name, from timm's ImageNet weights, or from nothing.",
+        metavar="MODEL|imagenet|none",
     )
-    resume: str | None = option(None, "Go on from a checkpoint; auto takes OUT's own if there is one.", metavar="auto|PATH")
+    resume: str | None = option(
+        None, "Go on from a checkpoint; auto takes OUT's own if there is one.", metavar="auto|PATH"
+    )
     devices: int = option(1, "Processes or GPUs to train on at once (DDP when over 1).", low=1, high=64)
-    fold: int | None = option(None, "Validate on this fold of a dataset prepared with --folds, train on the others.", low=0)
+    fold: int | None = option(
+        None, "Validate on this fold of a dataset prepared with --folds, train on the others.", low=0
+    )
     steps: int | None = option(None, "Optimiser steps in all.", low=1)
     learning_rate: float | None = option(None, "Highest learning rate.", low=0.0)
     optimiser: Literal["adamw", "adam", "sgd"] = option("adamw", "Update rule.", cli=False)
     weight_decay: float | None = option(None, "Weight decay.", low=0.0, cli=False)
-    schedule: Literal["cosine", "constant", "step", "poly"] = option("cosine", "Learning rate after the warm-up.", cli=False)
+    schedule: Literal["cosine", "constant", "step", "poly"] = option(
+        "cosine", "Learning rate after the warm-up.", cli=False
+    )
     warmup_steps: int = option(100, "Steps over which the learning rate rises.", low=0, cli=False)
     step_every: int = option(1000, "Schedule step: steps between drops.", low=1, cli=False)
     step_gamma: float = option(0.1, "Schedule step: factor of each drop.", low=0.0, high=1.0, cli=False)

@@ -33,8 +33,8 @@ def measure_mask(mask: np.ndarray, offset: tuple[int, int], intensity: np.ndarra
     Returns
     -------
     dict
-        ``bbox-0..3`` (rows and columns, half open), ``centroid-0``, ``centroid-1`` in image coordinates, the names of `SHAPE`, and
-        ``intensity_mean``; in pixels.
+        ``bbox-0..3`` (rows and columns, half open), ``centroid-0``, ``centroid-1`` in image coordinates, the names of
+        `SHAPE`, and ``intensity_mean``; in pixels.
     """
     region: Any = regionprops(mask.astype(np.uint8), intensity_image=intensity)[0]
     row, column = offset

@@ -50,8 +50,8 @@ def is_bright_on_dark(grey: np.ndarray) -> bool:
 def normalise_tone(grey: np.ndarray, *, bright_on_dark: bool | None = None) -> tuple[np.ndarray, bool]:
     """Map a metaphase to bright-on-dark with background 0 and bright chromosomes near 1.
 
-    G-bands and Q-bands mark much the same AT-rich regions, so an inverted G-band image and a Q-band image look alike: one network
-    can serve both.
+    G-bands and Q-bands mark much the same AT-rich regions, so an inverted G-band image and a Q-band image look alike:
+    one network can serve both.
 
     Parameters
     ----------
@@ -93,5 +93,5 @@ def foreground(normalised: np.ndarray) -> np.ndarray:
     as_bytes = (np.clip(blurred, 0, 1) * 255).astype(np.uint8)
     level, _ = cv2.threshold(as_bytes, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     mask = (as_bytes > 0.8 * level).astype(np.uint8)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    return ndimage.binary_fill_holes(mask)
+    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    return ndimage.binary_fill_holes(closed)

@@ -1,0 +1,1 @@
+"""Files in, files out: reading and writing images, tables and prepared datasets."""

@@ -63,8 +63,9 @@ def assign_splits(items: list[Item], splits: tuple[float, float, float], seed: i
     Returns
     -------
     dict
-        Group -> ``train``, ``val`` or ``test``. A group with a `fixed_split` keeps it. Groups are shuffled and dealt, each to the
-        split that lacks most of its share (counted in items), so a group shared by two sources stays whole.
+        Group -> ``train``, ``val`` or ``test``. A group with a `fixed_split` keeps it. Groups are shuffled and dealt,
+        each to the split that lacks most of its share (counted in items), so a group shared by two sources stays
+        whole.
     """
     if abs(sum(splits) - 1) > 1e-6 or min(splits) < 0:
         raise UsageError(f"--splits must be three fractions that sum to 1, not {','.join(map(str, splits))}")
@@ -206,7 +207,9 @@ class PreparedDataset:
         root = Path(root)
         header = root / "dataset.json"
         if not header.is_file():
-            raise DatasetError(f"{root} is not a prepared dataset (no dataset.json); make one with: cellscope {assay} prepare")
+            raise DatasetError(
+                f"{root} is not a prepared dataset (no dataset.json); make one with: cellscope {assay} prepare"
+            )
         try:
             info = json.loads(header.read_text())
             items = pd.read_csv(root / "items.csv", dtype=str, keep_default_na=False)
@@ -240,5 +243,7 @@ class PreparedDataset:
         else:
             rows = self.items[self.items["split"] == name]
         if rows.empty:
-            raise DatasetError(f"{self.root} has no item in split {name!r}" + (f" of fold {fold}" if fold is not None else ""))
+            raise DatasetError(
+                f"{self.root} has no item in split {name!r}" + (f" of fold {fold}" if fold is not None else "")
+            )
         return rows

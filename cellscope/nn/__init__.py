@@ -1,0 +1,1 @@
+"""Layers and sampling used by networks."""

@@ -1,7 +1,7 @@
 """Point sampling on feature maps: the tools of PointRend (Kirillov et al., CVPR 2020).
 
-Shape legend: N boxes, C channels, P points, H x W a map. Point coordinates are (x, y) in [0, 1], where 0 and 1 are the outer edges
-of the first and last pixel, so that a pixel's centre lies at (i + 0.5) / size.
+Shape legend: N boxes, C channels, P points, H x W a map. Point coordinates are (x, y) in [0, 1], where 0 and 1 are
+the outer edges of the first and last pixel, so that a pixel's centre lies at (i + 0.5) / size.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Karyotype: which chromosomes are in this metaphase? ChrRender, rotate and crop, ChrNet4, karyogram."""

@@ -30,13 +30,15 @@ class Assignment:
     cost: float
 
 
-def assign_cell(log_probabilities: np.ndarray, *, aneuploidy_cost: float, unassigned_cost: float | None = None) -> Assignment:
+def assign_cell(
+    log_probabilities: np.ndarray, *, aneuploidy_cost: float, unassigned_cost: float | None = None
+) -> Assignment:
     """Find the classes of a cell's chromosomes that explain it best.
 
-    Minimises the sum of ``-log p`` plus `aneuploidy_cost` for every copy by which a class departs from what is expected (two of
-    each autosome, XX or XY, whichever costs less). The cost of copies is convex, so this is a linear assignment of chromosomes to
-    copies: the expected copies are cheap, the others dear. A third copy stays a third copy when its evidence against every other
-    class is stronger than the cost.
+    Minimises the sum of ``-log p`` plus `aneuploidy_cost` for every copy by which a class departs from what is
+    expected (two of each autosome, XX or XY, whichever costs less). The cost of copies is convex, so this is a linear
+    assignment of chromosomes to copies: the expected copies are cheap, the others dear. A third copy stays a third
+    copy when its evidence against every other class is stronger than the cost.
 
     Parameters
     ----------

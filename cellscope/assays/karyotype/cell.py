@@ -134,7 +134,9 @@ def name_cell(
     review_below : float
         Probability of the given class under which a chromosome is marked.
     """
-    assignment = assign_cell(log_probabilities, aneuploidy_cost=aneuploidy_cost) if assign else most_probable(log_probabilities)
+    assignment = (
+        assign_cell(log_probabilities, aneuploidy_cost=aneuploidy_cost) if assign else most_probable(log_probabilities)
+    )
     height, width = shape
     chromosomes = []
     for index, (detection, class_) in enumerate(zip(detections, assignment.classes, strict=True)):
@@ -152,7 +154,9 @@ def name_cell(
             probabilities=probabilities,
             angle=angle,
             short_arm_up=up,
-            touching=any(other is not detection and overlap(detection, other) > 0.02 * detection.area for other in detections),
+            touching=any(
+                other is not detection and overlap(detection, other) > 0.02 * detection.area for other in detections
+            ),
             cut_off=bool(x0 <= 0 or y0 <= 0 or x1 >= width or y1 >= height),
         )
         _judge(chromosome, review_below)

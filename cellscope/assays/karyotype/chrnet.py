@@ -54,7 +54,8 @@ class ChrNet(nn.Module):
     ----------
     classes : int
     base : int
-        Width of the first stage's 3x3 convolutions (128 in the paper); the stages double it and put out twice their width.
+        Width of the first stage's 3x3 convolutions (128 in the paper); the stages double it and put out twice their
+        width.
     depths : tuple of int
     groups : int
         Cardinality (32 in the paper).
@@ -78,7 +79,10 @@ class ChrNet(nn.Module):
         super().__init__()
         stem = 64 if base >= 64 else base
         self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, stem, 7, 2, 3, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
+            nn.Conv2d(in_channels, stem, 7, 2, 3, bias=False),
+            nn.BatchNorm2d(stem),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2, 1),
         )
         blocks: list[nn.Module] = []
         inputs = stem
@@ -92,6 +96,7 @@ class ChrNet(nn.Module):
         self.fc = nn.Linear(inputs, classes)
         self.polarity = nn.Linear(inputs, 1) if polarity else None
         self.feature_size = inputs
+        self.in_channels = in_channels
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -137,7 +142,7 @@ class CentreLoss(nn.Module):
         self.register_buffer("centres", torch.zeros(classes, features))
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Mean over the batch of half the squared distance, per feature, so that its size does not depend on the width."""
+        """Mean over the batch of half the squared distance, per feature: independent of the width."""
         features = features.float()
         loss = 0.5 * (features - self.centres[labels]).square().mean(1).mean()
         if self.training:
@@ -165,7 +170,7 @@ def build_chrnet(arch: str, *, classes: int, **changes: Any) -> ChrNet:
 
 
 def for_network(views: torch.Tensor, channels: int) -> torch.Tensor:
-    """Centre grey views around 0 and repeat them for a network that takes colour: (B, 1, H, W) -> (B, channels, H, W)."""
+    """Centre views around 0, repeated for networks that take colour: (B, 1, H, W) -> (B, channels, H, W)."""
     return ((views - 0.4) / 0.4).expand(-1, channels, -1, -1)
 
 
@@ -184,12 +189,12 @@ def classify_views(network: ChrNet, views: torch.Tensor) -> tuple[torch.Tensor, 
     short_arm_up : (B,) float32 logit, or None
         Antisymmetric under the half turn.
     """
-    channels = network.stem[0].in_channels
-    total, up = 0.0, None
+    parts, ups = [], []
     for turned in (False, True):
-        logits, polarity, _ = network(for_network(torch.flip(views, (2, 3)) if turned else views, channels))
-        total = total + F.log_softmax(logits.float(), 1)
+        seen = torch.flip(views, (2, 3)) if turned else views
+        logits, polarity, _ = network(for_network(seen, network.in_channels))
+        parts.append(F.log_softmax(logits.float(), 1))
         if polarity is not None:
-            signed = -polarity.float() if turned else polarity.float()
-            up = signed if up is None else up + signed
-    return F.log_softmax(total / 2, 1), up / 2 if up is not None else None
+            ups.append(-polarity.float() if turned else polarity.float())
+    scores = F.log_softmax(torch.stack(parts).mean(0), 1)
+    return scores, torch.stack(ups).mean(0) if ups else None

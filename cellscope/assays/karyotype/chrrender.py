@@ -1,4 +1,4 @@
-"""ChrRender: Mask R-CNN with a feature pyramid and PointRend's mask head (Wang et al., section II-B1), on torchvision's parts."""
+"""ChrRender: Mask R-CNN with PointRend's mask head (Wang et al., section II-B1), on torchvision's parts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from cellscope.errors import ModelError
 
 TRUTH_SIDE = 112
 
-#: Named sets of arguments for `ChrRender`. `chrrender-50` is the paper's; `chrrender-18s` is what the built-in weights use.
+#: Named sets of arguments for `ChrRender`. `chrrender-50` is the paper's; `chrrender-18s` is what the built-in
+#: weights use.
 ARCHS: dict[str, dict[str, Any]] = {
     "chrrender-50": {
         "backbone": "resnet50",
@@ -36,8 +37,16 @@ ARCHS: dict[str, dict[str, Any]] = {
     },
     "chrrender-18": {"backbone": "resnet18", "stages": 4, "anchor_sizes": (12, 24, 48, 96, 192)},
     "chrrender-18s": {"backbone": "resnet18", "stages": 3, "anchor_sizes": (16, 32, 64, 128)},
-    "chrrender-test": {"backbone": "resnet10t", "stages": 3, "fpn_channels": 16, "anchor_sizes": (16, 32, 64, 128), "box_hidden": 16,
-                       "mask_hidden": 16, "point_hidden": 16, "steps": 1},
+    "chrrender-test": {
+        "backbone": "resnet10t",
+        "stages": 3,
+        "fpn_channels": 16,
+        "anchor_sizes": (16, 32, 64, 128),
+        "box_hidden": 16,
+        "mask_hidden": 16,
+        "point_hidden": 16,
+        "steps": 1,
+    },
 }
 
 
@@ -48,11 +57,13 @@ class Trunk(nn.Module):
         super().__init__()
         indices = tuple(range(1, stages + 1))
         self.body = timm.create_model(name, features_only=True, out_indices=indices, in_chans=1, pretrained=pretrained)
-        reductions = self.body.feature_info.reduction()
-        if reductions[0] != 4:
-            raise ModelError(f"backbone {name} has no feature map at a quarter of the image; use a ResNet- or ConvNeXt-like one")
+        info: Any = self.body.feature_info
+        if info.reduction()[0] != 4:
+            raise ModelError(
+                f"backbone {name} has no feature map at a quarter of the image; use a ResNet- or ConvNeXt-like one"
+            )
         self.fpn = FeaturePyramidNetwork(
-            self.body.feature_info.channels(), channels, LastLevelMaxPool(), norm_layer=nn.BatchNorm2d if norm else None
+            info.channels(), channels, LastLevelMaxPool(), norm_layer=nn.BatchNorm2d if norm else None
         )
         self.out_channels = channels
 
@@ -104,7 +115,9 @@ class ChrRender(nn.Module):
     ):
         super().__init__()
         if len(anchor_sizes) != stages + 1:
-            raise ModelError(f"{stages} stages make {stages + 1} pyramid levels, but {len(anchor_sizes)} anchor sizes were given")
+            raise ModelError(
+                f"{stages} stages make {stages + 1} pyramid levels, but {len(anchor_sizes)} anchor sizes were given"
+            )
         self.backbone = Trunk(backbone, stages, fpn_channels, fpn_norm, pretrained)
         ratios = ((0.5, 1.0, 2.0),) * len(anchor_sizes)
         anchors = AnchorGenerator(tuple((size,) for size in anchor_sizes), ratios)
@@ -149,8 +162,8 @@ class ChrRender(nn.Module):
         images : list of (1, H, W) float
             From `normalise_tone`, at the model's scale.
         targets : list of dict, in training
-            ``boxes`` (N, 4) x0 y0 x1 y1; ``masks`` (N, H, W) uint8; ``mask_ok`` (N,) bool, False where the mask is not known, so that
-            box-only images train the detector alone.
+            ``boxes`` (N, 4) x0 y0 x1 y1; ``masks`` (N, H, W) uint8; ``mask_ok`` (N,) bool, False where the mask is
+            not known, so that box-only images train the detector alone.
 
         Returns
         -------
@@ -178,13 +191,13 @@ class ChrRender(nn.Module):
         padded: tuple[int, int],
     ) -> dict[str, Tensor]:
         heads = self.roi_heads
-        proposals, matched, labels, regression = heads.select_training_samples(proposals, targets)  # type: ignore[arg-type]
+        proposals, matched, labels, regression = heads.select_training_samples(proposals, targets)
         pooled = heads.box_head(heads.box_roi_pool(features, proposals, sizes))
         scores, deltas = heads.box_predictor(pooled)
         class_loss, box_loss = fastrcnn_loss(scores, deltas, labels, regression)
         losses = {"loss_classifier": class_loss, "loss_box_reg": box_loss}
         boxes, truths = [], []
-        for proposal, match, label, target in zip(proposals, matched, labels, targets, strict=True):  # type: ignore[arg-type]
+        for proposal, match, label, target in zip(proposals, matched, labels, targets, strict=True):
             use = (label > 0) & target["mask_ok"][match]
             boxes.append(proposal[use])
             truths.append(_masks_in_boxes(target["masks"], match[use], proposal[use]))
@@ -195,12 +208,16 @@ class ChrRender(nn.Module):
         return losses
 
     def _detect(
-        self, features: dict[str, Tensor], proposals: list[Tensor], sizes: list[tuple[int, int]], padded: tuple[int, int]
+        self,
+        features: dict[str, Tensor],
+        proposals: list[Tensor],
+        sizes: list[tuple[int, int]],
+        padded: tuple[int, int],
     ) -> list[dict[str, Tensor]]:
         heads = self.roi_heads
         pooled = heads.box_head(heads.box_roi_pool(features, proposals, sizes))
         scores, deltas = heads.box_predictor(pooled)
-        boxes, kept, labels = heads.postprocess_detections(scores.float(), deltas.float(), proposals, sizes)
+        boxes, kept, _ = heads.postprocess_detections(scores.float(), deltas.float(), proposals, sizes)
         flat = torch.zeros(sum(map(len, boxes)), dtype=torch.int64, device=scores.device)
         masks = self.render_head.render(features["0"], boxes, flat, padded).split([len(box) for box in boxes])
         return [

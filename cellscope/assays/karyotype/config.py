@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from cellscope.config import check, option
 from cellscope.engine.training_options import TrainingOptions
 
 #: What the options left open come to, per part.
-PART_DEFAULTS = {
+PART_DEFAULTS: dict[str, dict[str, Any]] = {
     "detect": {"arch": "chrrender-18s", "steps": 1500, "batch_size": 4, "learning_rate": 5e-4, "weight_decay": 1e-4},
     "classify": {"arch": "chrnet4-slim", "steps": 4000, "batch_size": 32, "learning_rate": 1e-3, "weight_decay": 0.02},
 }
@@ -23,14 +23,24 @@ class TrainOptions(TrainingOptions):
 
     part: Literal["detect", "classify"] = option("detect", "Which network to train.")
     arch: str | None = option(None, "Architecture; the part's small built-in one when not given.", metavar="NAME")
-    crop: int = option(320, "detect: side of a training crop, pixels at the detector's scale.", low=64, high=2048, cli=False)
-    scale_low: float = option(0.75, "detect: smallest random scale around the canonical one.", low=0.1, high=1.0, cli=False)
+    crop: int = option(
+        320, "detect: side of a training crop, pixels at the detector's scale.", low=64, high=2048, cli=False
+    )
+    scale_low: float = option(
+        0.75, "detect: smallest random scale around the canonical one.", low=0.1, high=1.0, cli=False
+    )
     scale_high: float = option(1.4, "detect: largest random scale.", low=1.0, high=10.0, cli=False)
     val_limit: int = option(40, "detect: metaphases per validation, spread evenly; 0 takes all.", low=0, cli=False)
-    source_weights: str = option("", "How often each source is drawn, e.g. bioimlab=2,adir_mfish=1; others 1.", cli=False)
-    centre_loss: float = option(0.0, "classify: weight alpha of the centre loss (the paper's is 0.5).", low=0.0, high=10.0)
+    source_weights: str = option(
+        "", "How often each source is drawn, e.g. bioimlab=2,adir_mfish=1; others 1.", cli=False
+    )
+    centre_loss: float = option(
+        0.0, "classify: weight alpha of the centre loss (the paper's is 0.5).", low=0.0, high=10.0
+    )
     label_smoothing: float = option(0.05, "classify: label smoothing.", low=0.0, high=0.5, cli=False)
-    polarity_weight: float = option(0.3, "classify: weight of the loss that learns which arm is up.", low=0.0, cli=False)
+    polarity_weight: float = option(
+        0.3, "classify: weight of the loss that learns which arm is up.", low=0.0, cli=False
+    )
 
     def settled(self) -> TrainOptions:
         """Fill what was left open with the part's defaults."""
@@ -56,11 +66,15 @@ class PredictOptions:
     mask_threshold: float = option(
         0.5, "Mask probability above which a pixel belongs to a chromosome.", low=0.05, high=0.95, cli=False
     )
-    no_assignment: bool = option(False, "Give each chromosome its most probable class, without looking at the whole cell.")
+    no_assignment: bool = option(
+        False, "Give each chromosome its most probable class, without looking at the whole cell."
+    )
     aneuploidy_cost: float = option(
         3.0, "Evidence (natural log odds) it takes to depart from two of each autosome by one.", low=0.0, high=50.0
     )
-    review_below: float = option(0.8, "Mark chromosomes whose class is less probable than this for review.", low=0.0, high=1.0)
+    review_below: float = option(
+        0.8, "Mark chromosomes whose class is less probable than this for review.", low=0.0, high=1.0
+    )
     polarity: Literal["auto", "bright", "dark"] = option("auto", "What chromosomes are, seen against the background.")
 
     def __post_init__(self) -> None:

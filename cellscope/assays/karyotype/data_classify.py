@@ -52,8 +52,8 @@ def collect_chromosomes(
 ) -> list[Chromosome]:
     """Gather every chromosome of known class in a split.
 
-    Boxes without masks give the foreground inside them, less what lies in another box too; boxes that share more than a third
-    of their area with others are left out.
+    Boxes without masks give the foreground inside them, less what lies in another box too; boxes that share more than
+    a third of their area with others are left out.
     """
     rows = dataset.split(split, fold=fold).rename(columns={"class": "class_"})
     found: list[Chromosome] = []
@@ -90,7 +90,9 @@ def _from_metaphase(metaphase: Any, group: str) -> list[Chromosome]:
         if full.sum() < 12:
             continue
         found.append(
-            Chromosome(metaphase.image[y0:y1, x0:x1].copy(), full, CLASSES.index(class_), UNKNOWN, metaphase.source, group)
+            Chromosome(
+                metaphase.image[y0:y1, x0:x1].copy(), full, CLASSES.index(class_), UNKNOWN, metaphase.source, group
+            )
         )
     return found
 
@@ -124,8 +126,8 @@ def view_settings() -> dict[str, Any]:
 class ChromosomeViews(Dataset):
     """Views of chromosomes: varied in training (`seed` given), plain otherwise.
 
-    Each item is ``(view (1, H, W) float32, label int64, polarity float32)``; polarity is 1 where the short arm is up in the view,
-    0 where it is down, -1 where it is not known.
+    Each item is ``(view (1, H, W) float32, label int64, polarity float32)``; polarity is 1 where the short arm is up
+    in the view, 0 where it is down, -1 where it is not known.
     """
 
     def __init__(self, chromosomes: list[Chromosome], *, seed: int | None):
@@ -198,4 +200,6 @@ def bend(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     sideways = rng.normal(0, 3.0) * (t**2 - 1 / 3) + rng.normal(0, 1.0) * t**3
     along = rng.normal(0, 2.5) * (1 - t**2)
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return cv2.remap(view, columns + sideways[:, None].astype(np.float32), rows + along[:, None].astype(np.float32), cv2.INTER_LINEAR)
+    return cv2.remap(
+        view, columns + sideways[:, None].astype(np.float32), rows + along[:, None].astype(np.float32), cv2.INTER_LINEAR
+    )

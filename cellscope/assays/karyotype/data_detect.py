@@ -1,4 +1,4 @@
-"""Metaphases for the detector: rotated, scaled crops in training, whole images at the canonical scale for validation."""
+"""Metaphases for the detector: rotated, scaled crops to train on, whole images to validate on."""
 
 from __future__ import annotations
 
@@ -117,7 +117,6 @@ def erase_ignored(metaphase: Metaphase) -> np.ndarray:
     image = metaphase.image.copy()
     for x, y, mask in metaphase.ignored:
         grown = cv2.dilate(np.pad(mask.astype(np.uint8), 3), np.ones((7, 7), np.uint8))
-        h, w = grown.shape
         y0, x0 = max(y - 3, 0), max(x - 3, 0)
         cut = grown[y0 - (y - 3) :, x0 - (x - 3) :][: image.shape[0] - y0, : image.shape[1] - x0]
         image[y0 : y0 + cut.shape[0], x0 : x0 + cut.shape[1]][cut > 0] = 0.0
@@ -171,7 +170,11 @@ class DetectCrops(Dataset):
         angle = rng.integers(4) * np.pi / 2 if boxes_only else rng.uniform(0, 2 * np.pi)
         flip = rng.choice([-1.0, 1.0])
         # Centre on a chromosome, loosely: crops of empty background teach little.
-        anchor = metaphase.boxes[rng.integers(len(metaphase.boxes))] if len(metaphase.boxes) else np.array([0, 0, *metaphase.image.shape[::-1]])
+        anchor = (
+            metaphase.boxes[rng.integers(len(metaphase.boxes))]
+            if len(metaphase.boxes)
+            else np.array([0, 0, *metaphase.image.shape[::-1]])
+        )
         centre = np.array([(anchor[0] + anchor[2]) / 2, (anchor[1] + anchor[3]) / 2])
         shift = rng.uniform(-0.4, 0.4, 2) * self.size
         cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
@@ -194,7 +197,9 @@ class DetectCrops(Dataset):
             known.append(mask is not None)
         target = {
             "boxes": torch.from_numpy(np.array(boxes, np.float32).reshape(-1, 4)),
-            "masks": torch.from_numpy(np.stack(masks)) if masks else torch.zeros(0, self.size, self.size, dtype=torch.uint8),
+            "masks": torch.from_numpy(np.stack(masks))
+            if masks
+            else torch.zeros(0, self.size, self.size, dtype=torch.uint8),
             "mask_ok": torch.tensor(known, dtype=torch.bool),
         }
         return torch.from_numpy(crop)[None], target
@@ -221,9 +226,14 @@ class DetectCrops(Dataset):
         if mask is not None:
             moved = matrix.copy()
             moved[:, 2] += linear @ [x, y]
-            placed = (cv2.warpAffine(mask.astype(np.uint8) * 255, moved, (size, size), flags=cv2.INTER_LINEAR) > 127).astype(np.uint8)
+            placed = (
+                cv2.warpAffine(mask.astype(np.uint8) * 255, moved, (size, size), flags=cv2.INTER_LINEAR) > 127
+            ).astype(np.uint8)
         if boxes_only:
-            kept = np.prod(inside[2:] - inside[:2]) > MIN_VISIBLE * np.prod(high - low) and min(inside[2:] - inside[:2]) >= MIN_SIDE
+            kept = (
+                np.prod(inside[2:] - inside[:2]) > MIN_VISIBLE * np.prod(high - low)
+                and min(inside[2:] - inside[:2]) >= MIN_SIDE
+            )
             return (placed, inside.tolist()) if kept else (None, [])
         # The whole moved mask's area, visible or not, tells how much the crop's edge cuts off.
         area = float(mask.sum()) * abs(np.linalg.det(linear)) if mask is not None else 0.0
@@ -259,14 +269,16 @@ class DrawSampler(Sampler):
         self.probability, self.draws, self.seed, self.start = weight / weight.sum(), draws, seed, start
 
     def __len__(self) -> int:
-        """Count all draws, also those before `start`: Lightning counts a resumed loader's batches from the very beginning."""
+        """Count all draws, also those before `start`: Lightning counts a resumed loader from the beginning."""
         return self.draws
 
     def __iter__(self) -> Any:
         """Yield (item, draw) from `start` to `draws`."""
         together = torch.distributed.is_available() and torch.distributed.is_initialized()
         rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if together else (0, 1)
-        order = np.random.default_rng([self.seed, 7]).choice(len(self.probability), self.draws * world, p=self.probability)
+        order = np.random.default_rng([self.seed, 7]).choice(
+            len(self.probability), self.draws * world, p=self.probability
+        )
         for position in range(self.start, self.draws):
             draw = position * world + rank
             yield int(order[draw]), draw
@@ -287,7 +299,9 @@ class DetectWhole(Dataset):
         return torch.from_numpy(resize(erase_ignored(metaphase), metaphase.scale))[None], index
 
 
-def load_metaphases(dataset: PreparedDataset, split: str, *, fold: int | None = None, limit: int | None = None) -> list[Metaphase]:
+def load_metaphases(
+    dataset: PreparedDataset, split: str, *, fold: int | None = None, limit: int | None = None
+) -> list[Metaphase]:
     """Read every metaphase of a split; with `limit`, that many spread evenly over it."""
     rows = dataset.split(split, fold=fold)
     rows = rows[rows["target"] != ""]

@@ -37,7 +37,9 @@ class Detection:
         return int(self.mask.sum())
 
 
-def place(box: np.ndarray, probability: np.ndarray, shape: tuple[int, int], score: float, threshold: float = 0.5) -> Detection | None:
+def place(
+    box: np.ndarray, probability: np.ndarray, shape: tuple[int, int], score: float, threshold: float = 0.5
+) -> Detection | None:
     """Resample a mask given over its box to image pixels.
 
     Parameters
@@ -68,9 +70,8 @@ def place(box: np.ndarray, probability: np.ndarray, shape: tuple[int, int], scor
     if max(sx, sy) > 1.5:
         # Shrinking: average the cells a pixel covers instead of picking one.
         probability = cv2.GaussianBlur(probability, (0, 0), sigmaX=max(0.35 * sx, 0.1), sigmaY=max(0.35 * sy, 0.1))
-    sampled = cv2.remap(
-        probability, *np.meshgrid(columns, rows), interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    grid_x, grid_y = np.meshgrid(columns, rows)
+    sampled = cv2.remap(probability, grid_x, grid_y, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mask = sampled > threshold
     if not mask.any():
         return None
@@ -129,7 +130,7 @@ def drop_duplicates(detections: list[Detection], *, iou: float = 0.5, contained:
 
 
 def to_labels(detections: list[Detection], shape: tuple[int, int]) -> np.ndarray:
-    """Paint detections 1..N into one label image; where they overlap, the smaller one lies on top (the picture is lossy)."""
+    """Paint detections 1..N into one label image (lossy): where they overlap, the smaller one lies on top."""
     labels = np.zeros(shape, np.int32)
     for index in sorted(range(len(detections)), key=lambda index: -detections[index].area):
         x0, y0, x1, y1 = detections[index].bbox
@@ -137,7 +138,9 @@ def to_labels(detections: list[Detection], shape: tuple[int, int]) -> np.ndarray
     return labels
 
 
-def detections_of(output: dict[str, torch.Tensor], scale: float, shape: tuple[int, int], *, threshold: float = 0.5) -> list[Detection]:
+def detections_of(
+    output: dict[str, torch.Tensor], scale: float, shape: tuple[int, int], *, threshold: float = 0.5
+) -> list[Detection]:
     """Turn one image's network output into detections at the image's own resolution.
 
     Parameters

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,18 +172,36 @@ def no_columns(_cards: Any) -> tuple[str, ...]:
 def conclude_for_measuring(subject: Subject) -> Result:
     """Give what the metrics need instead of pictures and files."""
     if subject.kind == CHROMOSOME:
-        return Result(pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts={"scores": subject.state["log_probabilities"][0]})
+        return Result(
+            pd.DataFrame(columns=["label", "class", "score", "review"]),
+            artefacts={"scores": subject.state["log_probabilities"][0]},
+        )
     cell = name_subject(subject)
     prediction = Prediction([chromosome.detection for chromosome in cell.chromosomes], cell.classes)
-    return Result(pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts={"prediction": prediction, "truth": subject.state["truth"]})
+    return Result(
+        pd.DataFrame(columns=["label", "class", "score", "review"]),
+        artefacts={"prediction": prediction, "truth": subject.state["truth"]},
+    )
 
 
 def cell_of(image: str) -> str:
-    """Name the cell a single chromosome belongs to: the folder of its file, above the class folder where there is one."""
+    """Name a single chromosome's cell: the folder of its file, above the class folder where there is one."""
     folder = Path(image).parent
     if parse_class(folder.name) and len(folder.parts) > 2:
         folder = folder.parent
     return folder.as_posix()
+
+
+def _accuracy(truth: np.ndarray, guess: np.ndarray, index: np.ndarray) -> float | None:
+    return accuracy(truth[index], guess[index])
+
+
+def _mean_recall(truth: np.ndarray, guess: np.ndarray, index: np.ndarray) -> float | None:
+    return balanced_accuracy(truth[index], guess[index])
+
+
+def _calibration(truth: np.ndarray, probabilities: np.ndarray, index: np.ndarray) -> float | None:
+    return expected_calibration_error(probabilities[index], truth[index])
 
 
 def _measure_singles(
@@ -194,7 +213,7 @@ def _measure_singles(
     groups = singles["group"].to_numpy()
     cells = np.array([cell_of(image) for image in singles["image"]])
     own = scores.argmax(1)
-    helped = assigned_labels(scores, cells, aneuploidy_cost=options.aneuploidy_cost)
+    helped = assigned_labels(scores, list(cells), aneuploidy_cost=options.aneuploidy_cost)
     probabilities = np.exp(scores)
     metrics, figures = [], {}
     for name in sorted(set(source)):
@@ -202,28 +221,24 @@ def _measure_singles(
         mine, guess, with_cell, group = truth[index], own[index], helped[index], groups[index]
         values = per_class(mine, guess, list(range(len(CLASSES))))
         recalls = {CLASSES[int(label)]: value for label, value in zip(values.index, values["recall"], strict=True)}
-        metrics += [
-            measure(
-                f"{name}.accuracy", group, lambda i, a=mine, b=guess: accuracy(a[i], b[i]), seed=seed,
-                convention="single chromosomes given their class by the classifier alone",
-                per_class={label: None if pd.isna(value) else float(value) for label, value in recalls.items()},
-            ),
-            measure(
-                f"{name}.mean_recall", group, lambda i, a=mine, b=guess: balanced_accuracy(a[i], b[i]), seed=seed,
-                convention="mean over the classes of the recall of the classifier alone",
-            ),
-            measure(
-                f"{name}.accuracy_with_cell", group, lambda i, a=mine, b=with_cell: accuracy(a[i], b[i]), seed=seed,
-                convention=f"single chromosomes given their class by the assignment over the whole cell, cost {options.aneuploidy_cost}",
-            ),
-            measure(
-                f"{name}.calibration_error", group,
-                lambda i, p=probabilities[index], a=mine: expected_calibration_error(p[i], a[i]), seed=seed,
-                convention="expected calibration error of the classifier's probabilities, 15 bins of equal width",
-            ),
-        ]  # fmt: skip
+        alone, helped_by_cell = partial(_accuracy, mine, guess), partial(_accuracy, mine, with_cell)
+        mean_recall = partial(_mean_recall, mine, guess)
+        calibration = partial(_calibration, mine, probabilities[index])
+        by_cell = f"single chromosomes, class by assignment over the cell, cost {options.aneuploidy_cost}"
+        by_class = {label: None if pd.isna(value) else float(value) for label, value in recalls.items()}
+        for label, statistic, convention, shares in (
+            ("accuracy", alone, "single chromosomes, class by the classifier alone; per class: recall", by_class),
+            ("mean_recall", mean_recall, "mean over the classes of the recall of the classifier alone", None),
+            ("accuracy_with_cell", helped_by_cell, by_cell, None),
+            ("calibration_error", calibration, "expected calibration error of the classifier, 15 equal bins", None),
+        ):
+            metrics.append(
+                measure(f"{name}.{label}", group, statistic, convention=convention, per_class=shares, seed=seed)
+            )
         figures[f"confusion_{name}"] = confusion_figure(
-            confusion_matrix(mine, guess, list(range(len(CLASSES)))), list(CLASSES), title=f"{name}: single chromosomes, classifier alone"
+            confusion_matrix(mine, guess, list(range(len(CLASSES)))),
+            list(CLASSES),
+            title=f"{name}: single chromosomes, classifier alone",
         )
         figures[f"reliability_{name}"] = reliability_figure(reliability_table(probabilities[index], mine), title=name)
     table = pd.DataFrame(

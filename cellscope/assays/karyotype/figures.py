@@ -50,14 +50,18 @@ def draw_overlay(pixels: np.ndarray, cell: Cell) -> np.ndarray:
     canvas = cv2.cvtColor(base, cv2.COLOR_GRAY2RGB)
     for chromosome in cell.chromosomes:
         x0, y0 = map(int, chromosome.detection.bbox[:2])
-        enlarged = cv2.resize(chromosome.detection.mask.astype(np.uint8), None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
-        contours, _ = cv2.findContours(enlarged, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x0 * factor, y0 * factor))
+        enlarged = cv2.resize(
+            chromosome.detection.mask.astype(np.uint8), None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST
+        )
+        contours, _ = cv2.findContours(
+            enlarged, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x0 * factor, y0 * factor)
+        )
         cv2.drawContours(canvas, contours, -1, colour_of(chromosome.class_), 2, cv2.LINE_AA)
     picture = Picture.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(max(14, canvas.shape[1] // 70))
     for chromosome in cell.chromosomes:
-        x0, y0, x1, y1 = (int(value) * factor for value in chromosome.detection.bbox)
+        y0, x1 = (int(value) * factor for value in chromosome.detection.bbox[[1, 2]])
         name = "?" if chromosome.class_ == UNASSIGNED else chromosome.class_
         # Beside the chromosome rather than on it: the bands are what one wants to see.
         where = (min(max(x1 + 2, 4), canvas.shape[1] - 34), min(max(y0 - 4, 4), canvas.shape[0] - 24))
@@ -70,7 +74,7 @@ def draw_overlay(pixels: np.ndarray, cell: Cell) -> np.ndarray:
 
 
 def as_coco(cell: Cell, image: str) -> dict[str, Any]:
-    """Give the instances as COCO: RLE masks, overlaps kept, `id` the label, category 1..22, 23 = X, 24 = Y, 25 = unassigned."""
+    """Give the instances as COCO: RLE masks, `id` the label, category 23 = X, 24 = Y, 25 = unassigned."""
     names = [*CLASSES, UNASSIGNED]
     annotations = []
     for chromosome in cell.chromosomes:
@@ -115,7 +119,10 @@ def as_karyotype(cell: Cell, image: str) -> dict[str, Any]:
                 "label": chromosome.label,
                 "class": chromosome.class_,
                 "probability": _probability(chromosome.class_, chromosome.probabilities),
-                "alternatives": {CLASSES[i]: round(float(chromosome.probabilities[i]), 4) for i in chromosome.probabilities.argsort()[::-1][:3]},
+                "alternatives": {
+                    CLASSES[i]: round(float(chromosome.probabilities[i]), 4)
+                    for i in chromosome.probabilities.argsort()[::-1][:3]
+                },
                 "score": round(chromosome.detection.score, 4),
                 "bbox": [int(value) for value in chromosome.detection.bbox],
                 "area": chromosome.detection.area,

@@ -1,4 +1,4 @@
-"""The draft numerical karyotype: counts per class written the way ISCN writes them. Always a draft, never a diagnosis."""
+"""The draft numerical karyotype: counts per class as ISCN writes them. Always a draft, never a diagnosis."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def sex_chromosomes(classes: Iterable[str]) -> str:
 def draft_iscn(classes: Iterable[str]) -> str:
     """Write a cell's counts as a numerical karyotype.
 
-    Unassigned chromosomes count towards the total and stand as ``+mar`` (of unknown origin). More than four departures are not a
-    karyotype but an incomplete metaphase: the total is then given with ``inc``.
+    Unassigned chromosomes count towards the total and stand as ``+mar`` (of unknown origin). More than four
+    departures are not a karyotype but an incomplete metaphase: the total is then given with ``inc``.
 
     Parameters
     ----------

@@ -43,8 +43,9 @@ class _Drawn:
 def draw_karyogram(cell: Cell, grey: np.ndarray, *, title: str) -> np.ndarray:
     """Draw the karyogram of one cell.
 
-    Chromosomes are shown dark on white whatever the stain (fluorescence is inverted, as is usual), all at one scale, the short arm
-    up where the classifier could tell. Ones that a person should look at carry an orange bar; unassigned ones lie at the bottom.
+    Chromosomes are shown dark on white whatever the stain (fluorescence is inverted, as is usual), all at one scale,
+    the short arm up where the classifier could tell. Ones that a person should look at carry an orange bar;
+    unassigned ones lie at the bottom.
 
     Parameters
     ----------
@@ -125,7 +126,11 @@ def _header(draw: ImageDraw.ImageDraw, cell: Cell, title: str) -> int:
 
 
 def _row(
-    page: Picture.Image, draw: ImageDraw.ImageDraw, groups: list[tuple[str, tuple[str, ...]]], drawn: dict[str, list[_Drawn]], y: int
+    page: Picture.Image,
+    draw: ImageDraw.ImageDraw,
+    groups: list[tuple[str, tuple[str, ...]]],
+    drawn: dict[str, list[_Drawn]],
+    y: int,
 ) -> int:
     """Draw one row of groups, chromosomes standing on one line; give the next row's top."""
     slots = [(group, name, drawn.get(name, [])) for group, names in groups for name in names]
@@ -170,7 +175,13 @@ def _unplaced(page: Picture.Image, draw: ImageDraw.ImageDraw, copies: list[_Draw
         if x + one.width > WIDTH - MARGIN:
             x, top, tallest = MARGIN, top + tallest + 70, 0
         page.paste(Picture.fromarray(one.pixels), (x, top))
-        draw.text((x + one.width // 2, top + one.height + 8), f"#{one.chromosome.label}", fill=QUIET, font=_font(26), anchor="mt")
+        draw.text(
+            (x + one.width // 2, top + one.height + 8),
+            f"#{one.chromosome.label}",
+            fill=QUIET,
+            font=_font(26),
+            anchor="mt",
+        )
         x += max(one.width, 60) + 30
         tallest = max(tallest, one.height)
     return top + tallest + 60

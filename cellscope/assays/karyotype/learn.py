@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from cellscope import __version__
 from cellscope.assays.karyotype import chrnet, chrrender
@@ -56,12 +57,15 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
 
 def say(text: str) -> None:
     """Print a progress line on stderr; of several training processes only the first speaks."""
-    if rank_zero_only.rank == 0:
+    if getattr(rank_zero_only, "rank", 0) == 0:
         print(text, file=sys.stderr, flush=True)
 
 
 def _record(prepared: PreparedDataset, options: TrainOptions) -> dict[str, Any]:
-    return {"dataset": {"path": str(prepared.root), "hash": prepared.hash, "sources": prepared.info["sources"]}, "part": options.part}
+    return {
+        "dataset": {"path": str(prepared.root), "hash": prepared.hash, "sources": prepared.info["sources"]},
+        "part": options.part,
+    }
 
 
 def _training_facts(prepared: PreparedDataset, options: TrainOptions, n_items: int) -> dict[str, Any]:
@@ -102,6 +106,27 @@ def _weights(text: str) -> dict[str, float]:
         raise UsageError(f"source_weights {text!r} is not of the form name=2,other=0.5") from None
 
 
+def _batches(
+    dataset: Dataset, items: Sequence[Any], options: TrainOptions, collate: Callable[[list], Any] | None = None
+) -> Callable[[int], DataLoader]:
+    """Give the function that makes the training loader from the number of steps already taken."""
+    steps, batch_size, workers = options.steps or 1, options.batch_size or 1, options.num_workers or 0
+    weights = _weights(options.source_weights)
+
+    def loader(done: int) -> DataLoader:
+        sampler = DrawSampler(items, weights, steps * batch_size, options.seed, done * batch_size)
+        return DataLoader(
+            dataset,
+            batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            collate_fn=collate,
+            persistent_workers=workers > 0,
+        )
+
+    return loader
+
+
 def _train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
     arch = str(options.arch)
     arguments = dict(chrrender.ARCHS.get(arch, {}))
@@ -113,20 +138,10 @@ def _train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, a
         raise UsageError(f"{prepared.root} holds no metaphases to train on")
     say(f"{len(metaphases)} metaphases to train on, {len(validation)} to validate on")
     crops = DetectCrops(metaphases, options.crop, (options.scale_low, options.scale_high), options.seed)
-    draws = options.steps * options.batch_size
-    weights = _weights(options.source_weights)
-
-    def loader(done: int) -> DataLoader:
-        sampler = DrawSampler(metaphases, weights, draws, options.seed, done * options.batch_size)
-        return DataLoader(
-            crops, options.batch_size, sampler=sampler, num_workers=options.num_workers, collate_fn=_as_lists,
-            persistent_workers=options.num_workers > 0,
-        )  # fmt: skip
-
     val_loader = DataLoader(DetectWhole(validation), 1, collate_fn=_as_lists) if validation else None
     fit(
         DetectLearner(network, options, validation),
-        loader,
+        _batches(crops, metaphases, options, _as_lists),
         val_loader,
         out,
         options=options,
@@ -165,17 +180,10 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
         raise UsageError(f"{prepared.root} holds no chromosomes of known class to train on")
     say(f"{len(train_set)} chromosomes to train on, {len(val_set)} to validate on")
     views = ChromosomeViews(train_set, seed=options.seed)
-    draws = options.steps * options.batch_size
-    weights = _weights(options.source_weights)
-
-    def loader(done: int) -> DataLoader:
-        sampler = DrawSampler(train_set, weights, draws, options.seed, done * options.batch_size)
-        return DataLoader(views, options.batch_size, sampler=sampler, num_workers=options.num_workers, persistent_workers=options.num_workers > 0)
-
     val_loader = DataLoader(ChromosomeViews(val_set, seed=None), 64) if val_set else None
     fit(
         ClassifyLearner(network, options, list(CLASSES)),
-        loader,
+        _batches(views, train_set, options),
         val_loader,
         out,
         options=options,

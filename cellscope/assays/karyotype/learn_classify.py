@@ -31,7 +31,7 @@ class ClassifyLearner(L.LightningModule):
     def training_step(self, batch: Any, _index: int) -> torch.Tensor:
         """Cross entropy, plus the centre loss and the polarity loss where they are asked for and known."""
         views, labels, up = batch
-        logits, polarity, features = self.network(for_network(views, self.network.stem[0].in_channels))
+        logits, polarity, features = self.network(for_network(views, self.network.in_channels))
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.options.label_smoothing)
         parts = {"loss_class": loss.detach(), "accuracy": (logits.argmax(1) == labels).float().mean()}
         known = up >= 0
@@ -50,7 +50,9 @@ class ClassifyLearner(L.LightningModule):
         """Classify plain views."""
         views, labels, up = batch
         scores, polarity = classify_views(self.network, views)
-        self._seen.append((scores.argmax(1), labels, torch.full_like(up, -1) if polarity is None else (polarity > 0).float(), up))
+        self._seen.append(
+            (scores.argmax(1), labels, torch.full_like(up, -1) if polarity is None else (polarity > 0).float(), up)
+        )
 
     def on_validation_epoch_end(self) -> None:
         """Log accuracy, mean recall over the classes present (``val_score``) and polarity accuracy."""

@@ -43,7 +43,7 @@ class DetectLearner(L.LightningModule):
         images, indices = batch
         for output, index in zip(self.network(images), indices, strict=True):
             metaphase = self.validation[index]
-            self._found.append((index, detections_of(output, metaphase.scale, metaphase.image.shape)))  # type: ignore[arg-type]
+            self._found.append((index, detections_of(output, metaphase.scale, metaphase.image.shape)))
 
     def on_validation_epoch_end(self) -> None:
         """Log box AP over all and mask AP over the metaphases that have masks; ``val_score`` is their mean."""
@@ -72,7 +72,9 @@ def _instances(
         metaphase = metaphases[index]
         shape = metaphase.image.shape
         known = [
-            encode(mask, x, y, shape) for mask, (x, y) in zip(metaphase.masks, metaphase.offsets, strict=True) if masks and mask is not None
+            encode(mask, x, y, shape)
+            for mask, (x, y) in zip(metaphase.masks, metaphase.offsets, strict=True)
+            if masks and mask is not None
         ]
         truth.append(Instances(metaphase.boxes, known if masks else None))
         predicted.append(as_instances(detections, shape, masks=masks))

@@ -1,4 +1,4 @@
-"""The karyotype assay for the engine: cut, network, postprocess for metaphases and for single chromosomes. No files here."""
+"""The karyotype assay for the engine: cut, network, postprocess; metaphases and single chromosomes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ METAPHASE, CHROMOSOME = "metaphase", "chromosome"
 KINDS = (METAPHASE, CHROMOSOME)
 #: Images with no side longer than this hold one chromosome, unless --input says otherwise.
 LARGEST_CHROMOSOME = 256
-#: Typical square root of a chromosome's box at the detector's scale; far from it, the image is looked at again at another scale.
+#: Typical square root of a chromosome's box at the detector's scale; far from it, the image is looked at again at
+#: another scale.
 USUAL_BOX = 32.0
 TOLERANCE = 1.5
 POLARITIES: dict[str, bool | None] = {"auto": None, "bright": True, "dark": False}
@@ -134,7 +135,9 @@ def take_classes(subject: Subject, outputs: list[Any]) -> None:
     """Keep the classifier's outputs, tempered as the model card says."""
     temperature = subject.cards["classify"].thresholds.get("temperature", 1.0)
     scores = np.array([output[0] for output in outputs], float).reshape(-1, len(CLASSES)) / temperature
-    subject.state["log_probabilities"] = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True) if len(scores) else scores
+    subject.state["log_probabilities"] = (
+        scores - np.logaddexp.reduce(scores, axis=1, keepdims=True) if len(scores) else scores
+    )
     known = [output[1] for output in outputs]
     subject.state["polarity"] = None if any(value is None for value in known) else np.array(known, float)
 
@@ -199,7 +202,10 @@ def _conclude_chromosome(subject: Subject) -> Result:
     }
     row |= {f"p_{name}": float(p) for name, p in zip(CLASSES, probabilities, strict=True)}
     row |= measure_mask(mask, (0, 0), state["grey"])
-    row |= {"angle_degrees": float(np.degrees(angle)), "short_arm_up": "" if abs(up) <= POLARITY_MARGIN else bool(up > 0)}
+    row |= {
+        "angle_degrees": float(np.degrees(angle)),
+        "short_arm_up": "" if abs(up) <= POLARITY_MARGIN else bool(up > 0),
+    }
     table = add_physical(pd.DataFrame([row]), subject.image.pixel_size_um)
     return Result(objects=table, summary={"n_chromosomes": 1}, warnings=list(subject.image.warnings))
 
@@ -222,7 +228,9 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
             raise ModelError(f"karyotype has no part {card.part!r}; its parts are detect and classify")
         network.load_state_dict(tensors)
     except (TypeError, RuntimeError) as error:
-        raise ModelError(f"the model's tensors do not fit its architecture {card.arch}: {str(error).splitlines()[0]}") from error
+        raise ModelError(
+            f"the model's tensors do not fit its architecture {card.arch}: {str(error).splitlines()[0]}"
+        ) from error
     return network.eval()
 
 

@@ -19,7 +19,8 @@ from cellscope.io.read import read
 from cellscope.io.write import write_json, write_png
 
 SOURCE_FACTS = {
-    "bioimlab": "BioImLab Q-band, University of Padova (Poletti, Grisan, Ruggeri 2008, 2012), masks Wang et al. 2023 (MPL-2.0); research use",
+    "bioimlab": "BioImLab Q-band, University of Padova (Poletti, Grisan, Ruggeri 2008, 2012), research use; "
+    "masks Wang et al. 2023 (MPL-2.0)",
     "tseng2023_gband": "Tseng et al., Sci. Data 10:104 (2023), G-band; licence not verified",
     "adir_mfish": "PSI/ADIR M-FISH set, Schwartzkopf 2000; redistribution allowed with its notice",
     "pki3_single": "Pki-3-like G-band single chromosomes; no licence stated",
@@ -74,7 +75,7 @@ def prepare(
         reader = FORMATS[_format_of(source, format)]
         before = len(items)
         name = source.resolve().name
-        for record in reader.read(source):  # type: ignore[attr-defined]
+        for record in reader.read(source):
             items.append(_store(record, name, out))
         facts.append(
             {
@@ -107,7 +108,7 @@ def _format_of(source: Path, format: str | None) -> str:
             raise UsageError(f"unknown format {format!r}; use one of {', '.join(FORMATS)}")
         return format
     for name, reader in FORMATS.items():
-        if reader.detect(source):  # type: ignore[attr-defined]
+        if reader.detect(source):
             return name
     raise DatasetError(f"{source} is in no known layout ({', '.join(FORMATS)}); name one with --format")
 
@@ -131,7 +132,7 @@ def _store(record: Record, source: str, out: Path) -> Item:
     if record.instances is not None:
         target = f"targets/{source}/{record.name}.json"
         (out / target).parent.mkdir(parents=True, exist_ok=True)
-        write_json(out / target, _target(record.instances, pixels.shape))  # type: ignore[arg-type]
+        write_json(out / target, _target(record.instances, pixels.shape))
     return Item(
         id=f"{source}/{record.name}",
         group=f"{source}/{record.group}",

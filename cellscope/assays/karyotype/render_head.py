@@ -1,4 +1,4 @@
-"""The mask branch of ChrRender: PointRend's coarse head and point head (facts: detectron2's published configuration)."""
+"""The mask branch of ChrRender: PointRend's coarse head and point head, sizes as published with detectron2."""
 
 from __future__ import annotations
 
@@ -121,7 +121,9 @@ class RenderHead(nn.Module):
         coarse_loss = F.binary_cross_entropy_with_logits(own_coarse.flatten(1), point_sample(truth, grid)[:, 0])
         with torch.no_grad():
             points = uncertain_points(
-                lambda where: point_sample(own_coarse[:, None], where.to(labels.device))[:, 0], len(labels), self.train_points
+                lambda where: point_sample(own_coarse[:, None], where.to(labels.device))[:, 0],
+                len(labels),
+                self.train_points,
             )
         split = list(points.split([len(box) for box in boxes]))
         fine = sample_in_boxes(features, boxes, split, image_size)

@@ -18,7 +18,8 @@ EXPECTED = 46
 def chromosome_side(normalised: np.ndarray) -> float | None:
     """Estimate the square root of the mean chromosome area, in pixels.
 
-    The foreground (Otsu) without what is much thicker than a chromosome arm (interphase nuclei, debris), shared among 46.
+    The foreground (Otsu) without what is much thicker than a chromosome arm (interphase nuclei, debris), shared among
+    46.
 
     Parameters
     ----------

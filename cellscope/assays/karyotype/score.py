@@ -1,4 +1,4 @@
-"""The paper's measures for `eval`: detection, classification, end to end. Arrays and tables in, tables and metrics out."""
+"""The paper's measures for `eval`: detection, classification, end to end. Arrays in, tables and metrics out."""
 
 from __future__ import annotations
 
@@ -25,21 +25,25 @@ class Prediction:
     classes: list[str]
 
 
-def metaphase_table(truths: Sequence[Metaphase], groups: Sequence[str], predictions: Sequence[Prediction]) -> pd.DataFrame:
+def metaphase_table(
+    truths: Sequence[Metaphase], groups: Sequence[str], predictions: Sequence[Prediction]
+) -> pd.DataFrame:
     """Count per metaphase: found one to one (box IoU above 0.5), classed right, and the paper's ratios.
 
     Returns
     -------
     DataFrame
-        ``image, source, group, n_truth, n_predicted, n_found, n_missed, n_extra, n_classed`` (annotated chromosomes of known
-        class), ``n_right`` (of those, found and given the right class).
+        ``image, source, group, n_truth, n_predicted, n_found, n_missed, n_extra, n_classed`` (annotated chromosomes
+        of known class), ``n_right`` (of those, found and given the right class).
     """
     rows = []
     for truth, group, prediction in zip(truths, groups, predictions, strict=True):
         boxes = np.array([detection.bbox for detection in prediction.detections], float).reshape(-1, 4)
         pairs = match(box_iou(truth.boxes, boxes))
         known = sum(name is not None for name in truth.classes)
-        right = sum(truth.classes[row] is not None and prediction.classes[column] == truth.classes[row] for row, column in pairs)
+        right = sum(
+            truth.classes[row] is not None and prediction.classes[column] == truth.classes[row] for row, column in pairs
+        )
         rows.append(
             {
                 "image": truth.name,
@@ -62,8 +66,9 @@ def detection_metrics(
 ) -> list[Metric]:
     """Measure one source's metaphases; names begin with `prefix`.
 
-    COCO AP of boxes and, where every truth has one, of masks; recall, precision, count error and the whole-correct ratios of one to
-    one matches; end to end: found and given the right class, per annotated chromosome of known class. Intervals resample groups.
+    COCO AP of boxes and, where every truth has one, of masks; recall, precision, count error and the whole-correct
+    ratios of one to one matches; end to end: found and given the right class, per annotated chromosome of known
+    class. Intervals resample groups.
     """
     groups = table["group"].to_numpy()
     metrics = []
@@ -71,30 +76,29 @@ def detection_metrics(
     for kind in ("mask", "box") if with_masks else ("box",):
         scores = CocoScore(
             [_truth_instances(truth, kind == "mask") for truth in truths],
-            [as_instances(p.detections, t.image.shape, masks=kind == "mask") for t, p in zip(truths, predictions, strict=True)],
-            kind=kind,  # type: ignore[arg-type]
+            [
+                as_instances(p.detections, t.image.shape, masks=kind == "mask")
+                for t, p in zip(truths, predictions, strict=True)
+            ],
+            kind=kind,
         )
-        summary = scores.summary()
+        things = {"mask": "masks", "box": "boxes"}[kind]
         for name, iou in (("map", None), ("ap50", 0.5), ("ap75", 0.75)):
             metrics.append(
                 measure(
                     f"{prefix}{kind}_{name}",
                     groups,
                     lambda index, scores=scores, iou=iou: scores.average_precision(index, iou=iou),  # type: ignore[misc]
-                    convention=f"COCO average precision of {kind}es, IoU {iou or '0.50:0.95'}, one class, 100 per image (pycocotools)"
-                    if kind == "box"
-                    else f"COCO average precision of masks, IoU {iou or '0.50:0.95'}, one class, 100 per image (pycocotools)",
+                    convention=f"COCO average precision of {things}, IoU {iou or '0.50:0.95'}, 100 per image",
                     n=200,
                     seed=seed,
                 )
             )
-        for size in ("small", "medium"):
-            metrics.append(
-                Metric(
-                    f"{prefix}{kind}_ap_{size}", summary[f"ap_{size}"], None, None, len(truths),
-                    f"COCO average precision of {size} objects ({'below 32' if size == 'small' else '32 to 96'} squared pixels)",
-                )
-            )  # fmt: skip
+        summary = scores.summary()
+        for size, bounds in (("small", "below 32"), ("medium", "32 to 96")):
+            convention = f"COCO average precision of {size} objects ({bounds} squared pixels)"
+            name = f"{prefix}{kind}_ap_{size}"
+            metrics.append(Metric(name, summary[f"ap_{size}"], None, None, len(truths), convention))
     rates = {
         "recall": "annotated chromosomes found one to one, box IoU above 0.5",
         "precision": "found chromosomes that match an annotated one, box IoU above 0.5",
@@ -120,7 +124,7 @@ def detection_metrics(
             f"{prefix}end_to_end",
             groups,
             lambda index: right[index].sum() / known[index].sum() if known[index].sum() else None,
-            convention="annotated chromosomes of known class that are found (box IoU above 0.5) and given the right class",
+            convention="annotated chromosomes of known class that are found (box IoU above 0.5) and classed right",
             seed=seed,
         )
     )
@@ -129,7 +133,11 @@ def detection_metrics(
 
 def _truth_instances(truth: Metaphase, masks: bool) -> Instances:
     shape = truth.image.shape
-    coded = [encode(mask, int(x), int(y), shape) for mask, (x, y) in zip(truth.masks, truth.offsets, strict=True) if mask is not None]
+    coded = [
+        encode(mask, int(x), int(y), shape)
+        for mask, (x, y) in zip(truth.masks, truth.offsets, strict=True)
+        if mask is not None
+    ]
     return Instances(truth.boxes, coded if masks else None)
 
 
@@ -147,10 +155,10 @@ def assigned_labels(log_probabilities: np.ndarray, cells: Sequence[str], *, aneu
     (N,) int
         Index into `CLASSES`, -1 for unassigned.
     """
-    cells = np.asarray(cells)
-    labels = np.full(len(cells), -1)
-    for cell in np.unique(cells):
-        index = np.flatnonzero(cells == cell)
+    of_cell = np.asarray(cells)
+    labels = np.full(len(of_cell), -1)
+    for cell in np.unique(of_cell):
+        index = np.flatnonzero(of_cell == cell)
         found = assign_cell(log_probabilities[index], aneuploidy_cost=aneuploidy_cost).classes
         labels[index] = [CLASSES.index(name) if name in CLASSES else -1 for name in found]
     return labels

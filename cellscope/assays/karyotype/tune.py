@@ -31,8 +31,8 @@ def best_score_threshold(truths: list[np.ndarray], found: list[list[Detection]])
     Returns
     -------
     float
-        The lowest candidate whose F1 (one to one, box IoU above 0.5) is within 0.002 of the best: a chromosome too many is deleted
-        faster than a missing one is drawn.
+        The lowest candidate whose F1 (one to one, box IoU above 0.5) is within 0.002 of the best: a chromosome too
+        many is deleted faster than a missing one is drawn.
     """
     scores = []
     for candidate in CANDIDATES:
@@ -60,7 +60,7 @@ def tune_detector(network: torch.nn.Module, loader: DataLoader | None, metaphase
         for output, index in zip(network([image.to(_device(network)) for image in images]), indices, strict=True):
             metaphase = metaphases[index]
             truths.append(metaphase.boxes)
-            found.append(detections_of(output, metaphase.scale, metaphase.image.shape))  # type: ignore[arg-type]
+            found.append(detections_of(output, metaphase.scale, metaphase.image.shape))
     return {"score_threshold": best_score_threshold(truths, found)}
 
 

@@ -1,4 +1,4 @@
-"""Rotate and crop: one chromosome, upright, alone, at one size (the paper's section II-B2, axes from the mask's moments)."""
+"""Rotate and crop: one chromosome, upright, alone, at one size (section II-B2; axes from the mask's moments)."""
 
 from __future__ import annotations
 

@@ -32,16 +32,20 @@ def read(folder: Path) -> Iterator[Record]:
         if class_map is None:
             raise DatasetError(f"{map_path} is missing or unreadable")
         yield Record(
-            name=path.stem, path=path, group=path.stem[:3], instances=instances_of(class_map), extra={"code": path.stem[5:]}
+            name=path.stem,
+            path=path,
+            group=path.stem[:3],
+            instances=instances_of(class_map),
+            extra={"code": path.stem[5:]},
         )
 
 
 def instances_of(class_map: np.ndarray) -> list[Instance]:
     """Turn a class map into chromosomes.
 
-    Each class's pixels, joined through the overlap pixels they touch, fall into components. Overlap pixels belong to every
-    chromosome they touch. Homologues that touch cannot be told apart in a class map: a component that holds most of a two-copy
-    class is marked `ignore`.
+    Each class's pixels, joined through the overlap pixels they touch, fall into components. Overlap pixels belong to
+    every chromosome they touch. Homologues that touch cannot be told apart in a class map: a component that holds
+    most of a two-copy class is marked `ignore`.
 
     Parameters
     ----------
@@ -79,7 +83,32 @@ def instances_of(class_map: np.ndarray) -> list[Instance]:
 
 
 # Approximate lengths in megabases (GRCh38), for relative size only.
-MEGABASES = (248, 242, 198, 190, 182, 171, 159, 145, 138, 134, 135, 133, 114, 107, 102, 90, 83, 80, 59, 64, 47, 51, 156, 57)
+MEGABASES = (
+    248,
+    242,
+    198,
+    190,
+    182,
+    171,
+    159,
+    145,
+    138,
+    134,
+    135,
+    133,
+    114,
+    107,
+    102,
+    90,
+    83,
+    80,
+    59,
+    64,
+    47,
+    51,
+    156,
+    57,
+)
 
 
 def _copy_area(areas: dict[int, list[int]]) -> dict[int, float]:

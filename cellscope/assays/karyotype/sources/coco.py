@@ -39,8 +39,8 @@ def detect(folder: Path) -> bool:
 def read(folder: Path) -> Iterator[Record]:
     """Yield the metaphases of a COCO folder, then the single chromosomes of a ``single`` folder beside them.
 
-    The image's ``group`` or ``case`` field, else its file name, is what a split keeps together. Category names that are not one
-    of the 24 chromosomes count as unknown class.
+    The image's ``group`` or ``case`` field, else its file name, is what a split keeps together. Category names that
+    are not one of the 24 chromosomes count as unknown class.
     """
     path = annotation_file(folder)
     if path is None:
@@ -52,7 +52,14 @@ def read(folder: Path) -> Iterator[Record]:
         annotations[annotation["image_id"]].append(annotation)
     group_of_cell: dict[str, str] = {}
     for image in content["images"]:
-        file = next((folder / sub / image["file_name"] for sub in IMAGE_FOLDERS if (folder / sub / image["file_name"]).is_file()), None)
+        file = next(
+            (
+                folder / sub / image["file_name"]
+                for sub in IMAGE_FOLDERS
+                if (folder / sub / image["file_name"]).is_file()
+            ),
+            None,
+        )
         if file is None:
             raise DatasetError(f"{path} names {image['file_name']}, which is not in {folder}")
         group = str(image.get("group") or image.get("case") or Path(image["file_name"]).stem)

@@ -27,8 +27,9 @@ def detect(folder: Path) -> bool:
 def read(folder: Path) -> Iterator[Record]:
     """Yield one record per file; the class is its folder's name.
 
-    The group is the cell folder above the class folder; a leading eight-digit culture number of a Pki-3 cell (``97002128.7``)
-    groups all cells of that culture. Class folders with no cell above them: the file name up to its last ``_`` or ``-``.
+    The group is the cell folder above the class folder; a leading eight-digit culture number of a Pki-3 cell
+    (``97002128.7``) groups all cells of that culture. Class folders with no cell above them: the file name up to its
+    last ``_`` or ``-``.
     """
     for path in _files(folder):
         class_ = parse_class(path.parent.name)
