@@ -28,7 +28,7 @@ def karyotype_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("source") / "generated"
     metaphases = [metaphase(seed, sex="XY" if seed % 2 else "XX", inverted=seed % 2 == 0) for seed in range(6)]
-    write_coco(folder, metaphases, singles=3)
+    write_coco(folder, metaphases, singles=5, per_cell=6)
     return folder
 
 

@@ -134,13 +134,14 @@ def single(class_: str, seed: int = 0, *, inverted: bool = False, shape: tuple[i
 
 
 def write_coco(
-    folder: Path, metaphases: list[Generated], *, style: str = "rle", singles: int = 0, groups: list[str] | None = None
+    folder: Path, metaphases: list[Generated], *, style: str = "rle", singles: int = 0, per_cell: int = 46, groups: list[str] | None = None
 ) -> None:
     """Write COCO annotation, images and, for the first `singles` metaphases, single chromosomes as BioImLab has them.
 
     Parameters
     ----------
     style : ``rle``, ``polygon`` or ``boxes``
+    per_cell : how many of a cell's single chromosomes, spread over the classes
     groups : the ``group`` of each image; by default each its own
     """
     (folder / "images").mkdir(parents=True)
@@ -166,7 +167,9 @@ def write_coco(
         if 0 < number <= singles:
             cell = folder / "single" / str(number)
             cell.mkdir(parents=True)
-            for index, class_ in enumerate(karyotype("XY" if "Y" in each.classes else "XX")):
+            names = karyotype("XY" if "Y" in each.classes else "XX")
+            for index in np.unique(np.linspace(0, len(names) - 1, per_cell).round().astype(int)).tolist():
+                class_ = names[index]
                 cv2.imwrite(str(cell / f"{number} {class_}{'ab'[index % 2]}.bmp"), single(class_, seed=100 * number + index))
     categories = [{"id": number, "name": name} for number, name in enumerate(CLASSES, 1)]
     content = {"images": images, "annotations": annotations, "categories": categories}

@@ -247,5 +247,12 @@ def _quieten() -> None:
     """Keep Lightning's advice about loaders and loggers off the user's terminal."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    for pattern in (r".*does not have many workers.*", r".*`?log_every_n_steps.*", r".*Checkpoint directory.*", r".*LeafSpec.*", r".*dataloader is not resumable.*"):
+    for pattern in (
+        r".*does not have many workers.*",
+        r".*`?log_every_n_steps.*",
+        r".*Checkpoint directory.*",
+        r".*LeafSpec.*",
+        r".*dataloader is not resumable.*",
+        r".*sync_dist=True.*",  # every process validates on everything, so the values agree
+    ):
         warnings.filterwarnings("ignore", pattern)

@@ -31,7 +31,7 @@ from cellscope.engine.evaluate import (
 )
 from cellscope.engine.predict import load_models
 from cellscope.engine.stages import run_subjects
-from cellscope.errors import CellscopeError
+from cellscope.errors import CellscopeError, UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.classification import (
@@ -81,6 +81,9 @@ def evaluate(
         Exit code 0.
     """
     began = time.monotonic()
+    for name in ("shard", "skip_existing", "glob", "pixel_size"):
+        if getattr(run, name):
+            raise UsageError(f"eval takes its items from the dataset: --{name.replace('_', '-')} is for predict")
     refuse_evaluation(out, overwrite=run.overwrite)
     prepared = PreparedDataset.open(dataset, assay="karyotype")
     rows = prepared.split(split).rename(columns={"class": "class_"})

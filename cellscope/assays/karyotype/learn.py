@@ -132,7 +132,7 @@ def _train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, a
     arguments = dict(chrrender.ARCHS.get(arch, {}))
     network = chrrender.build_chrrender(arch, pretrained=options.init == "imagenet")
     _initialise(network, options)
-    metaphases = load_metaphases(prepared, "train", fold=options.fold)
+    metaphases = load_metaphases(prepared, "train", fold=options.fold, limit=options.limit)
     validation = load_metaphases(prepared, "val", fold=options.fold, limit=options.val_limit or None)
     if not metaphases:
         raise UsageError(f"{prepared.root} holds no metaphases to train on")
@@ -172,9 +172,11 @@ def _as_lists(batch: list[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
 
 def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
     arch = str(options.arch)
+    if options.init == "imagenet":
+        raise UsageError("ImageNet weights do not fit ChrNet; use --init with a model file, or --part detect")
     network = chrnet.build_chrnet(arch, classes=len(CLASSES))
     _initialise(network, options)
-    train_set = collect_chromosomes(prepared, "train", fold=options.fold)
+    train_set = collect_chromosomes(prepared, "train", fold=options.fold)[: options.limit]
     val_set = collect_chromosomes(prepared, "val", fold=options.fold)
     if not train_set:
         raise UsageError(f"{prepared.root} holds no chromosomes of known class to train on")

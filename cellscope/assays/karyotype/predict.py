@@ -165,9 +165,9 @@ def name_subject(subject: Subject) -> Cell:
 def _conclude_metaphase(subject: Subject) -> Result:
     state = subject.state
     cell = name_subject(subject)
-    warnings = list(subject.image.warnings)
+    warnings = []
     if not cell.chromosomes:
-        warnings.append(f"{subject.name}: no chromosome found; is this a metaphase, and is --polarity right?")
+        warnings.append("no chromosome found; is this a metaphase, and is --polarity right?")
     return Result(
         objects=objects_table(cell, state["grey"], subject.image.pixel_size_um),
         summary={
@@ -207,7 +207,7 @@ def _conclude_chromosome(subject: Subject) -> Result:
         "short_arm_up": "" if abs(up) <= POLARITY_MARGIN else bool(up > 0),
     }
     table = add_physical(pd.DataFrame([row]), subject.image.pixel_size_um)
-    return Result(objects=table, summary={"n_chromosomes": 1}, warnings=list(subject.image.warnings))
+    return Result(objects=table, summary={"n_chromosomes": 1})
 
 
 def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
