@@ -12,6 +12,11 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Silence what pycocotools does wrong under NumPy 2."""
+    config.addinivalue_line("filterwarnings", "ignore:__array__ implementation:DeprecationWarning")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets (``karyotype/bioimlab`` and so on below it), or skip."""

@@ -89,12 +89,13 @@ def test_exit_codes(page):
     assert documented == sorted(value for name, value in vars(errors).items() if name.startswith("EXIT_"))
 
 
-def test_reasons_and_flags_are_explained():
+def test_reasons_and_flags_are_explained(monkeypatch: pytest.MonkeyPatch):
     import numpy as np
 
     from cellscope.assays.karyotype.cell import name_cell
     from cellscope.assays.karyotype.detections import Detection
 
+    monkeypatch.setattr("cellscope.assays.karyotype.cell.MANY", 22)  # so that four chromosomes list what is missing
     mask = np.ones((20, 6), bool)
     boxes = [(0, 0), (40, 30), (42, 30), (80, 60)]
     detections = [Detection(np.array([x, y, x + 6, y + 20]), mask, 0.3) for x, y in boxes]

@@ -95,6 +95,14 @@ def find_resume(out: Path, resume: str | None) -> Path | None:
     return path
 
 
+def _steps_taken(checkpoint: Path) -> int:
+    """Read how far a checkpoint is."""
+    try:
+        return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
+    except Exception as error:  # whatever a broken file makes the unpickler say
+        raise UsageError(f"{checkpoint} is no checkpoint of a training; give the last.ckpt of one") from error
+
+
 def fit(
     module: L.LightningModule,
     train_loader: Callable[[int], DataLoader],
@@ -167,8 +175,7 @@ def fit(
         if options.patience:
             callbacks.append(EarlyStopping("val_score", mode="max", patience=options.patience))
     callbacks.append(stop)  # last, so that what it saves holds what the others know
-    state = torch.load(resume, weights_only=True, map_location="cpu") if resume else None
-    done = int(state["global_step"]) if state else 0
+    done = _steps_taken(resume) if resume else 0
     trainer = L.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         devices=options.devices if options.devices > 1 else ([device.index] if device.index is not None else 1),

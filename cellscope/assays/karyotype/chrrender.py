@@ -198,6 +198,8 @@ class ChrRender(nn.Module):
         losses = {"loss_classifier": class_loss, "loss_box_reg": box_loss}
         boxes, truths = [], []
         for proposal, match, label, target in zip(proposals, matched, labels, targets, strict=True):
+            if len(target["boxes"]) == 0:  # torchvision matches every proposal with box 0, which is not there
+                proposal, match, label = proposal[:0], match[:0], label[:0]
             use = (label > 0) & target["mask_ok"][match]
             boxes.append(proposal[use])
             truths.append(_masks_in_boxes(target["masks"], match[use], proposal[use]))

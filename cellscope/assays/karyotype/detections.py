@@ -25,16 +25,25 @@ class Detection:
     mask : (y1 - y0, x1 - x0) bool
     score : float
         The detector's confidence, 0 to 1.
+    margin : float
+        Pixels by which the reported box reaches beyond the mask on each side: boxes are reported as the annotators of
+        the training images drew them, which is tight for fluorescence and with a margin for bright field.
     """
 
     bbox: np.ndarray
     mask: np.ndarray
     score: float
+    margin: float = 0.0
 
     @property
     def area(self) -> int:
         """Pixels in the mask."""
         return int(self.mask.sum())
+
+    def reported_box(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Give the box with its margin, clipped to an image of `shape`: (4,) float, x0, y0, x1, y1."""
+        low = np.maximum(self.bbox[:2] - self.margin, 0.0)
+        return np.concatenate([low, np.minimum(self.bbox[2:] + self.margin, [shape[1], shape[0]])])
 
 
 def place(
@@ -163,7 +172,7 @@ def detections_of(
 def as_instances(detections: list[Detection], shape: tuple[int, ...], *, masks: bool) -> Instances:
     """Give detections in the form the metrics take."""
     return Instances(
-        np.array([detection.bbox for detection in detections], float).reshape(-1, 4),
+        np.array([detection.reported_box(shape) for detection in detections], float).reshape(-1, 4),
         [encode(d.mask, int(d.bbox[0]), int(d.bbox[1]), shape) for d in detections] if masks else None,
         np.array([detection.score for detection in detections]),
     )

@@ -78,13 +78,14 @@ def as_coco(cell: Cell, image: str) -> dict[str, Any]:
     names = [*CLASSES, UNASSIGNED]
     annotations = []
     for chromosome in cell.chromosomes:
-        x0, y0, x1, y1 = map(int, chromosome.detection.bbox)
+        x0, y0 = map(int, chromosome.detection.bbox[:2])
+        left, top, right, bottom = chromosome.detection.reported_box(cell.shape)
         annotations.append(
             {
                 "id": chromosome.label,
                 "image_id": 1,
                 "category_id": names.index(chromosome.class_) + 1,
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "bbox": [round(float(value), 2) for value in (left, top, right - left, bottom - top)],
                 "area": chromosome.detection.area,
                 "segmentation": encode(chromosome.detection.mask, x0, y0, cell.shape),
                 "score": round(chromosome.detection.score, 5),

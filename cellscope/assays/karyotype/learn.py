@@ -21,7 +21,7 @@ from cellscope.assays.karyotype.data_detect import DetectCrops, DetectWhole, Dra
 from cellscope.assays.karyotype.learn_classify import ClassifyLearner
 from cellscope.assays.karyotype.learn_detect import DetectLearner
 from cellscope.assays.karyotype.scale import CANONICAL_SIDE
-from cellscope.assays.karyotype.tune import tune_classifier, tune_detector
+from cellscope.assays.karyotype.tune import margin_of, tune_classifier, tune_detector
 from cellscope.engine.train import fit
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.prepared import PreparedDataset
@@ -132,8 +132,8 @@ def _train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, a
     arguments = dict(chrrender.ARCHS.get(arch, {}))
     network = chrrender.build_chrrender(arch, pretrained=options.init == "imagenet")
     _initialise(network, options)
-    metaphases = load_metaphases(prepared, "train", fold=options.fold, limit=options.limit)
-    validation = load_metaphases(prepared, "val", fold=options.fold, limit=options.val_limit or None)
+    metaphases = load_metaphases(prepared, "train", fold=options.fold, limit=options.limit, tight=True)
+    validation = load_metaphases(prepared, "val", fold=options.fold, limit=options.val_limit or None, tight=True)
     if not metaphases:
         raise UsageError(f"{prepared.root} holds no metaphases to train on")
     say(f"{len(metaphases)} metaphases to train on, {len(validation)} to validate on")
@@ -154,7 +154,7 @@ def _train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, a
             channels=("grey",),
             normalisation={"kind": "metaphase", "canonical_side": CANONICAL_SIDE},
             pixel_size_um=None,
-            thresholds=tune_detector(network, val_loader, validation),
+            thresholds=tune_detector(network, val_loader, validation) | margin_of(metaphases),
             training=_training_facts(prepared, options, len(metaphases)),
             metrics=metrics,
             cellscope_version=__version__,

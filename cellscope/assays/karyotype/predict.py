@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,11 @@ def take_detections(subject: Subject, outputs: list[Any]) -> None:
         threshold = subject.cards["detect"].thresholds.get("score_threshold", 0.5)
     shape = subject.state["normalised"].shape
     found = detections_of(outputs[0], subject.state["scale"], shape, threshold=options.mask_threshold)
-    subject.state["detections"] = [detection for detection in found if detection.score >= threshold]
+    kept = [detection for detection in found if detection.score >= threshold]
+    if not subject.state["bright"]:
+        margin = subject.cards["detect"].thresholds.get("bright_field_box_margin", 0.0) / subject.state["scale"]
+        kept = [replace(detection, margin=margin) for detection in kept]
+    subject.state["detections"] = kept
 
 
 def cut_again(subject: Subject) -> list[np.ndarray]:

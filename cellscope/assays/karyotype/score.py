@@ -38,7 +38,8 @@ def metaphase_table(
     """
     rows = []
     for truth, group, prediction in zip(truths, groups, predictions, strict=True):
-        boxes = np.array([detection.bbox for detection in prediction.detections], float).reshape(-1, 4)
+        reported = [detection.reported_box(truth.image.shape) for detection in prediction.detections]
+        boxes = np.array(reported, float).reshape(-1, 4)
         pairs = match(box_iou(truth.boxes, boxes))
         known = sum(name is not None for name in truth.classes)
         right = sum(

@@ -64,6 +64,15 @@ def tune_detector(network: torch.nn.Module, loader: DataLoader | None, metaphase
     return {"score_threshold": best_score_threshold(truths, found)}
 
 
+def margin_of(metaphases: list[Metaphase]) -> dict[str, float]:
+    """Give ``bright_field_box_margin``: the usual margin of box-only images, in pixels of the detector's scale.
+
+    Boxes of bright-field images are reported with it, so that they compare with boxes drawn by people.
+    """
+    margins = [metaphase.margin * metaphase.scale for metaphase in metaphases if metaphase.margin > 0]
+    return {"bright_field_box_margin": round(float(np.median(margins)), 2)} if margins else {}
+
+
 def best_temperature(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Find the temperature that makes probabilities honest: least negative log likelihood (Guo et al., ICML 2017).
 

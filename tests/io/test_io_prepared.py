@@ -1,0 +1,140 @@
+"""Splits, folds, the dataset folder and its errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cellscope.errors import DatasetError, UsageError
+from cellscope.io.prepared import Item, PreparedDataset, assign_folds, assign_splits, write_dataset
+
+
+def items_of(sizes: list[int], source: str = "src") -> list[Item]:
+    return [
+        Item(f"{source}/{group}-{number}", f"{source}/g{group}", f"{source}-{group}-{number}.bin", class_="1")
+        for group, size in enumerate(sizes)
+        for number in range(size)
+    ]
+
+
+def make(root: Path, items: list[Item], **changes: object) -> str:
+    root.mkdir(exist_ok=True)
+    for item in items:
+        (root / item.image).write_bytes(item.id.encode())
+    settings_ = {"splits": (0.6, 0.2, 0.2), "folds": 0, "seed": 0, "pixel_size_um": None} | changes
+    return write_dataset(root, items, assay="karyotype", classes=["1"], sources=[], **settings_)
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes=st.lists(st.integers(1, 9), min_size=12, max_size=40), seed=st.integers(0, 99))
+def test_every_group_has_one_split_and_the_shares_come_near(sizes: list[int], seed: int) -> None:
+    items = items_of(sizes)
+    split_of = assign_splits(items, (0.6, 0.2, 0.2), seed)
+    assert set(split_of) == {item.group for item in items}
+    total = sum(sizes)
+    for name, share in zip(("train", "val", "test"), (0.6, 0.2, 0.2), strict=True):
+        have = sum(split_of[item.group] == name for item in items)
+        assert abs(have - share * total) <= max(sizes)
+    assert assign_splits(items, (0.6, 0.2, 0.2), seed) == split_of
+
+
+def test_each_source_is_spread_by_itself() -> None:
+    items = items_of([1] * 10, "a") + items_of([1] * 40, "b")
+    split_of = assign_splits(items, (0.6, 0.2, 0.2), 0)
+    for source, want in (("a", (6, 2, 2)), ("b", (24, 8, 8))):
+        splits = [split for group, split in split_of.items() if group.startswith(source)]
+        assert tuple(splits.count(name) for name in ("train", "val", "test")) == want
+
+
+def test_fixed_groups_stay_and_a_group_of_two_sources_stays_whole() -> None:
+    items = [Item(f"a/{i}", "shared", f"a{i}") for i in range(5)] + [Item(f"b/{i}", "shared", f"b{i}") for i in range(5)]
+    items += [Item(f"b/x{i}", f"lone{i}", f"x{i}", fixed_split="train") for i in range(20)]
+    split_of = assign_splits(items, (0.1, 0.45, 0.45), 0)
+    assert all(split_of[f"lone{i}"] == "train" for i in range(20))
+    assert len(split_of) == 21
+
+
+@pytest.mark.parametrize("splits", [(0.5, 0.2, 0.2), (1.2, -0.1, -0.1)])
+def test_shares_that_are_none(splits: tuple[float, float, float]) -> None:
+    with pytest.raises(UsageError, match="--splits"):
+        assign_splits(items_of([1, 1]), splits, 0)
+
+
+def test_folds_hold_whole_groups_of_much_the_same_size() -> None:
+    items = items_of([7, 5, 4, 4, 3, 2, 1, 1, 1])
+    fold_of = assign_folds(items, 3, 1)
+    sizes = [sum(fold_of[item.group] == fold for item in items) for fold in range(3)]
+    assert sum(sizes) == 28
+    assert max(sizes) - min(sizes) <= 2
+    assert set(assign_folds(items, 0, 1).values()) == {-1}
+    with pytest.raises(UsageError, match="--folds 10"):
+        assign_folds(items, 10, 1)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    items = items_of([2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
+    digest = make(tmp_path, items, folds=5, pixel_size_um=0.1)
+    opened = PreparedDataset.open(tmp_path, assay="karyotype")
+    assert opened.hash == digest
+    assert opened.info["pixel_size_um"] == 0.1
+    assert sum(len(opened.split(name)) for name in ("train", "val", "test")) == 20
+    held = opened.split("val", fold=2)
+    rest = opened.split("train", fold=2)
+    assert len(held) + len(rest) == 20
+    assert not set(held["group"]) & set(rest["group"])
+
+
+def test_the_hash_follows_the_content(tmp_path: Path) -> None:
+    items = items_of([1, 1, 1])
+    first = make(tmp_path, items)
+    assert make(tmp_path, items) == first
+    (tmp_path / items[0].image).write_bytes(b"changed")
+    second = write_dataset(
+        tmp_path, items, assay="karyotype", classes=["1"], sources=[], pixel_size_um=None, seed=0, splits=(0.6, 0.2, 0.2), folds=0
+    )
+    assert second != first
+
+
+def test_nothing_or_the_same_twice(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no item"):
+        make(tmp_path, [])
+    with pytest.raises(DatasetError, match="share the id src/0-0"):
+        make(tmp_path, items_of([1]) + items_of([1]))
+    assert not (tmp_path / "dataset.json").exists()
+
+
+def test_opening_what_is_no_dataset(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no dataset\.json.*cellscope karyotype prepare"):
+        PreparedDataset.open(tmp_path, assay="karyotype")
+    make(tmp_path, items_of([1, 1, 1]))
+    with pytest.raises(DatasetError, match="prepared for karyotype, not for histo"):
+        PreparedDataset.open(tmp_path, assay="histo")
+    header = tmp_path / "dataset.json"
+    good = json.loads(header.read_text())
+    header.write_text(json.dumps(good | {"schema": "cellscope.dataset/9"}))
+    with pytest.raises(DatasetError, match=r"cellscope\.dataset/9"):
+        PreparedDataset.open(tmp_path, assay="karyotype")
+    header.write_text("{half")
+    with pytest.raises(DatasetError, match="cannot be read"):
+        PreparedDataset.open(tmp_path, assay="karyotype")
+    header.write_text(json.dumps(good))
+    table = tmp_path / "items.csv"
+    table.write_text(table.read_text().replace("group", "patient", 1))
+    with pytest.raises(DatasetError, match="no column group"):
+        PreparedDataset.open(tmp_path, assay="karyotype")
+    table.unlink()
+    with pytest.raises(DatasetError, match="cannot be read"):
+        PreparedDataset.open(tmp_path, assay="karyotype")
+
+
+def test_empty_splits_and_folds(tmp_path: Path) -> None:
+    make(tmp_path, items_of([1, 1]), splits=(1.0, 0.0, 0.0))
+    opened = PreparedDataset.open(tmp_path, assay="karyotype")
+    with pytest.raises(DatasetError, match="'test'"):
+        opened.split("test")
+    with pytest.raises(DatasetError, match="fold 0"):
+        opened.split("val", fold=0)
