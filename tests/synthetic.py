@@ -100,7 +100,9 @@ def metaphase(
     rows, columns = 6, 8
     assert len(names) <= rows * columns
     step = np.array([shape[1] / columns, shape[0] / rows])
-    centres = [step * (column + 0.5, row + 0.5) + rng.uniform(-1.5, 1.5, 2) for row in range(rows) for column in range(columns)]
+    centres = [
+        step * (column + 0.5, row + 0.5) + rng.uniform(-1.5, 1.5, 2) for row in range(rows) for column in range(columns)
+    ]
     angles = rng.uniform(0, np.pi, len(names))
     for pair in range(crossing + touching):
         first, second = 2 * pair, 2 * pair + 1
@@ -134,7 +136,13 @@ def single(class_: str, seed: int = 0, *, inverted: bool = False, shape: tuple[i
 
 
 def write_coco(
-    folder: Path, metaphases: list[Generated], *, style: str = "rle", singles: int = 0, per_cell: int = 46, groups: list[str] | None = None
+    folder: Path,
+    metaphases: list[Generated],
+    *,
+    style: str = "rle",
+    singles: int = 0,
+    per_cell: int = 46,
+    groups: list[str] | None = None,
 ) -> None:
     """Write COCO annotation, images and, for the first `singles` metaphases, single chromosomes as BioImLab has them.
 
@@ -148,7 +156,12 @@ def write_coco(
     images, annotations = [], []
     for number, each in enumerate(metaphases, 1):
         cv2.imwrite(str(folder / "images" / f"{each.name}.png"), each.pixels)
-        entry = {"id": number, "file_name": f"{each.name}.png", "height": each.pixels.shape[0], "width": each.pixels.shape[1]}
+        entry = {
+            "id": number,
+            "file_name": f"{each.name}.png",
+            "height": each.pixels.shape[0],
+            "width": each.pixels.shape[1],
+        }
         if groups is not None:
             entry["group"] = groups[number - 1]
         if singles:
@@ -170,7 +183,9 @@ def write_coco(
             names = karyotype("XY" if "Y" in each.classes else "XX")
             for index in np.unique(np.linspace(0, len(names) - 1, per_cell).round().astype(int)).tolist():
                 class_ = names[index]
-                cv2.imwrite(str(cell / f"{number} {class_}{'ab'[index % 2]}.bmp"), single(class_, seed=100 * number + index))
+                cv2.imwrite(
+                    str(cell / f"{number} {class_}{'ab'[index % 2]}.bmp"), single(class_, seed=100 * number + index)
+                )
     categories = [{"id": number, "name": name} for number, name in enumerate(CLASSES, 1)]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "annotations.json").write_text(json.dumps(content))

@@ -52,7 +52,7 @@ class MetricsFile(Callback):
         return table.drop_duplicates(["step", "name"], keep="last")
 
     def at(self, step: int) -> dict[str, float]:
-        """Validation values recorded at `step`."""
+        """Give the validation values recorded at `step`."""
         table = self.rows()
         chosen = table[(table["step"] == step) & table["name"].str.startswith("val_")]
         return dict(zip(chosen["name"], chosen["value"].astype(float), strict=True))

@@ -1,8 +1,8 @@
 """Training, written once for all assays: Lightning's loop with our files, resumption and signals.
 
-An assay gives a LightningModule whose validation logs ``val_score`` (higher is better) and two data loaders; this module decides
-device and precision, writes ``metrics.csv``, ``config.toml``, ``last.ckpt``, ``model.safetensors`` (best), ``curves.png`` and
-``run.json``, and resumes after a kill.
+An assay gives a LightningModule whose validation logs ``val_score`` (higher is better) and two data loaders; this
+module decides device and precision, writes ``metrics.csv``, ``config.toml``, ``last.ckpt``, ``model.safetensors``
+(best), ``curves.png`` and ``run.json``, and resumes after a kill.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def optimiser_and_schedule(parameters: Any, options: Any) -> dict[str, Any]:
     ----------
     parameters : iterable of Parameter or of parameter groups
     options : TrainOptions
-        Uses ``optimiser`` (adamw, adam, sgd), ``learning_rate``, ``weight_decay``, ``schedule`` (cosine, constant, step, poly),
-        ``warmup_steps``, ``steps``, ``step_every`` and ``step_gamma``.
+        Uses ``optimiser`` (adamw, adam, sgd), ``learning_rate``, ``weight_decay``, ``schedule`` (cosine, constant,
+        step, poly), ``warmup_steps``, ``steps``, ``step_every`` and ``step_gamma``.
 
     Returns
     -------
@@ -153,7 +153,10 @@ def fit(
     """
     out = Path(out)
     resume = find_resume(out, options.resume)
-    first = getattr(rank_zero_only, "rank", 0) == 0  # of several training processes only the first touches the folder and speaks
+    done = _steps_taken(resume) if resume else 0
+    first = (
+        getattr(rank_zero_only, "rank", 0) == 0
+    )  # of several training processes only the first touches the folder and speaks
     if first:
         _make_room(out, options, resume)
     else:
@@ -168,14 +171,20 @@ def fit(
     if val_loader is not None:
         callbacks.append(
             ModelCheckpoint(
-                dirpath=out, filename="best", monitor="val_score", mode="max", save_last=False, enable_version_counter=False,
-                auto_insert_metric_name=False, save_on_train_epoch_end=False, save_weights_only=True,
+                dirpath=out,
+                filename="best",
+                monitor="val_score",
+                mode="max",
+                save_last=False,
+                enable_version_counter=False,
+                auto_insert_metric_name=False,
+                save_on_train_epoch_end=False,
+                save_weights_only=True,
             )
-        )  # fmt: skip
+        )
         if options.patience:
             callbacks.append(EarlyStopping("val_score", mode="max", patience=options.patience))
     callbacks.append(stop)  # last, so that what it saves holds what the others know
-    done = _steps_taken(resume) if resume else 0
     trainer = L.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         devices=options.devices if options.devices > 1 else ([device.index] if device.index is not None else 1),
@@ -207,7 +216,7 @@ def fit(
         if not first:
             return out / MODEL  # a child that fails makes the launcher kill the first process before it can say goodbye
         raise
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, ConnectionError, EOFError) as error:
         if stop.lost_workers(error):
             raise stop.interruption(f"at step {trainer.global_step}") from error
         if resume is not None and "state_dict" in str(error):
@@ -225,13 +234,26 @@ def fit(
         metrics = table.at(int(best["global_step"]))
     if not all(torch.isfinite(value).all() for value in network.state_dict().values() if value.is_floating_point()):
         raise CellscopeError(f"training in {out} ended with weights that are not finite; lower --set learning_rate")
-    save_model(out / MODEL, {name: value.detach().cpu() for name, value in network.state_dict().items()}, card(metrics), half=options.half)
+    save_model(
+        out / MODEL,
+        {name: value.detach().cpu() for name, value in network.state_dict().items()},
+        card(metrics),
+        half=options.half,
+    )
     draw_curves(table.rows(), out / "curves.png")
     write_json(
         out / "run.json",
-        training_record(argv, options, device=str(device), precision=precision, seconds=time.time() - began, steps=trainer.global_step)
-        | {"metrics": metrics} | record,
-    )  # fmt: skip
+        training_record(
+            argv,
+            options,
+            device=str(device),
+            precision=precision,
+            seconds=time.time() - began,
+            steps=trainer.global_step,
+        )
+        | {"metrics": metrics}
+        | record,
+    )
     return out / MODEL
 
 
@@ -260,6 +282,7 @@ def _quieten() -> None:
         r".*Checkpoint directory.*",
         r".*LeafSpec.*",
         r".*dataloader is not resumable.*",
+        r".*have no `val_dataloader`.*",
         r".*sync_dist=True.*",  # every process validates on everything, so the values agree
     ):
         warnings.filterwarnings("ignore", pattern)

@@ -1,4 +1,4 @@
-"""What the training loop does beside training: checkpoints that survive a kill, stopping on a signal, progress lines."""
+"""What the loop does beside training: checkpoints that survive a kill, stopping on a signal, progress."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from cellscope.errors import Interrupted
 
 
 class SaveAndStop(Checkpoint):
-    """Write ``last.ckpt`` every so often and around every validation; on SIGINT or SIGTERM write it and end the training.
+    """Write ``last.ckpt`` every so often and around validations; on SIGINT or SIGTERM write it and end.
 
-    As a context it installs the signal handlers. Lightning puts its own in front of them when a fit begins, which would leave the
-    loop without saving (and broadcasts inside the handler), so they are put back once training starts.
+    As a context it installs the signal handlers. Lightning puts its own in front of them when a fit begins, which
+    would leave the loop without saving (and broadcasts inside the handler), so they are put back once training
+    starts.
 
     Parameters
     ----------
@@ -30,8 +31,9 @@ class SaveAndStop(Checkpoint):
     save_every : int
         Steps between two writes.
     val_every : int or None
-        Steps between two validations; None without validation. A checkpoint from before a validation does not repeat it when
-        resumed, so a stop waits for a validation that is due or under way, with a first checkpoint written before it.
+        Steps between two validations; None without validation. A checkpoint from before a validation does not repeat
+        it when resumed, so a stop waits for a validation that is due or under way, with a first checkpoint written
+        before it.
 
     Attributes
     ----------
@@ -70,7 +72,8 @@ class SaveAndStop(Checkpoint):
                 raise self.interruption("at once")
             return
         self.received = number
-        # A signal to the whole process group ends the loader's workers too. Their death must not break into the step under way.
+        # A signal to the whole process group ends the loader's workers too. Their death must not break into the step
+        # under way.
         if hasattr(signal, "SIGCHLD"):
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
@@ -114,7 +117,10 @@ class SaveAndStop(Checkpoint):
 
     def lost_workers(self, error: BaseException) -> bool:
         """Tell whether `error` only says that the signal ended the loader's worker processes as well."""
-        return self.received is not None and isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
+        if self.received is None:
+            return False
+        # Which of the two it is depends on where the worker was when it died: waited for, or in the middle of sending.
+        return isinstance(error, (ConnectionError, EOFError)) or "DataLoader worker" in str(error)
 
     def _agreed(self, trainer: L.Trainer) -> bool:
         """Whether any of the training processes got a signal: they all stop after the same step."""
@@ -123,7 +129,7 @@ class SaveAndStop(Checkpoint):
 
 
 class StepSeed(Callback):
-    """Seed the random numbers of every step with its number, so that a resumed training draws what it would have drawn."""
+    """Seed every step with its number, so that a resumed training draws what it would have drawn."""
 
     def __init__(self, seed: int):
         self.seed = seed
@@ -141,9 +147,7 @@ class Progress(Callback):
         self.began = self.last = time.monotonic()
         self.first_step: int | None = None
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, *_: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, *_: Any) -> None:
         """Say where the training is."""
         now = time.monotonic()
         step = trainer.global_step

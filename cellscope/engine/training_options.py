@@ -11,7 +11,7 @@ from cellscope.engine.options import ComputeOptions
 
 @dataclass(frozen=True)
 class TrainingOptions(ComputeOptions):
-    """What every training lets the user set. None leaves a value to the part that is trained (see the assay's `config`)."""
+    """What every training lets the user set; None leaves a value to the part that is trained."""
 
     panel: ClassVar[str] = "Training"
 

@@ -26,7 +26,7 @@ class Wide(Base):
     half: bool = option(True, "Half.")
     shares: tuple[float, float] = option((0.5, 0.5), "Shares.")
     threshold: float = option(0.5, "Threshold.", low=0, high=1)
-    target: Path | None = option(None, "Target.")  # noqa: RUF009
+    target: Path | None = option(None, "Target.")
     secret: int = option(1, "Secret.", cli=False)
 
     def __post_init__(self):

@@ -40,8 +40,8 @@ class Options:
     mode: Literal["fast", "slow"] = option("fast", "Mode.")
     shares: tuple[float, float, float] = option((0.6, 0.2, 0.2), "Shares.", low=0, high=1)
     sizes: tuple[int, ...] = option((1,), "Sizes.")
-    names: list[str] = option(["a"], "Names.")  # noqa: RUF009
-    folder: Path = option(Path("runs"), "Folder.")  # noqa: RUF009
+    names: list[str] = option(["a"], "Names.")
+    folder: Path = option(Path("runs"), "Folder.")
     deterministic: bool = option(False, "Deterministic.")
     half: bool = option(True, "Half.", cli=False)
     optimiser: Optimiser = field(default_factory=lambda: Optimiser(rate=0.5))
@@ -269,7 +269,7 @@ def test_lists_are_not_shared():
 def test_types_options_cannot_have():
     @dataclass
     class Wrong:
-        table: dict = option(None, "Table.")  # noqa: RUF009
+        table: dict = option(None, "Table.")
 
     with pytest.raises(TypeError, match="'table'"):
         resolve(Wrong, flags={}, env={})

@@ -76,9 +76,19 @@ class Toy(L.LightningModule):
 
 def options_for(**changes: Any) -> TrainOptions:
     settings = {
-        "steps": 12, "batch_size": 3, "learning_rate": 0.05, "weight_decay": 0.0, "warmup_steps": 2, "val_every": 4, "save_every": 5,
-        "num_workers": 0, "device": "cpu", "precision": "32", "half": False, "seed": 4,
-    }  # fmt: skip
+        "steps": 12,
+        "batch_size": 3,
+        "learning_rate": 0.05,
+        "weight_decay": 0.0,
+        "warmup_steps": 2,
+        "val_every": 4,
+        "save_every": 5,
+        "num_workers": 0,
+        "device": "cpu",
+        "precision": "32",
+        "half": False,
+        "seed": 4,
+    }
     return TrainOptions(**(settings | changes))
 
 
@@ -94,18 +104,35 @@ def run_toy(out: Path, *, scores: list[float] | None = None, validate: bool = Tr
         return DataLoader(Numbers(), options.batch_size, sampler=sampler)
 
     fit(
-        toy, loader, DataLoader(Numbers(), 5) if validate else None, out,
-        options=options, card=lambda metrics: card(metrics), network=toy.network, argv=["cellscope", "toy"], record={"dataset": {"hash": "x"}},
+        toy,
+        loader,
+        DataLoader(Numbers(), 5) if validate else None,
+        out,
+        options=options,
+        card=lambda metrics: card(metrics),
+        network=toy.network,
+        argv=["cellscope", "toy"],
+        record={"dataset": {"hash": "x"}},
         say=lambda text: None,
-    )  # fmt: skip
+    )
     return toy
 
 
 def card(metrics: dict[str, float]) -> ModelCard:
     return ModelCard(
-        assay="karyotype", part="classify", arch="toy", arch_args={}, classes=("1",), channels=("grey",), normalisation={}, pixel_size_um=None,
-        thresholds={}, training={}, metrics=metrics, cellscope_version="0",
-    )  # fmt: skip
+        assay="karyotype",
+        part="classify",
+        arch="toy",
+        arch_args={},
+        classes=("1",),
+        channels=("grey",),
+        normalisation={},
+        pixel_size_um=None,
+        thresholds={},
+        training={},
+        metrics=metrics,
+        cellscope_version="0",
+    )
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -116,7 +143,9 @@ def assert_equal_weights(one: Path, other: Path, *, tolerance: float = 1e-6) -> 
     first, second = weights(one), weights(other)
     assert first.keys() == second.keys()
     for name, value in first.items():
-        torch.testing.assert_close(value, second[name], atol=tolerance, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            value, second[name], atol=tolerance, rtol=0, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def recorded(run: Path, name: str) -> dict[int, float]:
@@ -276,23 +305,32 @@ def test_find_resume(tmp_path: Path) -> None:
 # ---- schedules and curves
 
 
-def rates(steps: list[int], **changes: Any) -> list[float]:
+def rates(at: list[int], **changes: Any) -> list[float]:
     made = optimiser_and_schedule([nn.Parameter(torch.zeros(1))], options_for(learning_rate=1.0, **changes))
     factor = made["lr_scheduler"]["scheduler"].lr_lambdas[0]
     assert made["lr_scheduler"]["interval"] == "step"
-    return [factor(step) for step in steps]
+    return [factor(step) for step in at]
 
 
 def test_schedules_by_hand() -> None:
     assert rates([0, 1, 4, 5], steps=100, warmup_steps=5, schedule="constant") == [0.2, 0.4, 1.0, 1.0]
     assert rates([0, 50, 100], steps=100, warmup_steps=0, schedule="cosine") == pytest.approx([1.0, 0.505, 0.01])
     assert rates([0, 25, 100], steps=100, warmup_steps=0, schedule="poly") == pytest.approx([1.0, 0.75, 0.0])
-    assert rates([0, 9, 10, 25], steps=100, warmup_steps=0, schedule="step", step_every=10, step_gamma=0.5) == [1.0, 1.0, 0.5, 0.25]
+    assert rates([0, 9, 10, 25], steps=100, warmup_steps=0, schedule="step", step_every=10, step_gamma=0.5) == [
+        1.0,
+        1.0,
+        0.5,
+        0.25,
+    ]
 
 
-@pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
+)
 def test_optimisers(name: str, kind: type) -> None:
-    made = optimiser_and_schedule([nn.Parameter(torch.zeros(1))], options_for(optimiser=name, weight_decay=0.03))["optimizer"]
+    made = optimiser_and_schedule([nn.Parameter(torch.zeros(1))], options_for(optimiser=name, weight_decay=0.03))[
+        "optimizer"
+    ]
     assert type(made) is kind
     assert made.defaults["weight_decay"] == 0.03
 
@@ -315,9 +353,18 @@ def test_of_a_step_recorded_twice_the_later_counts(tmp_path: Path) -> None:
 def assay_options(part: str, **changes: Any) -> TrainOptions:
     arch = {"detect": "chrrender-test", "classify": "chrnet4-test"}[part]
     settings = {
-        "part": part, "arch": arch, "steps": 2, "batch_size": 2, "num_workers": 0, "device": "cpu", "precision": "32", "half": False,
-        "val_every": 2, "crop": 128, "val_limit": 1,
-    }  # fmt: skip
+        "part": part,
+        "arch": arch,
+        "steps": 2,
+        "batch_size": 2,
+        "num_workers": 0,
+        "device": "cpu",
+        "precision": "32",
+        "half": False,
+        "val_every": 2,
+        "crop": 128,
+        "val_limit": 1,
+    }
     return TrainOptions(**(settings | changes))
 
 
@@ -358,7 +405,12 @@ def test_start_from_a_model_file(karyotype_dataset: Path, tmp_path: Path) -> Non
     assert torch.equal(first["fc.weight"], second["fc.weight"])
     assert read_card(tmp_path / "second" / "model.safetensors").training["init"] == str(model)
     with pytest.raises(ModelError, match=r"--arch chrnet4-test"):
-        train(karyotype_dataset, tmp_path / "third", assay_options("classify", init=str(model), arch="chrnet4-slim"), argv=[])
+        train(
+            karyotype_dataset,
+            tmp_path / "third",
+            assay_options("classify", init=str(model), arch="chrnet4-slim"),
+            argv=[],
+        )
     with pytest.raises(ModelError, match="classify"):
         train(karyotype_dataset, tmp_path / "fourth", assay_options("detect", init=str(model)), argv=[])
 
@@ -443,7 +495,16 @@ def test_signals_through_the_command_line(
     """A shell's Ctrl-C and a scheduler's SIGTERM reach the loader's worker processes too."""
     out = tmp_path / "run"
     process = start(
-        karyotype_dataset, out, "--steps", "100000", "--num-workers", "1", "--set", "save_every=3", "--set", "val_every=100000"
+        karyotype_dataset,
+        out,
+        "--steps",
+        "100000",
+        "--num-workers",
+        "1",
+        "--set",
+        "save_every=3",
+        "--set",
+        "val_every=100000",
     )
     try:
         wait_for(out / "last.ckpt", process)
@@ -466,7 +527,9 @@ def test_signals_through_the_command_line(
 @pytest.mark.slow
 def test_two_processes_train_and_write_once(karyotype_dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = start(karyotype_dataset, out, "--steps", "2", "--num-workers", "0", "--devices", "2", "--set", "val_every=2")
+    process = start(
+        karyotype_dataset, out, "--steps", "2", "--num-workers", "0", "--devices", "2", "--set", "val_every=2"
+    )
     try:
         stdout, stderr = process.communicate(timeout=300)
     finally:

@@ -51,7 +51,9 @@ def test_each_source_is_spread_by_itself() -> None:
 
 
 def test_fixed_groups_stay_and_a_group_of_two_sources_stays_whole() -> None:
-    items = [Item(f"a/{i}", "shared", f"a{i}") for i in range(5)] + [Item(f"b/{i}", "shared", f"b{i}") for i in range(5)]
+    items = [Item(f"a/{i}", "shared", f"a{i}") for i in range(5)] + [
+        Item(f"b/{i}", "shared", f"b{i}") for i in range(5)
+    ]
     items += [Item(f"b/x{i}", f"lone{i}", f"x{i}", fixed_split="train") for i in range(20)]
     split_of = assign_splits(items, (0.1, 0.45, 0.45), 0)
     assert all(split_of[f"lone{i}"] == "train" for i in range(20))
@@ -94,7 +96,15 @@ def test_the_hash_follows_the_content(tmp_path: Path) -> None:
     assert make(tmp_path, items) == first
     (tmp_path / items[0].image).write_bytes(b"changed")
     second = write_dataset(
-        tmp_path, items, assay="karyotype", classes=["1"], sources=[], pixel_size_um=None, seed=0, splits=(0.6, 0.2, 0.2), folds=0
+        tmp_path,
+        items,
+        assay="karyotype",
+        classes=["1"],
+        sources=[],
+        pixel_size_um=None,
+        seed=0,
+        splits=(0.6, 0.2, 0.2),
+        folds=0,
     )
     assert second != first
 

@@ -138,11 +138,27 @@ def test_draft_iscn_by_hand(names: list[str], want: str) -> None:
 @pytest.mark.parametrize(
     ("text", "want"),
     [
-        ("1", "1"), ("07", "7"), ("22", "22"), ("23", "X"), ("24", "Y"), ("25", None), ("0", None), ("x", "X"), ("Y", "Y"),
-        ("chr9", "9"), ("chrX", "X"), ("clase12", "12"), ("class_3", "3"), ("Chromosome 5", "5"), (" y ", "Y"),
-        ("unlabelled", None), ("", None), ("nucleus", None), ("1a", None),
+        ("1", "1"),
+        ("07", "7"),
+        ("22", "22"),
+        ("23", "X"),
+        ("24", "Y"),
+        ("25", None),
+        ("0", None),
+        ("x", "X"),
+        ("Y", "Y"),
+        ("chr9", "9"),
+        ("chrX", "X"),
+        ("clase12", "12"),
+        ("class_3", "3"),
+        ("Chromosome 5", "5"),
+        (" y ", "Y"),
+        ("unlabelled", None),
+        ("", None),
+        ("nucleus", None),
+        ("1a", None),
     ],
-)  # fmt: skip
+)
 def test_class_names_as_data_sets_write_them(text: str, want: str | None) -> None:
     assert parse_class(text) == want
 

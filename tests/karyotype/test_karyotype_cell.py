@@ -80,7 +80,14 @@ def test_a_class_the_cell_overrules_is_marked(spread: Generated) -> None:
     scores[row] = np.log(0.01 / 22)
     scores[row, [CLASSES.index("11"), CLASSES.index("12")]] = np.log([0.55, 0.43])
     cell = name_cell(
-        detections(spread), scores, None, shape=spread.pixels.shape, bright_on_dark=True, assign=True, aneuploidy_cost=3.0, review_below=0.1
+        detections(spread),
+        scores,
+        None,
+        shape=spread.pixels.shape,
+        bright_on_dark=True,
+        assign=True,
+        aneuploidy_cost=3.0,
+        review_below=0.1,
     )
     assert cell.chromosomes[row].class_ == "12"
     assert "looks like 11" in cell.chromosomes[row].reasons[0]

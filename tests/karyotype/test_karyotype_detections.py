@@ -47,13 +47,19 @@ def slow_probability(box: np.ndarray, probability: np.ndarray, row: int, column:
 
 @settings(max_examples=20, deadline=None)
 @given(
-    x=st.floats(-10, 50), y=st.floats(-10, 40), width=st.floats(25, 45), height=st.floats(25, 45), seed=st.integers(0, 99)
+    x=st.floats(-10, 50),
+    y=st.floats(-10, 40),
+    width=st.floats(25, 45),
+    height=st.floats(25, 45),
+    seed=st.integers(0, 99),
 )
 def test_place_agrees_with_every_pixel_worked_out(x: float, y: float, width: float, height: float, seed: int) -> None:
     box = np.array([x, y, x + width, y + height])
     rng = np.random.default_rng(seed)
     rows, columns = (np.mgrid[:28, :28] + 0.5) / 28
-    probability = np.exp(-(((rows - rng.uniform(0.3, 0.7)) / 0.35) ** 2) - ((columns - 0.5) / 0.25) ** 2).astype(np.float32)
+    probability = np.exp(-(((rows - rng.uniform(0.3, 0.7)) / 0.35) ** 2) - ((columns - 0.5) / 0.25) ** 2).astype(
+        np.float32
+    )
     found = place(box, probability, SHAPE, 0.7)
     got = np.zeros(SHAPE, bool) if found is None else whole(found)
     for row in range(SHAPE[0]):

@@ -119,7 +119,14 @@ def test_chrrender_forward_and_backward(arch: str) -> None:
     network = build_chrrender(arch).train()
     truth = target()
     losses = network([picture(truth, 0), picture(truth, 1)], [truth, target()])
-    names = {"loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask_coarse", "loss_mask_point"}
+    names = {
+        "loss_objectness",
+        "loss_rpn_box_reg",
+        "loss_classifier",
+        "loss_box_reg",
+        "loss_mask_coarse",
+        "loss_mask_point",
+    }
     assert set(losses) == names
     assert all(torch.isfinite(value) and value >= 0 for value in losses.values())
     sum(losses.values()).backward()

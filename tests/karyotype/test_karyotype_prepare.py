@@ -158,7 +158,11 @@ def test_real_images_are_read_and_their_polarity_found(real_data: Path) -> None:
     from cellscope.imaging.tone import is_bright_on_dark, to_grey
 
     found = 0
-    for pattern, bright in (("bioimlab/metaphase/*.jpg", True), ("adir_mfish/dapi/*.png", True), ("tseng2023_gband/images/*.jpg", False)):
+    for pattern, bright in (
+        ("bioimlab/metaphase/*.jpg", True),
+        ("adir_mfish/dapi/*.png", True),
+        ("tseng2023_gband/images/*.jpg", False),
+    ):
         for path in sorted((real_data / "karyotype").glob(pattern))[:10]:
             assert is_bright_on_dark(to_grey(read(path).pixels)) is bright, path.name
             found += 1

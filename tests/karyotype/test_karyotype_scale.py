@@ -25,7 +25,9 @@ def test_side_is_near_the_true_mean() -> None:
 @pytest.mark.parametrize("factor", [0.7, 1.5, 2.0])
 def test_estimate_follows_resizing(factor: float) -> None:
     for seed in (0, 1):
-        assert detector_scale(normalised(seed, factor)) * factor == pytest.approx(detector_scale(normalised(seed)), rel=0.12)
+        assert detector_scale(normalised(seed, factor)) * factor == pytest.approx(
+            detector_scale(normalised(seed)), rel=0.12
+        )
 
 
 def test_a_nucleus_does_not_change_the_estimate_much() -> None:

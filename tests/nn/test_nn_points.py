@@ -7,7 +7,14 @@ import math
 import numpy as np
 import torch
 
-from cellscope.nn.points import point_sample, points_in_image, regular_grid, sample_in_boxes, subdivide, uncertain_points
+from cellscope.nn.points import (
+    point_sample,
+    points_in_image,
+    regular_grid,
+    sample_in_boxes,
+    subdivide,
+    uncertain_points,
+)
 
 
 def bilinear(image: np.ndarray, x: float, y: float, *, outside: str) -> float:
@@ -64,7 +71,10 @@ def test_sample_in_boxes_keeps_images_and_boxes_apart() -> None:
     boxes = [np.array([[4, 4, 20, 28]], np.float32), np.array([[0, 0, 32, 32], [8, 2, 12, 30]], np.float32)]
     points = [rng.uniform(0, 1, (len(box), 5, 2)).astype(np.float32) for box in boxes]
     got = sample_in_boxes(
-        torch.from_numpy(features), [torch.from_numpy(b) for b in boxes], [torch.from_numpy(p) for p in points], (32, 32)
+        torch.from_numpy(features),
+        [torch.from_numpy(b) for b in boxes],
+        [torch.from_numpy(p) for p in points],
+        (32, 32),
     )
     assert got.shape == (3, 4, 5)
     row = 0
@@ -98,11 +108,16 @@ def test_uncertain_points_are_the_least_decided_of_the_oversample_and_some_rando
 def test_subdivide_doubles_bilinearly_and_decides_only_the_uncertain_cells_anew() -> None:
     rng = np.random.default_rng(2)
     logits = rng.normal(size=(2, 1, 4, 3)).astype(np.float32)
-    got = subdivide(torch.from_numpy(logits), lambda points, _: 100 * points[..., 1] + 10 * points[..., 0] + 50, 9).numpy()
+    got = subdivide(
+        torch.from_numpy(logits), lambda points, _: 100 * points[..., 1] + 10 * points[..., 0] + 50, 9
+    ).numpy()
     assert got.shape == (2, 1, 8, 6)
     for n in range(2):
         doubled = np.array(
-            [[bilinear(logits[n, 0], (c + 0.5) / 2 - 0.5, (r + 0.5) / 2 - 0.5, outside="edge") for c in range(6)] for r in range(8)]
+            [
+                [bilinear(logits[n, 0], (c + 0.5) / 2 - 0.5, (r + 0.5) / 2 - 0.5, outside="edge") for c in range(6)]
+                for r in range(8)
+            ]
         )
         uncertain = {divmod(int(cell), 6) for cell in np.argsort(np.abs(doubled).ravel())[:9]}
         for row in range(8):
