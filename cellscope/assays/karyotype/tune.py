@@ -15,7 +15,7 @@ from cellscope.assays.karyotype.detections import Detection, detections_of
 from cellscope.metrics.detection import box_iou, match
 
 CANDIDATES = np.round(np.arange(0.05, 0.91, 0.05), 2)
-SLACK = 0.002
+SLACK = 0.01
 DEFAULT_SCORE = 0.5
 
 
@@ -31,7 +31,7 @@ def best_score_threshold(truths: list[np.ndarray], found: list[list[Detection]])
     Returns
     -------
     float
-        The lowest candidate whose F1 (one to one, box IoU above 0.5) is within 0.002 of the best: a chromosome too
+        The lowest candidate whose F1 (one to one, box IoU above 0.5) is within 0.01 of the best: a chromosome too
         many is deleted faster than a missing one is drawn.
     """
     scores = []
