@@ -144,3 +144,13 @@ def test_the_order_of_equal_masks_does_not_matter(order: list[int]) -> None:
     found = [bar(12, 30, 0, score=0.5), bar(35, 30, 0, score=0.7), bar(55, 30, 0, score=0.6)]
     kept = drop_duplicates([found[i] for i in order])
     assert [one.score for one in kept] == [0.7, 0.6, 0.5]
+
+
+def test_nuclei_are_dropped_by_their_thickness():
+    from cellscope.assays.karyotype.detections import Detection, drop_thick, half_width
+
+    rods = [Detection(np.array([0, 20 * i, 40, 20 * i + 10]), np.ones((10, 40), bool), 0.9) for i in range(12)]
+    nucleus = Detection(np.array([100, 100, 160, 160]), np.ones((60, 60), bool), 0.99)
+    assert half_width(rods[0].mask) == pytest.approx(5, abs=1)
+    assert drop_thick([*rods, nucleus]) == rods
+    assert drop_thick([*rods[:4], nucleus]) == [*rods[:4], nucleus]  # too few to tell

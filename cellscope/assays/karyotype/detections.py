@@ -138,6 +138,30 @@ def drop_duplicates(detections: list[Detection], *, iou: float = 0.5, contained:
     return kept
 
 
+def half_width(mask: np.ndarray) -> float:
+    """Give the radius of the largest disc that fits into a mask, in pixels."""
+    return float(cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5).max())
+
+
+def drop_thick(detections: list[Detection], *, limit: float = 2.2) -> list[Detection]:
+    """Drop what is much thicker than the cell's chromosomes: pieces of interphase nuclei.
+
+    Parameters
+    ----------
+    detections : list of Detection
+    limit : float
+        Times the median half width of all detections; with fewer than ten there is no telling, and all are kept.
+
+    Returns
+    -------
+    list of Detection
+    """
+    if len(detections) < 10:
+        return detections
+    widths = np.array([half_width(detection.mask) for detection in detections])
+    return [one for one, width in zip(detections, widths, strict=True) if width <= limit * float(np.median(widths))]
+
+
 def to_labels(detections: list[Detection], shape: tuple[int, int]) -> np.ndarray:
     """Paint detections 1..N into one label image (lossy): where they overlap, the smaller one lies on top."""
     labels = np.zeros(shape, np.int32)

@@ -15,7 +15,7 @@ from cellscope.assays.karyotype.cell import POLARITY_MARGIN, Cell, name_cell, ob
 from cellscope.assays.karyotype.chrnet import ChrNet, classify_views
 from cellscope.assays.karyotype.chrrender import ChrRender
 from cellscope.assays.karyotype.classes import CLASSES
-from cellscope.assays.karyotype.detections import Detection, detections_of, to_labels
+from cellscope.assays.karyotype.detections import Detection, detections_of, drop_thick, to_labels
 from cellscope.assays.karyotype.figures import as_coco, as_karyotype, draw_overlay
 from cellscope.assays.karyotype.karyogram import DPI, draw_karyogram
 from cellscope.assays.karyotype.scale import LIMITS, detector_scale, resize
@@ -83,7 +83,7 @@ def take_detections(subject: Subject, outputs: list[Any]) -> None:
         threshold = subject.cards["detect"].thresholds.get("score_threshold", 0.5)
     shape = subject.state["normalised"].shape
     found = detections_of(outputs[0], subject.state["scale"], shape, threshold=options.mask_threshold)
-    kept = [detection for detection in found if detection.score >= threshold]
+    kept = drop_thick([detection for detection in found if detection.score >= threshold])
     if not subject.state["bright"]:
         margin = subject.cards["detect"].thresholds.get("bright_field_box_margin", 0.0) / subject.state["scale"]
         kept = [replace(detection, margin=margin) for detection in kept]
