@@ -30,6 +30,9 @@ class TrainOptions(TrainingOptions):
         0.75, "detect: smallest random scale around the canonical one.", low=0.1, high=1.0, cli=False
     )
     scale_high: float = option(1.4, "detect: largest random scale.", low=1.0, high=10.0, cli=False)
+    paste: bool = option(
+        True, "detect: paste chromosomes of other metaphases into crops, so that they overlap.", cli=False
+    )
     val_limit: int = option(40, "detect: metaphases per validation, spread evenly; 0 takes all.", low=0, cli=False)
     source_weights: str = option(
         "", "How often each source is drawn, e.g. bioimlab=2,adir_mfish=1; others 1.", cli=False

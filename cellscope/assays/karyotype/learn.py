@@ -20,6 +20,7 @@ from cellscope.assays.karyotype.data_classify import ChromosomeViews, collect_ch
 from cellscope.assays.karyotype.data_detect import DetectCrops, DetectWhole, DrawSampler, load_metaphases
 from cellscope.assays.karyotype.learn_classify import ClassifyLearner
 from cellscope.assays.karyotype.learn_detect import DetectLearner
+from cellscope.assays.karyotype.paste import ChromosomeBank
 from cellscope.assays.karyotype.scale import CANONICAL_SIDE
 from cellscope.assays.karyotype.tune import margin_of, tune_classifier, tune_detector
 from cellscope.engine.train import fit
@@ -137,7 +138,8 @@ def _train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, a
     if not metaphases:
         raise UsageError(f"{prepared.root} holds no metaphases to train on")
     say(f"{len(metaphases)} metaphases to train on, {len(validation)} to validate on")
-    crops = DetectCrops(metaphases, options.crop, (options.scale_low, options.scale_high), options.seed)
+    bank = ChromosomeBank(metaphases) if options.paste else None
+    crops = DetectCrops(metaphases, options.crop, (options.scale_low, options.scale_high), options.seed, bank)
     val_loader = DataLoader(DetectWhole(validation), 1, collate_fn=_as_lists) if validation else None
     fit(
         DetectLearner(network, options, validation),

@@ -32,9 +32,9 @@ METAPHASE, CHROMOSOME = "metaphase", "chromosome"
 KINDS = (METAPHASE, CHROMOSOME)
 #: Images with no side longer than this hold one chromosome, unless --input says otherwise.
 LARGEST_CHROMOSOME = 256
-#: Typical square root of a chromosome's box at the detector's scale; far from it, the image is looked at again at
-#: another scale.
-USUAL_BOX = 32.0
+#: Typical square root of a chromosome's box, in units of the detector's canonical side; far from it, the image is
+#: looked at again at another scale.
+USUAL_BOX = 1.45
 TOLERANCE = 1.5
 POLARITIES: dict[str, bool | None] = {"auto": None, "bright": True, "dark": False}
 PAD = 6
@@ -59,9 +59,13 @@ def cut_metaphase(subject: Subject) -> list[np.ndarray]:
     """Normalise tone and scale: one item, the whole metaphase."""
     grey = to_grey(subject.image.pixels)
     normalised, bright = normalise_tone(grey, bright_on_dark=POLARITIES[subject.options.polarity])
-    scale = detector_scale(normalised)
+    scale = detector_scale(normalised, _canonical_side(subject))
     subject.state |= {"grey": grey, "normalised": normalised, "bright": bright, "scale": scale}
     return [_scaled(normalised, scale)]
+
+
+def _canonical_side(subject: Subject) -> float:
+    return float(subject.cards["detect"].normalisation["canonical_side"])
 
 
 def _scaled(normalised: np.ndarray, scale: float) -> np.ndarray:
@@ -97,9 +101,10 @@ def cut_again(subject: Subject) -> list[np.ndarray]:
         return []
     boxes = np.array([detection.bbox for detection in detections], float)
     side = float(np.median(np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))) * subject.state["scale"]
-    if USUAL_BOX / TOLERANCE <= side <= USUAL_BOX * TOLERANCE:
+    usual = USUAL_BOX * _canonical_side(subject)
+    if usual / TOLERANCE <= side <= usual * TOLERANCE:
         return []
-    scale = float(np.clip(subject.state["scale"] * USUAL_BOX / side, *LIMITS))
+    scale = float(np.clip(subject.state["scale"] * usual / side, *LIMITS))
     if abs(scale / subject.state["scale"] - 1) < 0.05:
         return []
     subject.state["scale"] = scale
