@@ -13,7 +13,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, roi_align
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, clip_boxes_to_image, roi_align
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from cellscope.assays.karyotype.render_head import RenderHead
@@ -35,8 +35,18 @@ ARCHS: dict[str, dict[str, Any]] = {
         "steps": 3,
         "fpn_norm": False,
     },
-    "chrrender-18": {"backbone": "resnet18", "stages": 4, "anchor_sizes": (12, 24, 48, 96, 192)},
-    "chrrender-18s": {"backbone": "resnet18", "stages": 3, "anchor_sizes": (16, 32, 64, 128)},
+    "chrrender-18": {
+        "backbone": "resnet18",
+        "stages": 4,
+        "anchor_sizes": (12, 24, 48, 96, 192),
+        "box_refinements": 1,
+    },
+    "chrrender-18s": {
+        "backbone": "resnet18",
+        "stages": 3,
+        "anchor_sizes": (16, 32, 64, 128),
+        "box_refinements": 1,
+    },
     "chrrender-test": {
         "backbone": "resnet10t",
         "stages": 3,
@@ -93,6 +103,9 @@ class ChrRender(nn.Module):
         Box overlap above which the weaker box is dropped; crossing chromosomes need more than the usual 0.5.
     score_threshold : float
     max_detections : int
+    box_refinements : int
+        How often the boxes found go through the box head again, as Cascade R-CNN's do (Cai and Vasconcelos 2018),
+        with the same head each time: boxes of long, curved chromosomes reach their ends.
     pretrained : bool
         ImageNet weights for the backbone, from timm's cache or download.
     """
@@ -111,6 +124,7 @@ class ChrRender(nn.Module):
         box_nms: float = 0.7,
         score_threshold: float = 0.05,
         max_detections: int = 120,
+        box_refinements: int = 0,
         pretrained: bool = False,
     ):
         super().__init__()
@@ -118,6 +132,7 @@ class ChrRender(nn.Module):
             raise ModelError(
                 f"{stages} stages make {stages + 1} pyramid levels, but {len(anchor_sizes)} anchor sizes were given"
             )
+        self.box_refinements = box_refinements
         self.backbone = Trunk(backbone, stages, fpn_channels, fpn_norm, pretrained)
         ratios = ((0.5, 1.0, 2.0),) * len(anchor_sizes)
         anchors = AnchorGenerator(tuple((size,) for size in anchor_sizes), ratios)
@@ -220,11 +235,32 @@ class ChrRender(nn.Module):
         pooled = heads.box_head(heads.box_roi_pool(features, proposals, sizes))
         scores, deltas = heads.box_predictor(pooled)
         boxes, kept, _ = heads.postprocess_detections(scores.float(), deltas.float(), proposals, sizes)
+        for _ in range(self.box_refinements):
+            boxes, kept = self._refine(features, boxes, kept, sizes)
         flat = torch.zeros(sum(map(len, boxes)), dtype=torch.int64, device=scores.device)
         masks = self.render_head.render(features["0"], boxes, flat, padded).split([len(box) for box in boxes])
         return [
             {"boxes": box, "scores": score, "masks": mask} for box, score, mask in zip(boxes, kept, masks, strict=True)
         ]
+
+
+    def _refine(
+        self,
+        features: dict[str, Tensor],
+        boxes: list[Tensor],
+        confidences: list[Tensor],
+        sizes: list[tuple[int, int]],
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Put boxes through the box head once more; a confidence becomes the mean of the old and the new one."""
+        heads = self.roi_heads
+        counts = [len(box) for box in boxes]
+        scores, deltas = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, boxes, sizes)))
+        moved = heads.box_coder.decode(deltas.float(), boxes)[:, 1].split(counts)
+        again = scores.float().softmax(1)[:, 1].split(counts)
+        return (
+            [clip_boxes_to_image(box, size) for box, size in zip(moved, sizes, strict=True)],
+            [(old + new) / 2 for old, new in zip(confidences, again, strict=True)],
+        )
 
 
 def _pad(images: list[Tensor], multiple: int = 32) -> tuple[Tensor, list[tuple[int, int]]]:

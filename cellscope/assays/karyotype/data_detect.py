@@ -15,7 +15,7 @@ import torch
 from pycocotools import mask as rle
 from torch.utils.data import Dataset, Sampler
 
-from cellscope.assays.karyotype.paste import ChromosomeBank, paste
+from cellscope.assays.karyotype.paste import ChromosomeBank, add_debris, paste
 from cellscope.assays.karyotype.scale import detector_scale, resize
 from cellscope.imaging.tone import foreground, normalise_tone
 from cellscope.io.prepared import PreparedDataset
@@ -273,6 +273,8 @@ class DetectCrops(Dataset):
                 boxes.append(_extent(placed))
                 masks.append(placed)
                 known.append(True)
+            if made_up:
+                add_debris(crop, np.any(masks, axis=0) if masks else np.zeros(crop.shape, bool), rng)
         crop = vary_tone(crop, rng)
         target = {
             "boxes": torch.from_numpy(np.array(boxes, np.float32).reshape(-1, 4)),

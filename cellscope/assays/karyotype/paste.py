@@ -130,3 +130,29 @@ def paste(
     placed = np.zeros((size, size), np.uint8)
     placed[target] = mask
     return placed
+
+
+def add_debris(crop: np.ndarray, taken: np.ndarray, rng: np.random.Generator) -> None:
+    """Draw what is no chromosome, away from masks: specks of stain, and nuclei that did not divide.
+
+    Parameters
+    ----------
+    crop : (S, S) float32
+        Changed in place.
+    taken : (S, S) bool
+        Where chromosomes lie.
+    rng : numpy Generator
+    """
+    size = crop.shape[0]
+    for nucleus in [False] * int(rng.integers(0, 9)) + [True] * int(rng.random() < 0.35):
+        centre = tuple(map(float, rng.uniform(0, size, 2)))
+        radius = rng.uniform(0.06, 0.18, 2) * size if nucleus else np.full(2, rng.uniform(1.0, 3.2))
+        drawn = np.zeros((size, size), np.uint8)
+        cv2.ellipse(drawn, (centre, tuple(2 * radius), float(rng.uniform(0, 180))), 255, -1)
+        if nucleus and (taken & (drawn > 0)).any():
+            continue
+        soft = cv2.GaussianBlur(drawn.astype(np.float32) / 255, (0, 0), rng.uniform(0.6, 1.5)) * rng.uniform(0.3, 1.3)
+        if nucleus:
+            grain = cv2.resize(rng.normal(1, 0.15, (size // 4, size // 4)).astype(np.float32), (size, size))
+            soft *= grain
+        crop[...] = np.where(taken, crop, np.clip(np.maximum(crop, soft), 0, 1.5))
