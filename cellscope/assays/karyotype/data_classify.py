@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.data_detect import load_metaphase, vary_tone
+from cellscope.assays.karyotype.straighten import straightened
 from cellscope.assays.karyotype.upright import VIEW, single_chromosome, upright_view
 from cellscope.imaging.tone import foreground
 from cellscope.io.prepared import PreparedDataset
@@ -53,7 +54,7 @@ def collect_chromosomes(
     """Gather every chromosome of known class in a split.
 
     Boxes without masks give the foreground inside them, less what lies in another box too; boxes that share more than
-    a third of their area with others are left out.
+    a third of their area with others are left out. Bent ones are straightened, as they are before a prediction.
     """
     rows = dataset.split(split, fold=fold).rename(columns={"class": "class_"})
     found: list[Chromosome] = []
@@ -65,6 +66,7 @@ def collect_chromosomes(
         elif singles and row.class_:
             image, mask = single_chromosome(read(dataset.root / str(row.image)).pixels[..., 0].astype(np.float32))
             up = 1 if source in SHORT_ARM_UP else UNKNOWN
+            image, mask = straightened(image, mask) or (image, mask)
             found.append(Chromosome(image, mask, CLASSES.index(str(row.class_)), up, source, str(row.group)))
     return found
 
@@ -89,11 +91,9 @@ def _from_metaphase(metaphase: Any, group: str) -> list[Chromosome]:
         full[y - y0 : y - y0 + h, x - x0 : x - x0 + w] = mask > 0
         if full.sum() < 12:
             continue
-        found.append(
-            Chromosome(
-                metaphase.image[y0:y1, x0:x1].copy(), full, CLASSES.index(class_), UNKNOWN, metaphase.source, group
-            )
-        )
+        image = metaphase.image[y0:y1, x0:x1].copy()
+        image, full = straightened(image, full) or (image, full)
+        found.append(Chromosome(image, full, CLASSES.index(class_), UNKNOWN, metaphase.source, group))
     return found
 
 
