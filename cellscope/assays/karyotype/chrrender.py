@@ -90,7 +90,9 @@ class ChrRender(nn.Module):
     proposals : int, optional
         Boxes that the second stage looks at; 400, or 1000 by detectron2's conventions.
     pixel_mean, pixel_std : tuple of float, optional
-        Per channel, subtracted and divided by first; for images whose tone was not normalised before.
+        Per channel, subtracted and divided by first; of images in the range 0 to 255.
+    grey_range : float, optional
+        Images come normalised, in one channel: it is repeated and multiplied by this first.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class ChrRender(nn.Module):
         proposals: int | None = None,
         pixel_mean: tuple[float, ...] | None = None,
         pixel_std: tuple[float, ...] | None = None,
+        grey_range: float | None = None,
     ):
         super().__init__()
         if mask not in ("points", "conv", "none") or conventions not in ("torchvision", "detectron2"):
@@ -183,7 +186,7 @@ class ChrRender(nn.Module):
             )
         elif mask == "conv":
             self.render_head = ConvMaskHead(pooler(SIDE), fpn_channels, mask_hidden, classes)
-        self.normalises = pixel_mean is not None
+        self.normalises, self.grey_range = pixel_mean is not None, grey_range
         if pixel_mean is not None:
             scale = pixel_std or (1.0,) * len(pixel_mean)
             self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], persistent=False)
@@ -207,6 +210,8 @@ class ChrRender(nn.Module):
             ``boxes`` (N, 4), ``scores`` (N,), ``labels`` (N,) from 1, and, unless the network has no mask branch,
             ``masks`` (N, S, S), probabilities over each box.
         """
+        if self.grey_range is not None:
+            images = [image.expand(self.in_channels, -1, -1) * self.grey_range for image in images]
         if self.normalises:
             images = [(image - self.pixel_mean) / self.pixel_std for image in images]
         batch, sizes = _pad(images)
