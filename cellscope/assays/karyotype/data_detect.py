@@ -37,8 +37,8 @@ class Metaphase:
     ----------
     image : (H, W) float32
         From `normalise_tone`.
-    scale : float
-        Factor to the detector's scale.
+    scale : float or (2,) float
+        Factor to the detector's scale; along x and y where a data set resizes them differently.
     boxes : (N, 4) float32
         x0, y0, x1, y1.
     masks : list of N (h, w) uint8 arrays or None
@@ -55,7 +55,7 @@ class Metaphase:
     name: str
     source: str
     image: np.ndarray
-    scale: float
+    scale: Any
     boxes: np.ndarray
     masks: list[np.ndarray | None]
     offsets: np.ndarray

@@ -15,10 +15,17 @@ from cellscope.assays.karyotype.cell import POLARITY_MARGIN, Cell, name_cell, ob
 from cellscope.assays.karyotype.chrnet import ChrNet, classify_views
 from cellscope.assays.karyotype.chrrender import ChrRender
 from cellscope.assays.karyotype.classes import CLASSES
-from cellscope.assays.karyotype.detections import Detection, detections_of, drop_thick, to_labels
+from cellscope.assays.karyotype.detections import (
+    Detection,
+    detections_of,
+    drop_thick,
+    to_labels,
+    with_foreground,
+)
 from cellscope.assays.karyotype.figures import as_coco, as_karyotype, draw_overlay
+from cellscope.assays.karyotype.inputs import CANONICAL, network_input
 from cellscope.assays.karyotype.karyogram import DPI, draw_karyogram
-from cellscope.assays.karyotype.scale import LIMITS, detector_scale, resize
+from cellscope.assays.karyotype.scale import LIMITS, resize
 from cellscope.assays.karyotype.straighten import chromosome_view
 from cellscope.assays.karyotype.upright import main_axis, single_chromosome
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
@@ -60,9 +67,9 @@ def cut_metaphase(subject: Subject) -> list[np.ndarray]:
     """Normalise tone and scale: one item, the whole metaphase."""
     grey = to_grey(subject.image.pixels)
     normalised, bright = normalise_tone(grey, bright_on_dark=POLARITIES[subject.options.polarity])
-    scale = detector_scale(normalised, _canonical_side(subject))
+    item, scale = network_input(subject.cards["detect"].normalisation, subject.image.pixels, normalised)
     subject.state |= {"grey": grey, "normalised": normalised, "bright": bright, "scale": scale}
-    return [_scaled(normalised, scale)]
+    return [item]
 
 
 def _canonical_side(subject: Subject) -> float:
@@ -88,9 +95,13 @@ def take_detections(subject: Subject, outputs: list[Any]) -> None:
         threshold = subject.cards["detect"].thresholds.get("score_threshold", 0.5)
     shape = subject.state["normalised"].shape
     found = detections_of(outputs[0], subject.state["scale"], shape, threshold=options.mask_threshold)
-    kept = drop_thick([detection for detection in found if detection.score >= threshold])
+    kept = [detection for detection in found if detection.score >= threshold]
+    if "masks" not in outputs[0]:
+        kept = with_foreground(kept, subject.state["normalised"])
+    kept = drop_thick(kept)
     if not subject.state["bright"]:
-        margin = subject.cards["detect"].thresholds.get("bright_field_box_margin", 0.0) / subject.state["scale"]
+        margin = subject.cards["detect"].thresholds.get("bright_field_box_margin", 0.0)
+        margin /= float(np.mean(subject.state["scale"]))
         kept = [replace(detection, margin=margin) for detection in kept]
     subject.state["detections"] = kept
 
@@ -98,7 +109,7 @@ def take_detections(subject: Subject, outputs: list[Any]) -> None:
 def cut_again(subject: Subject) -> list[np.ndarray]:
     """Give the metaphase at a better scale when the chromosomes found are far from their usual size."""
     detections: list[Detection] = subject.state["detections"]
-    if len(detections) < 5:
+    if len(detections) < 5 or subject.cards["detect"].normalisation.get("kind", CANONICAL) != CANONICAL:
         return []
     boxes = np.array([detection.bbox for detection in detections], float)
     side = float(np.median(np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))) * subject.state["scale"]

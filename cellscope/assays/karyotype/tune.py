@@ -69,7 +69,7 @@ def margin_of(metaphases: list[Metaphase]) -> dict[str, float]:
 
     Boxes of bright-field images are reported with it, so that they compare with boxes drawn by people.
     """
-    margins = [metaphase.margin * metaphase.scale for metaphase in metaphases if metaphase.margin > 0]
+    margins = [metaphase.margin * float(np.mean(metaphase.scale)) for metaphase in metaphases if metaphase.margin > 0]
     return {"bright_field_box_margin": round(float(np.median(margins)), 2)} if margins else {}
 
 
