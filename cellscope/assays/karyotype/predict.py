@@ -19,7 +19,8 @@ from cellscope.assays.karyotype.detections import Detection, detections_of, drop
 from cellscope.assays.karyotype.figures import as_coco, as_karyotype, draw_overlay
 from cellscope.assays.karyotype.karyogram import DPI, draw_karyogram
 from cellscope.assays.karyotype.scale import LIMITS, detector_scale, resize
-from cellscope.assays.karyotype.upright import main_axis, single_chromosome, upright_view
+from cellscope.assays.karyotype.straighten import chromosome_view
+from cellscope.assays.karyotype.upright import main_axis, single_chromosome
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
 from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.imaging.measure import add_physical, measure_mask
@@ -114,7 +115,7 @@ def cut_chromosomes(subject: Subject) -> list[np.ndarray]:
         if not normalised.any():
             raise InputError(f"{subject.name}: nothing stands out from the background; is this a chromosome?")
         subject.state |= {"grey": grey, "mask": mask}
-        return [upright_view(normalised, mask)[None]]
+        return [chromosome_view(normalised, mask)[None]]
     normalised = subject.state["normalised"]
     height, width = normalised.shape
     views = []
@@ -124,7 +125,7 @@ def cut_chromosomes(subject: Subject) -> list[np.ndarray]:
         cut = normalised[top : min(y1 + PAD, height), left : min(x1 + PAD, width)]
         mask = np.zeros(cut.shape, bool)
         mask[y0 - top : y1 - top, x0 - left : x1 - left] = detection.mask
-        views.append(upright_view(cut, mask)[None])
+        views.append(chromosome_view(cut, mask)[None])
     return views
 
 
