@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from cellscope.assays.karyotype.assignment import most_probable
-from cellscope.assays.karyotype.cell import POLARITY_MARGIN, Cell, name_cell, objects_table
+from cellscope.assays.karyotype.cell import POLARITY_MARGIN, Cell, candidates, name_cell, objects_table
 from cellscope.assays.karyotype.chrnet import ChrNet, classify_views
 from cellscope.assays.karyotype.chrrender import ChrRender
 from cellscope.assays.karyotype.classes import CLASSES
@@ -90,9 +90,7 @@ def take_detections(subject: Subject, outputs: list[Any]) -> None:
     if not outputs:
         return
     options = subject.options
-    threshold = options.score_threshold
-    if threshold is None:
-        threshold = subject.cards["detect"].thresholds.get("score_threshold", 0.5)
+    threshold = candidates(score_threshold(subject), assign=not options.no_assignment)
     shape = subject.state["normalised"].shape
     found = detections_of(outputs[0], subject.state["scale"], shape, threshold=options.mask_threshold)
     kept = [detection for detection in found if detection.score >= threshold]
@@ -104,6 +102,13 @@ def take_detections(subject: Subject, outputs: list[Any]) -> None:
         margin /= float(np.mean(subject.state["scale"]))
         kept = [replace(detection, margin=margin) for detection in kept]
     subject.state["detections"] = kept
+
+
+def score_threshold(subject: Subject) -> float:
+    """Give the least confidence of a chromosome: what the user says, else what the detector was tuned to."""
+    if subject.options.score_threshold is not None:
+        return float(subject.options.score_threshold)
+    return float(subject.cards["detect"].thresholds.get("score_threshold", 0.5))
 
 
 def cut_again(subject: Subject) -> list[np.ndarray]:
@@ -181,6 +186,7 @@ def name_subject(subject: Subject) -> Cell:
         assign=not options.no_assignment,
         aneuploidy_cost=options.aneuploidy_cost,
         review_below=options.review_below,
+        score_threshold=score_threshold(subject),
     )
 
 
@@ -199,7 +205,7 @@ def _conclude_metaphase(subject: Subject) -> Result:
             "flags": ";".join(cell.flags),
         },
         artefacts={
-            ".labels.tif": to_labels(state["detections"], cell.shape),
+            ".labels.tif": to_labels([chromosome.detection for chromosome in cell.chromosomes], cell.shape),
             ".overlay.png": draw_overlay(subject.image.pixels, cell),
             ".coco.json": as_coco(cell, subject.name),
             ".karyogram.png": (draw_karyogram(cell, state["grey"], title=subject.name), DPI),
