@@ -146,4 +146,3 @@ def _open(path: Path) -> Frames:
 
         return VideoFrames(path)
     raise Refused(f"is not a TIFF stack, AVI or MP4 (it starts with {start[:8]!r})")
-

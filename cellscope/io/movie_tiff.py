@@ -102,7 +102,9 @@ class _Layout:
         channels = [axis for axis in many if axis in CHANNEL_AXES]
         others = [axis for axis in many if axis != time and axis not in CHANNEL_AXES]
         if others:
-            what = "slices at each time point" if others == ["Z"] else f"the axes {''.join(many)} besides rows and columns"
+            what = (
+                "slices at each time point" if others == ["Z"] else f"the axes {''.join(many)} besides rows and columns"
+            )
             raise Refused(f"the stack has {what}; project or choose, so that frames and channels are left")
         if len(channels) > 1:
             raise Refused("the stack has several channels of colour images; save each channel as grey")

@@ -41,7 +41,9 @@ class Timm(nn.Module):
         import timm
 
         super().__init__()
-        self.body = timm.create_model(TIMM[name], pretrained=pretrained, num_classes=0, global_pool="", in_chans=in_channels)
+        self.body = timm.create_model(
+            TIMM[name], pretrained=pretrained, num_classes=0, global_pool="", in_chans=in_channels
+        )
         if name == "vgg16":
             self.body.pre_logits = nn.Identity()  # the fully connected layers, 120 M parameters that are never used
 

@@ -1,4 +1,4 @@
-"""What the channels of a sequence are: transmitted light and nuclei, also where a file holds a colour picture of both."""
+"""What the channels of a sequence are: transmitted light and nuclei, also in a file of colour pictures of both."""
 
 from __future__ import annotations
 

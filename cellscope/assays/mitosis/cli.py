@@ -72,9 +72,11 @@ def predict(
     models: Models = None,
 ) -> int:
     """Classify sequences, or the divisions that a table names in movies (--events)."""
+    from cellscope.assays.mitosis.inputs import check_options
     from cellscope.assays.mitosis.predict import ASSAY as assay
     from cellscope.engine.predict import predict as run_assay
 
+    check_options(options)
     with speaking(run, options):
         code = run_assay(assay, inputs, out, run=run, options=options, models=list(models or []), argv=argv)
     counts = report_inputs(out, run)

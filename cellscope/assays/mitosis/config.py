@@ -125,7 +125,8 @@ class TrainOptions(TrainingOptions):
         key = f"{self.arch} {self.init}"
         defaults = ARCH_DEFAULTS.get(key, ARCH_DEFAULTS.get(self.arch, ARCH_DEFAULTS[""]))
         filled = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
-        assert filled.steps is not None and filled.warmup_steps is not None
+        assert filled.steps is not None
+        assert filled.warmup_steps is not None
         if filled.second_rate and self.schedule is None:
             filled = replace(
                 filled, schedule="step", step_every=max(filled.steps // 2, 1), step_gamma=filled.second_rate
@@ -155,11 +156,11 @@ class PredictOptions:
         metavar="CSV|XML|FOLDER",
     )
     frames_before: int = option(3, "Frames of an event's window before the division.", low=0, high=100)
-    window: float = option(72.0, "Side of an event's window in pixels, where its table gives no size.", low=16, high=512)
-    follow: bool = option(True, "Let the window follow the cell as it drifts.", cli=False)
-    threshold: float = option(
-        0.5, "Probability from which a division is called abnormal.", low=0.0, high=1.0
+    window: float = option(
+        72.0, "Side of an event's window in pixels, where its table gives no size.", low=16, high=512
     )
+    follow: bool = option(True, "Let the window follow the cell as it drifts.", cli=False)
+    threshold: float = option(0.5, "Probability from which a division is called abnormal.", low=0.0, high=1.0)
     review_below: float = option(
         0.75, "Mark divisions whose class is less probable than this for review.", low=0.0, high=1.0
     )

@@ -171,7 +171,11 @@ def _uniform(most: float, count: int = 1) -> torch.Tensor:
 
 
 def _sample(
-    pixels: torch.Tensor, fov: torch.Tensor, settings: Mapping[str, Any], elastic: torch.Tensor | None = None, **turn: Any
+    pixels: torch.Tensor,
+    fov: torch.Tensor,
+    settings: Mapping[str, Any],
+    elastic: torch.Tensor | None = None,
+    **turn: Any,
 ) -> torch.Tensor:
     size = int(settings["size"])
     frames, channels, height, width = pixels.shape

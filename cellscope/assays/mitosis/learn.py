@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from cellscope.engine.train import fit, optimiser_and_schedule
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.write import write_csv
-from cellscope.metrics.calibration import apply_line, best_slope_and_bias, log_odds
+from cellscope.metrics.calibration import best_slope_and_bias, log_odds
 from cellscope.models.file import ModelCard, load_model
 from cellscope.models.registry import locate
 
@@ -54,7 +53,12 @@ class SequenceLearner(L.LightningModule):
     """
 
     def __init__(
-        self, network: torch.nn.Module, options: TrainOptions, train: Sequences, val: Sequences, settings: dict[str, Any]
+        self,
+        network: torch.nn.Module,
+        options: TrainOptions,
+        train: Sequences,
+        val: Sequences,
+        settings: dict[str, Any],
     ):
         super().__init__()
         self.network, self.options, self.train_set, self.val_set, self.settings = network, options, train, val, settings
@@ -153,7 +157,10 @@ def predictions(network: torch.nn.Module, sequences: Sequences, settings: dict[s
     network.eval()
     with torch.inference_mode():
         parts = [
-            probabilities(network, plain_batch(sequences, list(range(start, min(start + 16, len(sequences)))), settings).to(device))
+            probabilities(
+                network,
+                plain_batch(sequences, list(range(start, min(start + 16, len(sequences)))), settings).to(device),
+            )
             for start in range(0, len(sequences), 16)
         ]
     return torch.cat(parts).double().cpu().numpy()
@@ -174,14 +181,6 @@ def tuned(p: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         return {}
     slope, bias = best_slope_and_bias(log_odds(p[:, 1]), labels == 1)
     return {"slope": round(slope, 4), "bias": round(bias, 4)}
-
-
-def calibrated(p: np.ndarray, thresholds: Mapping[str, float]) -> np.ndarray:
-    """Apply what `tuned` found: (N, 2) float; `p` as it is without it or for more classes."""
-    if p.shape[1] != 2 or "slope" not in thresholds:
-        return p
-    positive = apply_line(p[:, 1], thresholds["slope"], thresholds["bias"])
-    return np.stack([1 - positive, positive], 1)
 
 
 def make_card(
@@ -211,7 +210,7 @@ def make_card(
 
 
 def training_facts(prepared: PreparedDataset, options: TrainOptions, count: int) -> dict[str, Any]:
-    """What the model card says of the training."""
+    """Return what the model card says of the training."""
     return {
         "data": prepared.info["sources"],
         "dataset_hash": prepared.hash,

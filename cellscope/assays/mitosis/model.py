@@ -69,7 +69,9 @@ class TimeDistributed(nn.Module):
         self.backbone: nn.Module = Gao() if backbone == "gao" else Timm(backbone, pretrained=pretrained)
         self.lstm = nn.LSTM(channels * side * side, lstm, batch_first=True)
         self.dense = nn.Linear(lstm, dense)
-        self.head = nn.Sequential(nn.Dropout(drop_lstm), self.dense, nn.ReLU(), nn.Dropout(drop_dense), nn.Linear(dense, classes))
+        self.head = nn.Sequential(
+            nn.Dropout(drop_lstm), self.dense, nn.ReLU(), nn.Dropout(drop_dense), nn.Linear(dense, classes)
+        )
 
     def forward(self, sequences: torch.Tensor) -> torch.Tensor:
         """(B, T, 2, 78, 78) -> logits (B, K); any T."""

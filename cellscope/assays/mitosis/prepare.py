@@ -62,7 +62,9 @@ def prepare(sources: list[Path], out: Path, options: MitosisPrepareOptions) -> i
     items, rows, sizes = [], [], []
     for source, entry, class_, facts in records:
         size = _store(entry, out / "sequences" / _path(source, entry), options.nuclei_channel)
-        group = f"{source}/{facts.group}" if facts.position or facts.dose else f"{source}/{PurePosixPath(entry.image).stem}"
+        group = (
+            f"{source}/{facts.group}" if facts.position or facts.dose else f"{source}/{PurePosixPath(entry.image).stem}"
+        )
         items.append(Item(f"{source}/{entry.image}", group, f"sequences/{_path(source, entry)}", class_=class_))
         rows.append({"id": items[-1].id, **asdict(facts)})
         sizes.append(size)
@@ -104,7 +106,9 @@ def _records(source: Path, stated: dict[str, dict[str, str]]) -> list[tuple[str,
         folder = parts[-2] if len(parts) > 1 else ""
         class_ = said.get("class") or _FOLDERS.get(folder.lower(), folder)
         if not class_:
-            raise DatasetError(f"{entry.path} lies in no class folder; make one folder per class, or name it in --table")
+            raise DatasetError(
+                f"{entry.path} lies in no class folder; make one folder per class, or name it in --table"
+            )
         facts = parse_name(PurePosixPath(entry.image).stem)
         known = {field.name: said[field.name] for field in fields(Facts) if said.get(field.name)}
         found.append((source.resolve().name, entry, class_, replace(facts, **known)))
@@ -147,9 +151,7 @@ def _store(entry: Input, path: Path, nuclei_channel: int) -> float | None:
         text = str(error)
         raise DatasetError(text if str(entry.path) in text else f"{entry.path}: {text}") from error
     stored = pair if frames.dtype == np.float32 else np.rint(pair).astype(frames.dtype)
-    write_sequence(
-        path, np.moveaxis(stored, 1, -1), pixel_size_um=movie.pixel_size_um, interval_s=movie.interval_s
-    )
+    write_sequence(path, np.moveaxis(stored, 1, -1), pixel_size_um=movie.pixel_size_um, interval_s=movie.interval_s)
     return movie.pixel_size_um
 
 

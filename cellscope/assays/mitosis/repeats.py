@@ -13,14 +13,15 @@ import pandas as pd
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from cellscope.assays.mitosis.config import TrainOptions
-from cellscope.assays.mitosis.learn import PREDICTIONS, calibrated, make_card, train_one, training_facts, tuned
+from cellscope.assays.mitosis.learn import PREDICTIONS, make_card, train_one, training_facts, tuned
+from cellscope.assays.mitosis.predict import calibrate
 from cellscope.assays.mitosis.score import scores
+from cellscope.config import to_toml
 from cellscope.engine.provenance import now, training_record
 from cellscope.engine.train import MODEL
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.write import write_csv, write_json, write_text
-from cellscope.config import to_toml
 from cellscope.models.file import load_model, save_model
 
 REPEATS = "repeats.csv"
@@ -128,10 +129,9 @@ def _join(prepared: PreparedDataset, out: Path, names: list[str], options: Train
     p = table[[f"p_{name}" for name in classes]].to_numpy(float)
     labels = np.array([classes.index(name) for name in table["class"]])
     thresholds = tuned(p, labels)
-    metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, calibrated(p, thresholds)).items()}
+    metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, calibrate(p, thresholds)).items()}
     arguments["members"] = len(names)
     facts = training_facts(prepared, options, len(table)) | {"folds": len(names)}
     card = make_card(arguments, options.arch, classes, prepared, facts, thresholds, metrics)
     save_model(out / MODEL, tensors, card, half=options.half)
     say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))
-
