@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from cellscope.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
     import torch
@@ -179,6 +181,10 @@ class Assay:
         kind -> suffixes of the artefacts shown in the report (PNG), in order.
     tables
         Extra tables: name without ``.csv`` -> its leading columns after ``image``.
+    read
+        ``read(path, max_pixels, options)`` -> what a subject's ``image`` is, for an assay whose inputs are not plain
+        images; None for `cellscope.io.read.read`. It goes through `cellscope.io`, must be picklable, and is a frozen
+        dataclass with the fields of `cellscope.io.image.Image` besides ``pixels``. InputError fails the input.
     summarise
         ``summarise(images, objects, options, cards)`` -> `RunSummary`, or None for an assay without one. Called when a
         run ends and when shards are merged, never for one shard, so that shards give what one run gives. ``images`` and
@@ -200,6 +206,7 @@ class Assay:
     conclude: Callable[[Subject], Result]
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    read: Callable[[Path, int, Any], Any] | None = None
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
 
     def stages_of(self, kind: str) -> tuple[Stage, ...]:

@@ -134,7 +134,10 @@ class Reader:
     def _read(self, entry: Input) -> Subject | Failure:
         start = time.perf_counter()
         try:
-            image = read(entry.path, max_pixels=self.run.max_pixels)
+            if self.assay.read is not None:
+                image = self.assay.read(entry.path, self.run.max_pixels, self.options)
+            else:
+                image = read(entry.path, max_pixels=self.run.max_pixels)
             if self.run.pixel_size:
                 image = replace(image, pixel_size_um=self.run.pixel_size)
             kind = self.assay.kind_of(image, self.run.input)
