@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Optional
 
 import typer
 
-from cellscope.assays.karyotype.config import PredictOptions, TrainOptions
+from cellscope.assays.karyotype.config import ImportOptions, PredictOptions, TrainOptions
+from cellscope.assays.karyotype.presets import PRESETS, preset
 from cellscope.engine.options import BaseOptions, PrepareOptions, RunOptions
 from cellscope.groups import Group
 from cellscope.options import with_options
 from cellscope.verbs import Dataset, Inputs, Models, Out, Sources, Split, finish, report_inputs, speaking
 
 ASSAY = "karyotype"
+
+#: Where the assay stands, by who computes the detector.
+BACKENDS = {"native": ASSAY, "detectron2": "cellscope.assays.karyotype.detectron2.assay:ASSAY"}
 
 app = typer.Typer(cls=Group, help="Metaphase chromosomes: find, classify and arrange them into a karyogram.")
 
@@ -49,10 +53,26 @@ def prepare(sources: Sources, options: PrepareOptions, out: Out = Path("karyotyp
     return finish("karyotype prepare", out, code, as_json=options.json)
 
 
+def _preset(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what --preset sets."""
+    return preset(arguments["preset"])
+
+
+Preset = Annotated[
+    Optional[str],  # noqa: UP045  Typer reads it at run time, also on older versions
+    typer.Option("--preset", metavar="NAME", help=f"Options by name: {', '.join(PRESETS)}."),
+]
+
+
 @app.command("train")
-@with_options
+@partial(with_options, model=_preset)
 def train(
-    dataset: Dataset, options: TrainOptions, base: BaseOptions, argv: list[str], out: Out = Path("karyotype-train")
+    dataset: Dataset,
+    options: TrainOptions,
+    base: BaseOptions,
+    argv: list[str],
+    out: Out = Path("karyotype-train"),
+    preset: Preset = None,
 ) -> int:
     """Train the detector or the classifier on a prepared dataset."""
     from cellscope.assays.karyotype.learn import train as run
@@ -75,9 +95,11 @@ def evaluate(
 ) -> int:
     """Measure models on a split of a prepared dataset, with 95 % intervals."""
     from cellscope.assays.karyotype.evaluate import evaluate as measure
+    from cellscope.engine.assay import find_assay
 
     with speaking(run, options, hush=True):
-        code = measure(dataset, out, run=run, options=options, models=list(models or []), split=split, argv=argv)
+        assay = find_assay(BACKENDS[options.backend])
+        code = measure(assay, dataset, out, run=run, options=options, models=list(models or []), split=split, argv=argv)
     return finish("karyotype eval", out, code, as_json=run.json)
 
 
@@ -92,10 +114,35 @@ def predict(
     models: Models = None,
 ) -> int:
     """Karyotype metaphase images, or classify images of single chromosomes (--input metaphase|chromosome)."""
-    from cellscope.assays.karyotype.predict import ASSAY as assay
+    from cellscope.engine.assay import find_assay
     from cellscope.engine.predict import predict as run_assay
 
     with speaking(run, options):
-        code = run_assay(assay, inputs, out, run=run, options=options, models=list(models or []), argv=argv)
+        code = run_assay(
+            find_assay(BACKENDS[options.backend]),
+            inputs,
+            out,
+            run=run,
+            options=options,
+            models=list(models or []),
+            argv=argv,
+        )
     counts = report_inputs(out, run)
     return finish("karyotype predict", out, code, as_json=run.json, **counts)
+
+
+@app.command("import-detectron2")
+@with_options
+def import_detectron2(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint of detectron2: .pth or .pkl.")],
+    options: ImportOptions,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="MODEL", help="The model file to write.")] = Path(
+        "detectron2.safetensors"
+    ),
+) -> int:
+    """Turn detectron2's PointRend, Mask R-CNN or Faster R-CNN into a model file with the same results."""
+    from cellscope.assays.karyotype.detectron2.importing import import_checkpoint
+
+    with speaking(options):
+        code = import_checkpoint(file, out, options)
+    return finish("karyotype import-detectron2", out, code, as_json=options.json)

@@ -16,9 +16,9 @@ import pandas as pd
 from cellscope.assays.karyotype.assignment import UNASSIGNED
 from cellscope.assays.karyotype.classes import CLASSES, parse_class
 from cellscope.assays.karyotype.data_detect import Metaphase, load_metaphase
-from cellscope.assays.karyotype.predict import ASSAY, CHROMOSOME, METAPHASE, name_subject
+from cellscope.assays.karyotype.predict import CHROMOSOME, METAPHASE, name_subject
 from cellscope.assays.karyotype.score import Prediction, assigned_labels, detection_metrics, metaphase_table
-from cellscope.engine.assay import Result, Subject
+from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.evaluate import (
     Metric,
@@ -51,6 +51,7 @@ WINDOW = 8
 
 
 def evaluate(
+    assay: Assay,
     dataset: Path,
     out: Path,
     *,
@@ -64,6 +65,8 @@ def evaluate(
 
     Parameters
     ----------
+    assay : Assay
+        The karyotype assay, whoever computes its detector.
     dataset : Path
         From ``cellscope karyotype prepare``.
     out : Path
@@ -91,9 +94,9 @@ def evaluate(
         metaphases, singles = rows[rows["target"] != ""], rows[rows["target"] == ""]
         rows = pd.concat([metaphases.head(run.limit), singles.head(run.limit)])
     device = pick_device(run.device)
-    loaded = load_models(ASSAY, models, device)
+    loaded = load_models(assay, models, device)
     subjects = _subjects(prepared, rows, options, loaded.cards)
-    measured = replace(ASSAY, conclude=conclude_for_measuring, classes_columns=no_columns)
+    measured = replace(assay, conclude=conclude_for_measuring, classes_columns=no_columns)
     truths: list[Metaphase] = []
     groups, predictions = [], []
     scores, names = [], []

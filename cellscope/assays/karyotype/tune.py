@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch.utils.data import DataLoader
 
-from cellscope.assays.karyotype.chrnet import ChrNet, classify_views
+from cellscope.assays.karyotype.chrnet import Classifier, classify_views
 from cellscope.assays.karyotype.data_detect import Metaphase
 from cellscope.assays.karyotype.detections import Detection, detections_of
 from cellscope.metrics.detection import box_iou, match
@@ -91,7 +91,7 @@ def best_temperature(log_probabilities: np.ndarray, labels: np.ndarray) -> float
 
 
 @torch.no_grad()
-def tune_classifier(network: ChrNet, loader: DataLoader | None) -> dict[str, float]:
+def tune_classifier(network: Classifier, loader: DataLoader | None) -> dict[str, float]:
     """Run the classifier over the validation chromosomes and choose ``temperature``."""
     if loader is None:
         return {"temperature": 1.0}
