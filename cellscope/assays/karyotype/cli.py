@@ -18,9 +18,6 @@ from cellscope.verbs import Dataset, Inputs, Models, Out, Sources, Split, finish
 
 ASSAY = "karyotype"
 
-#: Where the assay stands, by who computes the detector.
-BACKENDS = {"native": ASSAY, "detectron2": "cellscope.assays.karyotype.detectron2.assay:ASSAY"}
-
 app = typer.Typer(cls=Group, help="Metaphase chromosomes: find, classify and arrange them into a karyogram.")
 
 
@@ -95,11 +92,9 @@ def evaluate(
 ) -> int:
     """Measure models on a split of a prepared dataset, with 95 % intervals."""
     from cellscope.assays.karyotype.evaluate import evaluate as measure
-    from cellscope.engine.assay import find_assay
 
     with speaking(run, options, hush=True):
-        assay = find_assay(BACKENDS[options.backend])
-        code = measure(assay, dataset, out, run=run, options=options, models=list(models or []), split=split, argv=argv)
+        code = measure(dataset, out, run=run, options=options, models=list(models or []), split=split, argv=argv)
     return finish("karyotype eval", out, code, as_json=run.json)
 
 
@@ -114,19 +109,14 @@ def predict(
     models: Models = None,
 ) -> int:
     """Karyotype metaphase images, or classify images of single chromosomes (--input metaphase|chromosome)."""
-    from cellscope.engine.assay import find_assay
     from cellscope.engine.predict import predict as run_assay
 
+    if options.backend == "detectron2":
+        from cellscope.assays.karyotype.detectron2.assay import ASSAY as assay
+    else:
+        from cellscope.assays.karyotype.predict import ASSAY as assay
     with speaking(run, options):
-        code = run_assay(
-            find_assay(BACKENDS[options.backend]),
-            inputs,
-            out,
-            run=run,
-            options=options,
-            models=list(models or []),
-            argv=argv,
-        )
+        code = run_assay(assay, inputs, out, run=run, options=options, models=list(models or []), argv=argv)
     counts = report_inputs(out, run)
     return finish("karyotype predict", out, code, as_json=run.json, **counts)
 
