@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellscope.errors import ModelError
+from cellscope.errors import ModelError, UsageError
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -75,8 +75,8 @@ def _as_bytes(text: str, encoding: str) -> bytes:
 
 
 _ALLOWED: dict[tuple[str, str], Any] = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
-for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # before and since numpy 2
-    _ALLOWED[_module, "_reconstruct"] = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
+for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # its names before and since numpy 2
+    _ALLOWED[_module, "_reconstruct"] = np.zeros(0).__reduce__()[0]
 _ALLOWED["_codecs", "encode"] = _as_bytes
 
 
@@ -98,3 +98,25 @@ def _numpy_only(path: Path) -> Any:
         raise ModelError(f"{path}: holds more than numpy arrays ({error}); nothing in it was run") from error
     except Exception as error:  # a damaged stream can raise anything
         raise ModelError(f"{path}: not a readable pickle of numpy arrays ({type(error).__name__})") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a configuration that another program wrote: plain values by name, nested.
+
+    Raises
+    ------
+    UsageError
+        If the file is missing or holds anything but plain values.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such configuration") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{path}: cannot be read as a configuration ({reason})") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: holds no settings by name")
+    return content

@@ -190,6 +190,8 @@ class ChrRender(nn.Module):
             )
         elif mask == "conv":
             self.render_head = ConvMaskHead(pooler(SIDE), fpn_channels, mask_hidden, classes)
+        self.pixel_mean: Tensor
+        self.pixel_std: Tensor
         self.normalises, self.grey_range = pixel_mean is not None, grey_range
         if pixel_mean is not None:
             scale = pixel_std or (1.0,) * len(pixel_mean)
@@ -322,8 +324,8 @@ def _pad(images: list[Tensor], multiple: int = 32) -> tuple[Tensor, list[tuple[i
     return batch.contiguous(memory_format=torch.channels_last), sizes  # convolutions keep it, and are faster in it
 
 
-def build_chrrender(arch: str, **changes: Any) -> ChrRender:
-    """Build a named architecture, with arguments changed on request.
+def arguments_of(arch: str) -> dict[str, Any]:
+    """Give a named architecture's arguments.
 
     Raises
     ------
@@ -332,4 +334,9 @@ def build_chrrender(arch: str, **changes: Any) -> ChrRender:
     """
     if arch not in ARCHS:
         raise ModelError(f"unknown architecture {arch!r} for karyotype detect; use one of {', '.join(ARCHS)}")
-    return ChrRender(**(ARCHS[arch] | changes))
+    return ARCHS[arch]
+
+
+def build_chrrender(arch: str, **changes: Any) -> ChrRender:
+    """Build a named architecture, with arguments changed on request; raises what `arguments_of` does."""
+    return ChrRender(**(arguments_of(arch) | changes))

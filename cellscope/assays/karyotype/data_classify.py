@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,8 @@ from torch.utils.data import Dataset
 
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.data_detect import load_metaphase, vary_tone
-from cellscope.assays.karyotype.straighten import straightened
-from cellscope.assays.karyotype.upright import VIEW, single_chromosome, upright_view
+from cellscope.assays.karyotype.upright import single_chromosome
+from cellscope.assays.karyotype.views import view_of, view_settings
 from cellscope.imaging.tone import foreground
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
@@ -54,7 +55,7 @@ def collect_chromosomes(
     """Gather every chromosome of known class in a split.
 
     Boxes without masks give the foreground inside them, less what lies in another box too; boxes that share more than
-    a third of their area with others are left out. Bent ones are straightened, as they are before a prediction.
+    a third of their area with others are left out.
     """
     rows = dataset.split(split, fold=fold).rename(columns={"class": "class_"})
     found: list[Chromosome] = []
@@ -66,7 +67,6 @@ def collect_chromosomes(
         elif singles and row.class_:
             image, mask = single_chromosome(read(dataset.root / str(row.image)).pixels[..., 0].astype(np.float32))
             up = 1 if source in SHORT_ARM_UP else UNKNOWN
-            image, mask = straightened(image, mask) or (image, mask)
             found.append(Chromosome(image, mask, CLASSES.index(str(row.class_)), up, source, str(row.group)))
     return found
 
@@ -92,7 +92,6 @@ def _from_metaphase(metaphase: Any, group: str) -> list[Chromosome]:
         if full.sum() < 12:
             continue
         image = metaphase.image[y0:y1, x0:x1].copy()
-        image, full = straightened(image, full) or (image, full)
         found.append(Chromosome(image, full, CLASSES.index(class_), UNKNOWN, metaphase.source, group))
     return found
 
@@ -118,20 +117,32 @@ def _mask_from_box(foreground_: np.ndarray, index: int, boxes: np.ndarray) -> np
     return labels == best if stats[best, cv2.CC_STAT_AREA] >= 0.15 * cut.size else None
 
 
-def view_settings() -> dict[str, Any]:
-    """Describe the view for the model card."""
-    return {"kind": "chromosome", "height": VIEW[0], "width": VIEW[1], "rotate_and_crop": True}
-
-
 class ChromosomeViews(Dataset):
     """Views of chromosomes: varied in training (`seed` given), plain otherwise.
 
     Each item is ``(view (1, H, W) float32, label int64, polarity float32)``; polarity is 1 where the short arm is up
     in the view, 0 where it is down, -1 where it is not known.
+
+    Parameters
+    ----------
+    chromosomes : list of Chromosome
+    seed : int or None
+    settings : mapping, optional
+        From `cellscope.assays.karyotype.views.view_settings`.
+    vary : str
+        ``full``: pose, shape, mask and tone; ``flips``: half turns and mirror images alone, as in the paper.
     """
 
-    def __init__(self, chromosomes: list[Chromosome], *, seed: int | None):
+    def __init__(
+        self,
+        chromosomes: list[Chromosome],
+        *,
+        seed: int | None,
+        settings: Mapping[str, Any] | None = None,
+        vary: str = "full",
+    ):
         self.chromosomes, self.seed = chromosomes, seed
+        self.settings, self.vary = settings or view_settings(), vary
 
     def __len__(self) -> int:
         return len(self.chromosomes)
@@ -142,25 +153,30 @@ class ChromosomeViews(Dataset):
             chromosome = self.chromosomes[key]
             # The axis has no direction: what "upright" means for a known chromosome is how it was stored.
             half_turn, up = stored_direction(chromosome)
-            view = upright_view(chromosome.image, chromosome.mask, half_turn=half_turn)
+            view = view_of(chromosome.image, chromosome.mask, self.settings, half_turn=half_turn)
             return torch.from_numpy(view)[None], chromosome.label, up
         index, draw = key
         chromosome = self.chromosomes[index]
         rng = np.random.default_rng([self.seed, draw])
         stored_half_turn, up = stored_direction(chromosome)
         flip = bool(rng.random() < 0.5)
-        view = upright_view(
-            chromosome.image,
-            vary_mask(chromosome.mask, rng),
-            half_turn=stored_half_turn ^ flip,
-            mirror=bool(rng.random() < 0.5),
-            extra_angle=float(rng.normal(0, 0.12)),
-            zoom=float(np.exp(rng.normal(-0.03, 0.08))),
-            shift=(float(rng.normal(0, 1.5)), float(rng.normal(0, 1.5))),
-        )
-        view = bend(view, rng) if rng.random() < 0.5 else view
-        inside = view > 0
-        view = vary_tone(view, rng) * inside
+        half_turn, mirror = stored_half_turn ^ flip, bool(rng.random() < 0.5)
+        if self.vary == "flips":
+            view = view_of(chromosome.image, chromosome.mask, self.settings, half_turn=half_turn, mirror=mirror)
+        else:
+            view = view_of(
+                chromosome.image,
+                vary_mask(chromosome.mask, rng),
+                self.settings,
+                half_turn=half_turn,
+                mirror=mirror,
+                extra_angle=float(rng.normal(0, 0.12)),
+                zoom=float(np.exp(rng.normal(-0.03, 0.08))),
+                shift=(float(rng.normal(0, 1.5)), float(rng.normal(0, 1.5))),
+            )
+            view = bend(view, rng) if rng.random() < 0.5 else view
+            inside = view > 0
+            view = vary_tone(view, rng) * inside
         if up >= 0 and flip:
             up = 1.0 - up
         return torch.from_numpy(view)[None], chromosome.label, up

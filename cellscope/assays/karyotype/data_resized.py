@@ -41,7 +41,7 @@ class DetectResized(Dataset):
 
     def __getitem__(self, key: Any) -> tuple[torch.Tensor, Any]:
         """Give the image (1, h, w) and its targets; in training the key is (index, draw)."""
-        index, draw = (key, None) if self.seed is None else key
+        index, draw = (key, 0) if self.seed is None else key
         metaphase = self.metaphases[index]
         image = erase_ignored(metaphase)
         shape = resized_shape(self.normalisation, (image.shape[0], image.shape[1]))

@@ -27,7 +27,8 @@ def network_input(
     ----------
     normalisation : mapping
         Of the model card. ``kind``: ``metaphase`` with ``canonical_side``, or ``resized`` with ``square`` (side) or
-        ``min_size`` and ``max_size``, and ``tone``: ``normalised``, or ``raw`` for the image's own 8-bit colours in ``order``.
+        ``min_size`` and ``max_size``, and ``tone``: ``normalised``, or ``raw`` for the image's own 8-bit
+        colours in ``order``.
     pixels : (H, W) or (H, W, C)
         The image.
     normalised : (H, W) float32

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import torch
 
+from cellscope.assays.karyotype import baselines
 from cellscope.assays.karyotype.assignment import most_probable
+from cellscope.assays.karyotype.baselines import Baseline
 from cellscope.assays.karyotype.cell import POLARITY_MARGIN, Cell, candidates, name_cell, objects_table
-from cellscope.assays.karyotype.chrnet import ChrNet, classify_views
+from cellscope.assays.karyotype.chrnet import ChrNet, Classifier, classify_views
 from cellscope.assays.karyotype.chrrender import ChrRender
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.detections import (
@@ -22,12 +24,13 @@ from cellscope.assays.karyotype.detections import (
     to_labels,
     with_foreground,
 )
+from cellscope.assays.karyotype.explain import draw_explained, explain
 from cellscope.assays.karyotype.figures import as_coco, as_karyotype, draw_overlay
 from cellscope.assays.karyotype.inputs import CANONICAL, network_input
 from cellscope.assays.karyotype.karyogram import DPI, draw_karyogram
 from cellscope.assays.karyotype.scale import LIMITS, resize
-from cellscope.assays.karyotype.straighten import chromosome_view
 from cellscope.assays.karyotype.upright import main_axis, single_chromosome
+from cellscope.assays.karyotype.views import view_of
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
 from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.imaging.measure import add_physical, measure_mask
@@ -136,7 +139,7 @@ def cut_chromosomes(subject: Subject) -> list[np.ndarray]:
         if not normalised.any():
             raise InputError(f"{subject.name}: nothing stands out from the background; is this a chromosome?")
         subject.state |= {"grey": grey, "mask": mask}
-        return [chromosome_view(normalised, mask)[None]]
+        return [_view(subject, normalised, mask)]
     normalised = subject.state["normalised"]
     height, width = normalised.shape
     views = []
@@ -146,14 +149,34 @@ def cut_chromosomes(subject: Subject) -> list[np.ndarray]:
         cut = normalised[top : min(y1 + PAD, height), left : min(x1 + PAD, width)]
         mask = np.zeros(cut.shape, bool)
         mask[y0 - top : y1 - top, x0 - left : x1 - left] = detection.mask
-        views.append(chromosome_view(cut, mask)[None])
+        views.append(_view(subject, cut, mask))
     return views
+
+
+def _view(subject: Subject, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    settings = subject.cards["classify"].normalisation
+    return view_of(image, mask, settings, rotate=subject.options.rotate)[None]
+
+
+def cut_explained(subject: Subject) -> list[np.ndarray]:
+    """Show the classifier the same views again where its decisions are to be explained."""
+    return cut_chromosomes(subject) if subject.options.explain else []
+
+
+def take_explained(subject: Subject, outputs: list[np.ndarray]) -> None:
+    """Draw the heat maps: chromosomes by their most probable class, the surest first."""
+    if not outputs:
+        return
+    scores = subject.state["log_probabilities"]
+    order = sorted(range(len(outputs)), key=lambda row: (int(scores[row].argmax()), -float(scores[row].max())))
+    views = [view[0] for view in cut_chromosomes(subject)]
+    names = [f"{row + 1}: {CLASSES[int(scores[row].argmax())]}  {np.exp(scores[row].max()):.2f}" for row in order]
+    subject.state["explained"] = draw_explained([views[row] for row in order], [outputs[row] for row in order], names)
 
 
 def classify(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[tuple[np.ndarray, float | None]]:
     """Run the classifier: per item the log probabilities (K,) and the logit that the short arm is up."""
-    assert isinstance(module, ChrNet)
-    scores, polarity = classify_views(module, torch.stack(batch))
+    scores, polarity = classify_views(cast(Classifier, module), torch.stack(batch))
     ups = [None] * len(batch) if polarity is None else polarity.float().cpu().tolist()
     return list(zip(scores.float().cpu().numpy(), ups, strict=True))
 
@@ -210,6 +233,7 @@ def _conclude_metaphase(subject: Subject) -> Result:
             ".coco.json": as_coco(cell, subject.name),
             ".karyogram.png": (draw_karyogram(cell, state["grey"], title=subject.name), DPI),
             ".karyotype.json": as_karyotype(cell, subject.name),
+            **_explained(state),
         },
         warnings=warnings,
     )
@@ -235,7 +259,11 @@ def _conclude_chromosome(subject: Subject) -> Result:
         "short_arm_up": "" if abs(up) <= POLARITY_MARGIN else bool(up > 0),
     }
     table = add_physical(pd.DataFrame([row]), subject.image.pixel_size_um)
-    return Result(objects=table, summary={"n_chromosomes": 1})
+    return Result(objects=table, summary={"n_chromosomes": 1}, artefacts=_explained(state))
+
+
+def _explained(state: dict[str, Any]) -> dict[str, Any]:
+    return {".explain.png": state["explained"]} if "explained" in state else {}
 
 
 def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
@@ -251,7 +279,9 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
         if card.part == "detect":
             network = ChrRender(**card.arch_args)
         elif card.part == "classify":
-            network = ChrNet(classes=len(card.classes), **card.arch_args)
+            network = (Baseline if card.arch in baselines.ARCHS else ChrNet)(
+                classes=len(card.classes), **card.arch_args
+            )
         else:
             raise ModelError(f"karyotype has no part {card.part!r}; its parts are detect and classify")
         network.load_state_dict(tensors)
@@ -275,6 +305,7 @@ ASSAY = Assay(
         Stage("detect", (METAPHASE,), 1, cut_metaphase, detect, take_detections),
         Stage("detect", (METAPHASE,), 1, cut_again, detect, take_detections),
         Stage("classify", KINDS, 64, cut_chromosomes, classify, take_classes),
+        Stage("classify", KINDS, 64, cut_explained, explain, take_explained),
     ),
     parts=("detect", "classify"),
     summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags"),
@@ -282,5 +313,5 @@ ASSAY = Assay(
     kind_of=kind_of,
     build=build,
     conclude=conclude,
-    figures={METAPHASE: (".karyogram.png", ".overlay.png")},
+    figures={METAPHASE: (".karyogram.png", ".overlay.png", ".explain.png"), CHROMOSOME: (".explain.png",)},
 )

@@ -91,6 +91,10 @@ class FrozenNorm(nn.Module):
     def __init__(self, norm: nn.BatchNorm2d):
         super().__init__()
         self.eps = norm.eps
+        self.weight: Tensor
+        self.bias: Tensor
+        self.running_mean: Tensor
+        self.running_var: Tensor
         for name in ("weight", "bias", "running_mean", "running_var"):
             self.register_buffer(name, getattr(norm, name).detach().clone())
 

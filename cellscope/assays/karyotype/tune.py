@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from cellscope.assays.karyotype.chrnet import ChrNet, classify_views
+from cellscope.assays.karyotype.chrnet import Classifier, classify_views
 from cellscope.assays.karyotype.data_detect import Metaphase
 from cellscope.assays.karyotype.detections import Detection, detections_of
 from cellscope.metrics.calibration import best_temperature
@@ -74,7 +74,7 @@ def margin_of(metaphases: list[Metaphase]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def tune_classifier(network: ChrNet, loader: DataLoader | None) -> dict[str, float]:
+def tune_classifier(network: Classifier, loader: DataLoader | None) -> dict[str, float]:
     """Run the classifier over the validation chromosomes and choose ``temperature``."""
     if loader is None:
         return {"temperature": 1.0}

@@ -202,7 +202,7 @@ class NativeWeights(nn.Module):
         super().__init__()
         self.network = network
 
-    def state_dict(self, *_args: Any, **_options: Any) -> dict[str, Tensor]:
+    def state_dict(self, *_args: Any, **_options: Any) -> dict[str, Tensor]:  # type: ignore[override]
         """Give the weights as `ChrRender` has them."""
         return to_native(self.network.model.state_dict())
 

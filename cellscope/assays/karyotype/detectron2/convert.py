@@ -15,7 +15,7 @@ from cellscope.models.card import ModelCard
 ARCH = "detectron2"
 PIXEL_MEAN, PIXEL_STD = (103.53, 116.28, 123.675), (1.0, 1.0, 1.0)
 #: Blocks per stage and whether they are bottlenecks -> depth.
-DEPTHS = {
+DEPTHS: dict[tuple[tuple[int, ...], bool], int] = {
     ((2, 2, 2, 2), False): 18,
     ((3, 4, 6, 3), False): 34,
     ((3, 4, 6, 3), True): 50,
