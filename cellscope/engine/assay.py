@@ -149,6 +149,28 @@ class RunSummary:
 
 
 @dataclass(frozen=True)
+class Editor:
+    """A part of the report in which a person changes what was found in one image, and saves it as a file.
+
+    Attributes
+    ----------
+    suffix
+        The artefact (JSON) that is edited; it is embedded in the page.
+    package, script, style
+        Where the browser's part lives: a package and two files in it. The script finds its places by
+        ``details[data-widget="<package>"]``; each holds the artefact as JSON and the input as a grey picture.
+    title
+        Of the part that opens.
+    """
+
+    suffix: str
+    package: str
+    script: str
+    style: str
+    title: str
+
+
+@dataclass(frozen=True)
 class Assay:
     """All the engine knows about an assay.
 
@@ -179,6 +201,8 @@ class Assay:
         kind -> suffixes of the artefacts shown in the report (PNG), in order.
     tables
         Extra tables: name without ``.csv`` -> its leading columns after ``image``.
+    editors
+        kind -> what a person can edit in the report.
     summarise
         ``summarise(images, objects, options, cards)`` -> `RunSummary`, or None for an assay without one. Called when a
         run ends and when shards are merged, never for one shard, so that shards give what one run gives. ``images`` and
@@ -200,6 +224,7 @@ class Assay:
     conclude: Callable[[Subject], Result]
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    editors: Mapping[str, Editor] = field(default_factory=dict)
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
 
     def stages_of(self, kind: str) -> tuple[Stage, ...]:

@@ -1,21 +1,28 @@
-"""``cellscope karyotype``: the four verbs. Options only; what they need is imported when one of them runs."""
+"""``cellscope karyotype``: the four verbs and `render`. Options only; what they need is imported when one runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from cellscope.assays.karyotype.config import PredictOptions, TrainOptions
+from cellscope.assays.karyotype.config import PredictOptions, RenderOptions, TrainOptions
 from cellscope.engine.options import BaseOptions, PrepareOptions, RunOptions
 from cellscope.groups import Group
 from cellscope.options import with_options
 from cellscope.verbs import Dataset, Inputs, Models, Out, Sources, Split, finish, report_inputs, speaking
 
 ASSAY = "karyotype"
+
+Karyotypes = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="KARYOTYPE", help="karyotype.json files, folders of them (searched recursively) and @list.txt."
+    ),
+]
 
 app = typer.Typer(cls=Group, help="Metaphase chromosomes: find, classify and arrange them into a karyogram.")
 
@@ -99,3 +106,22 @@ def predict(
         code = run_assay(assay, inputs, out, run=run, options=options, models=list(models or []), argv=argv)
     counts = report_inputs(out, run)
     return finish("karyotype predict", out, code, as_json=run.json, **counts)
+
+
+@app.command("render")
+@with_options
+def render(
+    inputs: Karyotypes,
+    options: RenderOptions,
+    run: RunOptions,
+    argv: list[str],
+    out: Out = Path("karyotype-render"),
+    models: Models = None,
+) -> int:
+    """Draw cells anew from karyotype.json files that a person has changed, in the report's page or by hand."""
+    from cellscope.assays.karyotype.render import render as run_render
+
+    with speaking(run, options):
+        code = run_render(inputs, out, run=run, options=options, models=list(models or []), argv=argv)
+    counts = report_inputs(out, run)
+    return finish("karyotype render", out, code, as_json=run.json, **counts)
