@@ -251,7 +251,7 @@ def _href(figure: Path | np.ndarray, folder: Path | None) -> str:
 
 def _layout(cards: Sequence[Mapping[str, Any]]) -> str:
     """Choose how wide cards are from what is in them: crops are small, a metaphase and its karyogram take the page."""
-    if max((len(card["figures"]) for card in cards), default=0) > 1:
+    if any(card["widget"] for card in cards) or max((len(card["figures"]) for card in cards), default=0) > 1:
         return "wide"
     pictures: Iterable[Thumbnail] = (
         figure["picture"] for card in cards for figure in card["figures"] if figure["picture"]

@@ -47,7 +47,10 @@ def apply_edits(document: Mapping[str, Any]) -> dict[str, Any]:
         An edit that is not known or names a chromosome that is not there.
     """
     result = copy.deepcopy(dict(document))
-    entries = {entry["label"]: entry for entry in result.get("chromosomes", [])}
+    listed = [entry.get("label") for entry in result.get("chromosomes", [])]
+    if len(set(listed)) < len(listed):
+        raise InputError(f"two chromosomes have the label {next(one for one in listed if listed.count(one) > 1)}")
+    entries = {entry.get("label"): entry for entry in result.get("chromosomes", [])}
     done = list(result.get("history", []))
     for number, edit in enumerate(result.pop("edits", []), 1):
         if not isinstance(edit, Mapping) or edit.get("do") not in EDITS:

@@ -289,11 +289,18 @@
       drawSpread();
       describe();
     }
+    // The whole metaphase, or while splitting the chromosome's surroundings in the same proportions.
+    function viewOf() {
+      if (splitting === null) return { x: 0, y: 0, w: doc.width, h: doc.height };
+      const [x0, y0, x1, y1] = find(doc, splitting.label).bbox, ratio = doc.width / doc.height;
+      const h = Math.min(doc.height, Math.max(1.5 * (y1 - y0), 1.5 * (x1 - x0) / ratio, 40)), w = h * ratio;
+      const within = (low, size, all) => Math.min(Math.max(low, 0), all - size);
+      return { x: within((x0 + x1 - w) / 2, w, doc.width), y: within((y0 + y1 - h) / 2, h, doc.height), w, h };
+    }
     function drawSpread() {
-      const context = spread.getContext("2d"), k = spread.width / doc.width;
-      context.setTransform(1, 0, 0, 1, 0, 0);
-      context.drawImage(image, 0, 0, spread.width, spread.height);
-      context.setTransform(k, 0, 0, k, 0, 0);
+      const context = spread.getContext("2d"), view = viewOf(), k = spread.width / view.w;
+      context.setTransform(k, 0, 0, k, -view.x * k, -view.y * k);
+      context.drawImage(image, 0, 0, doc.width, doc.height);
       for (const entry of doc.chromosomes) {
         const chosen = selected.includes(entry.label);
         if (!chosen && !entry.review) continue;
@@ -306,7 +313,7 @@
       }
       if (splitting !== null) {
         const [[ax, ay], [bx, by]] = lineOf(splitting);
-        context.strokeStyle = "#e5264b"; context.lineWidth = 1.6 / Math.min(k, 1);
+        context.strokeStyle = "#e5264b"; context.lineWidth = 3 / k;
         context.beginPath(); context.moveTo(ax, ay); context.lineTo(bx, by); context.stroke();
       }
     }
@@ -329,7 +336,7 @@
       show();
       board.querySelector(`[data-label="${cut.label}"]`)?.focus();
     }
-    const at = (event) => { const box = spread.getBoundingClientRect(); return [(event.clientX - box.left) * doc.width / box.width, (event.clientY - box.top) * doc.height / box.height]; };
+    const at = (event) => { const box = spread.getBoundingClientRect(); const view = viewOf(); return [view.x + (event.clientX - box.left) * view.w / box.width, view.y + (event.clientY - box.top) * view.h / box.height]; };
     let from = null;
     spread.addEventListener("pointerdown", (event) => { from = at(event); });
     spread.addEventListener("pointerup", (event) => {
@@ -385,6 +392,6 @@
   }
 
   document.addEventListener("DOMContentLoaded", () => document.querySelectorAll(PLACE).forEach((place) => {
-    place.addEventListener("toggle", () => setUp(place), { once: true });
+    if (place.open) setUp(place); else place.addEventListener("toggle", () => setUp(place), { once: true });
   }));
 })();

@@ -15,6 +15,7 @@ from cellscope.assays.karyotype.cell import POLARITY_MARGIN, Cell, candidates, n
 from cellscope.assays.karyotype.chrnet import ChrNet, classify_views
 from cellscope.assays.karyotype.chrrender import ChrRender
 from cellscope.assays.karyotype.classes import CLASSES
+from cellscope.assays.karyotype.clones import summarise
 from cellscope.assays.karyotype.detections import Detection, detections_of, drop_thick, to_labels
 from cellscope.assays.karyotype.figures import as_coco, draw_overlay
 from cellscope.assays.karyotype.karyogram import draw_karyogram, vector_karyogram
@@ -290,6 +291,7 @@ ASSAY = Assay(
     build=build,
     conclude=conclude,
     figures={METAPHASE: (".karyogram.png", ".overlay.png")},
+    summarise=summarise,
     editors={
         METAPHASE: Editor(
             suffix=".karyotype.json",
