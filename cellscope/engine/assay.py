@@ -151,6 +151,28 @@ class RunSummary:
 
 
 @dataclass(frozen=True)
+class Editor:
+    """A part of the report in which a person changes what was found in one image, and saves it as a file.
+
+    Attributes
+    ----------
+    suffix
+        The artefact (JSON) that is edited; it is embedded in the page.
+    package, script, style
+        Where the browser's part lives: a package and two files in it. The script finds its places by
+        ``details[data-widget="<package>"]``; each holds the artefact as JSON and the input as a grey picture.
+    title
+        Of the part that opens.
+    """
+
+    suffix: str
+    package: str
+    script: str
+    style: str
+    title: str
+
+
+@dataclass(frozen=True)
 class Assay:
     """All the engine knows about an assay.
 
@@ -185,6 +207,8 @@ class Assay:
         ``read(path, max_pixels, options)`` -> what a subject's ``image`` is, for an assay whose inputs are not plain
         images; None for `cellscope.io.read.read`. It goes through `cellscope.io`, must be picklable, and is a frozen
         dataclass with the fields of `cellscope.io.image.Image` besides ``pixels``. InputError fails the input.
+    editors
+        kind -> what a person can edit in the report.
     summarise
         ``summarise(images, objects, options, cards)`` -> `RunSummary`, or None for an assay without one. Called when a
         run ends and when shards are merged, never for one shard, so that shards give what one run gives. ``images`` and
@@ -207,6 +231,7 @@ class Assay:
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     read: Callable[[Path, int, Any], Any] | None = None
+    editors: Mapping[str, Editor] = field(default_factory=dict)
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
 
     def stages_of(self, kind: str) -> tuple[Stage, ...]:

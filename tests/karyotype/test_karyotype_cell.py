@@ -13,8 +13,9 @@ from cellscope.assays.karyotype import karyogram
 from cellscope.assays.karyotype.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell import Cell, name_cell, objects_table
 from cellscope.assays.karyotype.detections import Detection
-from cellscope.assays.karyotype.figures import as_coco, as_karyotype, colour_of, draw_overlay
+from cellscope.assays.karyotype.figures import as_coco, colour_of, draw_overlay
 from cellscope.assays.karyotype.karyogram import REVIEW, WIDTH, draw_karyogram
+from cellscope.assays.karyotype.record import as_karyotype
 from cellscope.imaging.tone import to_grey
 
 

@@ -141,7 +141,6 @@ class Cell:
             flags.append(f"sex_{self.sex}")
         return flags
 
-
     @property
     def _debris(self) -> int:
         """How many of those left out lie alone; the others are pieces of what they lie on."""

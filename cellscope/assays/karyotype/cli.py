@@ -1,4 +1,4 @@
-"""``cellscope karyotype``: the four verbs. Options only; what they need is imported when one of them runs."""
+"""``cellscope karyotype``: the four verbs and `render`. Options only; what they need is imported when one runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from cellscope.assays.karyotype.config import ImportOptions, PredictOptions, TrainOptions
+from cellscope.assays.karyotype.config import ImportOptions, PredictOptions, RenderOptions, TrainOptions
 from cellscope.assays.karyotype.presets import PRESETS, preset
 from cellscope.engine.options import BaseOptions, PrepareOptions, RunOptions
 from cellscope.groups import Group
@@ -17,6 +17,13 @@ from cellscope.options import with_options
 from cellscope.verbs import Dataset, Inputs, Models, Out, Sources, Split, finish, report_inputs, speaking
 
 ASSAY = "karyotype"
+
+Karyotypes = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="KARYOTYPE", help="karyotype.json files, folders of them (searched recursively) and @list.txt."
+    ),
+]
 
 app = typer.Typer(cls=Group, help="Metaphase chromosomes: find, classify and arrange them into a karyogram.")
 
@@ -136,3 +143,22 @@ def import_detectron2(
     with speaking(options):
         code = import_checkpoint(file, out, options)
     return finish("karyotype import-detectron2", out, code, as_json=options.json)
+
+
+@app.command("render")
+@with_options
+def render(
+    inputs: Karyotypes,
+    options: RenderOptions,
+    run: RunOptions,
+    argv: list[str],
+    out: Out = Path("karyotype-render"),
+    models: Models = None,
+) -> int:
+    """Draw cells anew from karyotype.json files that a person has changed, in the report's page or by hand."""
+    from cellscope.assays.karyotype.render import render as run_render
+
+    with speaking(run, options):
+        code = run_render(inputs, out, run=run, options=options, models=list(models or []), argv=argv)
+    counts = report_inputs(out, run)
+    return finish("karyotype render", out, code, as_json=run.json, **counts)

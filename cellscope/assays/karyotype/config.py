@@ -101,7 +101,39 @@ class ImportOptions(BaseOptions):
 
 
 @dataclass(frozen=True)
-class PredictOptions:
+class DrawOptions:
+    """What ``predict`` and ``render`` have in common: how a cell is judged and drawn."""
+
+    panel: ClassVar[str] = "Karyotype"
+
+    review_below: float = option(
+        0.8, "Mark chromosomes whose class is less certain than this for review.", low=0.0, high=1.0
+    )
+    karyogram: Literal["png", "svg", "pdf"] = option(
+        "png", "Draw the karyogram as SVG or PDF too, beside the PNG at 300 dpi."
+    )
+    ideograms: bool = option(False, "Draw ideograms beside the chromosomes of the karyogram.")
+
+    def __post_init__(self) -> None:
+        """Check ranges and choices."""
+        check(self)
+
+
+@dataclass(frozen=True)
+class RenderOptions(DrawOptions):
+    """Options of ``cellscope karyotype render``."""
+
+    panel: ClassVar[str] = "Render"
+
+    images: str | None = option(
+        None,
+        "Folder that holds the images, or the image itself, when they are no longer where predict read them.",
+        metavar="PATH",
+    )
+
+
+@dataclass(frozen=True)
+class PredictOptions(DrawOptions):
     """Options of ``cellscope karyotype predict`` and ``eval``."""
 
     panel: ClassVar[str] = "Karyotype"
@@ -118,9 +150,6 @@ class PredictOptions:
     aneuploidy_cost: float = option(
         3.0, "Evidence (natural log odds) it takes to depart from two of each autosome by one.", low=0.0, high=50.0
     )
-    review_below: float = option(
-        0.8, "Mark chromosomes whose class is less probable than this for review.", low=0.0, high=1.0
-    )
     rotate: Literal["auto", "straighten", "moments", "hough", "none"] = option(
         "auto", "How chromosomes are turned upright; auto does what the classifier was trained with.", cli=False
     )
@@ -131,7 +160,3 @@ class PredictOptions:
         "native", "Who computes the detector; detectron2 where it is installed and the model came from it."
     )
     polarity: Literal["auto", "bright", "dark"] = option("auto", "What chromosomes are, seen against the background.")
-
-    def __post_init__(self) -> None:
-        """Check ranges and choices."""
-        check(self)

@@ -17,6 +17,7 @@ from cellscope.assays.karyotype.cell import POLARITY_MARGIN, Cell, candidates, n
 from cellscope.assays.karyotype.chrnet import ChrNet, Classifier, classify_views
 from cellscope.assays.karyotype.chrrender import ChrRender
 from cellscope.assays.karyotype.classes import CLASSES
+from cellscope.assays.karyotype.clones import summarise
 from cellscope.assays.karyotype.detections import (
     Detection,
     detections_of,
@@ -25,13 +26,15 @@ from cellscope.assays.karyotype.detections import (
     with_foreground,
 )
 from cellscope.assays.karyotype.explain import draw_explained, explain
-from cellscope.assays.karyotype.figures import as_coco, as_karyotype, draw_overlay
+from cellscope.assays.karyotype.figures import as_coco, draw_overlay
 from cellscope.assays.karyotype.inputs import CANONICAL, network_input
-from cellscope.assays.karyotype.karyogram import DPI, draw_karyogram
+from cellscope.assays.karyotype.karyogram import draw_karyogram, vector_karyogram
+from cellscope.assays.karyotype.page import DPI
+from cellscope.assays.karyotype.record import as_karyotype
 from cellscope.assays.karyotype.scale import LIMITS, resize
 from cellscope.assays.karyotype.upright import main_axis, single_chromosome
 from cellscope.assays.karyotype.views import view_of
-from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
+from cellscope.engine.assay import Assay, Editor, Result, Stage, Subject, probability_columns
 from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.imaging.measure import add_physical, measure_mask
 from cellscope.imaging.tone import normalise_tone, to_grey
@@ -140,17 +143,20 @@ def cut_chromosomes(subject: Subject) -> list[np.ndarray]:
             raise InputError(f"{subject.name}: nothing stands out from the background; is this a chromosome?")
         subject.state |= {"grey": grey, "mask": mask}
         return [_view(subject, normalised, mask)]
-    normalised = subject.state["normalised"]
+    return [
+        _view(subject, *cut_out(subject.state["normalised"], detection)) for detection in subject.state["detections"]
+    ]
+
+
+def cut_out(normalised: np.ndarray, detection: Detection) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a detection out of a normalised metaphase, with some of its surroundings: image and mask."""
     height, width = normalised.shape
-    views = []
-    for detection in subject.state["detections"]:
-        x0, y0, x1, y1 = map(int, detection.bbox)
-        left, top = max(x0 - PAD, 0), max(y0 - PAD, 0)
-        cut = normalised[top : min(y1 + PAD, height), left : min(x1 + PAD, width)]
-        mask = np.zeros(cut.shape, bool)
-        mask[y0 - top : y1 - top, x0 - left : x1 - left] = detection.mask
-        views.append(_view(subject, cut, mask))
-    return views
+    x0, y0, x1, y1 = map(int, detection.bbox)
+    left, top = max(x0 - PAD, 0), max(y0 - PAD, 0)
+    cut = normalised[top : min(y1 + PAD, height), left : min(x1 + PAD, width)]
+    mask = np.zeros(cut.shape, bool)
+    mask[y0 - top : y1 - top, x0 - left : x1 - left] = detection.mask
+    return cut, mask
 
 
 def _view(subject: Subject, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -183,13 +189,16 @@ def classify(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[tuple[n
 
 def take_classes(subject: Subject, outputs: list[Any]) -> None:
     """Keep the classifier's outputs, tempered as the model card says."""
-    temperature = subject.cards["classify"].thresholds.get("temperature", 1.0)
-    scores = np.array([output[0] for output in outputs], float).reshape(-1, len(CLASSES)) / temperature
-    subject.state["log_probabilities"] = (
-        scores - np.logaddexp.reduce(scores, axis=1, keepdims=True) if len(scores) else scores
-    )
+    subject.state["log_probabilities"] = tempered(subject, outputs)
     known = [output[1] for output in outputs]
     subject.state["polarity"] = None if any(value is None for value in known) else np.array(known, float)
+
+
+def tempered(subject: Subject, outputs: list[Any]) -> np.ndarray:
+    """Give the classifier's log probabilities, (N, 24), at the temperature that makes them honest."""
+    temperature = subject.cards["classify"].thresholds.get("temperature", 1.0)
+    scores = np.array([output[0] for output in outputs], float).reshape(-1, len(CLASSES)) / temperature
+    return scores - np.logaddexp.reduce(scores, axis=1, keepdims=True) if len(scores) else scores
 
 
 def conclude(subject: Subject) -> Result:
@@ -214,27 +223,44 @@ def name_subject(subject: Subject) -> Cell:
 
 
 def _conclude_metaphase(subject: Subject) -> Result:
-    state = subject.state
-    cell = name_subject(subject)
+    return metaphase_result(subject, name_subject(subject))
+
+
+def metaphase_result(subject: Subject, cell: Cell, *, history: list[dict[str, Any]] | None = None) -> Result:
+    """Give the rows, pictures and files of a named cell.
+
+    Parameters
+    ----------
+    subject : Subject
+        Its state holds ``grey``; its options say how to draw.
+    cell : Cell
+    history : list of dict, optional
+        What people changed.
+    """
+    grey, options = subject.state["grey"], subject.options
     warnings = []
     if not cell.chromosomes:
         warnings.append("no chromosome found; is this a metaphase, and is --polarity right?")
+    drawn = {"title": subject.name, "ideograms": options.ideograms}
+    artefacts = {
+        ".labels.tif": to_labels([chromosome.detection for chromosome in cell.chromosomes], cell.shape),
+        ".overlay.png": draw_overlay(subject.image.pixels, cell),
+        ".coco.json": as_coco(cell, subject.name),
+        ".karyogram.png": (draw_karyogram(cell, grey, **drawn), DPI),
+        ".karyotype.json": as_karyotype(cell, subject.name, history=history),
+    }
+    if options.karyogram != "png":
+        artefacts[f".karyogram.{options.karyogram}"] = vector_karyogram(cell, grey, form=options.karyogram, **drawn)
+    artefacts |= _explained(subject.state)
     return Result(
-        objects=objects_table(cell, state["grey"], subject.image.pixel_size_um),
+        objects=objects_table(cell, grey, subject.image.pixel_size_um),
         summary={
             "n_chromosomes": len(cell.chromosomes),
             "sex": cell.sex,
             "iscn_draft": cell.iscn_draft,
             "flags": ";".join(cell.flags),
         },
-        artefacts={
-            ".labels.tif": to_labels([chromosome.detection for chromosome in cell.chromosomes], cell.shape),
-            ".overlay.png": draw_overlay(subject.image.pixels, cell),
-            ".coco.json": as_coco(cell, subject.name),
-            ".karyogram.png": (draw_karyogram(cell, state["grey"], title=subject.name), DPI),
-            ".karyotype.json": as_karyotype(cell, subject.name),
-            **_explained(state),
-        },
+        artefacts=artefacts,
         warnings=warnings,
     )
 
@@ -314,4 +340,14 @@ ASSAY = Assay(
     build=build,
     conclude=conclude,
     figures={METAPHASE: (".karyogram.png", ".overlay.png", ".explain.png"), CHROMOSOME: (".explain.png",)},
+    summarise=summarise,
+    editors={
+        METAPHASE: Editor(
+            suffix=".karyotype.json",
+            package="cellscope.assays.karyotype",
+            script="editor.js",
+            style="editor.css",
+            title="Edit this karyotype",
+        )
+    },
 )
