@@ -157,6 +157,8 @@ class Assay:
         kind -> suffixes of the artefacts shown in the report (PNG), in order.
     tables
         Extra tables: name without ``.csv`` -> its leading columns after ``image``.
+    weightless
+        Built-in methods without weights that ``-m`` takes by name: their cards; ``build`` gets no tensors.
     """
 
     name: str
@@ -171,6 +173,7 @@ class Assay:
     conclude: Callable[[Subject], Result]
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    weightless: Mapping[str, ModelCard] = field(default_factory=dict)
 
     def stages_of(self, kind: str) -> tuple[Stage, ...]:
         """Return the stages that apply to an input of this kind, in order."""
