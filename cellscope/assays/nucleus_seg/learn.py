@@ -77,7 +77,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
             },
             pixel_size_um=None,
             thresholds={},
-            training=training_facts(prepared, options, len(smears)) | {"preset": options.preset},
+            training=training_facts(prepared, options, len(smears)) | {"preset": options.preset, "fold": options.fold},
             metrics=metrics,
             cellscope_version=__version__,
         ),
