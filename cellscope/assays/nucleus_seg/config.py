@@ -150,7 +150,7 @@ class PredictOptions:
         high=2000.0,
     )
     min_area: float = option(
-        0.08,
+        0.12,
         "Drop nuclei smaller than this share of the area of the image's usual nucleus: platelets, debris.",
         low=0.0,
         high=1.0,

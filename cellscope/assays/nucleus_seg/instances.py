@@ -110,7 +110,7 @@ def find_nuclei(
     *,
     threshold: float = 0.5,
     depth: float = 0.15,
-    min_area: float = 0.08,
+    min_area: float = 0.12,
     edge_area: float = 0.35,
 ) -> Nuclei:
     """Find the nuclei of an image at its own resolution.
