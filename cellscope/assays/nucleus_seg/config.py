@@ -155,8 +155,11 @@ class PredictOptions:
         low=0.0,
         high=1.0,
     )
-    edge_area: float = option(
-        0.35, "The same for pieces cut off by the image's border.", low=0.0, high=1.0, cli=False
+    doubtful_area: float = option(
+        0.35, "The same for pieces that the image's border cuts and for doubtful ones.", low=0.0, high=1.0, cli=False
+    )
+    doubtful_score: float = option(
+        0.88, "Confidence below which a small nucleus is doubtful.", low=0.0, high=1.0, cli=False
     )
     probability_threshold: float = option(
         0.5, "Probability above which a pixel is nucleus.", low=0.05, high=0.95, cli=False

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.measure import label as components
 
-from cellscope.imaging.labels import find_markers, marker_watershed, relabel, remove_small
+from cellscope.imaging.labels import find_markers, marker_watershed, relabel
 
 #: Smoothing of the distance map before its peaks are sought, pixels at the network's scale.
 SIGMA = 2.0
@@ -111,7 +111,8 @@ def find_nuclei(
     threshold: float = 0.5,
     depth: float = 0.15,
     min_area: float = 0.12,
-    edge_area: float = 0.35,
+    doubtful_area: float = 0.35,
+    doubtful_score: float = 0.88,
 ) -> Nuclei:
     """Find the nuclei of an image at its own resolution.
 
@@ -127,8 +128,9 @@ def find_nuclei(
     min_area : float
         Nuclei smaller than this share of the usual one (area-weighted median of the image) are dropped: debris,
         platelets.
-    edge_area : float
-        The same for nuclei that touch the image's border: slivers of cells that lie outside.
+    doubtful_area, doubtful_score : float
+        Nuclei smaller than this share are dropped as well if the image's border cuts them (slivers of cells outside) or
+        their score is below `doubtful_score` (platelet clumps, stippled red cells). The largest is always kept.
 
     Returns
     -------
@@ -143,16 +145,24 @@ def find_nuclei(
     owner = cv2.resize(reach.astype(np.float32), size, interpolation=cv2.INTER_NEAREST).astype(np.int32)
     probability = cv2.resize(maps.nucleus, size, interpolation=cv2.INTER_LINEAR)
     labels = np.where(probability > threshold * 255, owner, 0)
-    labels, dropped = _tidy(labels, min_area=min_area, edge_area=edge_area)
-    numbers = np.zeros(int(owner.max(initial=0)) + 1, np.int32)
+    scores = expected_dice(labels, owner, probability)
+    keep = _worth_keeping(
+        labels, scores, min_area=min_area, doubtful_area=doubtful_area, doubtful_score=doubtful_score
+    )
+    found, kept = int((np.bincount(labels.ravel())[1:] > 0).sum()), int(keep.sum())
+    labels = np.where(keep[labels], labels, 0)
+    _tidy(labels)
     ordered = relabel(labels, by_position=True)
+    numbers = np.zeros(len(keep), np.int32)
     present = labels > 0
     numbers[labels[present]] = ordered[present]
     whole = None
     if maps.cytoplasm is not None:
         cell_probability = cv2.resize(maps.cell, size, interpolation=cv2.INTER_LINEAR)
         whole = np.where(ordered > 0, ordered, np.where(cell_probability > 127, numbers[owner], 0)).astype(np.int32)
-    return Nuclei(ordered, whole, _scores(ordered, numbers[owner], probability), dropped)
+    score = np.zeros(int(numbers.max(initial=0)) + 1)
+    score[numbers] = scores
+    return Nuclei(ordered, whole, score[1:], found - kept)
 
 
 def usual_area(areas: np.ndarray) -> float:
@@ -163,25 +173,30 @@ def usual_area(areas: np.ndarray) -> float:
     return float(order[np.searchsorted(np.cumsum(order), order.sum() / 2)])
 
 
-def _tidy(labels: np.ndarray, *, min_area: float, edge_area: float) -> tuple[np.ndarray, int]:
-    """Drop debris and slivers; fill pinholes and drop crumbs of what stays."""
-    areas = np.bincount(labels.ravel())
+def _worth_keeping(
+    labels: np.ndarray, scores: np.ndarray, *, min_area: float, doubtful_area: float, doubtful_score: float
+) -> np.ndarray:
+    """Say for each label, from 0, whether it is a nucleus rather than debris; see `find_nuclei`."""
+    areas = np.bincount(labels.ravel(), minlength=len(scores)).astype(float)
     areas[0] = 0
     usual = usual_area(areas)
-    found = int((areas > 0).sum())
-    kept = remove_small(labels, min_area * usual)
-    border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    slivers = [number for number in border if number and areas[number] < edge_area * usual]
-    if slivers and len(slivers) < found:
-        kept[np.isin(kept, slivers)] = 0
+    border = np.zeros(len(scores), bool)
+    border[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
+    doubtful = border | (scores < doubtful_score)
+    keep = (areas >= min_area * usual) & ~(doubtful & (areas < doubtful_area * usual)) & (areas > 0)
+    if areas.any():
+        keep[areas.argmax()] = True
+    return keep
+
+
+def _tidy(labels: np.ndarray) -> None:
+    """Fill pinholes and drop crumbs, in place."""
+    usual = usual_area(np.bincount(labels[labels > 0].ravel(), minlength=1).astype(float))
     crumb = max(CRUMB * usual, 1.0)
-    places = ndimage.find_objects(kept)
-    remaining = 0
-    for number, place in enumerate(places, 1):
+    for number, place in enumerate(ndimage.find_objects(labels), 1):
         if place is None:
             continue
-        remaining += 1
-        view = kept[place]
+        view = labels[place]
         mask = view == number
         parts = components(mask, connectivity=2)
         sizes = np.bincount(parts.ravel())
@@ -193,26 +208,28 @@ def _tidy(labels: np.ndarray, *, min_area: float, edge_area: float) -> tuple[np.
         tiny = sizes < crumb
         tiny[0] = False
         view[tiny[holes] & (view == 0)] = number
-    return kept, found - remaining
 
 
-def _scores(labels: np.ndarray, owner: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """Give for each nucleus 2 sum(p in mask) / (sum(p in its cell) + area), which is the Dice to expect.
+def expected_dice(labels: np.ndarray, owner: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Give for each nucleus 2 sum(p in mask) / (sum(p in its cell) + area): the Dice the probabilities promise.
 
     Parameters
     ----------
-    labels : (H, W) int, 1..N
+    labels : (H, W) int
     owner : (H, W) int
-        Which nucleus a pixel would belong to.
-    probability : (H, W) uint8
+        Which cell a pixel belongs to, same numbers.
+    probability : (H, W) uint8, 255 is 1
 
     Returns
     -------
-    (N,) float in [0, 1]
+    (N + 1,) float in [0, 1]
+        By label, from 0; 0 for the background and numbers without a pixel.
     """
-    count = int(labels.max(initial=0))
+    count = int(owner.max(initial=0)) + 1
     p = probability.ravel().astype(np.float32) / 255
-    inside = np.bincount(labels.ravel(), weights=p, minlength=count + 1)[1:]
-    around = np.bincount(np.where(labels > 0, labels, owner).ravel(), weights=p, minlength=count + 1)[1:]
-    area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    return np.clip(2 * inside / np.maximum(around + area, 1e-6), 0, 1)
+    inside = np.bincount(labels.ravel(), weights=p, minlength=count)
+    around = np.bincount(owner.ravel(), weights=p, minlength=count)
+    area = np.bincount(labels.ravel(), minlength=count)
+    scores = np.where(area > 0, 2 * inside / np.maximum(around + area, 1e-6), 0.0)
+    scores[0] = 0
+    return np.clip(scores, 0, 1)

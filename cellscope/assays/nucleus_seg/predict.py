@@ -231,7 +231,8 @@ def nuclei_of(subject: Subject, output: np.ndarray) -> Nuclei:
         threshold=options.probability_threshold,
         depth=options.split_depth,
         min_area=options.min_area,
-        edge_area=options.edge_area,
+        doubtful_area=options.doubtful_area,
+        doubtful_score=options.doubtful_score,
     )
 
 
