@@ -216,6 +216,8 @@ class Assay:
         an input without one) and ``objects.csv``, as read back from the files; ``options`` holds the assay's predict
         options as attributes, as ``run.json`` keeps them (tuples as lists, paths as text); ``cards`` is part -> model
         card. An assay with more objects than memory holds leaves it None.
+    weightless
+        Built-in methods without weights that ``-m`` takes by name: their cards; ``build`` gets no tensors.
     """
 
     name: str
@@ -233,6 +235,7 @@ class Assay:
     read: Callable[[Path, int, Any], Any] | None = None
     editors: Mapping[str, Editor] = field(default_factory=dict)
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
+    weightless: Mapping[str, ModelCard] = field(default_factory=dict)
 
     def stages_of(self, kind: str) -> tuple[Stage, ...]:
         """Return the stages that apply to an input of this kind, in order."""
