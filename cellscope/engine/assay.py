@@ -126,6 +126,28 @@ class Result:
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
+@dataclass(eq=False)
+class RunSummary:
+    """What all inputs of a run came to together.
+
+    Attributes
+    ----------
+    tables
+        Name without ``.csv`` -> frame, written to ``OUT/<name>.csv`` and shown in the report.
+    artefacts
+        File name (``dose.png``, ``cases.json``) -> payload as in `Result`, written to ``OUT/<file name>``.
+    figures
+        The artefacts shown at the top of the report (PNG), in order.
+    warnings
+        One line each, shown at the top of the report.
+    """
+
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    artefacts: dict[str, Any] = field(default_factory=dict)
+    figures: tuple[str, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Assay:
     """All the engine knows about an assay.
@@ -157,6 +179,13 @@ class Assay:
         kind -> suffixes of the artefacts shown in the report (PNG), in order.
     tables
         Extra tables: name without ``.csv`` -> its leading columns after ``image``.
+    summarise
+        ``summarise(images, objects, options, cards)`` -> `RunSummary`, or None for an assay without one. Called when a
+        run ends and when shards are merged, never for one shard, so that shards give what one run gives. ``images`` and
+        ``objects`` are the frames of ``images.csv`` (``group`` is its last column with ``--group-by``, text, empty for
+        an input without one) and ``objects.csv``, as read back from the files; ``options`` holds the assay's predict
+        options as attributes, as ``run.json`` keeps them (tuples as lists, paths as text); ``cards`` is part -> model
+        card. An assay with more objects than memory holds leaves it None.
     """
 
     name: str
@@ -171,6 +200,7 @@ class Assay:
     conclude: Callable[[Subject], Result]
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
 
     def stages_of(self, kind: str) -> tuple[Stage, ...]:
         """Return the stages that apply to an input of this kind, in order."""

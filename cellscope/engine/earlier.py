@@ -10,6 +10,7 @@ from cellscope.engine import journal as journals
 from cellscope.engine.journal import Entry, Journal
 from cellscope.engine.provenance import difference
 from cellscope.engine.results import IMAGES_CSV, REPORT, RUN_JSON, read_record
+from cellscope.engine.summary import remove_files, summary_files
 from cellscope.engine.tables import SheetReader, printable, read_rows
 from cellscope.errors import CellscopeError, UsageError
 
@@ -37,6 +38,7 @@ def remove_results(journal: Journal, place: Path, out: Path, tables: Collection[
     outputs = {name for entry in journal.replaced.values() for name in entry.outputs}
     try:
         record = read_record(place)
+        remove_files(place, summary_files(record))
         outputs.update(name for entry in (record or {}).get("inputs", []) for name in entry["outputs"])
     except (CellscopeError, KeyError, TypeError):
         pass  # not one of ours, or damaged: what it wrote is not known and stays
@@ -101,7 +103,8 @@ def take_over(
         raise
     except (CellscopeError, KeyError, TypeError) as error:
         raise UsageError(f"{place} holds results that cannot be continued: {error}; give --overwrite") from None
-    (place / RUN_JSON).unlink(missing_ok=True)  # all it says is in the journal now
+    remove_files(place, summary_files(record))  # made anew when this run ends
+    (place / RUN_JSON).unlink(missing_ok=True)  # all else it says is in the journal now
     kept = {}
     for image, entry in journal.entries.items():
         if entry.status == "ok" and all((out / name).is_file() for name in entry.outputs):

@@ -77,6 +77,12 @@ class RunOptions(ComputeOptions):
     glob: str | None = option(
         None, "Take only the files of a folder that match, by pathlib's rules.", metavar="PATTERN"
     )
+    group_by: str | None = option(
+        None,
+        "What inputs belong together, for summaries and a column `group`: folder, case, a column of a table that has a "
+        "column `image`, or a regular expression with one group, searched in `image`.",
+        metavar="folder|case|TABLE.csv:COLUMN|REGEX",
+    )
     input: str = option("auto", "Take every input for this kind instead of deciding by its looks.", metavar="auto|KIND")
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from cellscope.engine import shards
 from cellscope.engine.assay import Assay, find_assay
 from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.earlier import refuse_results
+from cellscope.engine.grouping import groups_of
 from cellscope.engine.provenance import identity, model_records, now, plain
 from cellscope.engine.reading import plan_inputs, use_granted_cpus
 from cellscope.engine.session import LoadedModels, Session
@@ -103,6 +104,7 @@ def predict(
     if run.input != "auto" and run.input not in assay.kinds:
         raise UsageError(f"--input {run.input}: {assay.name} knows {', '.join(('auto', *assay.kinds))}")
     plan = plan_inputs(assay, arguments, out, run)
+    groups = groups_of(plan, run.group_by)
     place = shards.folder(out, run.shard_pair)
     _check_writable(place)
     refuse_results(place, overwrite=run.overwrite, skip_existing=run.skip_existing)
@@ -125,7 +127,7 @@ def predict(
             "summary_columns": list(assay.summary_columns),
             "figures": {kind: list(suffixes) for kind, suffixes in assay.figures.items()},
         }
-        session = Session(assay, plan, out, place, run=run, loaded=loaded, facts=facts, stop=stop)
+        session = Session(assay, plan, groups, out, place, run=run, loaded=loaded, facts=facts, stop=stop)
         try:
             session.prepare()
             session.work(options, device, dtype)

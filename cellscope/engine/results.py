@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellscope.engine.assay import IMAGE_COLUMNS
+from cellscope.engine.assay import IMAGE_COLUMNS, RunSummary
+from cellscope.engine.grouping import COLUMN
 from cellscope.engine.journal import Entry
 from cellscope.engine.provenance import SCHEMA
+from cellscope.engine.summary import Summariser, group_spec
 from cellscope.engine.tables import OBJECTS, ColumnOrder, Sheet, write_rows, write_sheets
 from cellscope.errors import CellscopeError
 from cellscope.io.write import write_json
@@ -36,6 +38,7 @@ def write_results(
     entries: Sequence[Entry],
     orders: Mapping[str, ColumnOrder],
     sheet: SheetSource,
+    summarise: Summariser | None = None,
 ) -> None:
     """Write ``images.csv``, ``objects.csv`` and the assay's other tables, ``report.html`` and ``run.json``.
 
@@ -53,8 +56,10 @@ def write_results(
         Columns of every table besides ``images.csv``.
     sheet
         ``sheet(image, table)`` gives the rows; asked table by table, in the order of `entries`.
+    summarise
+        Makes what all inputs came to together; None for a shard.
     """
-    columns = [*IMAGE_COLUMNS, *record["summary_columns"]]
+    columns = [*IMAGE_COLUMNS, *record["summary_columns"], *([COLUMN] if group_spec(record) is not None else [])]
     rows = ([entry.image, *(entry.row.get(name, "") for name in columns[1:])] for entry in entries)
     write_rows(place / IMAGES_CSV, columns, rows)
     images = [entry.image for entry in entries]
@@ -70,19 +75,30 @@ def write_results(
             return found
 
         write_sheets(place / f"{table}.csv", order.columns(), images, counted)
-    _write_report(place, out, record, entries, review)
+    summary = RunSummary()
+    if summarise is not None:
+        images_frame = _frame(place / IMAGES_CSV)
+        if COLUMN in images_frame:
+            images_frame[COLUMN] = images_frame[COLUMN].fillna("")
+        objects = _frame(place / f"{OBJECTS}.csv") if summarise.assay.summarise is not None else images_frame[:0]
+        summary = summarise(place, record, images_frame, objects)
+    _write_report(place, out, record, entries, review, summary)
     write_json(place / RUN_JSON, record)
 
 
-def _write_report(place: Path, out: Path, record: dict[str, Any], entries: Sequence[Entry], review: int) -> None:
+def _write_report(
+    place: Path, out: Path, record: dict[str, Any], entries: Sequence[Entry], review: int, overall: RunSummary
+) -> None:
     from cellscope.report.page import Card, Table, write_report
 
     counts = record["counts"]
     cards = []
+    if overall.figures:
+        cards.append(Card("All inputs together", [(_caption(name), place / name) for name in overall.figures]))
     for entry in entries[:MAX_CARDS]:
         suffixes = record["figures"].get(entry.row.get("kind", ""), [])
         figures: list[tuple[str, Path | np.ndarray]] = [
-            (suffix.strip(".").split(".")[0].replace("_", " ").capitalize(), out / name)
+            (_caption(suffix), out / name)
             for suffix in suffixes
             for name in entry.outputs
             if name.endswith(suffix) and (out / name).is_file()
@@ -91,7 +107,7 @@ def _write_report(place: Path, out: Path, record: dict[str, Any], entries: Seque
         facts = [(name.replace("_", " "), value) for name, value in facts if value != ""]
         error = [f"failed: {entry.row.get('error', '')}"] if entry.status == "failed" else []
         cards.append(Card(entry.image, figures, facts, error + entry.warnings))
-    warnings = []
+    warnings = list(overall.warnings)
     if counts["failed"]:
         warnings.append(f"{counts['failed']} of {counts['total']} inputs failed; the table of images says why")
     if record["missing"]:
@@ -100,7 +116,8 @@ def _write_report(place: Path, out: Path, record: dict[str, Any], entries: Seque
         )
     if len(entries) > MAX_CARDS:
         warnings.append(f"{MAX_CARDS} of {len(entries)} images are shown as pictures; the tables list all of them")
-    tables = [Table("Images", _frame(place / IMAGES_CSV))]
+    tables = [Table(name.replace("_", " ").capitalize(), frame) for name, frame in overall.tables.items()]
+    tables.append(Table("Images", _frame(place / IMAGES_CSV)))
     shown = f"the first {MAX_OBJECT_ROWS} of {counts['objects']} rows; objects.csv has all of them"
     note = shown if counts["objects"] > MAX_OBJECT_ROWS else ""
     tables.append(Table("Objects", _frame(place / f"{OBJECTS}.csv", MAX_OBJECT_ROWS), note))
@@ -120,11 +137,16 @@ def _write_report(place: Path, out: Path, record: dict[str, Any], entries: Seque
     )
 
 
+def _caption(name: str) -> str:
+    """Return what a figure is called, from its suffix or file name: ``.overlay.png`` -> Overlay."""
+    return name.strip(".").split(".")[0].replace("_", " ").capitalize()
+
+
 def _frame(path: Path, rows: int | None = None) -> Any:
     import pandas as pd
 
     # Only empty cells are undefined: an image may well be called NA.
-    text = dict.fromkeys(("image", "class", "error", "status", "kind"), str)
+    text = dict.fromkeys(("image", "class", "error", "status", "kind", COLUMN), str)
     return pd.read_csv(path, nrows=rows, dtype=text, keep_default_na=False, na_values=[""])
 
 

@@ -19,6 +19,7 @@ from cellscope.engine.artefacts import write_artefacts
 from cellscope.engine.assay import OBJECT_COLUMNS, Assay, Result, Subject
 from cellscope.engine.device import available_cpus
 from cellscope.engine.earlier import remove_outputs, remove_results, sweep, take_over
+from cellscope.engine.grouping import COLUMN
 from cellscope.engine.journal import Entry, Journal
 from cellscope.engine.progress import RunProgress
 from cellscope.engine.provenance import run_record
@@ -26,6 +27,7 @@ from cellscope.engine.reading import Failure, Reader
 from cellscope.engine.results import write_results
 from cellscope.engine.signals import StopSignals
 from cellscope.engine.stages import run_subjects
+from cellscope.engine.summary import Summariser
 from cellscope.engine.tables import OBJECTS, ColumnOrder, Sheet, text, to_sheet
 from cellscope.engine.workers import Workers, error_line, show_traceback
 from cellscope.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CellscopeError, Interrupted, UsageError
@@ -78,6 +80,7 @@ class Session:
         self,
         assay: Assay,
         plan: list[Input],
+        groups: dict[str, str],
         out: Path,
         place: Path,
         *,
@@ -88,6 +91,7 @@ class Session:
     ):
         self.assay = assay
         self.plan = plan
+        self.groups = groups
         self.out = out
         self.place = place
         self.run = run
@@ -123,7 +127,9 @@ class Session:
                 raise UsageError(f"{self.place} was made from another list of inputs; give --overwrite or another -o")
             check_collisions([*self.inputs, *others])
         if self.run.shard_pair:
-            shards.write_plan(self.place, [entry.image for entry in self.plan], self.facts["identity"])
+            shards.write_plan(
+                self.place, [entry.image for entry in self.plan], self.facts["identity"], cards=self.loaded.cards
+            )
 
     def work(self, options: Any, device: torch.device, dtype: torch.dtype | None) -> None:
         """Do all inputs that are not done yet; each is in the journal as soon as its files are written."""
@@ -238,6 +244,9 @@ class Session:
         for number, entry in enumerate(entries):
             for table, columns in entry.columns.items():
                 orders[table].see(self.places.get(entry.image, after + number), columns)
+        for entry in entries:  # also of an earlier run, which may have been grouped otherwise
+            if entry.image in self.groups:
+                entry.row[COLUMN] = self.groups[entry.image]
         interrupted = len(mine) < len(self.places)
         record = run_record(
             assay=self.assay.name,
@@ -249,7 +258,16 @@ class Session:
             columns={name: order.record() for name, order in orders.items()},
             **self.facts,
         )
-        write_results(self.place, self.out, record, entries=entries, orders=orders, sheet=self.journal.sheet)
+        summarise = None if self.run.shard_pair else Summariser(self.assay, self.loaded.cards)
+        write_results(
+            self.place,
+            self.out,
+            record,
+            entries=entries,
+            orders=orders,
+            sheet=self.journal.sheet,
+            summarise=summarise,
+        )
         self.journal.remove()
         if interrupted:
             raise Interrupted(

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cellscope.engine import journal as journals
+from cellscope.engine.assay import Assay, find_assay
 from cellscope.engine.journal import Entry
 from cellscope.engine.provenance import counts, difference
 from cellscope.engine.results import IMAGES_CSV, read_record, write_results
+from cellscope.engine.summary import Summariser, group_spec, remove_files, summary_files
 from cellscope.engine.tables import ColumnOrder, Sheet, SheetReader, printable, read_rows
 from cellscope.errors import CellscopeError, UsageError
 from cellscope.io.write import write_json
+from cellscope.models.card import ModelCard
 
 T = TypeVar("T")
 
@@ -36,9 +39,12 @@ def folder(out: Path, pair: tuple[int, int] | None) -> Path:
     return out if pair is None else out / FOLDER / f"{pair[0]}-of-{pair[1]}"
 
 
-def write_plan(place: Path, images: Sequence[str], identity: Mapping[str, Any]) -> None:
-    """Write a shard's ``plan.json``: all inputs of all shards, and what the shards must have in common."""
-    write_json(place / PLAN, {"schema": PLAN_SCHEMA, "images": list(images), "identity": dict(identity)})
+def write_plan(
+    place: Path, images: Sequence[str], identity: Mapping[str, Any], *, cards: Mapping[str, ModelCard]
+) -> None:
+    """Write a shard's ``plan.json``: all inputs of all shards, what they must have in common, the models' cards."""
+    plan = {"schema": PLAN_SCHEMA, "images": list(images), "identity": dict(identity)}
+    write_json(place / PLAN, {**plan, "cards": {part: card.as_dict() for part, card in cards.items()}})
 
 
 @dataclass
@@ -76,8 +82,8 @@ def _look(place: Path, number: int) -> tuple[_Shard, dict[str, Any]]:
     return shard, header
 
 
-def _shards(out: Path) -> tuple[list[str], list[_Shard]]:
-    """Read the plan that all shards share, and every shard from 1 to N.
+def _shards(out: Path) -> tuple[dict[str, Any], list[_Shard]]:
+    """Read the plan that all shards share (images, identity, cards), and every shard from 1 to N.
 
     Raises
     ------
@@ -105,7 +111,7 @@ def _shards(out: Path) -> tuple[list[str], list[_Shard]]:
         if unlike := difference(plan["identity"], first["identity"]):
             raise UsageError(f"{place} does not belong with the other shards: {unlike}")
     shards = [_look(places.get(number, folder(out, (number, total))), number)[0] for number in range(1, total + 1)]
-    return first["images"], shards
+    return first, shards
 
 
 def _read_plan(place: Path) -> dict[str, Any]:
@@ -113,18 +119,20 @@ def _read_plan(place: Path) -> dict[str, Any]:
         plan = json.loads((place / PLAN).read_text(encoding="utf-8"))
         if plan["schema"] != PLAN_SCHEMA:
             raise ValueError(f"schema {plan['schema']}")
-        return {"images": list(plan["images"]), "identity": dict(plan["identity"])}
+        return {name: type_(plan[name]) for name, type_ in (("images", list), ("identity", dict), ("cards", dict))}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{place / PLAN} cannot be read ({error}); run this shard again with --overwrite") from None
 
 
-def merge(out: Path) -> dict[str, Any]:
-    """Join the shards of a run into the tables, report and ``run.json`` that one run gives.
+def merge(out: Path, assay: Assay | None = None) -> dict[str, Any]:
+    """Join the shards of a run into the tables, summary, report and ``run.json`` that one run gives.
 
     Parameters
     ----------
     out
         The OUT of the shards.
+    assay
+        The assay; by default the one that ``run.json`` names.
 
     Returns
     -------
@@ -140,8 +148,8 @@ def merge(out: Path) -> dict[str, Any]:
         A shard's files are damaged.
     """
     out = Path(out)
-    images, shards = _shards(out)
-    total = len(shards)
+    plan, shards = _shards(out)
+    images, total = plan["images"], len(shards)
     unfinished = [shard for shard in shards if shard.record is None or shard.record["status"] != "complete"]
     if unfinished:
         done = {image for shard in shards for image in shard.outcomes()}
@@ -152,6 +160,9 @@ def merge(out: Path) -> dict[str, Any]:
     if (before is not None and "shards" not in before) or (before is None and (out / IMAGES_CSV).exists()):
         raise UsageError(f"{out} holds the results of a run that was not cut into shards; move them away first")
     records = [shard.record for shard in shards if shard.record is not None]
+    if len(specs := {group_spec(record) for record in records}) > 1:
+        shown = " and ".join(sorted(str(spec) for spec in specs))
+        raise UsageError(f"the shards of {out} were grouped by {shown}; run them again with one --group-by")
     entries = _entries(images, shards)
     tables = list(records[0]["columns"])
     orders = {name: ColumnOrder.from_records(record["columns"][name] for record in records) for name in tables}
@@ -162,7 +173,10 @@ def merge(out: Path) -> dict[str, Any]:
         return readers[table][owner[image]].take(image)
 
     record = _joined(records, entries, len(images))
-    write_results(out, out, record, entries=entries, orders=orders, sheet=sheet)
+    cards = {part: ModelCard(**card) for part, card in plan["cards"].items()}
+    remove_files(out, summary_files(before))
+    summarise = Summariser(assay or find_assay(record["assay"]), cards)
+    write_results(out, out, record, entries=entries, orders=orders, sheet=sheet, summarise=summarise)
     return dict(record["counts"])
 
 
@@ -250,7 +264,8 @@ def status(out: Path) -> dict[str, Any]:
     """
     out = Path(out)
     if (out / FOLDER).is_dir():
-        images, shards = _shards(out)
+        plan, shards = _shards(out)
+        images = plan["images"]
     else:
         whole, header = _look(out, 1)
         if whole.record is not None:

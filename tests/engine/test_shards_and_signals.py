@@ -43,7 +43,8 @@ def job(tmp_path, models):
 
 
 def start(job):
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    places = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(HERE / "job_runner.py"), json.dumps(job)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -98,13 +99,13 @@ def test_two_shards_at_once_merge_into_what_one_run_gives(tmp_path, job):
     for k in (1, 2):
         assert check("fake", out / "shards" / f"{k}-of-2", artefacts=out) == []
     assert not (out / "images.csv").exists()
-    counts = merge(out)
+    counts = merge(out, ASSAY)
     assert counts == {"total": 7, "ok": 6, "failed": 1, "skipped": 0, "objects": sum((0, 1, 3, 0, 1, 2))}
     assert check("fake", out) == []
     here(job(out="one", options={"delay": 0.02}))
     same_results(out, tmp_path / "one")
     before = (out / "objects.csv").read_text()
-    merge(out)  # again: the same
+    merge(out, ASSAY)  # again: the same
     assert (out / "objects.csv").read_text() == before
     found = status(out)
     assert (found["total"], found["done"], found["failed"], found["missing"]) == (7, 6, 1, [])
@@ -117,21 +118,21 @@ def test_merge_and_status_name_what_is_missing(tmp_path, job):
     here(job(shard="3/3"))
     out = tmp_path / "out"
     with pytest.raises(UsageError, match=r"2/3 \(not started\); missing inputs: a01\.tif, a04\.tif; run them"):
-        merge(out)
+        merge(out, ASSAY)
     found = status(out)
     assert found["missing"] == ["a01.tif", "a04.tif"]
     assert (found["total"], found["done"], found["failed"], found["state"]) == (7, 5, 0, "not started")
     assert [shard["state"] for shard in found["shards"]] == ["complete", "not started", "complete"]
     assert found["shards"][1] == {"shard": "2/3", "state": "not started", "total": 2, "done": 0, "failed": 0}
     here(job(shard="2/3"))
-    merge(out)
+    merge(out, ASSAY)
     assert check("fake", out) == []
 
 
 def test_more_shards_than_inputs(tmp_path, job):
     write_images(tmp_path / "in", 2)
     assert [here(job(shard=f"{k}/3")) for k in (1, 2, 3)] == [0, 0, 0]
-    merge(tmp_path / "out")
+    merge(tmp_path / "out", ASSAY)
     assert check("fake", tmp_path / "out") == []
     assert len(table(tmp_path / "out" / "images.csv")) == 2
 
@@ -146,7 +147,7 @@ def test_each_shard_needs_its_own_word_to_be_done_again(tmp_path, job):
     record = json.loads((tmp_path / "out" / "shards" / "1-of-2" / "run.json").read_text())
     assert [entry["status"] for entry in record["inputs"]] == ["skipped", "skipped"]
     assert [entry["index"] for entry in record["inputs"]] == [0, 2]
-    assert merge(tmp_path / "out")["skipped"] == 2
+    assert merge(tmp_path / "out", ASSAY)["skipped"] == 2
 
 
 def test_a_shard_is_not_continued_over_another_list_of_inputs(tmp_path, job):
@@ -165,12 +166,12 @@ def test_shards_that_do_not_belong_together_are_refused(tmp_path, job):
     here(job(shard="1/2"))
     here(job(shard="2/2", options={"threshold": 0.6}))
     with pytest.raises(UsageError, match=r"2-of-2 does not belong .*options\.threshold"):
-        merge(out)
+        merge(out, ASSAY)
     shutil.rmtree(out / "shards" / "2-of-2")
     write_images(tmp_path / "in", 5)
     here(job(shard="2/2"))
     with pytest.raises(UsageError, match=r"another list of inputs \(a04\.tif\)"):
-        merge(out)
+        merge(out, ASSAY)
     here(job(shard="1/3"))
     with pytest.raises(UsageError, match="different runs"):
         status(out)
@@ -179,11 +180,11 @@ def test_shards_that_do_not_belong_together_are_refused(tmp_path, job):
 def test_merge_leaves_a_run_without_shards_alone(tmp_path, job):
     write_images(tmp_path / "in", 2)
     with pytest.raises(UsageError, match="no shards"):
-        merge(tmp_path / "out")
+        merge(tmp_path / "out", ASSAY)
     here(job())
     here(job(shard="1/1"))
     with pytest.raises(UsageError, match="not cut into shards"):
-        merge(tmp_path / "out")
+        merge(tmp_path / "out", ASSAY)
 
 
 def test_status_of_a_finished_run_and_of_nothing(tmp_path, job):
@@ -265,7 +266,7 @@ def test_merge_refuses_an_interrupted_shard(tmp_path, job, monkeypatch):
             here(job(shard="2/2"))
     assert caught.value.exit_code == 143
     with pytest.raises(UsageError, match=r"2/2 \(interrupted\); missing inputs: a01\.tif, a03\.tif"):
-        merge(tmp_path / "out")
+        merge(tmp_path / "out", ASSAY)
 
 
 @pytest.mark.slow
