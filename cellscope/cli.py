@@ -18,6 +18,7 @@ from cellscope.errors import EXIT_OK, EXIT_TERMINATED
 from cellscope.groups import LazyGroup, Root, Terminated
 
 ASSAYS = {
+    "micronucleus": "Micronuclei: which cells carry them, and how often, from crops or whole fields.",
     "karyotype": "Metaphase chromosomes: find, classify and arrange them into a karyogram.",
 }
 """The assays that exist. ``cellscope/assays/<name with underscores>/cli.py`` holds the four verbs of each."""

@@ -49,6 +49,21 @@ def choose_channel(pixels: np.ndarray, channel: int | None, name: str) -> np.nda
     return pixels[..., channel].astype(np.float32)
 
 
+def to_integers(grey: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Give a channel back as integers, for storage: its own values where it came as integers, else stretched to 16 bit.
+
+    Parameters
+    ----------
+    grey : (H, W) float32
+    dtype
+        Of the file.
+    """
+    if dtype.kind == "u":
+        return grey.astype(dtype)
+    low, high = float(grey.min()), float(grey.max())
+    return np.rint((grey - low) * (65535.0 / max(high - low, 1e-6))).astype(np.uint16)
+
+
 def exposure_warnings(pixels: np.ndarray, grey: np.ndarray) -> list[str]:
     """Say what is wrong with the exposure: nothing there, or too much.
 

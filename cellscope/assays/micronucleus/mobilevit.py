@@ -12,6 +12,7 @@ import timm
 import torch
 from timm.models.byobnet import BottleneckBlock
 from timm.models.mobilevit import MobileVitBlock
+from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
 from cellscope.assays.micronucleus.crops import COMPRESSIONS
@@ -120,6 +121,8 @@ def build_mobilevit(
         (B, 3, H, W) -> (B, classes) logits; H and W multiples of 32.
     """
     network = timm.create_model("mobilevit_xxs", num_classes=classes, pretrained=pretrained)
+    for attention in blocks_of(network, Attention):
+        attention.fused_attn = False  # on CPUs the fused kernel's gradient takes ten times as long for maps so small
     for vit in blocks_of(network, MobileVitBlock):
         if dsc:
             vit.conv_kxk.conv = _separable(vit.conv_kxk.conv)
