@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from cellscope.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
     import torch
@@ -53,6 +55,8 @@ class Subject:
         Where the stages leave what the next stage and ``conclude`` need. Values must be picklable.
     seconds
         Wall time spent on this subject so far; kept by the engine.
+    beside
+        What the assay's ``beside`` named, read.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Subject:
     cards: Mapping[str, ModelCard]
     state: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    beside: dict[str, Image] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,8 @@ class Result:
         Values for the assay's ``summary_columns``; a missing one stays empty.
     artefacts
         Suffix -> payload, written to ``OUT/<stem><suffix>``: ``*.tif`` integer (H, W) array; ``*.png`` uint8 array or
-        ``(array, dpi)``; ``*.json`` / ``*.geojson`` (or the same with ``.gz``) JSON-ready object; other suffixes text
+        ``(array, dpi)``; ``*.gallery.json`` what `cellscope.report.gallery` describes, shown for review in the report;
+        ``*.json`` / ``*.geojson`` (or the same with ``.gz``) JSON-ready object; other suffixes text
         or bytes.
     warnings
         One line each, shown in the report and kept in ``run.json``.
@@ -186,6 +192,9 @@ class Assay:
         an input without one) and ``objects.csv``, as read back from the files; ``options`` holds the assay's predict
         options as attributes, as ``run.json`` keeps them (tuples as lists, paths as text); ``cards`` is part -> model
         card. An assay with more objects than memory holds leaves it None.
+    beside
+        ``beside(image, options)`` -> files to read beside an input into ``subject.beside``, by name: a mask that another
+        tool made, for example. It looks for files but opens none. Raises InputError where one is missing.
     """
 
     name: str
@@ -201,6 +210,7 @@ class Assay:
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
+    beside: Callable[[str, Any], Mapping[str, Path]] | None = None
 
     def stages_of(self, kind: str) -> tuple[Stage, ...]:
         """Return the stages that apply to an input of this kind, in order."""

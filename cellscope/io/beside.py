@@ -43,4 +43,6 @@ def find_beside(place: Path, image: str, endings: Sequence[str], suffixes: Seque
                 if path.is_file():
                     return path
     wanted = ", ".join(f"{stem.name}{ending}" for ending in endings)
-    raise InputError(f"{one_line(image)}: nothing in {one_line(place)} belongs to it ({wanted} with {', '.join(suffixes)})")
+    raise InputError(
+        f"{one_line(image)}: nothing in {one_line(place)} belongs to it ({wanted} with {', '.join(suffixes)})"
+    )
