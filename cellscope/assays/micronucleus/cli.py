@@ -1,12 +1,13 @@
-"""``cellscope micronucleus``: the four verbs. Options only; what they need is imported when one of them runs."""
+"""``cellscope micronucleus``: the four verbs and `dose`. Options only; what they need is imported when one of them runs."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from cellscope.assays.micronucleus.config import MicronucleusPrepareOptions, PredictOptions, TrainOptions
+from cellscope.assays.micronucleus.config import DoseOptions, MicronucleusPrepareOptions, PredictOptions, TrainOptions
 from cellscope.engine.options import BaseOptions, RunOptions
 from cellscope.groups import Group
 from cellscope.options import with_options
@@ -83,3 +84,26 @@ def predict(
         code = run_assay(assay, inputs, out, run=run, options=options, models=list(models or []), argv=argv)
     counts = report_inputs(out, run)
     return finish("micronucleus predict", out, code, as_json=run.json, **counts)
+
+
+Calibration = Annotated[
+    Path,
+    typer.Argument(metavar="CURVE", help="A calibration table (CSV: dose in Gy, cells, micronuclei) or a curve.json."),
+]
+
+
+@app.command("dose")
+@with_options
+def dose(
+    curve: Calibration,
+    options: DoseOptions,
+    base: BaseOptions,
+    argv: list[str],
+    out: Out = Path("micronucleus-dose"),
+) -> int:
+    """Fit a dose curve to your own calibration, store it, and estimate doses with intervals. No curve is built in."""
+    from cellscope.assays.micronucleus.dose_run import run_dose
+
+    with speaking(base, options, hush=True):
+        facts = run_dose(curve, out, options, base, argv)
+    return finish("micronucleus dose", out, 0, as_json=base.json, **facts)

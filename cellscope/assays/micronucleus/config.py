@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 from cellscope.config import check, option
@@ -60,7 +60,9 @@ class TrainOptions(TrainingOptions):
     input_size: int | None = option(
         None, "classify: side of the network's input, pixels; a multiple of 32.", low=32, high=1024
     )
-    crop: int = option(192, "nuclei: side of a training crop, pixels at the finder's scale.", low=32, high=2048, cli=False)
+    crop: int = option(
+        192, "nuclei: side of a training crop, pixels at the finder's scale.", low=32, high=2048, cli=False
+    )
     zoom: float = option(0.25, "nuclei: spread (natural log) of the random scale.", low=0.0, high=1.0, cli=False)
     finder: str | None = option(
         None, "classify: nucleus finder to calibrate with on the validation fields; built-in if there is one.",
@@ -79,9 +81,7 @@ class TrainOptions(TrainingOptions):
         0.0, "classify: share of the later training items that get a synthetic micronucleus.", low=0.0, high=0.9
     )
     label_smoothing: float = option(0.02, "classify: label smoothing.", low=0.0, high=0.5, cli=False)
-    source_weights: str = option(
-        "", "How often each cell line is drawn, e.g. RPE1=2,U2OS=1; others 1.", cli=False
-    )
+    source_weights: str = option("", "How often each cell line is drawn, e.g. RPE1=2,U2OS=1; others 1.", cli=False)
 
     def settled(self) -> TrainOptions:
         """Fill what was left open with the preset's and then the part's defaults."""
@@ -132,6 +132,8 @@ class PredictOptions:
         None, "CSV of corrected cells from the review gallery of report.html.", metavar="CSV"
     )
     gallery: int = option(60, "Cells shown at most per field in the review gallery; 0 for none.", low=0, high=5000)
+    corrected: dict[str, list[tuple[float, float, str]]] = field(init=False, default_factory=dict)
+    """What ``corrections`` holds, read when the command starts: image -> (row, column, class)."""
     review_margin: float = option(
         0.2, "Mark cells whose probability is this near the threshold for review.", low=0.0, high=0.5
     )
@@ -141,3 +143,26 @@ class PredictOptions:
         check(self)
         if self.specificity is not None and self.threshold is not None:
             raise UsageError("--specificity and --threshold both decide what is positive; give one of them")
+
+
+@dataclass(frozen=True)
+class DoseOptions:
+    """Options of ``cellscope micronucleus dose``."""
+
+    panel: ClassVar[str] = "Dose"
+
+    model: Literal["linear-quadratic", "linear"] = option(
+        "linear-quadratic", "Shape of the curve: C + alpha D + beta D^2, or without the last term."
+    )
+    counts: str | None = option(
+        None, "New counts: a CSV with cells and micronuclei (name and more if you like), or OUT of predict.",
+        metavar="CSV|OUT",
+    )  # fmt: skip
+    cells: int | None = option(None, "New count: cells scored.", low=1)
+    micronuclei: int | None = option(None, "New count: micronuclei in them.", low=0)
+
+    def __post_init__(self) -> None:
+        """Check that a count is whole."""
+        check(self)
+        if (self.cells is None) != (self.micronuclei is None):
+            raise UsageError("--cells and --micronuclei belong together; give both")

@@ -35,7 +35,9 @@ class Crop:
         return f"{self.source}/{CLASSES[self.label]}"
 
 
-def load_crops(dataset: PreparedDataset, split: str, *, fold: int | None = None, limit: int | None = None) -> list[Crop]:
+def load_crops(
+    dataset: PreparedDataset, split: str, *, fold: int | None = None, limit: int | None = None
+) -> list[Crop]:
     """Read the crops of a split (``all``: of every split), `limit` of them spread evenly.
 
     Raises
@@ -53,7 +55,9 @@ def load_crops(dataset: PreparedDataset, split: str, *, fold: int | None = None,
             raise DatasetError(f"{dataset.root}: {row.id} has the class {row.class_!r}; there are {', '.join(CLASSES)}")
         pixels = normalise_crop(read(dataset.root / str(row.image)).pixels[..., 0])
         source = str(row.id).split("/", 1)[0]
-        found.append(Crop(pixels.astype(np.float16), CLASSES.index(str(row.class_)), source, str(row.group), str(row.id)))
+        found.append(
+            Crop(pixels.astype(np.float16), CLASSES.index(str(row.class_)), source, str(row.group), str(row.id))
+        )
     return found
 
 
@@ -74,9 +78,7 @@ class CropViews(Dataset):
         The first this many draws are of crops without micronuclei only, half of them with a synthetic one.
     """
 
-    def __init__(
-        self, crops: list[Crop], size: int, *, seed: int | None, synthetic: float = 0.0, pretrain: int = 0
-    ):
+    def __init__(self, crops: list[Crop], size: int, *, seed: int | None, synthetic: float = 0.0, pretrain: int = 0):
         self.crops, self.size, self.seed, self.synthetic, self.pretrain = crops, size, seed, synthetic, pretrain
         self.normal = [index for index, crop in enumerate(crops) if crop.label == 0]
 
@@ -150,6 +152,8 @@ def add_micronucleus(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray
     shape = 1 / (1 + np.exp(np.clip((np.hypot(u, v / squeeze) - radius) / softness * 2, -30, 30)))
     inside = pixels[nucleus]
     brightness = float(np.median(inside)) * float(rng.uniform(0.3, 1.1))
-    texture = np.roll(pixels, (int(row - height / 2), int(column - width / 2)), (0, 1)) / max(float(np.median(inside)), 0.1)
+    texture = np.roll(pixels, (int(row - height / 2), int(column - width / 2)), (0, 1)) / max(
+        float(np.median(inside)), 0.1
+    )
     painted = brightness * shape * np.clip(texture, 0.7, 1.3)
     return np.maximum(pixels, painted).astype(np.float32)

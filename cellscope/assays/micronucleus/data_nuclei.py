@@ -62,9 +62,8 @@ def load_field(root: Path, row: Any) -> Field:
     grey = choose_channel(read(root / str(row.image)).pixels, None, str(row.image))
     target = read(root / str(row.target)).pixels.astype(np.int32)
     nuclei, micronuclei = np.ascontiguousarray(target[..., 0]), np.ascontiguousarray(target[..., 1])
-    parents = {
-        int(label): int(parent) for label, parent in np.unique(target[..., 1:].reshape(-1, 2), axis=0) if label and parent
-    }
+    pairs = np.unique(target[target[..., 2] > 0][:, 1:], axis=0)
+    parents = {int(label): int(parent) for label, parent in pairs}
     return Field(
         id=str(row.id),
         source=str(row.id).split("/", 1)[0],
@@ -78,7 +77,9 @@ def load_field(root: Path, row: Any) -> Field:
     )
 
 
-def load_fields(dataset: PreparedDataset, split: str, *, fold: int | None = None, limit: int | None = None) -> list[Field]:
+def load_fields(
+    dataset: PreparedDataset, split: str, *, fold: int | None = None, limit: int | None = None
+) -> list[Field]:
     """Read the fields of a split (``all``: of every split), at most `limit`."""
     rows = dataset.items if split == "all" else dataset.split(split, fold=fold)
     return [load_field(dataset.root, row) for row in rows[rows["target"] != ""].head(limit or len(rows)).itertuples()]
@@ -151,7 +152,9 @@ class FieldCrops(Dataset):
         unsure = moved(((field.micronuclei > 0) & ~counted).astype(np.float32), cv2.INTER_LINEAR)
         # where nuclei touch, the soft mask and the depth dip: these pixels decide whether two stay one
         rim = (nucleus > 0.3) & (depth < 0.25)
-        weights = np.stack([inside * (1 + rim), inside * (nucleus > 0.3) * 2 + inside * 0.2, inside * (1 - (unsure > 0))])
+        weights = np.stack(
+            [inside * (1 + rim), inside * (nucleus > 0.3) * 2 + inside * 0.2, inside * (1 - (unsure > 0))]
+        )
         view = vary_light(view, rng)
         targets = np.stack([nucleus, depth, mn])
         return (

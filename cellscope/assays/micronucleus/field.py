@@ -42,7 +42,9 @@ def choose_channel(pixels: np.ndarray, channel: int | None, name: str) -> np.nda
     count = pixels.shape[2]
     if channel is None:
         if count > 1 and any(not np.array_equal(pixels[..., 0], pixels[..., other]) for other in range(1, count)):
-            raise InputError(f"{name}: the image has {count} channels; say which one shows the DNA with --channel 0..{count - 1}")
+            raise InputError(
+                f"{name}: the image has {count} channels; say which one shows the DNA with --channel 0..{count - 1}"
+            )
         channel = 0
     if not 0 <= channel < count:
         raise InputError(f"{name}: there is no channel {channel}; the image has {count}, counted from 0")
@@ -76,7 +78,9 @@ def exposure_warnings(pixels: np.ndarray, grey: np.ndarray) -> list[str]:
     """
     low, high = float(grey.min()), float(grey.max())
     if low == high:
-        return ["the field is all black: no signal" if high <= 0 else "the field is blank: every pixel has the same value"]
+        return [
+            "the field is all black: no signal" if high <= 0 else "the field is blank: every pixel has the same value"
+        ]
     top = float(np.iinfo(pixels.dtype).max) if pixels.dtype.kind == "u" else None
     share = float(np.mean(grey >= (top if top is not None else high)))
     if share > SATURATED:

@@ -91,5 +91,7 @@ def build_finder(arch: str) -> Finder:
     from cellscope.errors import UsageError
 
     if arch not in ARCHS:
-        raise UsageError(f"unknown --arch {arch!r} for the part nuclei; there are {', '.join(ARCHS)}{nearest(arch, ARCHS)}")
+        raise UsageError(
+            f"unknown --arch {arch!r} for the part nuclei; there are {', '.join(ARCHS)}{nearest(arch, ARCHS)}"
+        )
     return Finder(**ARCHS[arch])

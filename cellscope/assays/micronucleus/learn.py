@@ -90,7 +90,9 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
     network = network.to(memory_format=torch.channels_last)
     fit(
         FinderLearner(network, options, held),
-        drawn_batches(crops, [f.source for f in fields], options, weights=_weights([f.source for f in fields], options)),
+        drawn_batches(
+            crops, [f.source for f in fields], options, weights=_weights([f.source for f in fields], options)
+        ),
         DataLoader(_Numbers(len(held)), 1) if held else None,
         out,
         options=options,

@@ -67,7 +67,9 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
         name = _format_of(source, options.format)
         before = len(items)
         for record in FORMATS[name].read_source(source, options):
-            items += _store_field(record, out, options) if isinstance(record, FieldRecord) else [_store_crop(record, out)]
+            items += (
+                _store_field(record, out, options) if isinstance(record, FieldRecord) else [_store_crop(record, out)]
+            )
         where = source.resolve().name
         licence = SOURCE_FACTS.get(where, SOURCE_FACTS.get(name, "the user's own"))
         facts.append({"name": where, "format": name, "items": len(items) - before, "licence": licence})
@@ -122,9 +124,7 @@ def _store_field(record: FieldRecord, out: Path, options: Any) -> list[Item]:
         class_ = record.classes.get(int(region.label))
         if class_ is None:
             continue
-        crop = cell_crop(
-            grey, record.nuclei, owner, region.label, region.centroid, diameter, options.crop_size or CROP
-        )
+        crop = cell_crop(grey, record.nuclei, owner, region.label, region.centroid, diameter, options.crop_size or CROP)
         path = f"crops/{group}/{region.label:04d}.png"
         top = np.iinfo(record.grey.dtype).max
         _write(out / path, np.clip(np.rint(crop), 0, top).astype(record.grey.dtype))

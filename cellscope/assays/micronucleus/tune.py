@@ -82,9 +82,7 @@ def field_witnesses(
     owner = owners(field.nuclei)
     views = [
         crop_view(
-            normalise_crop(
-                cell_crop(field.grey, field.nuclei, owner, label, (row, column), field.diameter)
-            ),
+            normalise_crop(cell_crop(field.grey, field.nuclei, owner, label, (row, column), field.diameter)),
             size,
         )
         for label, row, column in zip(labels, table["centroid-0"], table["centroid-1"], strict=True)

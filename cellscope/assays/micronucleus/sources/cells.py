@@ -65,10 +65,14 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
             try:
                 point = float(row[place[0]]), float(row[place[1]])
             except ValueError:
-                raise UsageError(f"{source}: {image_name}: {row[place[0]]!r}, {row[place[1]]!r} is not a place") from None
+                raise UsageError(
+                    f"{source}: {image_name}: {row[place[0]]!r}, {row[place[1]]!r} is not a place"
+                ) from None
             label = nucleus_at(labels, point)
             if label is None:
-                raise DatasetError(f"{source}: {image_name}: there is no nucleus near row {point[0]:g}, column {point[1]:g}")
+                raise DatasetError(
+                    f"{source}: {image_name}: there is no nucleus near row {point[0]:g}, column {point[1]:g}"
+                )
             classes[label] = class_
         yield FieldRecord(
             Path(image_name).with_suffix("").as_posix().replace("/", "-"),

@@ -59,7 +59,9 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
                 grey = choose_channel(image.pixels, options.channel, path.name)
             except InputError as error:
                 raise DatasetError(str(error)) from error
-            nuclei, micronuclei = (_mask(folder / kind, path.stem, grey.shape) for kind in ("nucleus_masks", "mn_masks"))
+            nuclei, micronuclei = (
+                _mask(folder / kind, path.stem, grey.shape) for kind in ("nucleus_masks", "mn_masks")
+            )
             yield field_of(
                 f"{prefix}-{path.stem}",
                 folder.name.rpartition("_")[2],
@@ -77,7 +79,9 @@ def _mask(folder: Path, stem: str, shape: tuple[int, ...]) -> np.ndarray:
     if pixels is None:
         raise DatasetError(f"{path}: the mask cannot be read")
     if pixels.shape[:2] != tuple(shape):
-        raise DatasetError(f"{path}: the mask is {pixels.shape[1]} x {pixels.shape[0]}, its image {shape[1]} x {shape[0]}")
+        raise DatasetError(
+            f"{path}: the mask is {pixels.shape[1]} x {pixels.shape[0]}, its image {shape[1]} x {shape[0]}"
+        )
     return decode(pixels)
 
 
