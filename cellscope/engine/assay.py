@@ -55,6 +55,8 @@ class Subject:
         Where the stages leave what the next stage and ``conclude`` need. Values must be picklable.
     seconds
         Wall time spent on this subject so far; kept by the engine.
+    beside
+        What the assay's ``beside`` named, read.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Subject:
     cards: Mapping[str, ModelCard]
     state: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    beside: dict[str, Image] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,8 @@ class Result:
         Values for the assay's ``summary_columns``; a missing one stays empty.
     artefacts
         Suffix -> payload, written to ``OUT/<stem><suffix>``: ``*.tif`` integer (H, W) array; ``*.png`` uint8 array or
-        ``(array, dpi)``; ``*.json`` / ``*.geojson`` (or the same with ``.gz``) JSON-ready object; other suffixes text
+        ``(array, dpi)``; ``*.gallery.json`` what `cellscope.report.gallery` describes, shown for review in the report;
+        ``*.json`` / ``*.geojson`` (or the same with ``.gz``) JSON-ready object; other suffixes text
         or bytes.
     warnings
         One line each, shown in the report and kept in ``run.json``.
@@ -218,6 +222,9 @@ class Assay:
         card. An assay with more objects than memory holds leaves it None.
     weightless
         Built-in methods without weights that ``-m`` takes by name: their cards; ``build`` gets no tensors.
+    beside
+        ``beside(image, options)`` -> files to read beside an input into ``subject.beside``, by name: a mask that another
+        tool made, for example. It looks for files but opens none. Raises InputError where one is missing.
     """
 
     name: str
@@ -236,6 +243,7 @@ class Assay:
     editors: Mapping[str, Editor] = field(default_factory=dict)
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
     weightless: Mapping[str, ModelCard] = field(default_factory=dict)
+    beside: Callable[[str, Any], Mapping[str, Path]] | None = None
 
     def stages_of(self, kind: str) -> tuple[Stage, ...]:
         """Return the stages that apply to an input of this kind, in order."""
