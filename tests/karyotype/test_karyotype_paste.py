@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cellscope.assays.karyotype.data_detect import DetectCrops, Metaphase
+from cellscope.assays.karyotype.data_detect import DetectCrops
+from cellscope.assays.karyotype.metaphase import Metaphase
 from cellscope.assays.karyotype.paste import ChromosomeBank, Cutout, add_debris, paste
 
 

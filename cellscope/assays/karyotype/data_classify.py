@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import Dataset
 
 from cellscope.assays.karyotype.classes import CLASSES
-from cellscope.assays.karyotype.data_detect import load_metaphase, vary_tone
+from cellscope.assays.karyotype.data_detect import vary_tone
+from cellscope.assays.karyotype.metaphase import load_metaphase
 from cellscope.assays.karyotype.upright import single_chromosome
 from cellscope.assays.karyotype.views import view_of, view_settings
 from cellscope.imaging.tone import foreground

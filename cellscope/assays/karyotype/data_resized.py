@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from cellscope.assays.karyotype.data_detect import Metaphase, erase_ignored
 from cellscope.assays.karyotype.inputs import resize_to, resized_shape
+from cellscope.assays.karyotype.metaphase import Metaphase, erase_ignored
 
 
 class DetectResized(Dataset):

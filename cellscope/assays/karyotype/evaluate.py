@@ -15,7 +15,7 @@ import pandas as pd
 
 from cellscope.assays.karyotype.assignment import UNASSIGNED
 from cellscope.assays.karyotype.classes import CLASSES, parse_class
-from cellscope.assays.karyotype.data_detect import Metaphase, load_metaphase
+from cellscope.assays.karyotype.metaphase import Metaphase, load_metaphase
 from cellscope.assays.karyotype.predict import ASSAY, CHROMOSOME, METAPHASE, name_subject
 from cellscope.assays.karyotype.score import Prediction, assigned_labels, detection_metrics, metaphase_table
 from cellscope.assays.karyotype.score_karyotype import (

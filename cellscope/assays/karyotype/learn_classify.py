@@ -16,9 +16,9 @@ from cellscope.assays.karyotype.chrnet import CentreLoss, Classifier, classify_v
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.config import TrainOptions
 from cellscope.assays.karyotype.data_classify import ChromosomeViews, collect_chromosomes
-from cellscope.assays.karyotype.training import batches, initialise, record_of, say, training_facts
 from cellscope.assays.karyotype.tune import tune_classifier
 from cellscope.assays.karyotype.views import view_settings
+from cellscope.engine.learning import drawn_batches, initialise, run_record, say, source_weights, training_facts
 from cellscope.engine.train import fit, optimiser_and_schedule
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
@@ -92,7 +92,7 @@ def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, 
     if options.backend != "native":
         raise UsageError("--backend detectron2 is for --part detect")
     network = chrnet.build_classifier(arch, classes=len(CLASSES), pretrained=options.init == "imagenet")
-    initialise(network, options)
+    initialise(network, options, assay="karyotype", part="classify")
     settings = view_settings(*options.view, options.rotate)
     train_set = collect_chromosomes(prepared, "train", fold=options.fold)[: options.limit]
     val_set = collect_chromosomes(prepared, "val", fold=options.fold)
@@ -104,7 +104,12 @@ def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, 
     val_loader = DataLoader(val_views, 64) if val_set else None
     fit(
         ClassifyLearner(network, options, list(CLASSES)),
-        batches(views, train_set, options),
+        drawn_batches(
+            views,
+            [one.source for one in train_set],
+            options,
+            weights=source_weights(options.source_weights),
+        ),
         val_loader,
         out,
         options=options,
@@ -124,6 +129,6 @@ def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, 
         ),
         network=network,
         argv=argv,
-        record=record_of(prepared, options),
+        record=run_record(prepared, "classify"),
         say=say,
     )

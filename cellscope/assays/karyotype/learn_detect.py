@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from cellscope import __version__
 from cellscope.assays.karyotype import chrrender
 from cellscope.assays.karyotype.config import TrainOptions
-from cellscope.assays.karyotype.data_detect import DetectCrops, DetectWhole, Metaphase, load_metaphases
+from cellscope.assays.karyotype.data_detect import DetectCrops, DetectWhole
 from cellscope.assays.karyotype.data_resized import DetectResized
 from cellscope.assays.karyotype.detections import Detection, as_instances, detections_of, encode
 from cellscope.assays.karyotype.detectron2.backend import (
@@ -24,10 +24,11 @@ from cellscope.assays.karyotype.detectron2.backend import (
 )
 from cellscope.assays.karyotype.detectron2.convert import ARCH as IMPORTED
 from cellscope.assays.karyotype.inputs import CANONICAL, RESIZED
+from cellscope.assays.karyotype.metaphase import Metaphase, load_metaphases
 from cellscope.assays.karyotype.paste import ChromosomeBank
 from cellscope.assays.karyotype.scale import CANONICAL_SIDE
-from cellscope.assays.karyotype.training import batches, initialise, record_of, say, training_facts
 from cellscope.assays.karyotype.tune import margin_of, tune_detector
+from cellscope.engine.learning import drawn_batches, initialise, run_record, say, source_weights, training_facts
 from cellscope.engine.train import fit, optimiser_and_schedule
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
@@ -106,7 +107,7 @@ def _instances(
 def train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
     """Train the detector on metaphases; see `cellscope.assays.karyotype.learn.train`."""
     network, weights, arch, arguments = _network(options)
-    initialise(weights, options)
+    initialise(weights, options, assay="karyotype", part="detect")
     metaphases = load_metaphases(prepared, "train", fold=options.fold, limit=options.limit, tight=True)
     validation = load_metaphases(prepared, "val", fold=options.fold, limit=options.val_limit or None, tight=True)
     if options.backend == IMPORTED and arguments.get("mask", "points") != "none":
@@ -129,7 +130,13 @@ def train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, ar
     val_loader = DataLoader(whole, 1, collate_fn=_as_lists) if validation else None
     fit(
         DetectLearner(network, options, validation),
-        batches(views, metaphases, options, _as_lists),
+        drawn_batches(
+            views,
+            [one.source for one in metaphases],
+            options,
+            weights=source_weights(options.source_weights),
+            collate=_as_lists,
+        ),
         val_loader,
         out,
         options=options,
@@ -149,7 +156,7 @@ def train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, ar
         ),
         network=weights,
         argv=argv,
-        record=record_of(prepared, options),
+        record=run_record(prepared, "detect"),
         say=say,
     )
 

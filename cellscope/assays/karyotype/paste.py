@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from cellscope.assays.karyotype.data_detect import Metaphase
+    from cellscope.assays.karyotype.metaphase import Metaphase
 
 #: A chromosome lies alone when other boxes cover at most this share of its own.
 ALONE = 0.02

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellscope.assays.karyotype.classes import CLASSES
-from cellscope.assays.karyotype.data_detect import Metaphase
+from cellscope.assays.karyotype.metaphase import Metaphase
 from cellscope.engine.evaluate import Metric, measure
 from cellscope.metrics.detection import box_iou, match
 

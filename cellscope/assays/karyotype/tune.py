@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from cellscope.assays.karyotype.chrnet import Classifier, classify_views
-from cellscope.assays.karyotype.data_detect import Metaphase
 from cellscope.assays.karyotype.detections import Detection, detections_of
+from cellscope.assays.karyotype.metaphase import Metaphase
 from cellscope.metrics.calibration import best_temperature
 from cellscope.metrics.detection import box_iou, match
 
