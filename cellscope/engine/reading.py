@@ -140,13 +140,19 @@ class Reader:
     def _read(self, entry: Input) -> Subject | Failure:
         start = time.perf_counter()
         try:
-            image = read(entry.path, max_pixels=self.run.max_pixels)
+            if self.assay.read is not None:
+                image = self.assay.read(entry.path, self.run.max_pixels, self.options)
+            else:
+                image = read(entry.path, max_pixels=self.run.max_pixels)
             if self.run.pixel_size:
                 image = replace(image, pixel_size_um=self.run.pixel_size)
             kind = self.assay.kind_of(image, self.run.input)
+            named = self.assay.beside(entry.image, self.options) if self.assay.beside is not None else {}
+            beside = {name: read(path, max_pixels=self.run.max_pixels) for name, path in named.items()}
         except Exception as error:
             return Failure(entry, error, time.perf_counter() - start)
-        return Subject(entry.image, image, kind, self.options, self.cards, seconds=time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return Subject(entry.image, image, kind, self.options, self.cards, seconds=seconds, beside=beside)
 
     def close(self) -> None:
         """Stop reading; what was read ahead is dropped."""

@@ -91,6 +91,7 @@ def write_results(
 def _write_report(
     place: Path, out: Path, record: dict[str, Any], entries: Sequence[Entry], review: int, overall: RunSummary
 ) -> None:
+    from cellscope.report import gallery
     from cellscope.report.page import Card, Table, write_report
 
     counts = record["counts"]
@@ -136,6 +137,9 @@ def _write_report(
         tables=tables,
         warnings=warnings,
         provenance={name: value for name, value in record.items() if name not in hidden},
+        gallery=gallery.read_galleries(
+            out / name for entry in entries for name in entry.outputs if name.endswith(gallery.SUFFIX)
+        ),
     )
 
 

@@ -27,6 +27,7 @@ from markupsafe import Markup
 import cellscope
 from cellscope.errors import InputError
 from cellscope.io.write import write_text
+from cellscope.report.gallery import Gallery
 from cellscope.report.thumbnails import Thumbnail, thumbnail
 from cellscope.report.values import format_value, is_missing, tree_node
 from cellscope.report.widget import Widget
@@ -91,6 +92,7 @@ def write_report(
     provenance: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
     cards_title: str = "Image by image",
+    gallery: Gallery | None = None,
 ) -> None:
     """Write the report page, in one piece or not at all.
 
@@ -112,6 +114,8 @@ def write_report(
         How to read the page: one paragraph each.
     cards_title : str
         Heading of the section that holds the cards.
+    gallery : Gallery, optional
+        Objects to accept or reject on the page; left out when it holds none.
 
     Notes
     -----
@@ -127,6 +131,7 @@ def write_report(
         provenance=provenance or {},
         notes=notes,
         cards_title=cards_title,
+        gallery=gallery,
         folder=Path(path).resolve().parent,
     )
     write_text(Path(path), text)
@@ -143,6 +148,7 @@ def render(
     provenance: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
     cards_title: str = "Image by image",
+    gallery: Gallery | None = None,
     folder: Path | None = None,
 ) -> str:
     """Return the page as text; the arguments are those of `write_report`, links are relative to `folder`."""
@@ -160,6 +166,7 @@ def render(
         summary=[(name, format_value(value)) for name, value in summary],
         cards=shown,
         cards_title=cards_title,
+        gallery=gallery if gallery is not None and gallery.cells else None,
         layout=_layout(shown),
         flagged=sum(bool(card["warnings"]) for card in shown),
         tables=[_table(table, links) for table in tables],

@@ -39,7 +39,7 @@ def test_a_metaphase_comes_back_as_it_was_written(dataset: PreparedDataset) -> N
         for mask, (x, y), whole in zip(loaded.masks, loaded.offsets, cell.masks, strict=True):
             assert mask.sum() == whole.sum()
             assert whole[y : y + mask.shape[0], x : x + mask.shape[1]][mask > 0].all()
-        assert 1.2 < loaded.scale < 2.2
+        assert 1.4 < loaded.scale < 2.6
 
 
 def test_crops_are_the_same_for_the_same_draw_and_hold_their_truth(dataset: PreparedDataset) -> None:
@@ -59,7 +59,7 @@ def test_crops_are_the_same_for_the_same_draw_and_hold_their_truth(dataset: Prep
             tight = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
             assert box.tolist() == [float(value) for value in tight]
             assert image[0][mask > 0].mean() > 2 * image[0].median()  # the mask lies on the chromosome
-    assert total > 60
+    assert total > 40
     assert not torch.equal(crops[0, 0][0], crops[0, 1][0])
 
 

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from cellscope.assays.karyotype.straighten import chromosome_view, middle_line, straightened
+from cellscope.assays.karyotype.straighten import middle_line, straightened
 from cellscope.assays.karyotype.upright import VIEW
+from cellscope.assays.karyotype.views import view_of
 
 
 def arc(radius: float, sweep: float, *, width: int = 10, bands: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +43,7 @@ def test_an_arc_becomes_a_rod_of_its_own_length(sweep: float) -> None:
 def test_the_magnification_does_not_matter() -> None:
     image, mask = arc(30, 3.0)
     large = cv2.resize(image, None, fx=3, fy=3), cv2.resize(mask.astype(np.uint8), None, fx=3, fy=3) > 0
-    assert np.abs(chromosome_view(image, mask) - chromosome_view(*large)).mean() < 0.05
+    assert np.abs(view_of(image, mask, {}) - view_of(*large, {})).mean() < 0.05
 
 
 def test_straight_and_tiny_ones_are_left_alone() -> None:
@@ -52,7 +53,7 @@ def test_straight_and_tiny_ones_are_left_alone() -> None:
     dot = np.zeros((9, 9), bool)
     dot[3:6, 3:6] = True
     assert straightened(dot.astype(np.float32), dot) is None
-    assert chromosome_view(dot.astype(np.float32), dot).shape == VIEW
+    assert view_of(dot.astype(np.float32), dot, {}).shape == VIEW
     disc = cv2.circle(np.zeros((40, 40), np.uint8), (20, 20), 14, 1, -1) > 0
     assert middle_line(disc, 14.0) is None
 

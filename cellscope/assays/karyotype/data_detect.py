@@ -15,6 +15,7 @@ import torch
 from pycocotools import mask as rle
 from torch.utils.data import Dataset, Sampler
 
+from cellscope.assays.karyotype.paste import ChromosomeBank, add_debris, paste
 from cellscope.assays.karyotype.scale import detector_scale, resize
 from cellscope.imaging.tone import foreground, normalise_tone
 from cellscope.io.prepared import PreparedDataset
@@ -22,6 +23,10 @@ from cellscope.io.read import read
 
 MIN_VISIBLE = 0.35
 MIN_SIDE = 4
+#: Share of crops that get chromosomes of other metaphases pasted in, and, of crops whose image has boxes only, share
+#: that are made of nothing else: there every mask is known, and every angle is possible.
+PASTED = 0.5
+MADE_UP = 0.3
 
 
 @dataclass
@@ -32,8 +37,8 @@ class Metaphase:
     ----------
     image : (H, W) float32
         From `normalise_tone`.
-    scale : float
-        Factor to the detector's scale.
+    scale : float or (2,) float
+        Factor to the detector's scale; along x and y where a data set resizes them differently.
     boxes : (N, 4) float32
         x0, y0, x1, y1.
     masks : list of N (h, w) uint8 arrays or None
@@ -50,7 +55,7 @@ class Metaphase:
     name: str
     source: str
     image: np.ndarray
-    scale: float
+    scale: Any
     boxes: np.ndarray
     masks: list[np.ndarray | None]
     offsets: np.ndarray
@@ -202,10 +207,20 @@ class DetectCrops(Dataset):
     scale_jitter : (low, high)
     seed : int
         With the epoch-free sample number, fixes every random choice: the same number gives the same crop.
+    bank : ChromosomeBank, optional
+        Chromosomes to paste in; none pastes nothing.
     """
 
-    def __init__(self, metaphases: list[Metaphase], size: int, scale_jitter: tuple[float, float], seed: int):
+    def __init__(
+        self,
+        metaphases: list[Metaphase],
+        size: int,
+        scale_jitter: tuple[float, float],
+        seed: int,
+        bank: ChromosomeBank | None = None,
+    ):
         self.metaphases, self.size, self.scale_jitter, self.seed = metaphases, size, scale_jitter, seed
+        self.bank = bank
 
     def __len__(self) -> int:
         return len(self.metaphases)
@@ -239,15 +254,28 @@ class DetectCrops(Dataset):
         if scale < 0.8:
             image = cv2.GaussianBlur(image, (0, 0), 0.5 / scale * 0.8)
         crop = cv2.warpAffine(image, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR)
-        crop = vary_tone(crop, rng)
         boxes, masks, known = [], [], []
+        made_up = self.bank is not None and boxes_only and rng.random() < MADE_UP
+        if made_up:
+            crop = np.zeros_like(crop)
         for box, mask, (x, y) in zip(metaphase.boxes, metaphase.masks, metaphase.offsets, strict=True):
+            if made_up:
+                break
             placed, visible = self._place(box, mask, x, y, linear, offset, matrix, boxes_only)
             if placed is None:
                 continue
             boxes.append(visible)
             masks.append(placed)
             known.append(mask is not None)
+        if self.bank is not None and (made_up or rng.random() < PASTED):
+            number = int(rng.integers(8, 22) if made_up else rng.integers(1, 7))
+            for placed in self._paste(crop, masks, metaphase.source, scale / metaphase.scale, number, rng):
+                boxes.append(_extent(placed))
+                masks.append(placed)
+                known.append(True)
+            if made_up:
+                add_debris(crop, np.any(masks, axis=0) if masks else np.zeros(crop.shape, bool), rng)
+        crop = vary_tone(crop, rng)
         target = {
             "boxes": torch.from_numpy(np.array(boxes, np.float32).reshape(-1, 4)),
             "masks": torch.from_numpy(np.stack(masks))
@@ -256,6 +284,36 @@ class DetectCrops(Dataset):
             "mask_ok": torch.tensor(known, dtype=torch.bool),
         }
         return torch.from_numpy(crop)[None], target
+
+    def _paste(
+        self,
+        crop: np.ndarray,
+        masks: list[np.ndarray],
+        source: str,
+        jitter: float,
+        number: int,
+        rng: np.random.Generator,
+    ) -> list[np.ndarray]:
+        """Paste up to `number` chromosomes into the crop, most of them near others; give their masks."""
+        assert self.bank is not None
+        taken = np.zeros(crop.shape, bool)
+        for mask in masks:
+            taken |= mask > 0
+        pasted: list[np.ndarray] = []
+        for _ in range(number):
+            cutout = self.bank.draw(source, rng)
+            if cutout is None:
+                break
+            centre = rng.uniform(0, self.size, 2)
+            if taken.any() and rng.random() < 0.7:
+                rows, columns = np.nonzero(taken)
+                chosen = rng.integers(len(rows))
+                centre = np.array([columns[chosen], rows[chosen]]) + rng.normal(0, 0.05 * self.size, 2)
+            placed = paste(crop, taken, cutout, centre, cutout.scale * jitter * rng.uniform(0.85, 1.18), rng)
+            if placed is not None and min(np.ptp(np.nonzero(placed), axis=1)) + 1 >= MIN_SIDE:
+                taken |= placed > 0
+                pasted.append(placed)
+        return pasted
 
     def _place(
         self,
@@ -292,11 +350,16 @@ class DetectCrops(Dataset):
         area = float(mask.sum()) * abs(np.linalg.det(linear)) if mask is not None else 0.0
         if placed.sum() < max(MIN_VISIBLE * area, 12):
             return None, []
-        rows, columns = np.flatnonzero(placed.any(1)), np.flatnonzero(placed.any(0))
-        tight = [float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)]
+        tight = _extent(placed)
         if tight[2] - tight[0] < MIN_SIDE or tight[3] - tight[1] < MIN_SIDE:
             return None, []
         return placed, tight
+
+
+def _extent(mask: np.ndarray) -> list[float]:
+    """Give a mask's box: x0, y0, x1, y1."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return [float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)]
 
 
 class DrawSampler(Sampler):

@@ -13,8 +13,9 @@ from cellscope.assays.karyotype.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell import Cell, Chromosome, cell_evidence
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.editing import apply_edits
-from cellscope.assays.karyotype.predict import ASSAY, METAPHASE, classify, metaphase_result, tempered, view_of
+from cellscope.assays.karyotype.predict import ASSAY, METAPHASE, classify, cut_out, metaphase_result, tempered
 from cellscope.assays.karyotype.record import read_karyotype
+from cellscope.assays.karyotype.views import view_of
 from cellscope.engine.assay import Assay, Result, Stage, Subject
 from cellscope.errors import InputError
 from cellscope.imaging.tone import normalise_tone, to_grey
@@ -60,7 +61,8 @@ def cut_new(documents: Mapping[str, Mapping[str, Any]], subject: Subject) -> lis
     if not new:
         return []
     normalised, _ = normalise_tone(grey, bright_on_dark=cell.bright_on_dark)
-    return [view_of(normalised, chromosome.detection)[None] for chromosome in new]
+    settings = subject.cards["classify"].normalisation
+    return [view_of(*cut_out(normalised, chromosome.detection), settings)[None] for chromosome in new]
 
 
 def take_new(subject: Subject, outputs: list[Any]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.graph import MCP_Geometric
 
-from cellscope.assays.karyotype.upright import main_axis, upright_view
+from cellscope.assays.karyotype.upright import main_axis
 
 #: Length of the middle line over the distance of its ends from which a chromosome counts as bent.
 BENT = 1.04
@@ -49,24 +49,6 @@ def straightened(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.nd
     if chord @ np.array([np.sin(angle), np.cos(angle)]) < 0:
         line = line[::-1]
     return _along(image, mask, line, half_width)
-
-
-def chromosome_view(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Give the view that the classifier sees: straightened where it is bent, upright, fitted to `VIEW`.
-
-    Parameters
-    ----------
-    image : (H, W) float32
-        Normalised: bright on dark, a little larger than the mask.
-    mask : (H, W) bool
-        One chromosome, not empty.
-
-    Returns
-    -------
-    (128, 64) float32
-    """
-    found = straightened(image, mask)
-    return upright_view(*(found or (image, mask)))
 
 
 def middle_line(mask: np.ndarray, half_width: float) -> np.ndarray | None:

@@ -1,0 +1,157 @@
+"""Label images: separate what touches, drop what is small, number, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+from skimage.measure import label as components
+from skimage.measure import regionprops_table
+from skimage.morphology import reconstruction
+from skimage.segmentation import watershed
+
+from cellscope.imaging.measure import SHAPE
+
+
+def find_markers(height: np.ndarray, mask: np.ndarray, *, depth: float, floor: float = 0.0) -> np.ndarray:
+    """Mark the peaks of a height map that stand out: one marker per object to be.
+
+    Parameters
+    ----------
+    height : (H, W) float
+        High inside objects, low where two touch: a distance transform, a predicted distance or a probability.
+    mask : (H, W) bool
+        Where objects are.
+    depth : float, > 0
+        A peak counts when the way to a higher one leads down by at least this much (h-maxima).
+    floor : float
+        Least height of a peak.
+
+    Returns
+    -------
+    (H, W) int32
+        0 or the marker's number, in order of its first pixel. A component of `mask` without a peak has no marker.
+    """
+    masked = np.where(mask, height, np.minimum(float(height.min()), 0.0)).astype(np.float32)
+    domes = masked - reconstruction(masked - np.float32(depth), masked)
+    peaks = components(domes > 0, connectivity=2)
+    # The dome over a peak is as high as the way down from it, up to `depth`: lower ones do not stand out enough.
+    tall = ndimage.maximum(domes, peaks, np.arange(peaks.max() + 1)) >= depth * (1 - 1e-4)
+    tall[0] = False
+    return relabel(np.where(tall[peaks] & mask & (masked >= floor), peaks, 0))
+
+
+def marker_watershed(height: np.ndarray, markers: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Flood `mask` from markers, highest first; parts that no marker reaches become objects of their own.
+
+    Parameters
+    ----------
+    height : (H, W) float
+    markers : (H, W) int
+    mask : (H, W) bool
+
+    Returns
+    -------
+    (H, W) int32
+        Labels; every pixel of `mask` has one.
+    """
+    labels = watershed(-np.asarray(height, np.float32), np.asarray(markers, np.int32), mask=mask).astype(np.int32)
+    orphans = components(mask & (labels == 0), connectivity=1)
+    return np.where(orphans > 0, orphans + labels.max(initial=0), labels).astype(np.int32)
+
+
+def split_touching(mask: np.ndarray, *, depth: float = 1.0, sigma: float = 1.0) -> np.ndarray:
+    """Separate touching round objects by the distance to the background.
+
+    Parameters
+    ----------
+    mask : (H, W) bool
+    depth : float
+        Pixels by which a neck must be narrower (in radius) than both bodies for a cut.
+    sigma : float
+        Smoothing of the distance map, pixels.
+
+    Returns
+    -------
+    (H, W) int32
+        Labels 1..N.
+    """
+    distance = (
+        ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), sigma)
+        if sigma
+        else (ndimage.distance_transform_edt(mask))
+    )
+    return relabel(marker_watershed(distance, find_markers(distance, mask, depth=depth), mask))
+
+
+def relabel(labels: np.ndarray, *, by_position: bool = False) -> np.ndarray:
+    """Give labels the numbers 1..N without gaps.
+
+    Parameters
+    ----------
+    labels : (H, W) int, 0 is background
+    by_position : bool
+        Number in order of the first pixel, row by row, instead of keeping the order of the numbers.
+
+    Returns
+    -------
+    (H, W) int32
+    """
+    values, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    order = np.argsort(first, kind="stable") if by_position else np.arange(len(values))
+    order = order[values[order] != 0]
+    new = np.zeros(len(values), np.int32)
+    new[order] = np.arange(1, len(order) + 1)
+    return new[inverse].reshape(labels.shape)
+
+
+def remove_small(labels: np.ndarray, min_area: float) -> np.ndarray:
+    """Set labels with fewer than `min_area` pixels to background; the others keep their numbers.
+
+    Parameters
+    ----------
+    labels : (H, W) int, not negative
+    min_area : float
+        Pixels.
+
+    Returns
+    -------
+    (H, W), dtype of `labels`
+    """
+    areas = np.bincount(labels.ravel())
+    small = areas < min_area
+    small[0] = True  # background stays background
+    return np.where(small[labels], 0, labels).astype(labels.dtype)
+
+
+def label_table(
+    labels: np.ndarray,
+    intensity: np.ndarray | None = None,
+    *,
+    shapes: Sequence[str] = tuple(SHAPE),
+    intensities: Sequence[str] = ("intensity_mean",),
+    channels: Mapping[int, str] | None = None,
+) -> pd.DataFrame:
+    """Measure every object of a label image under scikit-image's names.
+
+    Parameters
+    ----------
+    labels : (H, W) int
+    intensity : (H, W) or (H, W, C) float, optional
+    shapes, intensities : sequence of str
+        regionprops names.
+    channels : mapping, optional
+        Channel number -> name, for an intensity image of several channels: ``intensity_mean_red`` then.
+
+    Returns
+    -------
+    DataFrame
+        A row per label in rising order: ``label``, ``centroid-0..1``, ``bbox-0..3``, `shapes`, `intensities`; pixels.
+        For no object, the same columns and no row.
+    """
+    wanted = ["label", "centroid", "bbox", *shapes, *(intensities if intensity is not None else ())]
+    table = pd.DataFrame(regionprops_table(labels, intensity_image=intensity, properties=wanted))
+    names = {f"{name}-{number}": f"{name}_{text}" for name in intensities for number, text in (channels or {}).items()}
+    return table.rename(columns=names)

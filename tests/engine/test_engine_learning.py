@@ -1,0 +1,52 @@
+"""Draws and starting weights of trainings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from cellscope.engine.learning import DrawSampler, drawn_batches, initialise, source_weights
+from cellscope.errors import ModelError, UsageError
+from cellscope.models.file import ModelCard, save_model
+
+
+def test_sources_are_balanced_whatever_their_size() -> None:
+    strata = ["many"] * 90 + ["few"] * 10
+    drawn = Counter(strata[item] for item, _ in DrawSampler(strata, {}, 4000, 0))
+    assert 0.45 < drawn["few"] / 4000 < 0.55
+    drawn = Counter(strata[item] for item, _ in DrawSampler(strata, {"few": 3.0}, 4000, 0))
+    assert 0.7 < drawn["few"] / 4000 < 0.8
+
+
+def test_a_resumed_loader_gives_the_rest() -> None:
+    class Pairs(torch.utils.data.Dataset):
+        def __getitem__(self, key: tuple[int, int]) -> torch.Tensor:
+            return torch.tensor(key)
+
+    options = SimpleNamespace(steps=6, batch_size=3, num_workers=0, seed=1)
+    make = drawn_batches(Pairs(), ["a", "a", "b"], options)
+    whole = torch.stack(list(make(0)))
+    assert torch.equal(torch.stack(list(make(4))), whole[4:])
+    assert whole[..., 1].flatten().tolist() == list(range(18))
+
+
+def test_weights_are_read() -> None:
+    assert source_weights("a=2, b=0.5") == {"a": 2.0, "b": 0.5}
+    assert source_weights("") == {}
+    with pytest.raises(UsageError, match="name=2"):
+        source_weights("a:2")
+
+
+def test_starting_weights(tmp_path) -> None:
+    card = ModelCard("fake", "net", "linear", {}, ("a",), ("x",), {}, None, {}, {}, {}, "0")
+    donor = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 2))
+    save_model(tmp_path / "m.safetensors", donor.state_dict(), card, half=False)
+    network = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 5))
+    options = SimpleNamespace(init=str(tmp_path / "m.safetensors"))
+    initialise(network, options, assay="fake", part="net")
+    assert torch.equal(network[0].weight, donor[0].weight)
+    with pytest.raises(ModelError, match="--arch linear"):
+        initialise(torch.nn.Linear(7, 7), options, assay="fake", part="net")

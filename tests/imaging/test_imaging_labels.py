@@ -1,0 +1,83 @@
+"""Label images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.measure import regionprops
+
+from cellscope.imaging.labels import (
+    find_markers,
+    label_table,
+    marker_watershed,
+    relabel,
+    remove_small,
+    split_touching,
+)
+
+
+def discs(shape: tuple[int, int], *places: tuple[int, int, int]) -> np.ndarray:
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return np.any([(rows - y) ** 2 + (columns - x) ** 2 <= r * r for y, x, r in places], axis=0)
+
+
+def test_two_discs_that_touch_are_two() -> None:
+    mask = discs((40, 70), (20, 18, 14), (20, 44, 14))
+    assert ndimage.label(mask)[1] == 1
+    labels = split_touching(mask)
+    assert labels.max() == 2
+    np.testing.assert_array_equal(labels > 0, mask)
+    assert abs(int((labels == 1).sum()) - int((labels == 2).sum())) < 60
+    assert set(np.unique(labels[:, :28])) == {0, 1}
+
+
+def test_one_disc_and_no_disc() -> None:
+    assert split_touching(discs((40, 40), (20, 20, 14))).max() == 1
+    assert split_touching(np.zeros((9, 9), bool)).max() == 0
+
+
+def test_an_hourglass_is_cut_only_where_its_neck_is_deep_enough() -> None:
+    mask = discs((40, 70), (20, 18, 14), (20, 36, 14))
+    assert split_touching(mask, depth=1.0).max() == 2
+    assert split_touching(mask, depth=8.0).max() == 1
+
+
+def test_markers_by_hand() -> None:
+    height = np.array([[0, 3, 1, 3, 0, 1, 0]], float)
+    mask = height > 0
+    assert find_markers(height, mask, depth=1.5).max() == 2  # the peak of 1 is not 1.5 high
+    assert find_markers(height, mask, depth=0.5).max() == 3
+    assert find_markers(height, mask, depth=0.5, floor=2).max() == 2
+    labels = marker_watershed(height, find_markers(height, mask, depth=1.5), mask)
+    assert (labels > 0).tolist() == mask.tolist()
+    assert len(np.unique(labels)) == 4  # the part no marker reaches has a number of its own
+
+
+def test_relabel_and_remove_small() -> None:
+    labels = np.array([[0, 7, 7], [3, 3, 3], [0, 0, 9]])
+    assert relabel(labels).tolist() == [[0, 2, 2], [1, 1, 1], [0, 0, 3]]
+    assert relabel(labels, by_position=True).tolist() == [[0, 1, 1], [2, 2, 2], [0, 0, 3]]
+    assert remove_small(labels, 2).tolist() == [[0, 7, 7], [3, 3, 3], [0, 0, 0]]
+    assert relabel(np.full((2, 2), 5)).tolist() == [[1, 1], [1, 1]]
+    assert relabel(np.zeros((2, 2), int)).max() == 0
+
+
+def test_the_table_has_scikit_images_names_and_values() -> None:
+    labels = np.zeros((20, 30), int)
+    labels[2:6, 3:9], labels[10:18, 20:22] = 2, 5
+    intensity = np.random.default_rng(0).random((20, 30, 2))
+    table = label_table(labels, intensity, channels={0: "red", 1: "green"})
+    assert table["label"].tolist() == [2, 5]
+    assert table["area"].tolist() == [24, 16]
+    assert table[["bbox-0", "bbox-1", "bbox-2", "bbox-3"]].iloc[0].tolist() == [2, 3, 6, 9]
+    region = regionprops(labels, intensity)[1]
+    assert table["eccentricity"][1] == pytest.approx(region.eccentricity)
+    assert table["intensity_mean_green"][1] == pytest.approx(intensity[10:18, 20:22, 1].mean())
+
+
+def test_the_table_of_nothing_keeps_its_columns() -> None:
+    empty = label_table(np.zeros((5, 5), int))
+    assert len(empty) == 0
+    full = label_table(np.ones((5, 5), int))
+    assert list(empty.columns) == list(full.columns)
