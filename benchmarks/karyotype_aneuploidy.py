@@ -194,7 +194,7 @@ def adir(dataset: PreparedDataset, splits: list[str], cards: Any) -> Iterator[Su
 
 
 def singles(dataset: PreparedDataset, splits: list[str], cards: Any) -> Iterator[Subject]:
-    """The single G-band chromosomes, named by cell and class."""
+    """Yield the single G-band chromosomes, named by cell and class."""
     for split in splits:
         for row in dataset.split(split).rename(columns={"class": "class_"}).itertuples():
             if str(row.id).startswith("pki3_single/"):

@@ -39,7 +39,7 @@ def single_cells(dataset: PreparedDataset, split: str) -> Cells:
 
 
 def metaphase_cells(dataset: PreparedDataset, split: str) -> Cells:
-    """The same of annotated metaphases, one after the other as they are gathered."""
+    """Gather the same of annotated metaphases."""
     cells: Cells = defaultdict(list)
     rows = dataset.split(split)
     for name in rows.loc[rows["target"] != "", "id"]:
@@ -89,7 +89,9 @@ def main() -> None:
     print("SPREAD   ", " ".join(f"{value:6.3f}" for value in spread))
     by_source: dict[str, list[list[tuple[int, float]]]] = defaultdict(list)
     for name, cell in cells.items():
-        by_source[" ".join(part for part in ("images/" + name).split("/") if part not in ("images", ""))[:12]].append(cell)
+        by_source[" ".join(part for part in ("images/" + name).split("/") if part not in ("images", ""))[:12]].append(
+            cell
+        )
     for source, listed in sorted(by_source.items()):
         if sum(len(cell) >= FEWEST for cell in listed) >= 3:
             print(f"{source:24} differs by at most {np.abs(fit(listed)[0] - means).max():.3f}")
