@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from synthetic_smears import smear
 
 from cellscope.assays.nucleus_seg.appearance import change_appearance
@@ -129,11 +130,11 @@ def test_pairs_have_touching_nuclei() -> None:
     assert not is_single(one(3, (28, 28)))
     image = touching_pair(first, second, np.random.default_rng(0))
     dark = image[..., 1] < 110
-    from scipy import ndimage
-
-    numbers, count = ndimage.label(dark)
-    assert np.bincount(numbers.ravel())[1:].max() > 1.5 * np.pi * 14**2
-    assert count >= 1
+    apart, count = ndimage.label(dark)
+    assert np.bincount(apart.ravel())[1:].max() < 1.5 * np.pi * 14**2  # the soft rim between them is lighter
+    numbers, _ = ndimage.label(ndimage.binary_dilation(dark, iterations=2))
+    assert np.bincount(numbers.ravel())[1:].max() > 1.7 * np.pi * 14**2  # but no wider than four pixels
+    assert count >= 2
 
 
 def test_appearance_changes_colour_not_place() -> None:
