@@ -1,16 +1,18 @@
 """The documentation's tables against the code. Run as a script, it rewrites the option tables of ``docs/``."""
 
 import dataclasses
+import importlib
 import json
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from cellscope import errors
-from cellscope.assays.karyotype import config as karyotype
 from cellscope.assays.karyotype.classes import CLASSES
+from cellscope.cli import ASSAYS
 from cellscope.config import describe
 from cellscope.engine import options, training_options
 from cellscope.fields import specs
@@ -20,12 +22,27 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 TABLE = re.compile(r"(<!-- options: (?P<wanted>[\w. -]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 
 
+CONFIGS = {
+    name.replace("-", "_"): importlib.import_module(f"cellscope.assays.{name.replace('-', '_')}.config")
+    for name in ASSAYS
+}
+
+
 def options_class(name: str) -> type:
     """Find ``RunOptions`` or ``karyotype.PredictOptions``."""
     room, _, plain = name.rpartition(".")
-    places = [karyotype] if room == "karyotype" else [options, training_options]
+    places = [CONFIGS[room]] if room else [options, training_options]
     [found] = [getattr(place, plain) for place in places if plain in vars(place)][:1]
     return found
+
+
+def assay_options(config: ModuleType) -> list[type]:
+    """Return the options classes that an assay's config defines itself."""
+    return [
+        value
+        for value in vars(config).values()
+        if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == config.__name__
+    ]
 
 
 def option_table(wanted: str) -> str:
@@ -70,7 +87,8 @@ def test_every_option_is_in_a_table():
     for page in PAGES:
         for found in TABLE.finditer(page.read_text(encoding="utf-8")):
             documented |= set(re.findall(r"^\| `([\w.]+)` \|", found["body"], re.MULTILINE))
-    classes = (options.RunOptions, options.PrepareOptions, karyotype.TrainOptions, karyotype.PredictOptions)
+    classes = [options.RunOptions, options.PrepareOptions]
+    classes += [cls for config in CONFIGS.values() for cls in assay_options(config)]
     assert documented == {row["name"] for cls in classes for row in describe(cls)}
 
 

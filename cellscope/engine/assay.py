@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from cellscope.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
     import torch
@@ -53,6 +55,8 @@ class Subject:
         Where the stages leave what the next stage and ``conclude`` need. Values must be picklable.
     seconds
         Wall time spent on this subject so far; kept by the engine.
+    beside
+        What the assay's ``beside`` named, read.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Subject:
     cards: Mapping[str, ModelCard]
     state: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    beside: dict[str, Image] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,8 @@ class Result:
         Values for the assay's ``summary_columns``; a missing one stays empty.
     artefacts
         Suffix -> payload, written to ``OUT/<stem><suffix>``: ``*.tif`` integer (H, W) array; ``*.png`` uint8 array or
-        ``(array, dpi)``; ``*.json`` / ``*.geojson`` (or the same with ``.gz``) JSON-ready object; other suffixes text
+        ``(array, dpi)``; ``*.gallery.json`` what `cellscope.report.gallery` describes, shown for review in the report;
+        ``*.json`` / ``*.geojson`` (or the same with ``.gz``) JSON-ready object; other suffixes text
         or bytes.
     warnings
         One line each, shown in the report and kept in ``run.json``.
@@ -149,6 +155,28 @@ class RunSummary:
 
 
 @dataclass(frozen=True)
+class Editor:
+    """A part of the report in which a person changes what was found in one image, and saves it as a file.
+
+    Attributes
+    ----------
+    suffix
+        The artefact (JSON) that is edited; it is embedded in the page.
+    package, script, style
+        Where the browser's part lives: a package and two files in it. The script finds its places by
+        ``details[data-widget="<package>"]``; each holds the artefact as JSON and the input as a grey picture.
+    title
+        Of the part that opens.
+    """
+
+    suffix: str
+    package: str
+    script: str
+    style: str
+    title: str
+
+
+@dataclass(frozen=True)
 class Assay:
     """All the engine knows about an assay.
 
@@ -179,6 +207,12 @@ class Assay:
         kind -> suffixes of the artefacts shown in the report (PNG), in order.
     tables
         Extra tables: name without ``.csv`` -> its leading columns after ``image``.
+    read
+        ``read(path, max_pixels, options)`` -> what a subject's ``image`` is, for an assay whose inputs are not plain
+        images; None for `cellscope.io.read.read`. It goes through `cellscope.io`, must be picklable, and is a frozen
+        dataclass with the fields of `cellscope.io.image.Image` besides ``pixels``. InputError fails the input.
+    editors
+        kind -> what a person can edit in the report.
     summarise
         ``summarise(images, objects, options, cards)`` -> `RunSummary`, or None for an assay without one. Called when a
         run ends and when shards are merged, never for one shard, so that shards give what one run gives. ``images`` and
@@ -188,6 +222,9 @@ class Assay:
         card. An assay with more objects than memory holds leaves it None.
     weightless
         Built-in methods without weights that ``-m`` takes by name: their cards; ``build`` gets no tensors.
+    beside
+        ``beside(image, options)`` -> files to read beside an input into ``subject.beside``, by name: a mask that another
+        tool made, for example. It looks for files but opens none. Raises InputError where one is missing.
     """
 
     name: str
@@ -202,8 +239,11 @@ class Assay:
     conclude: Callable[[Subject], Result]
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    read: Callable[[Path, int, Any], Any] | None = None
+    editors: Mapping[str, Editor] = field(default_factory=dict)
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
     weightless: Mapping[str, ModelCard] = field(default_factory=dict)
+    beside: Callable[[str, Any], Mapping[str, Path]] | None = None
 
     def stages_of(self, kind: str) -> tuple[Stage, ...]:
         """Return the stages that apply to an input of this kind, in order."""

@@ -16,13 +16,14 @@ from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.earlier import refuse_results
 from cellscope.engine.grouping import groups_of
 from cellscope.engine.provenance import identity, model_records, now, plain, weightless_records
-from cellscope.engine.reading import plan_inputs, use_granted_cpus
+from cellscope.engine.reading import check_plan, plan_inputs, use_granted_cpus
 from cellscope.engine.session import LoadedModels, Session
 from cellscope.engine.signals import StopSignals
 from cellscope.errors import CellscopeError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from cellscope.engine.options import RunOptions
+    from cellscope.io.inputs import Input
     from cellscope.models.file import ModelCard
 
 
@@ -73,6 +74,8 @@ def predict(
     options: Any,
     models: list[str],
     argv: list[str],
+    plan: list[Input] | None = None,
+    command: str = "predict",
 ) -> int:
     """Run an assay over inputs and write its results to a folder.
 
@@ -92,6 +95,10 @@ def predict(
         Model files or built-in names.
     argv
         The command line, for ``run.json``.
+    plan
+        The inputs, for an assay that finds them by other rules than `arguments`.
+    command
+        The verb, for ``run.json`` and the report.
 
     Returns
     -------
@@ -111,7 +118,10 @@ def predict(
     out = Path(out)
     if run.input != "auto" and run.input not in assay.kinds:
         raise UsageError(f"--input {run.input}: {assay.name} knows {', '.join(('auto', *assay.kinds))}")
-    plan = plan_inputs(assay, arguments, out, run)
+    if plan is None:
+        plan = plan_inputs(assay, arguments, out, run)
+    else:
+        check_plan(plan, out)
     groups = groups_of(plan, run.group_by)
     place = shards.folder(out, run.shard_pair)
     _check_writable(place)
@@ -134,6 +144,8 @@ def predict(
             "shard": run.shard,
             "summary_columns": list(assay.summary_columns),
             "figures": {kind: list(suffixes) for kind, suffixes in assay.figures.items()},
+            "editors": {kind: plain(editor) for kind, editor in assay.editors.items()},
+            "command": command,
         }
         session = Session(assay, plan, groups, out, place, run=run, loaded=loaded, facts=facts, stop=stop)
         try:

@@ -27,8 +27,10 @@ from markupsafe import Markup
 import cellscope
 from cellscope.errors import InputError
 from cellscope.io.write import write_text
+from cellscope.report.gallery import Gallery
 from cellscope.report.thumbnails import Thumbnail, thumbnail
 from cellscope.report.values import format_value, is_missing, tree_node
+from cellscope.report.widget import Widget
 
 MAX_CELLS = 24_000
 """Cells shown of one table; longer ones are cut, with a note: browsers slow down, and the CSV holds all rows."""
@@ -48,6 +50,8 @@ class Card:
     warnings : list of str
     anchor : str
         Fragment of the page's address; made unique. Empty: numbered.
+    widget : Widget, optional
+        Something to work with, below the figures.
     """
 
     title: str
@@ -55,6 +59,7 @@ class Card:
     facts: list[tuple[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     anchor: str = ""
+    widget: Widget | None = None
 
 
 @dataclass
@@ -87,6 +92,7 @@ def write_report(
     provenance: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
     cards_title: str = "Image by image",
+    gallery: Gallery | None = None,
 ) -> None:
     """Write the report page, in one piece or not at all.
 
@@ -108,6 +114,8 @@ def write_report(
         How to read the page: one paragraph each.
     cards_title : str
         Heading of the section that holds the cards.
+    gallery : Gallery, optional
+        Objects to accept or reject on the page; left out when it holds none.
 
     Notes
     -----
@@ -123,6 +131,7 @@ def write_report(
         provenance=provenance or {},
         notes=notes,
         cards_title=cards_title,
+        gallery=gallery,
         folder=Path(path).resolve().parent,
     )
     write_text(Path(path), text)
@@ -139,10 +148,15 @@ def render(
     provenance: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
     cards_title: str = "Image by image",
+    gallery: Gallery | None = None,
     folder: Path | None = None,
 ) -> str:
     """Return the page as text; the arguments are those of `write_report`, links are relative to `folder`."""
     style, script, template = _parts()
+    # Each widget's code is on the page once, however many cards have one.
+    codes = list({card.widget.package: card.widget.code for card in cards if card.widget is not None}.values())
+    style = "\n".join([style, *(code.style for code in codes)])
+    script = "\n".join([script, *(code.script for code in codes)])
     anchors = _anchors(cards)
     shown = _cards(cards, anchors, folder)
     links = dict(zip((card.title for card in cards), anchors, strict=True))
@@ -152,6 +166,7 @@ def render(
         summary=[(name, format_value(value)) for name, value in summary],
         cards=shown,
         cards_title=cards_title,
+        gallery=gallery if gallery is not None and gallery.cells else None,
         layout=_layout(shown),
         flagged=sum(bool(card["warnings"]) for card in shown),
         tables=[_table(table, links) for table in tables],
@@ -216,6 +231,7 @@ def _cards(cards: Sequence[Card], anchors: Sequence[str], folder: Path | None) -
             ],
             "facts": [(name, format_value(value)) for name, value in card.facts],
             "warnings": list(card.warnings),
+            "widget": card.widget,
         }
         for card, anchor in zip(cards, anchors, strict=True)
     ]
@@ -242,7 +258,7 @@ def _href(figure: Path | np.ndarray, folder: Path | None) -> str:
 
 def _layout(cards: Sequence[Mapping[str, Any]]) -> str:
     """Choose how wide cards are from what is in them: crops are small, a metaphase and its karyogram take the page."""
-    if max((len(card["figures"]) for card in cards), default=0) > 1:
+    if any(card["widget"] for card in cards) or max((len(card["figures"]) for card in cards), default=0) > 1:
         return "wide"
     pictures: Iterable[Thumbnail] = (
         figure["picture"] for card in cards for figure in card["figures"] if figure["picture"]

@@ -108,6 +108,60 @@
     document.getElementById("show-flagged")?.addEventListener("click", () => { only.checked = true; apply(); });
   }
 
+  function setUpGallery() {
+    const gallery = document.querySelector(".gallery");
+    if (!gallery) return;
+    const cells = [...gallery.children];
+    const sort = document.getElementById("gallery-sort");
+    const open = document.getElementById("gallery-open");
+    const save = document.getElementById("gallery-save");
+    const output = document.getElementById("gallery-left");
+    const p = (cell) => Number(cell.dataset.p);
+    const orders = {
+      unsure: (a, b) => b.classList.contains("unsure") - a.classList.contains("unsure") || p(b) - p(a),
+      down: (a, b) => p(b) - p(a),
+      up: (a, b) => p(a) - p(b),
+      image: (a, b) => collator.compare(a.dataset.image, b.dataset.image) || a.dataset.label - b.dataset.label,
+    };
+    const decided = () => cells.filter((cell) => cell.dataset.decision);
+    let saved = true;
+    function apply() {
+      cells.forEach((cell) => { cell.hidden = open.checked && Boolean(cell.dataset.decision); });
+      const count = decided().length;
+      save.disabled = !count;
+      output.textContent = count ? `${count} of ${cells.length} decided${saved ? ", saved" : ""}` : "";
+    }
+    const arrange = () => gallery.append(...[...cells].sort(orders[sort.value]));
+    sort.addEventListener("change", arrange);
+    open.addEventListener("change", apply);
+    gallery.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-decide]");
+      if (!button) return;
+      const cell = button.closest(".cell");
+      if (cell.dataset.decision === button.dataset.decide) delete cell.dataset.decision;
+      else cell.dataset.decision = button.dataset.decide;
+      cell.querySelectorAll("[data-decide]").forEach((other) => other.setAttribute("aria-pressed", String(other.dataset.decide === cell.dataset.decision)));
+      saved = false;
+      apply();
+    });
+    const quote = (text) => /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    save.addEventListener("click", () => {
+      const lines = ["image,label,centroid-0,centroid-1,class,decision,probability"];
+      for (const { dataset: d } of decided()) {
+        lines.push([d.image, d.label, d.row, d.column, d.decision === "accept" ? d.class : d.other, d.decision, d.p].map(quote).join(","));
+      }
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));
+      link.download = "corrections.csv";
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+      saved = true;
+      apply();
+    });
+    addEventListener("beforeunload", (event) => { if (!saved) event.preventDefault(); });
+    arrange();
+  }
+
   function setUpLightbox() {
     const dialog = document.getElementById("lightbox");
     const picture = dialog.querySelector("img");
@@ -162,7 +216,7 @@
   let undo = [];
   function beforePrint() {
     if (undo.length) return;
-    document.querySelectorAll("details:not([open])").forEach((details) => { details.open = true; undo.push(() => { details.open = false; }); });
+    document.querySelectorAll("details:not([open]):not(.widget)").forEach((details) => { details.open = true; undo.push(() => { details.open = false; }); });
     document.querySelectorAll(".table table").forEach((table) => {
       const visible = [...table.tBodies[0].rows].filter((row) => !row.hidden);
       const rows = visible.slice(0, PRINT_ROWS);
@@ -199,6 +253,7 @@
     setUpTheme();
     document.querySelectorAll(".table").forEach(setUpTable);
     setUpCards();
+    setUpGallery();
     setUpLightbox();
     addEventListener("beforeprint", beforePrint);
     addEventListener("afterprint", afterPrint);

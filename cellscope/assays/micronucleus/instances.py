@@ -1,0 +1,133 @@
+"""From the finder's maps to nuclei, micronuclei and whose they are. Pure arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+from scipy.special import expit
+from skimage.measure import label as components
+
+from cellscope.assays.micronucleus.crops import owners
+from cellscope.imaging.labels import find_markers, marker_watershed, relabel, remove_small
+
+NUCLEUS = 0.5
+"""Probability above which a pixel is nucleus."""
+
+MICRONUCLEUS = 0.5
+"""Probability above which a pixel is micronucleus, unless the model says otherwise."""
+
+SPLIT = 0.12
+"""How far the depth must fall between two peaks, of 1, for two nuclei."""
+
+SMALLEST_NUCLEUS = 0.08
+"""Least area of a nucleus, as a share of a disc of the median diameter."""
+
+SMALLEST_MN = 3
+"""Least area of a micronucleus in pixels of the image."""
+
+REACH = 0.75
+"""How far from its parent's rim a micronucleus may lie, in median nucleus diameters: 99 of 100 lie nearer."""
+
+FLOOR = 1e-4
+
+
+def nuclei_of(nucleus: np.ndarray, depth: np.ndarray, diameter: float) -> np.ndarray:
+    """Separate nuclei: a watershed of the depth from its peaks.
+
+    Parameters
+    ----------
+    nucleus : (H, W) float32
+        Logits of "this pixel is nucleus".
+    depth : (H, W) float32
+        Depth before the sigmoid.
+    diameter : float
+        Median diameter of a nucleus, pixels.
+
+    Returns
+    -------
+    (H, W) int32
+        Labels 1..N in order of their first pixel.
+    """
+    mask = ndimage.binary_fill_holes(nucleus > float(np.log(NUCLEUS / (1 - NUCLEUS))))
+    if not mask.any():
+        return np.zeros(mask.shape, np.int32)
+    height = ndimage.gaussian_filter(expit(depth).astype(np.float32), max(diameter / 32, 0.5))
+    labels = marker_watershed(height, find_markers(height, mask, depth=SPLIT), mask)
+    return relabel(remove_small(labels, SMALLEST_NUCLEUS * np.pi / 4 * diameter**2), by_position=True)
+
+
+def reachable(labels: np.ndarray, diameter: float, reach: float = REACH) -> np.ndarray:
+    """Give each pixel the nucleus whose micronucleus it could be: the nearest, if it is near enough; else 0.
+
+    Parameters
+    ----------
+    labels : (H, W) int
+    diameter : float
+    reach : float
+
+    Returns
+    -------
+    (H, W) int32
+    """
+    if not labels.any():
+        return np.zeros(labels.shape, np.int32)
+    distance = ndimage.distance_transform_edt(labels == 0)
+    return np.where(distance <= reach * diameter, owners(labels), 0).astype(np.int32)
+
+
+def micronuclei_of(
+    logits: np.ndarray, reach: np.ndarray, *, threshold: float = MICRONUCLEUS
+) -> tuple[np.ndarray, dict[int, int], dict[int, float]]:
+    """Find micronuclei and their parents.
+
+    Parameters
+    ----------
+    logits : (H, W) float32
+        "This pixel is micronucleus".
+    reach : (H, W) int32
+        From `reachable`.
+    threshold : float
+        Least probability.
+
+    Returns
+    -------
+    labels : (H, W) int32
+        Labels 1..M.
+    parents : dict
+        Micronucleus -> nucleus: of most of its pixels.
+    scores : dict
+        Micronucleus -> its highest probability.
+    """
+    mask = (logits > np.log(threshold / (1 - threshold))) & (reach > 0)
+    labels = relabel(remove_small(components(mask, connectivity=1).astype(np.int32), SMALLEST_MN))
+    parents: dict[int, int] = {}
+    scores: dict[int, float] = {}
+    for index, place in enumerate(ndimage.find_objects(labels), 1):
+        if place is None:
+            continue
+        inside = labels[place] == index
+        parents[index] = int(np.bincount(reach[place][inside]).argmax())
+        scores[index] = float(expit(logits[place][inside].max()))
+    return labels, parents, scores
+
+
+def evidence(logits: np.ndarray, reach: np.ndarray, labels: list[int]) -> np.ndarray:
+    """Say for each nucleus how sure the finder is of a micronucleus of its own.
+
+    Parameters
+    ----------
+    logits : (H, W) float32
+    reach : (H, W) int32
+    labels : list of int
+        The nuclei.
+
+    Returns
+    -------
+    (N,) float64
+        Logit of the highest micronucleus probability within reach, slightly smoothed, at least that of 1e-4.
+    """
+    if not labels:
+        return np.zeros(0)
+    smooth = ndimage.uniform_filter(expit(logits).astype(np.float32), 2)
+    best = np.clip(ndimage.maximum(smooth, reach, labels), FLOOR, 1 - FLOOR)
+    return np.log(best / (1 - best))

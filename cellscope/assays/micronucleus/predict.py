@@ -1,0 +1,349 @@
+"""The micronucleus assay for the engine: find nuclei, cut cells, classify them; fields and crops of single cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cellscope.assays.micronucleus import classifiers
+from cellscope.assays.micronucleus.calibrate import DECISION, crop_probability, field_probability, threshold_at
+from cellscope.assays.micronucleus.classes import MICRONUCLEUS, NORMAL
+from cellscope.assays.micronucleus.crops import cell_crop, crop_view, normalise_crop, owners
+from cellscope.assays.micronucleus.field import (
+    bright_mask,
+    choose_channel,
+    estimate_diameter,
+    exposure_warnings,
+    median_diameter,
+    normalise_field,
+)
+from cellscope.assays.micronucleus.figures import as_features, draw_overlay, gallery_of
+from cellscope.assays.micronucleus.finder import DIAMETER, Finder
+from cellscope.assays.micronucleus.instances import MICRONUCLEUS as MN_THRESHOLD
+from cellscope.assays.micronucleus.instances import evidence, nuclei_of, reachable
+from cellscope.assays.micronucleus.masks import find_mask, labels_of
+from cellscope.assays.micronucleus.objects import (
+    MN_COLUMNS,
+    apply_corrections,
+    cell_table,
+    localise,
+    micronucleus_table,
+    scorable,
+    summary_of,
+)
+from cellscope.assays.micronucleus.scaling import finder_maps, finder_view
+from cellscope.assays.micronucleus.summary import summarise
+from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
+from cellscope.errors import InputError, ModelError, UsageError
+from cellscope.imaging.labels import label_table
+from cellscope.imaging.measure import add_physical
+from cellscope.imaging.tiles import Grid, cut_windows, join_windows
+from cellscope.io.image import Image
+from cellscope.io.read import SUFFIXES
+from cellscope.models.card import ModelCard
+
+FIELD, CROP = "field", "crop"
+KINDS = (FIELD, CROP)
+LARGEST_CROP = 256
+"""Images with no side longer than this hold one cell, unless --input says otherwise."""
+
+MASK = "nuclei"
+TOLERANCE = 1.3
+"""By what factor the guessed diameter may be wrong before the finder looks again at the right scale."""
+
+WHOLE = 2**21
+CORE, MARGIN = 1024, 96
+"""Views above `WHOLE` pixels go through the finder in windows; the margin is more than its reach."""
+
+SMALLEST_CROP = 32
+
+
+def kind_of(image: Image, forced: str) -> str:
+    """Tell a field from a crop of one cell by the image's size, or obey `forced`.
+
+    Raises
+    ------
+    UsageError
+        If `forced` is neither ``auto`` nor a kind.
+    """
+    if forced in KINDS:
+        return forced
+    if forced != "auto":
+        raise UsageError(f"--input {forced}: micronucleus reads {', '.join(KINDS)} (or auto)")
+    return CROP if max(image.height, image.width) <= LARGEST_CROP else FIELD
+
+
+def beside(image: str, options: Any) -> dict[str, Path]:
+    """Name the mask that another tool made of the nuclei of an image, if one is to be used."""
+    return {MASK: find_mask(options.nuclei, image)} if options.nuclei else {}
+
+
+def cut_field(subject: Subject) -> list[np.ndarray]:
+    """Normalise light and scale: the field, whole or in windows. Nothing to cut for a blank one."""
+    options, state = subject.options, subject.state
+    grey = choose_channel(subject.image.pixels, options.channel, subject.name)
+    state["grey"] = grey
+    state["warnings"] = exposure_warnings(subject.image.pixels, grey)
+    state["normalised"] = normalise_field(grey)
+    if MASK in subject.beside:
+        state["labels"] = labels_of(subject.beside[MASK], grey.shape)
+        diameter = options.nucleus_diameter or median_diameter(state["labels"])
+    else:
+        diameter = options.nucleus_diameter or estimate_diameter(grey)
+    state["diameter"] = diameter
+    return [] if diameter is None or not state["normalised"].any() else _windows(subject)
+
+
+def _windows(subject: Subject) -> list[np.ndarray]:
+    view = finder_view(subject.state["normalised"], subject.state["diameter"])
+    height, width = view.shape[1:]
+    if height * width <= WHOLE:
+        subject.state["grid"] = None
+        return [view]
+    grid = Grid((height, width), CORE, MARGIN)
+    subject.state["grid"] = grid
+    windows = cut_windows(np.moveaxis(view, 0, -1), grid)
+    return [np.ascontiguousarray(np.moveaxis(window, -1, 0)) for window in windows]
+
+
+def find(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarray]:
+    """Run the finder: per item its maps (3, h, w), float32."""
+    stacked = torch.stack(batch).contiguous(memory_format=torch.channels_last)
+    return list(module(stacked).float().cpu().numpy())
+
+
+def take_maps(subject: Subject, outputs: list[Any]) -> None:
+    """Bring the finder's maps to the image's own pixels and separate the nuclei."""
+    if not outputs:
+        return
+    state = subject.state
+    grid = state.pop("grid")
+    maps = outputs[0]
+    if grid is not None:
+        maps = np.moveaxis(join_windows((np.moveaxis(window, 0, -1) for window in outputs), grid), -1, 0)
+    maps = finder_maps(maps, state["grey"].shape)
+    state["mn_logits"] = maps[2]
+    if MASK not in subject.beside:
+        state["labels"] = nuclei_of(maps[0], maps[1], state["diameter"])
+
+
+def cut_again(subject: Subject) -> list[np.ndarray]:
+    """Give the field at a better scale when its nuclei are far from the size that was guessed."""
+    state = subject.state
+    if "mn_logits" not in state or MASK in subject.beside or subject.options.nucleus_diameter:
+        return []
+    found = median_diameter(state["labels"])
+    if found is None or 1 / TOLERANCE <= found / state["diameter"] <= TOLERANCE:
+        return []
+    state["diameter"] = found
+    return _windows(subject)
+
+
+def cut_cells(subject: Subject) -> list[np.ndarray]:
+    """Cut every nucleus with its surroundings; or, for an image of one cell, that one."""
+    size = int(subject.cards["classify"].normalisation["input_size"])
+    state = subject.state
+    if subject.kind == CROP:
+        grey = choose_channel(subject.image.pixels, subject.options.channel, subject.name)
+        state["warnings"] = exposure_warnings(subject.image.pixels, grey)
+        check_crop(grey, subject.name)
+        return [crop_view(normalise_crop(grey), size)]
+    if "labels" not in state:
+        state["labels"] = np.zeros(state["grey"].shape, np.int32)
+    labels = state["labels"]
+    state["measured"] = label_table(labels, state["grey"])
+    state["diameter"] = median_diameter(labels) or state["diameter"] or DIAMETER
+    owner = owners(labels)
+    measured = state["measured"]
+    return [
+        crop_view(normalise_crop(cell_crop(state["grey"], labels, owner, int(label), place, state["diameter"])), size)
+        for label, *place in measured[["label", "centroid-0", "centroid-1"]].itertuples(index=False, name=None)
+    ]
+
+
+def check_crop(grey: np.ndarray, name: str) -> None:
+    """Refuse a crop that cannot show a cell.
+
+    Raises
+    ------
+    InputError
+        If it is too small, blank, or its nucleus reaches all four sides: then there is no room for a micronucleus.
+    """
+    height, width = grey.shape
+    if min(height, width) < SMALLEST_CROP:
+        raise InputError(
+            f"{name}: a crop of {width} x {height} pixels is too small; at least {SMALLEST_CROP} are needed"
+        )
+    mask = bright_mask(grey)
+    if mask is None:
+        raise InputError(f"{name}: nothing stands out from the background; is this a cell?")
+    sides = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
+    if all(side.mean() > 0.2 for side in sides):
+        raise InputError(
+            f"{name}: the crop is smaller than its nucleus, which reaches all four sides; cut it about three nucleus "
+            "diameters wide"
+        )
+
+
+def classify(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[float]:
+    """Run the classifier: per item the logit of micronucleus against normal."""
+    logits = module(torch.stack(batch)).float().cpu().numpy()
+    return [float(value) for value in logits[:, 1] - logits[:, 0]]
+
+
+def take_cells(subject: Subject, outputs: list[Any]) -> None:
+    """Keep the classifier's logits."""
+    subject.state["logits"] = np.array(outputs, float)
+
+
+def decision(subject: Subject) -> float:
+    """Give the probability from which a cell counts as positive: the user's, by specificity, or one half.
+
+    Raises
+    ------
+    UsageError
+        For --specificity with a model that was not calibrated.
+    """
+    options = subject.options
+    if options.threshold is not None:
+        return float(options.threshold)
+    if options.specificity is None:
+        return DECISION
+    calibration = subject.cards["classify"].training.get("calibration") or {}
+    if not calibration.get("normal"):
+        raise UsageError("--specificity: the model was not calibrated on validation cells; give --threshold")
+    return threshold_at(calibration, options.specificity)
+
+
+def conclude(subject: Subject) -> Result:
+    """Turn a finished subject into its rows, pictures and files."""
+    return _conclude_crop(subject) if subject.kind == CROP else _conclude_field(subject)
+
+
+def _conclude_field(subject: Subject) -> Result:
+    state, options = subject.state, subject.options
+    grey, labels, measured = state["grey"], state["labels"], state["measured"]
+    warnings = list(state["warnings"])
+    ids = [int(label) for label in measured["label"]]
+    maps = state.get("mn_logits")
+    logits = maps if maps is not None else np.full(grey.shape, -20.0, np.float32)
+    reach = reachable(labels, state["diameter"])
+    seen = evidence(logits, reach, ids)
+    probability = field_probability(state["logits"], seen, subject.cards["classify"].thresholds)
+    background = float(np.median(grey[labels == 0])) if (labels == 0).any() else float(grey.min())
+    able = scorable(measured, grey.shape, background, keep_border=options.keep_border)
+    table = cell_table(
+        measured,
+        probability,
+        threshold=decision(subject),
+        review_margin=options.review_margin,
+        able=able,
+        logits=state["logits"],
+        evidence=seen,
+    )
+    lost = apply_corrections(table, labels, options.corrected.get(subject.name, ()))
+    if lost:
+        warnings.append(f"{lost} corrections are for places where no nucleus was found")
+    positive = [int(label) for label in table.loc[table["class"] == MICRONUCLEUS, "label"]]
+    mn_threshold = subject.cards["nuclei"].thresholds.get("mn_threshold", MN_THRESHOLD)
+    mn_labels, parents, scores = localise(logits, reach, positive, mn_threshold)
+    counts = pd.Series(list(parents.values()), dtype=int).value_counts()
+    table["n_micronuclei"] = table["label"].map(counts).fillna(0).astype(int)
+    if not ids:
+        warnings.append("no nucleus found; is this the DNA channel, and is --nucleus-diameter right?")
+    found = micronucleus_table(mn_labels, parents, scores, subject.image.pixel_size_um)
+    return Result(
+        objects=add_physical(table, subject.image.pixel_size_um),
+        summary=summary_of(table),
+        artefacts={
+            ".labels.tif": labels,
+            ".micronuclei.tif": mn_labels,
+            ".overlay.png": draw_overlay(grey, labels, mn_labels, table),
+            ".geojson": as_features(subject.name, labels, table),
+            ".gallery.json": gallery_of(subject.name, grey, table, mn_labels, state["diameter"], options.gallery),
+        },
+        warnings=warnings,
+        tables={"micronuclei": found},
+    )
+
+
+def _conclude_crop(subject: Subject) -> Result:
+    probability = float(crop_probability(subject.state["logits"], subject.cards["classify"].thresholds)[0])
+    threshold = decision(subject)
+    positive = probability >= threshold
+    row: dict[str, Any] = {
+        "label": 1,
+        "class": MICRONUCLEUS if positive else NORMAL,
+        "score": probability if positive else 1 - probability,
+        "review": bool(abs(probability - threshold) < subject.options.review_margin),
+        f"p_{NORMAL}": 1 - probability,
+        f"p_{MICRONUCLEUS}": probability,
+        "scorable": True,
+    }
+    summary = {"n_nuclei": 1, "n_micronucleated": int(positive), "mn_frequency": float(positive)}
+    return Result(objects=pd.DataFrame([row]), summary=summary, warnings=list(subject.state["warnings"]))
+
+
+def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """Rebuild a part's network from its model file.
+
+    Raises
+    ------
+    ModelError
+        If the part is unknown or the tensors do not fit the architecture the card names.
+    """
+    network: torch.nn.Module
+    try:
+        if card.part == "nuclei":
+            network = Finder(**card.arch_args)
+            network.load_state_dict(tensors)
+            network = network.to(memory_format=torch.channels_last)
+        elif card.part == "classify":
+            network = classifiers.rebuild(card.arch, card.arch_args, tensors)
+        else:
+            raise ModelError(f"micronucleus has no part {card.part!r}; its parts are nuclei and classify")
+    except (TypeError, RuntimeError, UsageError) as error:
+        raise ModelError(
+            f"the model's tensors do not fit its architecture {card.arch}: {str(error).splitlines()[0]}"
+        ) from error
+    return network.eval()
+
+
+def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
+    """Give the probability columns of ``objects.csv``."""
+    return probability_columns(cards["classify"].classes)
+
+
+ASSAY = Assay(
+    name="micronucleus",
+    kinds=KINDS,
+    suffixes=SUFFIXES,
+    stages=(
+        Stage("nuclei", (FIELD,), 1, cut_field, find, take_maps),
+        Stage("nuclei", (FIELD,), 1, cut_again, find, take_maps),
+        Stage("classify", KINDS, 64, cut_cells, classify, take_cells),
+    ),
+    parts=("nuclei", "classify"),
+    summary_columns=(
+        "n_nuclei",
+        "n_micronucleated",
+        "n_micronuclei",
+        "mn_frequency",
+        "mn_frequency_low",
+        "mn_frequency_high",
+        "mn_per_nucleus",
+    ),
+    classes_columns=classes_columns,
+    kind_of=kind_of,
+    build=build,
+    conclude=conclude,
+    figures={FIELD: (".overlay.png",)},
+    tables={"micronuclei": MN_COLUMNS},
+    summarise=summarise,
+    beside=beside,
+)
