@@ -3,9 +3,9 @@
 usage: python benchmarks/nucleus_seg.py [--repeats 5] [--side 512] [--smear 6000x4000]
 
 All sides run in this process with the same threads, in turn, models loaded beforehand. "end to end" reads a file, finds
-its scale, segments, separates, measures, draws and writes every output; the U-Net (34,527,041 parameters, random weights)
-only runs its forward pass, in float32, on one image of the same side. Then one whole command runs on a generated smear,
-and its peak memory is measured.
+its scale, segments, separates, measures, draws and writes every output; the U-Net (34,527,041 parameters, random
+weights) only runs its forward pass, in float32, on one image of the same side. Then one whole command runs on a
+generated smear, and its peak memory is measured.
 """
 
 from __future__ import annotations
