@@ -63,7 +63,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 def _tensor(value: Any) -> Tensor | None:
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-        return torch.from_numpy(np.ascontiguousarray(value))
+        return torch.from_numpy(np.array(value, order="C"))
     return value.detach() if isinstance(value, Tensor) else None
 
 
