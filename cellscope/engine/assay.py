@@ -193,8 +193,8 @@ class Assay:
         options as attributes, as ``run.json`` keeps them (tuples as lists, paths as text); ``cards`` is part -> model
         card. An assay with more objects than memory holds leaves it None.
     beside
-        ``beside(image, options)`` -> files to read beside an input into ``subject.beside``, by name: a mask that another
-        tool made, for example. It looks for files but opens none. Raises InputError where one is missing.
+        ``beside(image, options)`` -> files to read beside an input into ``subject.beside``, by name: a mask that
+        another tool made, for example. It looks for files but opens none. Raises InputError where one is missing.
     """
 
     name: str
