@@ -1,5 +1,6 @@
 """Untrained models of both parts, and a folder of drawn fields with their masks."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from synthetic_fields import draw_field
 
 from cellscope import __version__
 from cellscope.models.file import ModelCard, save_model
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "contract"))  # contract_check is shared by several rooms' tests
 
 CARD = ModelCard(
     assay="micronucleus",
