@@ -82,15 +82,11 @@ def main() -> None:
         )
         for part in ("nuclei", "classify")
     ]  # fmt: skip
-    rows.append(
-        compare(
-            f"EfficientNet-B0, {arguments.cells} crops of {size}, same precision",
-            lambda: run_peer(dtype),
-            f"classify, {mine}",
-            lambda: run("classify", dtype),
-            repeats=arguments.repeats,
-        )  # fmt: skip
-    )
+    peer_row = compare(
+        f"EfficientNet-B0, {arguments.cells} crops of {size}, same precision", lambda: run_peer(dtype),
+        f"classify, {mine}", lambda: run("classify", dtype), repeats=arguments.repeats,
+    )  # fmt: skip
+    rows.append(peer_row)
     print_table(rows, title="micronucleus speed")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -94,8 +94,8 @@ class CropViews(Dataset):
         """Give one view; in training the key is (index, draw)."""
         if self.seed is None:
             crop = self.crops[key]
-            view = torch.from_numpy(crop_view(crop.pixels.astype(np.float32), self.size))
-            return view, crop.label, torch.full((1, self.size, self.size), -1.0)
+            plain = torch.from_numpy(crop_view(crop.pixels.astype(np.float32), self.size))
+            return plain, crop.label, torch.full((1, self.size, self.size), -1.0)
         index, draw = key
         rng = np.random.default_rng([self.seed, draw])
         share = self.synthetic

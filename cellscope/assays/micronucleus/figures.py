@@ -15,7 +15,7 @@ from cellscope.report.thumbnails import encode
 OVERLAY_WIDTH = 1400
 """Least width of an overlay; smaller fields are enlarged by a whole factor so that micronuclei can be seen."""
 
-COLOURS = {"normal": (64, 180, 220), MICRONUCLEUS: (255, 120, 40), "not scorable": (130, 130, 130)}
+COLOURS = {"normal": (64, 180, 220), MICRONUCLEUS: (255, 120, 40), "not scorable": (200, 120, 220)}
 MN_COLOUR = (255, 235, 60)
 THUMB = 96
 MEASUREMENTS = ("score", "p_micronucleus", "n_micronuclei", "area", "intensity_mean")

@@ -8,6 +8,7 @@ import lightning as L
 import torch
 import torch.nn.functional as F
 
+from cellscope.assays.micronucleus.mobilevit import CropClassifier
 from cellscope.engine.train import optimiser_and_schedule
 from cellscope.metrics.classification import balanced_accuracy, roc_auc
 
@@ -20,17 +21,16 @@ class ClassifyLearner(L.LightningModule):
 
     Parameters
     ----------
-    network : Module
+    network : CropClassifier
         (B, 1, S, S) -> (B, 2) logits.
     options : TrainOptions
     """
 
-    def __init__(self, network: torch.nn.Module, options: Any):
+    def __init__(self, network: CropClassifier, options: Any):
         super().__init__()
         self.network, self.options = network, options
-        channels = getattr(network, "early_channels", None)
-        wanted = channels is not None and options.where_weight > 0
-        self.locator = torch.nn.Conv2d(channels, 1, 1) if wanted else None
+        channels: int = getattr(network, "early_channels", None) or 0
+        self.locator = torch.nn.Conv2d(channels, 1, 1) if channels and options.where_weight > 0 else None
         self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def training_step(self, batch: Any, _index: int) -> torch.Tensor:
@@ -56,7 +56,7 @@ class ClassifyLearner(L.LightningModule):
         known = marks[:, 0, 0, 0] >= 0
         if not known.any():
             return where.sum() * 0.0
-        share = F.adaptive_avg_pool2d(marks[known], where.shape[-2:])
+        share = F.adaptive_avg_pool2d(marks[known], (where.shape[-2], where.shape[-1]))
         target = (share / 0.1).clamp(0, 1)
         weight = 1 + (WHERE_POSITIVE - 1) * target
         return F.binary_cross_entropy_with_logits(where[known], target, weight=weight)
