@@ -155,6 +155,28 @@ class RunSummary:
 
 
 @dataclass(frozen=True)
+class Editor:
+    """A part of the report in which a person changes what was found in one image, and saves it as a file.
+
+    Attributes
+    ----------
+    suffix
+        The artefact (JSON) that is edited; it is embedded in the page.
+    package, script, style
+        Where the browser's part lives: a package and two files in it. The script finds its places by
+        ``details[data-widget="<package>"]``; each holds the artefact as JSON and the input as a grey picture.
+    title
+        Of the part that opens.
+    """
+
+    suffix: str
+    package: str
+    script: str
+    style: str
+    title: str
+
+
+@dataclass(frozen=True)
 class Assay:
     """All the engine knows about an assay.
 
@@ -185,6 +207,12 @@ class Assay:
         kind -> suffixes of the artefacts shown in the report (PNG), in order.
     tables
         Extra tables: name without ``.csv`` -> its leading columns after ``image``.
+    read
+        ``read(path, max_pixels, options)`` -> what a subject's ``image`` is, for an assay whose inputs are not plain
+        images; None for `cellscope.io.read.read`. It goes through `cellscope.io`, must be picklable, and is a frozen
+        dataclass with the fields of `cellscope.io.image.Image` besides ``pixels``. InputError fails the input.
+    editors
+        kind -> what a person can edit in the report.
     summarise
         ``summarise(images, objects, options, cards)`` -> `RunSummary`, or None for an assay without one. Called when a
         run ends and when shards are merged, never for one shard, so that shards give what one run gives. ``images`` and
@@ -192,6 +220,8 @@ class Assay:
         an input without one) and ``objects.csv``, as read back from the files; ``options`` holds the assay's predict
         options as attributes, as ``run.json`` keeps them (tuples as lists, paths as text); ``cards`` is part -> model
         card. An assay with more objects than memory holds leaves it None.
+    weightless
+        Built-in methods without weights that ``-m`` takes by name: their cards; ``build`` gets no tensors.
     beside
         ``beside(image, options)`` -> files to read beside an input into ``subject.beside``, by name: a mask that
         another tool made, for example. It looks for files but opens none. Raises InputError where one is missing.
@@ -209,7 +239,10 @@ class Assay:
     conclude: Callable[[Subject], Result]
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    read: Callable[[Path, int, Any], Any] | None = None
+    editors: Mapping[str, Editor] = field(default_factory=dict)
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
+    weightless: Mapping[str, ModelCard] = field(default_factory=dict)
     beside: Callable[[str, Any], Mapping[str, Path]] | None = None
 
     def stages_of(self, kind: str) -> tuple[Stage, ...]:

@@ -158,6 +158,7 @@ def write_evaluation(
     argv: Sequence[str],
     seconds: float,
     overwrite: bool = False,
+    tables: Mapping[str, pd.DataFrame] | None = None,
 ) -> None:
     """Write everything an evaluation leaves behind; ``eval.json`` comes last, so its presence means the rest is whole.
 
@@ -181,6 +182,8 @@ def write_evaluation(
     argv : sequence of str
     seconds : float
     overwrite : bool
+    tables : mapping, optional
+        More tables: name -> frame, written to ``<name>.csv`` and shown in the report.
 
     Raises
     ------
@@ -227,23 +230,27 @@ def write_evaluation(
         },
         "models": [dict(model) for model in models],
         "figures": list(files.values()),
+        "tables": [f"{name}.csv" for name in tables or {}],
         "environment": environment(),
     }
     write_csv(out / PER_IMAGE, per_image)
+    for name, table in (tables or {}).items():
+        write_csv(out / f"{name}.csv", table)
     for name, figure in figures.items():
         write_png(out / files[name], render_figure(figure), dpi=figure.dpi)
-    _write_page(out, record, metrics, per_image, files)
+    _write_page(out, record, metrics, per_image, files, tables or {})
     write_json(out / EVAL_JSON, record)
 
 
 def _remove(out: Path) -> None:
-    """Remove an earlier evaluation, its record first, and of the figures only those the record names."""
+    """Remove an earlier evaluation, its record first, and of figures and tables only those the record names."""
     try:
-        old = json.loads((out / EVAL_JSON).read_text(encoding="utf-8")).get("figures", [])
+        record = json.loads((out / EVAL_JSON).read_text(encoding="utf-8"))
+        old = [*record.get("figures", []), *record.get("tables", [])]
     except (OSError, ValueError, AttributeError):
         old = []
-    folder = (out / FIGURES).resolve()
-    drawn = [out / str(name) for name in old if (out / str(name)).resolve().parent == folder]
+    folders = ((out / FIGURES).resolve(), out.resolve())
+    drawn = [out / str(name) for name in old if (out / str(name)).resolve().parent in folders]
     for path in (out / EVAL_JSON, out / PER_IMAGE, out / REPORT, *drawn):
         path.unlink(missing_ok=True)
 
@@ -254,6 +261,7 @@ def _write_page(
     metrics: Sequence[Metric],
     per_image: pd.DataFrame,
     files: Mapping[str, str],
+    more: Mapping[str, pd.DataFrame],
 ) -> None:
     overall = pd.DataFrame(
         [[m.name, m.value, m.low, m.high, m.n, m.convention] for m in metrics],
@@ -266,6 +274,7 @@ def _write_page(
         labels = list(dict.fromkeys(label for values in by_class.values() for label in values))
         rows = [[label, *(values.get(label) for values in by_class.values())] for label in labels]
         tables.append(Table("Classes", pd.DataFrame(rows, columns=["class", *by_class]), "One row per class."))
+    tables += [Table(name.replace("_", " ").capitalize(), table, f"As in {name}.csv.") for name, table in more.items()]
     tables.append(Table("Items", per_image, f"One row per item of the split, as in {PER_IMAGE}."))
     dataset = record["dataset"]
     write_report(
@@ -279,7 +288,7 @@ def _write_page(
         ],
         cards_title="Figures",
         tables=tables,
-        provenance={name: record[name] for name in record if name not in ("metrics", "figures", "schema")},
+        provenance={name: record[name] for name in record if name not in ("metrics", "figures", "tables", "schema")},
         notes=[
             "Brackets hold 95 % intervals: where groups (patients, cells, slides) are resampled, of what another "
             "draw of such groups would give. They say nothing about other laboratories, stains or microscopes."

@@ -15,14 +15,15 @@ from cellscope.engine.assay import Assay, find_assay
 from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.earlier import refuse_results
 from cellscope.engine.grouping import groups_of
-from cellscope.engine.provenance import identity, model_records, now, plain
-from cellscope.engine.reading import plan_inputs, use_granted_cpus
+from cellscope.engine.provenance import identity, model_records, now, plain, weightless_records
+from cellscope.engine.reading import check_plan, plan_inputs, use_granted_cpus
 from cellscope.engine.session import LoadedModels, Session
 from cellscope.engine.signals import StopSignals
-from cellscope.errors import CellscopeError, UsageError
+from cellscope.errors import CellscopeError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from cellscope.engine.options import RunOptions
+    from cellscope.io.inputs import Input
     from cellscope.models.file import ModelCard
 
 
@@ -34,7 +35,8 @@ def load_models(assay: Assay, models: Sequence[str], device: torch.device) -> Lo
     assay
         The assay.
     models
-        Model files or built-in names; parts not given are the built-in defaults.
+        Model files, built-in names, or names of the assay's methods without weights; parts not given are the built-in
+        defaults.
     device
         Where the networks go.
 
@@ -46,14 +48,21 @@ def load_models(assay: Assay, models: Sequence[str], device: torch.device) -> Lo
     from cellscope.models.file import load_model, sha256
     from cellscope.models.registry import choose
 
-    paths = choose(assay.name, assay.parts, models)
-    cards: dict[str, ModelCard] = {}
-    modules: dict[str, torch.nn.Module] = {}
+    plain_names = [name for name in models if name in assay.weightless]
+    cards: dict[str, ModelCard] = {assay.weightless[name].part: assay.weightless[name] for name in plain_names}
+    if len(cards) < len(plain_names):
+        raise ModelError(f"{' and '.join(plain_names)} are for the same part; give one of them")
+    named = [name for name in models if name not in assay.weightless]
+    rest = [part for part in assay.parts if part not in cards]
+    paths = choose(assay.name, rest, named)
+    modules = {part: assay.build(card, {}).eval().to(device) for part, card in cards.items()}
+    records = weightless_records(cards)
+    hashes = {}
     for part, path in paths.items():
         cards[part], tensors = load_model(path, assay=assay.name, part=part)
         modules[part] = assay.build(cards[part], tensors).eval().to(device)
-    hashes = {part: sha256(path) for part, path in paths.items()}
-    return LoadedModels(cards, modules, model_records(paths, cards, hashes))
+        hashes[part] = sha256(path)
+    return LoadedModels(cards, modules, records + model_records(paths, cards, hashes))
 
 
 def predict(
@@ -65,6 +74,8 @@ def predict(
     options: Any,
     models: list[str],
     argv: list[str],
+    plan: list[Input] | None = None,
+    command: str = "predict",
 ) -> int:
     """Run an assay over inputs and write its results to a folder.
 
@@ -84,6 +95,10 @@ def predict(
         Model files or built-in names.
     argv
         The command line, for ``run.json``.
+    plan
+        The inputs, for an assay that finds them by other rules than `arguments`.
+    command
+        The verb, for ``run.json`` and the report.
 
     Returns
     -------
@@ -103,7 +118,10 @@ def predict(
     out = Path(out)
     if run.input != "auto" and run.input not in assay.kinds:
         raise UsageError(f"--input {run.input}: {assay.name} knows {', '.join(('auto', *assay.kinds))}")
-    plan = plan_inputs(assay, arguments, out, run)
+    if plan is None:
+        plan = plan_inputs(assay, arguments, out, run)
+    else:
+        check_plan(plan, out)
     groups = groups_of(plan, run.group_by)
     place = shards.folder(out, run.shard_pair)
     _check_writable(place)
@@ -126,6 +144,8 @@ def predict(
             "shard": run.shard,
             "summary_columns": list(assay.summary_columns),
             "figures": {kind: list(suffixes) for kind, suffixes in assay.figures.items()},
+            "editors": {kind: plain(editor) for kind, editor in assay.editors.items()},
+            "command": command,
         }
         session = Session(assay, plan, groups, out, place, run=run, loaded=loaded, facts=facts, stop=stop)
         try:

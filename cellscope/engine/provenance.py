@@ -92,6 +92,21 @@ def model_records(
     ]
 
 
+def weightless_records(cards: Mapping[str, ModelCard]) -> list[dict[str, Any]]:
+    """Return the entries of methods without weights, as `model_records` does; the method's name stands for a hash."""
+    return [
+        {
+            "part": part,
+            "name": card.arch,
+            "path": "",
+            "sha256": f"{card.arch} (no weights)",
+            "arch": card.arch,
+            "classes": list(card.classes),
+        }
+        for part, card in cards.items()
+    ]
+
+
 def identity(assay: str, models: Iterable[Mapping[str, Any]], options: Any, run: Any) -> dict[str, Any]:
     """Return what two runs must share for their rows to stand in one table: models and all that changes results."""
     return {

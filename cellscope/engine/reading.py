@@ -42,11 +42,17 @@ def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptio
     if not inputs:
         raise UsageError(f"no inputs: all files found lie in the output folder {out}; give another -o")
     inputs = inputs[: run.limit] if run.limit else inputs
+    check_plan(inputs, out)
+    return inputs
+
+
+def check_plan(inputs: list[Input], out: Path) -> None:
+    """Raise UsageError when inputs would write the same output, or outputs would lie beside an input."""
+    here = out.resolve()
     check_collisions(inputs)
     for entry in inputs:
         if here / entry.image == entry.path.resolve():
             raise UsageError(f"outputs would be written beside the input {entry.path}; give another folder with -o")
-    return inputs
 
 
 def _is_result(entry: Input, out: Path) -> bool:
@@ -134,7 +140,10 @@ class Reader:
     def _read(self, entry: Input) -> Subject | Failure:
         start = time.perf_counter()
         try:
-            image = read(entry.path, max_pixels=self.run.max_pixels)
+            if self.assay.read is not None:
+                image = self.assay.read(entry.path, self.run.max_pixels, self.options)
+            else:
+                image = read(entry.path, max_pixels=self.run.max_pixels)
             if self.run.pixel_size:
                 image = replace(image, pixel_size_um=self.run.pixel_size)
             kind = self.assay.kind_of(image, self.run.input)

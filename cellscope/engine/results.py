@@ -19,6 +19,8 @@ from cellscope.io.write import write_json
 if TYPE_CHECKING:
     import numpy as np
 
+    from cellscope.report.widget import Widget
+
 IMAGES_CSV = "images.csv"
 RUN_JSON = "run.json"
 REPORT = "report.html"
@@ -107,7 +109,7 @@ def _write_report(
         facts = [(name, entry.row.get(name, "")) for name in ("kind", "n_objects", *record["summary_columns"])]
         facts = [(name.replace("_", " "), value) for name, value in facts if value != ""]
         error = [f"failed: {entry.row.get('error', '')}"] if entry.status == "failed" else []
-        cards.append(Card(entry.image, figures, facts, error + entry.warnings))
+        cards.append(Card(entry.image, figures, facts, error + entry.warnings, widget=_editor(out, record, entry)))
     warnings = list(overall.warnings)
     if counts["failed"]:
         warnings.append(f"{counts['failed']} of {counts['total']} inputs failed; the table of images says why")
@@ -124,10 +126,10 @@ def _write_report(
     tables.append(Table("Objects", _frame(place / f"{OBJECTS}.csv", MAX_OBJECT_ROWS), note))
     summary = [("images", counts["total"]), ("objects", counts["objects"]), ("objects to review", review)]
     summary += [(name, counts[name]) for name in ("failed", "skipped") if counts[name]]
-    hidden = ("inputs", "columns", "figures", "summary_columns", "missing", "identity")
+    hidden = ("inputs", "columns", "figures", "editors", "summary_columns", "missing", "identity")
     write_report(
         place / REPORT,
-        title=f"{record['assay']} predict",
+        title=f"{record['assay']} {record['command']}",
         subtitle=f"{record['started']} to {record['finished']}"
         + (f", shard {record['shard']}" if record["shard"] else ""),
         summary=summary,
@@ -139,6 +141,22 @@ def _write_report(
             out / name for entry in entries for name in entry.outputs if name.endswith(gallery.SUFFIX)
         ),
     )
+
+
+def _editor(out: Path, record: dict[str, Any], entry: Entry) -> Widget | None:
+    """Make the part of an image's card in which a person edits; none where the artefact or the input is not there."""
+    from cellscope.report.widget import make_widget
+
+    editor = record.get("editors", {}).get(entry.row.get("kind", ""))
+    if editor is None or entry.status == "failed":
+        return None
+    edited = next((out / name for name in entry.outputs if name.endswith(editor["suffix"])), None)
+    if edited is None or not edited.is_file():
+        return None
+    return make_widget(
+        package=editor["package"], script=editor["script"], style=editor["style"], title=editor["title"],
+        document=edited, picture=Path(entry.path),
+    )  # fmt: skip
 
 
 def _caption(name: str) -> str:

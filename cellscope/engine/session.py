@@ -139,7 +139,7 @@ class Session:
         if count is None:
             count = min(MAX_WORKERS, available_cpus()) if available_cpus() > 1 else 0
         workers = Workers(self.assay, count, total=len(todo), at_once=at_once)
-        progress = RunProgress(len(todo), label=f"{self.assay.name} predict", quiet=self.run.quiet)
+        progress = RunProgress(len(todo), label=f"{self.assay.name} {self.facts['command']}", quiet=self.run.quiet)
         writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
         self.progress = progress
         reader = Reader(

@@ -8,6 +8,7 @@ module decides device and precision, writes ``metrics.csv``, ``config.toml``, ``
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 import warnings
@@ -45,7 +46,8 @@ def optimiser_and_schedule(parameters: Any, options: Any) -> dict[str, Any]:
     parameters : iterable of Parameter or of parameter groups
     options : TrainOptions
         Uses ``optimiser`` (adamw, adam, sgd), ``learning_rate``, ``weight_decay``, ``schedule`` (cosine, constant,
-        step, poly), ``warmup_steps``, ``steps``, ``step_every`` and ``step_gamma``.
+        step, poly, exponential), ``warmup_steps``, ``warmup_ratio``, ``final_ratio``, ``steps``, ``step_every`` and
+        ``step_gamma``.
 
     Returns
     -------
@@ -62,10 +64,13 @@ def optimiser_and_schedule(parameters: Any, options: Any) -> dict[str, Any]:
 
     def factor(step: int) -> float:
         if step < warmup:
-            return (step + 1) / warmup
+            return options.warmup_ratio + (1 - options.warmup_ratio) * (step + 1) / warmup
         done = min((step - warmup) / max(total - warmup, 1), 1.0)
         if options.schedule == "cosine":
-            return 0.01 + 0.99 * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * done))))
+            low = options.final_ratio
+            return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * done))
+        if options.schedule == "exponential":
+            return options.final_ratio**done
         if options.schedule == "poly":
             return 1.0 - done
         if options.schedule == "step":

@@ -31,10 +31,16 @@ class TrainingOptions(ComputeOptions):
     learning_rate: float | None = option(None, "Highest learning rate.", low=0.0)
     optimiser: Literal["adamw", "adam", "sgd"] = option("adamw", "Update rule.", cli=False)
     weight_decay: float | None = option(None, "Weight decay.", low=0.0, cli=False)
-    schedule: Literal["cosine", "constant", "step", "poly"] = option(
+    schedule: Literal["cosine", "constant", "step", "poly", "exponential"] = option(
         "cosine", "Learning rate after the warm-up.", cli=False
     )
     warmup_steps: int = option(100, "Steps over which the learning rate rises.", low=0, cli=False)
+    warmup_ratio: float = option(
+        0.0, "Share of the learning rate the warm-up starts at.", low=0.0, high=1.0, cli=False
+    )
+    final_ratio: float = option(
+        0.01, "Schedules cosine and exponential: share of the learning rate at the end.", low=0.0, high=1.0, cli=False
+    )
     step_every: int = option(1000, "Schedule step: steps between drops.", low=1, cli=False)
     step_gamma: float = option(0.1, "Schedule step: factor of each drop.", low=0.0, high=1.0, cli=False)
     clip_gradient: float = option(10.0, "Largest gradient norm; 0 does not clip.", low=0.0, cli=False)

@@ -59,8 +59,8 @@ def read(path: str | os.PathLike[str], *, page: int | None = None, max_pixels: i
         cut short, damaged, not an image, too small, too large, NaN or infinite values, an unsupported type.
     """
     path = Path(path)
-    with _one_line_errors(path):
-        with _open(path) as handle:
+    with one_line_errors(path):
+        with open_regular(path) as handle:
             decoded = _decode(handle, page, max_pixels)
         pixels, warnings = standard_type(decoded.pixels)
         pixels = np.ascontiguousarray(upright(pixels if pixels.ndim == 3 else pixels[..., None], decoded.orientation))
@@ -76,14 +76,14 @@ def count_pages(path: str | os.PathLike[str]) -> int:
         As for `read`.
     """
     path = Path(path)
-    with _one_line_errors(path), _open(path) as handle:
+    with one_line_errors(path), open_regular(path) as handle:
         magic = handle.read(4)
         handle.seek(0)
         return tiff_pages(handle) if magic in _TIFF_MAGIC else 1
 
 
 @contextmanager
-def _one_line_errors(path: Path) -> Iterator[None]:
+def one_line_errors(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises into one InputError that names the file."""
     shown = one_line(path)
     try:
@@ -101,7 +101,7 @@ def _one_line_errors(path: Path) -> Iterator[None]:
         raise InputError(f"{shown}: cannot be decoded ({reason}); the file is damaged or of an unusual kind") from error
 
 
-def _open(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BinaryIO:
     """Open a regular file that is not empty; never blocks on a pipe or a device."""
     try:
         facts = path.stat()

@@ -232,6 +232,11 @@ def _number(page: TiffPage, tag: int, default: int) -> int:
     return int(value) if isinstance(value, (int, np.integer)) else default
 
 
+def tiff_pixel_size(tif: TiffFile) -> pixel_size.PixelSize:
+    """Return the pixel size in micrometres that a file's first page states, and doubts about it."""
+    return _pixel_size(tif, _page(tif, 0))
+
+
 def _pixel_size(tif: TiffFile, page: TiffPage) -> pixel_size.PixelSize:
     x, y = _rational(page, 282), _rational(page, 283)
     description = page.description or ""

@@ -112,3 +112,37 @@ def bootstrap(
         return None, None
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def f1_wilson(hits: int, missed: int, false: int, level: float = 0.95) -> tuple[float, float] | tuple[None, None]:
+    """Give an interval of F1 = 2 TP / (2 TP + FP + FN) that stays honest for few cases and at 0 and 1.
+
+    F1 is a rising function 2 J / (1 + J) of J = TP / (TP + FP + FN), a proportion of the cases that are positive or
+    called so; the ends are those of Wilson's interval of J.
+
+    Parameters
+    ----------
+    hits, missed, false : int
+        True positives, false negatives, false positives.
+    level : float
+
+    Returns
+    -------
+    low, high : float
+        None, None without any such case.
+    """
+    low, high = wilson(hits, hits + missed + false, level)
+    if low is None or high is None:
+        return None, None
+    return 2 * low / (1 + low), 2 * high / (1 + high)
+
+
+def wider(
+    one: tuple[float, float] | tuple[None, None], other: tuple[float, float] | tuple[None, None]
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the interval that holds both; the defined one where the other is not."""
+    if one[0] is None or one[1] is None:
+        return other
+    if other[0] is None or other[1] is None:
+        return one
+    return min(one[0], other[0]), max(one[1], other[1])

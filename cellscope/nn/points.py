@@ -32,9 +32,9 @@ def point_sample(maps: Tensor, points: Tensor) -> Tensor:
 
 def regular_grid(count: int, side: int, device: torch.device) -> Tensor:
     """Give the centres of a `side` x `side` grid, row by row: (count, side * side, 2)."""
-    centres = (torch.arange(side, device=device, dtype=torch.float32) + 0.5) / side
-    y, x = torch.meshgrid(centres, centres, indexing="ij")
-    return torch.stack([x, y], 2).reshape(1, -1, 2).expand(count, -1, -1)
+    to_unit = torch.tensor([[[0.5, 0.0, 0.5], [0.0, 0.5, 0.5]]], device=device)
+    grid = F.affine_grid(to_unit, [1, 1, side, side], align_corners=False)
+    return grid.reshape(1, -1, 2).expand(count, -1, -1)
 
 
 def points_in_image(boxes: Tensor, points: Tensor, image_size: tuple[int, int]) -> Tensor:
@@ -128,5 +128,8 @@ def subdivide(logits: Tensor, point_logits: Callable[[Tensor, Tensor], Tensor], 
     flat = doubled.view(n, -1)
     count = min(points_per_step, height * width)
     cells = (-flat.abs()).topk(count, dim=1).indices
-    points = torch.stack([(cells % width + 0.5) / width, (cells // width + 0.5) / height], 2).to(logits.dtype)
+    across, down = 1.0 / width, 1.0 / height
+    # Written like PointRend's own code, since another rounding chooses other points.
+    points = torch.stack([across / 2 + (cells % width) * across, down / 2 + (cells // width) * down], 2)
+    points = points.to(logits.dtype)
     return flat.scatter(1, cells, point_logits(points, doubled).to(flat.dtype)).view_as(doubled)

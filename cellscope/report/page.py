@@ -30,6 +30,7 @@ from cellscope.io.write import write_text
 from cellscope.report.gallery import Gallery
 from cellscope.report.thumbnails import Thumbnail, thumbnail
 from cellscope.report.values import format_value, is_missing, tree_node
+from cellscope.report.widget import Widget
 
 MAX_CELLS = 24_000
 """Cells shown of one table; longer ones are cut, with a note: browsers slow down, and the CSV holds all rows."""
@@ -49,6 +50,8 @@ class Card:
     warnings : list of str
     anchor : str
         Fragment of the page's address; made unique. Empty: numbered.
+    widget : Widget, optional
+        Something to work with, below the figures.
     """
 
     title: str
@@ -56,6 +59,7 @@ class Card:
     facts: list[tuple[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     anchor: str = ""
+    widget: Widget | None = None
 
 
 @dataclass
@@ -149,6 +153,10 @@ def render(
 ) -> str:
     """Return the page as text; the arguments are those of `write_report`, links are relative to `folder`."""
     style, script, template = _parts()
+    # Each widget's code is on the page once, however many cards have one.
+    codes = list({card.widget.package: card.widget.code for card in cards if card.widget is not None}.values())
+    style = "\n".join([style, *(code.style for code in codes)])
+    script = "\n".join([script, *(code.script for code in codes)])
     anchors = _anchors(cards)
     shown = _cards(cards, anchors, folder)
     links = dict(zip((card.title for card in cards), anchors, strict=True))
@@ -223,6 +231,7 @@ def _cards(cards: Sequence[Card], anchors: Sequence[str], folder: Path | None) -
             ],
             "facts": [(name, format_value(value)) for name, value in card.facts],
             "warnings": list(card.warnings),
+            "widget": card.widget,
         }
         for card, anchor in zip(cards, anchors, strict=True)
     ]
@@ -249,7 +258,7 @@ def _href(figure: Path | np.ndarray, folder: Path | None) -> str:
 
 def _layout(cards: Sequence[Mapping[str, Any]]) -> str:
     """Choose how wide cards are from what is in them: crops are small, a metaphase and its karyogram take the page."""
-    if max((len(card["figures"]) for card in cards), default=0) > 1:
+    if any(card["widget"] for card in cards) or max((len(card["figures"]) for card in cards), default=0) > 1:
         return "wide"
     pictures: Iterable[Thumbnail] = (
         figure["picture"] for card in cards for figure in card["figures"] if figure["picture"]

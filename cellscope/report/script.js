@@ -216,7 +216,7 @@
   let undo = [];
   function beforePrint() {
     if (undo.length) return;
-    document.querySelectorAll("details:not([open])").forEach((details) => { details.open = true; undo.push(() => { details.open = false; }); });
+    document.querySelectorAll("details:not([open]):not(.widget)").forEach((details) => { details.open = true; undo.push(() => { details.open = false; }); });
     document.querySelectorAll(".table table").forEach((table) => {
       const visible = [...table.tBodies[0].rows].filter((row) => !row.hidden);
       const rows = visible.slice(0, PRINT_ROWS);

@@ -50,3 +50,26 @@ def test_starting_weights(tmp_path) -> None:
     assert torch.equal(network[0].weight, donor[0].weight)
     with pytest.raises(ModelError, match="--arch linear"):
         initialise(torch.nn.Linear(7, 7), options, assay="fake", part="net")
+
+
+def test_draws_go_on_where_they_stopped() -> None:
+    items = ["a"] * 6 + ["b"] * 2
+    whole = list(DrawSampler(items, {}, 40, seed=1))
+    rest = DrawSampler(items, {}, 40, seed=1, start=24)
+    assert list(rest) == whole[24:]
+    assert len(rest) == 40  # Lightning counts from the beginning
+    assert [draw for _, draw in whole] == list(range(40))
+    longer = list(DrawSampler(items, {}, 60, seed=1))
+    assert longer[:40] == whole
+
+
+def test_two_processes_share_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = ["a"] * 9
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    drawn = []
+    for rank in (0, 1):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        drawn.append(list(DrawSampler(items, {}, 10, seed=1)))
+    assert [len(one) for one in drawn] == [10, 10]
+    assert sorted(draw for one in drawn for _, draw in one) == list(range(20))

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -24,10 +23,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from cellscope.assays.karyotype.config import TrainOptions
-from cellscope.assays.karyotype.data_detect import DrawSampler
 from cellscope.assays.karyotype.learn import train
 from cellscope.engine import train as training
 from cellscope.engine.curves import MetricsFile, draw_curves
+from cellscope.engine.learning import DrawSampler
 from cellscope.engine.train import find_resume, fit, optimiser_and_schedule
 from cellscope.engine.training_callbacks import Progress
 from cellscope.errors import CellscopeError, DatasetError, Interrupted, ModelError, UsageError
@@ -96,11 +95,10 @@ def run_toy(out: Path, *, scores: list[float] | None = None, validate: bool = Tr
     options = options_for(**changes)
     L.seed_everything(options.seed, verbose=False)
     toy = Toy(options, scores)
-    items = [SimpleNamespace(source="a")] * 5
     draws = options.steps * options.batch_size
 
     def loader(done: int) -> DataLoader:
-        sampler = DrawSampler(items, {}, draws, options.seed, done * options.batch_size)
+        sampler = DrawSampler(["a"] * 5, {}, draws, options.seed, done * options.batch_size)
         return DataLoader(Numbers(), options.batch_size, sampler=sampler)
 
     fit(

@@ -13,8 +13,9 @@ from cellscope.assays.karyotype import karyogram
 from cellscope.assays.karyotype.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell import Cell, name_cell, objects_table
 from cellscope.assays.karyotype.detections import Detection
-from cellscope.assays.karyotype.figures import as_coco, as_karyotype, colour_of, draw_overlay
+from cellscope.assays.karyotype.figures import as_coco, colour_of, draw_overlay
 from cellscope.assays.karyotype.karyogram import REVIEW, WIDTH, draw_karyogram
+from cellscope.assays.karyotype.record import as_karyotype
 from cellscope.imaging.tone import to_grey
 
 
@@ -67,10 +68,65 @@ def test_flags_and_reasons() -> None:
 
 
 def test_review_follows_doubt(spread: Generated) -> None:
-    unsure = named(spread, sure=0.5)
-    assert all(chromosome.review for chromosome in unsure.chromosomes)
-    assert all(chromosome.reasons == ["class unsure"] for chromosome in unsure.chromosomes)
-    assert not any(chromosome.review for chromosome in named(spread, sure=0.5, review_below=0.4).chromosomes)
+    """Doubt that the rest of the cell settles is none; where two chromosomes could change places it stays."""
+    assert not any(chromosome.review for chromosome in named(spread, sure=0.5).chromosomes)
+    scores = np.full((46, 24), np.log(0.01 / 22))
+    scores[np.arange(46), [CLASSES.index(name) for name in spread.classes]] = np.log(0.98)
+    pair = [spread.classes.index("8"), spread.classes.index("9")]
+    scores[pair] = np.log(0.01 / 22)
+    scores[np.ix_(pair, [CLASSES.index("8"), CLASSES.index("9")])] = np.log([[0.5, 0.49], [0.49, 0.5]])
+    settings = {"bright_on_dark": True, "assign": True, "aneuploidy_cost": 3.0}
+    cell = name_cell(detections(spread), scores, None, shape=spread.pixels.shape, review_below=0.8, **settings)
+    assert [chromosome.label - 1 for chromosome in cell.chromosomes if chromosome.review] == sorted(pair)
+    assert all(cell.chromosomes[index].reasons == ["class unsure"] for index in pair)
+    lenient = name_cell(detections(spread), scores, None, shape=spread.pixels.shape, review_below=0.0, **settings)
+    assert not any(chromosome.review for chromosome in lenient.chromosomes)
+
+
+def test_without_the_cell_the_classifiers_own_doubt_counts(spread: Generated) -> None:
+    cell = named(spread, sure=0.5, assign=False)
+    assert all(chromosome.reasons == ["class unsure"] for chromosome in cell.chromosomes)
+    assert {chromosome.confidence for chromosome in cell.chromosomes} == {0.5}
+
+
+def test_the_cell_leaves_out_what_it_has_no_place_for_and_fills_gaps(spread: Generated) -> None:
+    """A weak third 21 goes, a strong one stays; a weak chromosome whose place is empty stays too."""
+    base = detections(spread)
+    extra = spread.classes.index("21")
+    far = Detection(base[extra].bbox + 3, base[extra].mask, 0.5)
+    names = [*spread.classes, "21"]
+
+    def result(scores_of: dict[int, float]) -> Cell:
+        found = [Detection(one.bbox, one.mask, scores_of.get(i, 0.95)) for i, one in enumerate([*base, far])]
+        evidence = np.full((47, 24), np.log(0.01 / 23))
+        evidence[np.arange(47), [CLASSES.index(name) for name in names]] = np.log(0.99)
+        settings = {"bright_on_dark": True, "assign": True, "aneuploidy_cost": 3.0, "review_below": 0.8}
+        shape = spread.pixels.shape
+        return name_cell(found, evidence, None, shape=shape, score_threshold=0.45, **settings)
+
+    weak = result({46: 0.5})
+    assert (len(weak.chromosomes), len(weak.left_out), weak.iscn_draft) == (46, 1, "46,XY")
+    assert "pieces_1" in weak.flags
+    strong = result({46: 0.97})
+    assert (strong.iscn_draft, strong.left_out) == ("47,XY,+21", [])
+    gap = result({46: 0.5, 3: 0.2})
+    assert (len(gap.chromosomes), gap.iscn_draft) == (46, "46,XY")
+    assert "may not be a chromosome" in gap.chromosomes[3].reasons
+
+
+def test_a_size_that_does_not_fit_the_class_is_marked() -> None:
+    cell = metaphase(3, classes=karyotype("XX"), crossing=0, touching=0)
+    found = detections(cell)
+    small, large = cell.classes.index("22"), cell.classes.index("1")
+    found[small] = Detection(found[large].bbox, found[large].mask, 0.95)
+    scores = np.full((46, 24), -40.0)
+    scores[np.arange(46), [CLASSES.index(name) for name in cell.classes]] = 0.0
+    named_cell = name_cell(
+        found, scores, None, shape=cell.pixels.shape, bright_on_dark=True, assign=True,
+        aneuploidy_cost=3.0, review_below=0.5,
+    )  # fmt: skip
+    assert "larger than its class: two as one?" in named_cell.chromosomes[small].reasons
+    assert any(flag.startswith("odd_size_") for flag in named_cell.flags)
 
 
 def test_a_class_the_cell_overrules_is_marked(spread: Generated) -> None:

@@ -11,8 +11,9 @@ import torch
 from synthetic import CLASSES, length_of, metaphase, write_coco
 
 from cellscope.assays.karyotype.data_classify import ChromosomeViews, collect_chromosomes, vary_mask
-from cellscope.assays.karyotype.data_detect import DetectCrops, DetectWhole, DrawSampler, erase_ignored, load_metaphases
+from cellscope.assays.karyotype.data_detect import DetectCrops, DetectWhole
 from cellscope.assays.karyotype.detections import Detection
+from cellscope.assays.karyotype.metaphase import erase_ignored, load_metaphases
 from cellscope.assays.karyotype.prepare import prepare
 from cellscope.assays.karyotype.tune import best_score_threshold, best_temperature
 from cellscope.io.prepared import PreparedDataset
@@ -39,7 +40,7 @@ def test_a_metaphase_comes_back_as_it_was_written(dataset: PreparedDataset) -> N
         for mask, (x, y), whole in zip(loaded.masks, loaded.offsets, cell.masks, strict=True):
             assert mask.sum() == whole.sum()
             assert whole[y : y + mask.shape[0], x : x + mask.shape[1]][mask > 0].all()
-        assert 1.2 < loaded.scale < 2.2
+        assert 1.4 < loaded.scale < 2.6
 
 
 def test_crops_are_the_same_for_the_same_draw_and_hold_their_truth(dataset: PreparedDataset) -> None:
@@ -59,7 +60,7 @@ def test_crops_are_the_same_for_the_same_draw_and_hold_their_truth(dataset: Prep
             tight = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
             assert box.tolist() == [float(value) for value in tight]
             assert image[0][mask > 0].mean() > 2 * image[0].median()  # the mask lies on the chromosome
-    assert total > 60
+    assert total > 40
     assert not torch.equal(crops[0, 0][0], crops[0, 1][0])
 
 
@@ -102,36 +103,6 @@ def test_whole_metaphases_have_the_canonical_scale(dataset: PreparedDataset) -> 
     image, index = DetectWhole(metaphases)[0]
     assert index == 0
     assert image.shape[1:] == tuple(round(side * metaphases[0].scale) for side in metaphases[0].image.shape)
-
-
-def test_draws_go_on_where_they_stopped() -> None:
-    items = [SimpleNamespace(source="a")] * 6 + [SimpleNamespace(source="b")] * 2
-    whole = list(DrawSampler(items, {}, 40, seed=1))
-    rest = DrawSampler(items, {}, 40, seed=1, start=24)
-    assert list(rest) == whole[24:]
-    assert len(rest) == 40  # Lightning counts from the beginning
-    assert [draw for _, draw in whole] == list(range(40))
-    longer = list(DrawSampler(items, {}, 60, seed=1))
-    assert longer[:40] == whole
-
-
-def test_sources_are_drawn_by_weight_not_by_size() -> None:
-    items = [SimpleNamespace(source="a")] * 90 + [SimpleNamespace(source="b")] * 10
-    for weights, share in (({}, 0.5), ({"b": 3.0}, 0.75)):
-        drawn = [index for index, _ in DrawSampler(items, weights, 4000, seed=0)]
-        assert np.mean(np.array(drawn) >= 90) == pytest.approx(share, abs=0.03)
-
-
-def test_two_processes_share_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    items = [SimpleNamespace(source="a")] * 9
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    drawn = []
-    for rank in (0, 1):
-        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
-        drawn.append(list(DrawSampler(items, {}, 10, seed=1)))
-    assert [len(one) for one in drawn] == [10, 10]
-    assert sorted(draw for one in drawn for _, draw in one) == list(range(20))
 
 
 def test_chromosomes_of_known_class_are_collected(dataset: PreparedDataset, boxes_only: PreparedDataset) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from cellscope.assays.karyotype import chrnet, chrrender
 from cellscope.assays.karyotype.chrnet import CentreLoss, build_chrnet, classify_views, for_network
-from cellscope.assays.karyotype.chrrender import build_chrrender
+from cellscope.assays.karyotype.chrrender import _pad, build_chrrender
 from cellscope.assays.karyotype.render_head import RenderHead
 from cellscope.errors import ModelError
 
@@ -217,3 +217,21 @@ def test_the_mask_branch_learns_one_mask() -> None:
     want = truth[:, ::2, ::2] > 0.5
     got = mask > 0.5
     assert (got & want).sum() / (got | want).sum() > 0.85
+
+
+def test_boxes_go_through_the_head_again_as_often_as_asked() -> None:
+    torch.manual_seed(0)
+    once = build_chrrender("chrrender-test", score_threshold=0.0, max_detections=5).eval()
+    twice = build_chrrender("chrrender-test", score_threshold=0.0, max_detections=5, box_refinements=1).eval()
+    twice.load_state_dict(once.state_dict())
+    image = torch.rand(1, 96, 80)
+    with torch.inference_mode():
+        [first], [second] = once([image]), twice([image])
+        features = twice.backbone(_pad([image])[0])
+        [boxes], [scores] = twice._refine(features, [first["boxes"]], [first["scores"]], [(96, 80)])
+    torch.testing.assert_close(second["boxes"], boxes)
+    torch.testing.assert_close(second["scores"], scores)
+    assert not torch.allclose(first["boxes"], second["boxes"])
+    assert boxes.min() >= 0
+    assert boxes[:, 2].max() <= 80
+    assert boxes[:, 3].max() <= 96

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from synthetic import CLASSES, karyotype, metaphase
 
-from cellscope.assays.karyotype.data_detect import Metaphase
 from cellscope.assays.karyotype.detections import Detection
+from cellscope.assays.karyotype.metaphase import Metaphase
 from cellscope.assays.karyotype.score import Prediction, assigned_labels, detection_metrics, metaphase_table
 
 

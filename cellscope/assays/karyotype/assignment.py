@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -12,6 +12,8 @@ from cellscope.assays.karyotype.classes import CLASSES
 UNASSIGNED = "unassigned"
 MAX_COPIES = 6
 SEXES = ({"X": 2, "Y": 0}, {"X": 1, "Y": 1})
+#: Stands for "cannot be"; infinite costs would make `linear_sum_assignment` refuse a cell.
+NEVER = 1e6
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,18 @@ class Assignment:
         One of the 24, or ``unassigned``.
     cost : float
         Negative log evidence plus the costs of departures.
+    margins : (N,) float
+        By how much the cell's cost rises when a chromosome may not have the class it was given, everything else being
+        arranged anew: the log odds of that class against all others, as far as this cell can tell.
     """
 
     classes: list[str]
     cost: float
+    margins: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 def assign_cell(
-    log_probabilities: np.ndarray, *, aneuploidy_cost: float, unassigned_cost: float | None = None
+    log_probabilities: np.ndarray, *, aneuploidy_cost: float, unassigned_cost: float | np.ndarray | None = None
 ) -> Assignment:
     """Find the classes of a cell's chromosomes that explain it best.
 
@@ -46,7 +52,7 @@ def assign_cell(
         Natural logarithms, classes in the order of `CLASSES`.
     aneuploidy_cost : float
         In nats; 0 gives the most probable class of each chromosome.
-    unassigned_cost : float, optional
+    unassigned_cost : float or (N,) float, optional
         In nats: a chromosome whose every place costs more is left unassigned. By default the aneuploidy cost plus 3.
 
     Returns
@@ -58,27 +64,49 @@ def assign_cell(
         return Assignment([], 0.0)
     if unassigned_cost is None:
         unassigned_cost = aneuploidy_cost + 3.0
-    best: Assignment | None = None
-    for sex in SEXES:
-        columns, extra = [], []
-        for index, name in enumerate(CLASSES):
-            expected = sex.get(name, 2)
-            for copy in range(MAX_COPIES):
-                columns.append(index)
-                # A missing expected copy costs as much as a surplus one: filling it earns the cost back.
-                extra.append(-aneuploidy_cost if copy < expected else aneuploidy_cost)
-        cost = -log_probabilities[:, columns] + np.array(extra)
-        # One private place each for chromosomes that fit nowhere.
-        nowhere = np.full((count, count), np.inf)
-        np.fill_diagonal(nowhere, unassigned_cost)
-        full = np.hstack([cost, nowhere])
-        rows, chosen = linear_sum_assignment(full)
-        total = float(full[rows, chosen].sum())
-        if best is None or total < best.cost:
-            names = [CLASSES[columns[place]] if place < len(columns) else UNASSIGNED for place in chosen]
-            best = Assignment(names, total)
-    assert best is not None
-    return best
+    tables = [_costs(log_probabilities, sex, aneuploidy_cost, unassigned_cost) for sex in SEXES]
+    solved = [_solve(table) for table in tables]
+    best = int(np.argmin([total for total, _ in solved]))
+    total, chosen = solved[best]
+    margins = np.empty(count)
+    for row, place in enumerate(chosen):
+        margins[row] = min(_without(table, row, place) for table in tables) - total
+    places = 24 * MAX_COPIES
+    names = [CLASSES[place // MAX_COPIES] if place < places else UNASSIGNED for place in chosen]
+    return Assignment(names, total, margins)
+
+
+def _costs(
+    log_probabilities: np.ndarray, sex: dict[str, int], aneuploidy_cost: float, unassigned_cost: float | np.ndarray
+) -> np.ndarray:
+    """Cost of every chromosome in every place: `MAX_COPIES` places a class, then one private place each for nowhere."""
+    count = len(log_probabilities)
+    expected = np.array([sex.get(name, 2) for name in CLASSES])
+    # A missing expected copy costs as much as a surplus one: filling it earns the cost back.
+    copies = np.where(np.arange(MAX_COPIES) < expected[:, None], -aneuploidy_cost, aneuploidy_cost)
+    placed = np.repeat(-log_probabilities, MAX_COPIES, axis=1) + copies.ravel()
+    nowhere = np.full((count, count), NEVER)
+    np.fill_diagonal(nowhere, unassigned_cost)
+    return np.hstack([np.minimum(placed, NEVER), nowhere])
+
+
+def _solve(table: np.ndarray) -> tuple[float, np.ndarray]:
+    rows, chosen = linear_sum_assignment(table)
+    return float(table[rows, chosen].sum()), chosen
+
+
+def _without(table: np.ndarray, row: int, place: int) -> float:
+    """Cost of the best cell in which chromosome `row` is not of the class that `place` belongs to."""
+    places = 24 * MAX_COPIES
+    barred = slice(place, place + 1)
+    if place < places:
+        first = place - place % MAX_COPIES
+        barred = slice(first, first + MAX_COPIES)
+    kept = table[row, barred].copy()
+    table[row, barred] = NEVER
+    total, _ = _solve(table)
+    table[row, barred] = kept
+    return total
 
 
 def most_probable(log_probabilities: np.ndarray) -> Assignment:
@@ -86,4 +114,6 @@ def most_probable(log_probabilities: np.ndarray) -> Assignment:
     if len(log_probabilities) == 0:
         return Assignment([], 0.0)
     chosen = log_probabilities.argmax(1)
-    return Assignment([CLASSES[index] for index in chosen], float(-log_probabilities.max(1).sum()))
+    best = np.sort(log_probabilities, axis=1)
+    margins = log_probabilities.max(1) - np.logaddexp.reduce(best[:, :-1], axis=1)
+    return Assignment([CLASSES[index] for index in chosen], float(-log_probabilities.max(1).sum()), margins)

@@ -9,16 +9,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cellscope.assays.karyotype.assignment import UNASSIGNED, assign_cell, most_probable
+from cellscope.assays.karyotype.assignment import UNASSIGNED, Assignment, assign_cell, most_probable
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.detections import Detection, overlap
 from cellscope.assays.karyotype.iscn import draft_iscn, sex_chromosomes
+from cellscope.assays.karyotype.sizes import odd_sizes, size_evidence
 from cellscope.assays.karyotype.upright import main_axis
 from cellscope.imaging.measure import add_physical, measure_mask
 
-#: Polarity logits nearer to 0 than this do not decide which arm is up.
-POLARITY_MARGIN = 0.5
+#: Polarity logits nearer to 0 than this do not decide which arm is up: of G-band singles between 1 and 2, eight in ten
+#: are right, below 1 one in two.
+POLARITY_MARGIN = 1.0
 EXPECTED = 46
+#: Confidence from an assignment's margin: a logistic regression on the validation split's metaphases of "found, and of
+#: the class given". Below a margin of 1 most are pieces or clumps rather than another class.
+CONFIDENCE = (0.93, -1.13)
+#: What fits no place and has a lower score than this is left out: a piece or debris rather than a marker chromosome.
+CERTAIN = 0.8
+#: Share of the score threshold down to which the rest of the cell may call for a chromosome.
+CANDIDATES = 1 / 3
+#: Cost in nats of leaving out a chromosome whose score just reaches the threshold; its log odds beyond add to it.
+LEAVING_OUT = 2.0
+#: Standard deviations from the usual size of its class from which a chromosome is marked.
+ODD_SIZE = 4.0
 #: More autosomes than this without two copies: part of a metaphase, or none, rather than a karyotype.
 MANY = 6
 
@@ -36,6 +49,10 @@ class Chromosome:
         One of the 24 or ``unassigned``.
     probabilities : (24,) float
         The classifier's, before assignment.
+    confidence : float
+        Probability that this is one whole chromosome of the class given, as far as the cell can tell.
+    odd_size : float
+        Standard deviations by which it is larger than its class should be in this cell.
     angle : float
         Radians by which the upright view turns the image.
     short_arm_up : bool or None
@@ -55,6 +72,8 @@ class Chromosome:
     probabilities: np.ndarray
     angle: float
     short_arm_up: bool | None
+    confidence: float = 1.0
+    odd_size: float = 0.0
     touching: bool = False
     cut_off: bool = False
     review: bool = False
@@ -63,11 +82,21 @@ class Chromosome:
 
 @dataclass
 class Cell:
-    """A karyotyped metaphase."""
+    """A karyotyped metaphase.
+
+    Attributes
+    ----------
+    chromosomes : list of Chromosome
+    shape : (height, width)
+    bright_on_dark : bool
+    left_out : list of Detection
+        Found, but neither called for by the cell nor certain: pieces of chromosomes and debris.
+    """
 
     chromosomes: list[Chromosome]
     shape: tuple[int, int]
     bright_on_dark: bool
+    left_out: list[Detection] = field(default_factory=list)
 
     @property
     def classes(self) -> list[str]:
@@ -98,6 +127,9 @@ class Cell:
             "unassigned": sum(name == UNASSIGNED for name in self.classes),
             "overlapping": sum(chromosome.touching for chromosome in self.chromosomes),
             "cut_off": sum(chromosome.cut_off for chromosome in self.chromosomes),
+            "odd_size": sum(abs(chromosome.odd_size) > ODD_SIZE for chromosome in self.chromosomes),
+            "pieces": len(self.left_out) - self._debris,
+            "debris": self._debris,
         }
         flags += [f"{name}_{count}" for name, count in counted.items() if count]
         unusual = [name for name in CLASSES[:22] if self.counts[name] != 2]
@@ -108,6 +140,13 @@ class Cell:
         if self.chromosomes and self.sex not in ("XX", "XY"):
             flags.append(f"sex_{self.sex}")
         return flags
+
+    @property
+    def _debris(self) -> int:
+        """How many of those left out lie alone; the others are pieces of what they lie on."""
+        return sum(
+            not any(overlap(one, chromosome.detection) for chromosome in self.chromosomes) for one in self.left_out
+        )
 
 
 def name_cell(
@@ -120,12 +159,14 @@ def name_cell(
     assign: bool,
     aneuploidy_cost: float,
     review_below: float,
+    score_threshold: float | None = None,
 ) -> Cell:
     """Name, orient and flag the chromosomes of one cell.
 
     Parameters
     ----------
     detections : list of N Detection
+        With `assign`, those a little below the score threshold too: see `candidates`.
     log_probabilities : (N, 24) float
     polarity : (N,) float or None
         Logit that the short arm is up.
@@ -136,51 +177,112 @@ def name_cell(
     aneuploidy_cost : float
         See `assign_cell`.
     review_below : float
-        Probability of the given class under which a chromosome is marked.
+        Confidence under which a chromosome is marked.
+    score_threshold : float, optional
+        Lets the cell weigh each detection's score against the place it would take: one that fits nowhere may be left
+        out, one that fills a gap may stay. None keeps all.
     """
-    assignment = (
-        assign_cell(log_probabilities, aneuploidy_cost=aneuploidy_cost) if assign else most_probable(log_probabilities)
+    assignment = _assign(detections, log_probabilities, assign, aneuploidy_cost, score_threshold)
+    kept = [
+        index
+        for index, class_ in enumerate(assignment.classes)
+        if score_threshold is None or class_ != UNASSIGNED or detections[index].score >= CERTAIN
+    ]
+    odd = odd_sizes(
+        [assignment.classes[index] for index in kept], np.array([detections[index].area for index in kept], float)
     )
-    height, width = shape
-    chromosomes = []
-    for index, (detection, class_) in enumerate(zip(detections, assignment.classes, strict=True)):
+    chromosomes: list[Chromosome] = []
+    for index, odd_size in zip(kept, odd, strict=True):
         probabilities = np.exp(log_probabilities[index].astype(float))
         probabilities /= probabilities.sum()
-        _, angle, _ = main_axis(detection.mask)
         up = None
         if polarity is not None and abs(float(polarity[index])) > POLARITY_MARGIN:
             up = bool(polarity[index] > 0)
-        x0, y0, x1, y1 = detection.bbox
-        chromosome = Chromosome(
-            label=index + 1,
-            detection=detection,
-            class_=class_,
-            probabilities=probabilities,
-            angle=angle,
-            short_arm_up=up,
-            touching=any(
-                other is not detection and overlap(detection, other) > 0.02 * detection.area for other in detections
-            ),
-            cut_off=bool(x0 <= 0 or y0 <= 0 or x1 >= width or y1 >= height),
+        chromosomes.append(
+            Chromosome(
+                label=len(chromosomes) + 1,
+                detection=detections[index],
+                class_=assignment.classes[index],
+                probabilities=probabilities,
+                angle=main_axis(detections[index].mask)[1],
+                short_arm_up=up,
+                confidence=confidence_of(float(assignment.margins[index])) if assign else float(probabilities.max()),
+                odd_size=float(odd_size) if assign else 0.0,
+            )
         )
-        _judge(chromosome, review_below)
-        chromosomes.append(chromosome)
-    return Cell(chromosomes, shape, bright_on_dark)
+    judge(chromosomes, shape, review_below)
+    left_out = [detection for index, detection in enumerate(detections) if index not in set(kept)]
+    return Cell(chromosomes, shape, bright_on_dark, left_out)
 
 
-def _judge(chromosome: Chromosome, review_below: float) -> None:
+def candidates(score_threshold: float, *, assign: bool) -> float:
+    """Give the least score of detections that `name_cell` should see."""
+    return score_threshold * CANDIDATES if assign else score_threshold
+
+
+def confidence_of(margin: float) -> float:
+    """Turn an assignment's margin, in nats, into a probability."""
+    slope, offset = CONFIDENCE
+    return float(1 / (1 + np.exp(-(slope * min(margin, 20.0) + offset))))
+
+
+def _assign(
+    detections: list[Detection],
+    log_probabilities: np.ndarray,
+    assign: bool,
+    aneuploidy_cost: float,
+    score_threshold: float | None,
+) -> Assignment:
+    if not assign or not detections:
+        return most_probable(log_probabilities)
+    evidence = cell_evidence(log_probabilities, np.array([detection.area for detection in detections], float))
+    if score_threshold is None:
+        return assign_cell(evidence, aneuploidy_cost=aneuploidy_cost)
+    scores = np.clip([detection.score for detection in detections], 1e-3, 1 - 1e-3)
+    threshold = float(np.clip(score_threshold, 1e-3, 1 - 1e-3))
+    certain = np.log(scores / (1 - scores)) - np.log(threshold / (1 - threshold))
+    return assign_cell(evidence, aneuploidy_cost=aneuploidy_cost, unassigned_cost=LEAVING_OUT + certain)
+
+
+def cell_evidence(log_probabilities: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """Join the classifier's evidence with that of the sizes: (N, 24) log probabilities, for `assign_cell`."""
+    evidence = log_probabilities + size_evidence(log_probabilities, areas)
+    return evidence - np.logaddexp.reduce(evidence, axis=1, keepdims=True)
+
+
+def judge(chromosomes: list[Chromosome], shape: tuple[int, int], review_below: float) -> None:
+    """Set what depends on the image and the other chromosomes: touching, cut off, reasons, review."""
+    height, width = shape
+    for chromosome in chromosomes:
+        x0, y0, x1, y1 = chromosome.detection.bbox
+        chromosome.touching = any(
+            other is not chromosome
+            and overlap(chromosome.detection, other.detection) > 0.02 * chromosome.detection.area
+            for other in chromosomes
+        )
+        chromosome.cut_off = bool(x0 <= 0 or y0 <= 0 or x1 >= width or y1 >= height)
+        chromosome.reasons = _reasons(chromosome, review_below)
+        chromosome.review = bool(chromosome.reasons)
+
+
+def _reasons(chromosome: Chromosome, review_below: float) -> list[str]:
     best = CLASSES[int(chromosome.probabilities.argmax())]
+    reasons = []
     if chromosome.class_ == UNASSIGNED:
-        chromosome.reasons.append("fits no place in the cell")
+        reasons.append("fits no place in the cell")
     elif chromosome.class_ != best:
-        chromosome.reasons.append(f"looks like {best}, placed as {chromosome.class_} by the rest of the cell")
-    elif chromosome.probabilities.max() < review_below:
-        chromosome.reasons.append("class unsure")
+        reasons.append(f"looks like {best}, placed as {chromosome.class_} by the rest of the cell")
+    elif chromosome.confidence < review_below:
+        reasons.append("class unsure")
+    if chromosome.odd_size > ODD_SIZE:
+        reasons.append("larger than its class: two as one?")
+    elif chromosome.odd_size < -ODD_SIZE:
+        reasons.append("smaller than its class: a piece?")
     if chromosome.cut_off:
-        chromosome.reasons.append("cut off by the image border")
+        reasons.append("cut off by the image border")
     if chromosome.detection.score < 0.6:
-        chromosome.reasons.append("may not be a chromosome")
-    chromosome.review = bool(chromosome.reasons)
+        reasons.append("may not be a chromosome")
+    return reasons
 
 
 def objects_table(cell: Cell, grey: np.ndarray, pixel_size_um: float | None) -> pd.DataFrame:
@@ -205,6 +307,8 @@ def objects_table(cell: Cell, grey: np.ndarray, pixel_size_um: float | None) -> 
         row |= {f"p_{name}": float(p) for name, p in zip(CLASSES, chromosome.probabilities, strict=True)}
         row |= measure_mask(chromosome.detection.mask, (y0, x0), grey[y0:y1, x0:x1])
         row |= {
+            "confidence": chromosome.confidence,
+            "odd_size": chromosome.odd_size,
             "angle_degrees": float(np.degrees(chromosome.angle)),
             "short_arm_up": "" if chromosome.short_arm_up is None else chromosome.short_arm_up,
             "touching": chromosome.touching,

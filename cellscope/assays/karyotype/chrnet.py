@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cellscope.errors import ModelError
+from cellscope.assays.karyotype import baselines
+from cellscope.errors import ModelError, UsageError
 from cellscope.nn.attention import ChannelGate
 
 #: `chrnet4` is the paper's (16,355,160 parameters for 24 classes); `chrnet4-slim` serves the built-in weights.
@@ -92,6 +94,7 @@ class ChrNet(nn.Module):
                 blocks.append(ChrBlock(inputs, width, 2 * width, 2 if stage and index == 0 else 1, groups))
                 inputs = 2 * width
         self.blocks = nn.Sequential(*blocks)
+        self.depths = depths
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(inputs, classes)
         self.polarity = nn.Linear(inputs, 1) if polarity else None
@@ -100,6 +103,11 @@ class ChrNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @property
+    def stages(self) -> list[nn.Module]:
+        """The last block of each stage: their outputs can be explained."""
+        return [self.blocks[last - 1] for last in accumulate(self.depths)]
 
     def features(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, F) pooled features: what the centre loss pulls together."""
@@ -122,6 +130,10 @@ class ChrNet(nn.Module):
         hidden = self.dropout(features)
         polarity = self.polarity(hidden)[:, 0] if self.polarity is not None else None
         return self.fc(hidden), polarity, features
+
+
+#: What classifies: the same attributes and outputs.
+Classifier = ChrNet | baselines.Baseline
 
 
 class CentreLoss(nn.Module):
@@ -165,8 +177,29 @@ def build_chrnet(arch: str, *, classes: int, **changes: Any) -> ChrNet:
         If the name is unknown.
     """
     if arch not in ARCHS:
-        raise ModelError(f"unknown architecture {arch!r} for karyotype classify; use one of {', '.join(ARCHS)}")
+        known = ", ".join([*ARCHS, *baselines.ARCHS])
+        raise ModelError(f"unknown architecture {arch!r} for karyotype classify; use one of {known}")
     return ChrNet(classes=classes, **(ARCHS[arch] | changes))
+
+
+def build_classifier(arch: str, *, classes: int, pretrained: bool = False) -> Classifier:
+    """Build ChrNet or one of the paper's baselines by name.
+
+    Raises
+    ------
+    ModelError
+        If the name is unknown.
+    UsageError
+        If ImageNet weights are wanted of a network that has none.
+    """
+    if arch in baselines.ARCHS:
+        return baselines.Baseline(classes=classes, pretrained=pretrained, **baselines.ARCHS[arch])
+    if pretrained:
+        raise UsageError(
+            f"there are no ImageNet weights for {arch}; --init imagenet is for {', '.join(baselines.ARCHS)} and the "
+            "detector, --init MODEL for every network"
+        )
+    return build_chrnet(arch, classes=classes)
 
 
 def for_network(views: torch.Tensor, channels: int) -> torch.Tensor:
@@ -174,12 +207,12 @@ def for_network(views: torch.Tensor, channels: int) -> torch.Tensor:
     return ((views - 0.4) / 0.4).expand(-1, channels, -1, -1)
 
 
-def classify_views(network: ChrNet, views: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+def classify_views(network: Classifier, views: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Average log probabilities over the view and its half turn, since which arm is up is not known.
 
     Parameters
     ----------
-    network : ChrNet
+    network : ChrNet or Baseline
     views : (B, 1, H, W) float
 
     Returns

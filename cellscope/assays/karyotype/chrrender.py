@@ -1,11 +1,12 @@
-"""ChrRender: Mask R-CNN with PointRend's mask head (Wang et al., section II-B1), on torchvision's parts."""
+"""ChrRender: Mask R-CNN with PointRend's mask head (Wang et al., section II-B1), on torchvision's parts.
+
+The paper's baselines, Faster R-CNN and Mask R-CNN, are the same network with another mask branch or none.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Any
+from typing import Any, Literal
 
-import timm
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -13,30 +14,36 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, roi_align
-from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
 
+from cellscope.assays.karyotype.detectron2.conventions import AlignedPooler, ExactAnchors, ExactHeads, ExactProposals
+from cellscope.assays.karyotype.mask_head import SIDE, ConvMaskHead, masks_in_boxes
 from cellscope.assays.karyotype.render_head import RenderHead
+from cellscope.assays.karyotype.trunk import Trunk
 from cellscope.errors import ModelError
 
 TRUTH_SIDE = 112
 
-#: Named sets of arguments for `ChrRender`. `chrrender-50` is the paper's; `chrrender-18s` is what the built-in
-#: weights use.
+#: Sizes as published with detectron2, which the paper takes.
+PUBLISHED: dict[str, Any] = {
+    "stages": 4,
+    "fpn_channels": 256,
+    "anchor_sizes": (32, 64, 128, 256, 512),
+    "box_hidden": 1024,
+    "mask_hidden": 1024,
+    "point_hidden": 256,
+    "steps": 3,
+    "fpn_norm": False,
+}
+
+#: Named sets of arguments for `ChrRender`. `chrrender-50`, `mask-rcnn-50` and `faster-rcnn-101` are the paper's
+#: (Table I, right); `chrrender-18s` is what the built-in weights use.
 ARCHS: dict[str, dict[str, Any]] = {
-    "chrrender-50": {
-        "backbone": "resnet50",
-        "stages": 4,
-        "fpn_channels": 256,
-        "anchor_sizes": (32, 64, 128, 256, 512),
-        "box_hidden": 1024,
-        "mask_hidden": 1024,
-        "point_hidden": 256,
-        "steps": 3,
-        "fpn_norm": False,
-    },
-    "chrrender-18": {"backbone": "resnet18", "stages": 4, "anchor_sizes": (12, 24, 48, 96, 192)},
-    "chrrender-18s": {"backbone": "resnet18", "stages": 3, "anchor_sizes": (16, 32, 64, 128)},
+    "chrrender-50": {"backbone": "resnet50", **PUBLISHED},
+    "mask-rcnn-50": {"backbone": "resnet50", **PUBLISHED, "mask": "conv", "mask_hidden": 256},
+    "faster-rcnn-101": {"backbone": "resnet101", **PUBLISHED, "mask": "none"},
+    "chrrender-18": {"backbone": "resnet18", "stages": 4, "anchor_sizes": (12, 24, 48, 96, 192), "box_refinements": 1},
+    "chrrender-18s": {"backbone": "resnet18", "stages": 3, "anchor_sizes": (16, 32, 64, 128), "box_refinements": 1},
     "chrrender-test": {
         "backbone": "resnet10t",
         "stages": 3,
@@ -48,29 +55,6 @@ ARCHS: dict[str, dict[str, Any]] = {
         "steps": 1,
     },
 }
-
-
-class Trunk(nn.Module):
-    """A timm backbone with a feature pyramid on its last `stages` stages and one pooled level above."""
-
-    def __init__(self, name: str, stages: int, channels: int, norm: bool, pretrained: bool):
-        super().__init__()
-        indices = tuple(range(1, stages + 1))
-        self.body = timm.create_model(name, features_only=True, out_indices=indices, in_chans=1, pretrained=pretrained)
-        info: Any = self.body.feature_info
-        if info.reduction()[0] != 4:
-            raise ModelError(
-                f"backbone {name} has no feature map at a quarter of the image; use a ResNet- or ConvNeXt-like one"
-            )
-        self.fpn = FeaturePyramidNetwork(
-            info.channels(), channels, LastLevelMaxPool(), norm_layer=nn.BatchNorm2d if norm else None
-        )
-        self.out_channels = channels
-
-    def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
-        """(B, 1, H, W) -> levels "0" (a quarter), "1", ..., "pool"."""
-        maps = self.body(images)
-        return self.fpn(OrderedDict((str(index), level) for index, level in enumerate(maps)))
 
 
 class ChrRender(nn.Module):
@@ -87,14 +71,31 @@ class ChrRender(nn.Module):
         One size in pixels per level, finest first; ratios are 0.5, 1 and 2.
     steps : int
         See `RenderHead`.
+    mask : str
+        ``points`` renders masks (ChrRender), ``conv`` is Mask R-CNN's branch, ``none`` Faster R-CNN.
     fpn_norm : bool
         Batch normalisation in the pyramid: helps a training from scratch.
     box_nms : float
         Box overlap above which the weaker box is dropped; crossing chromosomes need more than the usual 0.5.
     score_threshold : float
     max_detections : int
+    box_refinements : int
+        How often the boxes found go through the box head again, as Cascade R-CNN's do (Cai and Vasconcelos 2018),
+        with the same head each time: boxes of long, curved chromosomes reach their ends.
     pretrained : bool
         ImageNet weights for the backbone, from timm's cache or download.
+    in_channels, classes : int
+        Classes without the background.
+    conventions : str
+        ``detectron2`` computes exactly what detectron2 does (see `cellscope.assays.karyotype.detectron2.conventions`).
+    stride_in_1x1, frozen_norm : bool
+        See `Trunk`.
+    proposals : int, optional
+        Boxes that the second stage looks at; 400, or 1000 by detectron2's conventions.
+    pixel_mean, pixel_std : tuple of float, optional
+        Per channel, subtracted and divided by first; of images in the range 0 to 255.
+    grey_range : float, optional
+        Images come normalised, in one channel: it is repeated and multiplied by this first.
     """
 
     def __init__(
@@ -111,72 +112,122 @@ class ChrRender(nn.Module):
         box_nms: float = 0.7,
         score_threshold: float = 0.05,
         max_detections: int = 120,
+        box_refinements: int = 0,
         pretrained: bool = False,
+        mask: Literal["points", "conv", "none"] = "points",
+        in_channels: int = 1,
+        classes: int = 1,
+        conventions: Literal["torchvision", "detectron2"] = "torchvision",
+        stride_in_1x1: bool = False,
+        frozen_norm: bool = False,
+        proposals: int | None = None,
+        pixel_mean: tuple[float, ...] | None = None,
+        pixel_std: tuple[float, ...] | None = None,
+        grey_range: float | None = None,
     ):
         super().__init__()
+        if mask not in ("points", "conv", "none") or conventions not in ("torchvision", "detectron2"):
+            raise ModelError(f"no mask branch {mask!r} or conventions {conventions!r}; the model file is damaged")
         if len(anchor_sizes) != stages + 1:
             raise ModelError(
                 f"{stages} stages make {stages + 1} pyramid levels, but {len(anchor_sizes)} anchor sizes were given"
             )
-        self.backbone = Trunk(backbone, stages, fpn_channels, fpn_norm, pretrained)
+        exact = conventions == "detectron2"
+        self.classes, self.in_channels, self.box_refinements = classes, in_channels, box_refinements
+        self.backbone = Trunk(
+            backbone,
+            stages,
+            fpn_channels,
+            fpn_norm,
+            pretrained,
+            in_channels=in_channels,
+            frozen=frozen_norm,
+            stride_in_1x1=stride_in_1x1,
+        )
         ratios = ((0.5, 1.0, 2.0),) * len(anchor_sizes)
-        anchors = AnchorGenerator(tuple((size,) for size in anchor_sizes), ratios)
-        self.rpn = RegionProposalNetwork(
+        anchors = (ExactAnchors if exact else AnchorGenerator)(tuple((size,) for size in anchor_sizes), ratios)
+        kept = proposals or (1000 if exact else 400)
+        self.rpn = (ExactProposals if exact else RegionProposalNetwork)(
             anchors,
             RPNHead(fpn_channels, 3),
             fg_iou_thresh=0.7,
             bg_iou_thresh=0.3,
-            batch_size_per_image=128,
+            batch_size_per_image=256 if exact else 128,
             positive_fraction=0.5,
-            pre_nms_top_n={"training": 800, "testing": 1000},
-            post_nms_top_n={"training": 400, "testing": 400},
+            pre_nms_top_n={"training": 2000 if exact else 800, "testing": 1000},
+            post_nms_top_n={"training": kept, "testing": kept},
             nms_thresh=0.7,
         )
         levels = [str(index) for index in range(stages)]
-        self.roi_heads = RoIHeads(
-            MultiScaleRoIAlign(levels, 7, 2, canonical_scale=56, canonical_level=4 if stages == 4 else 3),
+
+        def pooler(side: int) -> nn.Module:
+            if exact:
+                return AlignedPooler(levels, side)
+            return MultiScaleRoIAlign(levels, side, 2, canonical_scale=56, canonical_level=4 if stages == 4 else 3)
+
+        self.roi_heads = (ExactHeads if exact else RoIHeads)(
+            pooler(7),
             TwoMLPHead(fpn_channels * 49, box_hidden),
-            FastRCNNPredictor(box_hidden, 2),
+            FastRCNNPredictor(box_hidden, classes + 1),
             fg_iou_thresh=0.5,
             bg_iou_thresh=0.5,
-            batch_size_per_image=96,
-            positive_fraction=0.33,
+            batch_size_per_image=512 if exact else 96,
+            positive_fraction=0.25 if exact else 0.33,
             bbox_reg_weights=None,
             score_thresh=score_threshold,
             nms_thresh=box_nms,
             detections_per_img=max_detections,
         )
-        self.render_head = RenderHead(
-            fpn_channels,
-            conv_channels=fpn_channels,
-            hidden=mask_hidden,
-            point_hidden=point_hidden,
-            steps=steps,
-        )
+        self.render_head: RenderHead | ConvMaskHead | None = None
+        if mask == "points":
+            self.render_head = RenderHead(
+                fpn_channels,
+                conv_channels=fpn_channels,
+                hidden=mask_hidden,
+                point_hidden=point_hidden,
+                n_classes=classes,
+                steps=steps,
+            )
+        elif mask == "conv":
+            self.render_head = ConvMaskHead(pooler(SIDE), fpn_channels, mask_hidden, classes)
+        self.pixel_mean: Tensor
+        self.pixel_std: Tensor
+        self.normalises, self.grey_range = pixel_mean is not None, grey_range
+        if pixel_mean is not None:
+            scale = pixel_std or (1.0,) * len(pixel_mean)
+            self.register_buffer("pixel_mean", torch.tensor(pixel_mean)[:, None, None], persistent=False)
+            self.register_buffer("pixel_std", torch.tensor(scale)[:, None, None], persistent=False)
 
     def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]] | None = None) -> Any:
         """Give losses in training, detections otherwise.
 
         Parameters
         ----------
-        images : list of (1, H, W) float
-            From `normalise_tone`, at the model's scale.
+        images : list of (C, H, W) float
+            From `normalise_tone`, at the model's scale; 0 to 255 for a model with `pixel_mean`.
         targets : list of dict, in training
             ``boxes`` (N, 4) x0 y0 x1 y1; ``masks`` (N, H, W) uint8; ``mask_ok`` (N,) bool, False where the mask is
-            not known, so that box-only images train the detector alone.
+            not known, so that box-only images train the detector alone. ``labels`` (N,) int64, from 1, where there is
+            more than one class.
 
         Returns
         -------
         dict of losses, or list of dict
-            ``boxes`` (N, 4), ``scores`` (N,), ``masks`` (N, S, S) probabilities over each box.
+            ``boxes`` (N, 4), ``scores`` (N,), ``labels`` (N,) from 1, and, unless the network has no mask branch,
+            ``masks`` (N, S, S), probabilities over each box.
         """
+        if self.grey_range is not None:
+            images = [image.expand(self.in_channels, -1, -1) * self.grey_range for image in images]
+        if self.normalises:
+            images = [(image - self.pixel_mean) / self.pixel_std for image in images]
         batch, sizes = _pad(images)
         features = self.backbone(batch)
         image_list = ImageList(batch, sizes)
         if self.training:
             assert targets is not None
             for target in targets:
-                target["labels"] = torch.ones(len(target["boxes"]), dtype=torch.int64, device=batch.device)
+                if self.classes == 1:
+                    target["labels"] = torch.ones(len(target["boxes"]), dtype=torch.int64, device=batch.device)
             proposals, losses = self.rpn(image_list, features, targets)
             return losses | self._train_heads(features, proposals, sizes, targets, tuple(batch.shape[-2:]))  # type: ignore[arg-type]
         proposals, _ = self.rpn(image_list, features)
@@ -196,18 +247,22 @@ class ChrRender(nn.Module):
         scores, deltas = heads.box_predictor(pooled)
         class_loss, box_loss = fastrcnn_loss(scores, deltas, labels, regression)
         losses = {"loss_classifier": class_loss, "loss_box_reg": box_loss}
-        boxes, truths = [], []
+        if self.render_head is None:
+            return losses
+        boxes, truths, names = [], [], []
         for proposal, match, label, target in zip(proposals, matched, labels, targets, strict=True):
             if len(target["boxes"]) == 0:  # torchvision matches every proposal with box 0, which is not there
                 proposal, match, label = proposal[:0], match[:0], label[:0]
             use = (label > 0) & target["mask_ok"][match]
             boxes.append(proposal[use])
-            truths.append(_masks_in_boxes(target["masks"], match[use], proposal[use]))
+            names.append(label[use] - 1)
+            truths.append(masks_in_boxes(target["masks"], match[use], proposal[use], TRUTH_SIDE))
         masks = torch.cat(truths)
-        if len(masks):
-            foreground = torch.zeros(len(masks), dtype=torch.int64, device=masks.device)
-            losses |= self.render_head.losses(features["0"], boxes, foreground, masks, padded)
-        return losses
+        if not len(masks):
+            return losses
+        if isinstance(self.render_head, ConvMaskHead):
+            return losses | self.render_head.losses(features, boxes, torch.cat(names), masks, sizes)
+        return losses | self.render_head.losses(features["0"], boxes, torch.cat(names), masks, padded)
 
     def _detect(
         self,
@@ -219,12 +274,43 @@ class ChrRender(nn.Module):
         heads = self.roi_heads
         pooled = heads.box_head(heads.box_roi_pool(features, proposals, sizes))
         scores, deltas = heads.box_predictor(pooled)
-        boxes, kept, _ = heads.postprocess_detections(scores.float(), deltas.float(), proposals, sizes)
-        flat = torch.zeros(sum(map(len, boxes)), dtype=torch.int64, device=scores.device)
-        masks = self.render_head.render(features["0"], boxes, flat, padded).split([len(box) for box in boxes])
-        return [
-            {"boxes": box, "scores": score, "masks": mask} for box, score, mask in zip(boxes, kept, masks, strict=True)
+        boxes, kept, labels = heads.postprocess_detections(scores.float(), deltas.float(), proposals, sizes)
+        for _ in range(self.box_refinements):
+            boxes, kept = self._refine(features, boxes, kept, labels, sizes)
+        found = [
+            {"boxes": box, "scores": score, "labels": label}
+            for box, score, label in zip(boxes, kept, labels, strict=True)
         ]
+        if self.render_head is None:
+            return found
+        classes = torch.cat(labels) - 1
+        if isinstance(self.render_head, ConvMaskHead):
+            masks = self.render_head.render(features, boxes, classes, sizes)
+        else:
+            masks = self.render_head.render(features["0"], boxes, classes, padded)
+        split = masks.split([len(box) for box in boxes])
+        return [one | {"masks": mask} for one, mask in zip(found, split, strict=True)]
+
+
+    def _refine(
+        self,
+        features: dict[str, Tensor],
+        boxes: list[Tensor],
+        confidences: list[Tensor],
+        labels: list[Tensor],
+        sizes: list[tuple[int, int]],
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Put boxes through the box head once more; a confidence becomes the mean of the old and the new one."""
+        heads = self.roi_heads
+        counts = [len(box) for box in boxes]
+        each, label = torch.arange(sum(counts), device=labels[0].device), torch.cat(labels)
+        scores, deltas = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, boxes, sizes)))
+        moved = heads.box_coder.decode(deltas.float(), boxes)[each, label].split(counts)
+        again = scores.float().softmax(1)[each, label].split(counts)
+        return (
+            [clip_boxes_to_image(box, size) for box, size in zip(moved, sizes, strict=True)],
+            [(old + new) / 2 for old, new in zip(confidences, again, strict=True)],
+        )
 
 
 def _pad(images: list[Tensor], multiple: int = 32) -> tuple[Tensor, list[tuple[int, int]]]:
@@ -235,19 +321,11 @@ def _pad(images: list[Tensor], multiple: int = 32) -> tuple[Tensor, list[tuple[i
     batch = images[0].new_zeros(len(images), images[0].shape[0], height, width)
     for index, image in enumerate(images):
         batch[index, :, : image.shape[-2], : image.shape[-1]] = image
-    return batch, sizes
+    return batch.contiguous(memory_format=torch.channels_last), sizes  # convolutions keep it, and are faster in it
 
 
-def _masks_in_boxes(masks: Tensor, match: Tensor, boxes: Tensor) -> Tensor:
-    """Resample the matched true masks over each box: (N, TRUTH_SIDE, TRUTH_SIDE) float."""
-    if len(boxes) == 0:
-        return boxes.new_zeros(0, TRUTH_SIDE, TRUTH_SIDE)
-    rois = torch.cat([match[:, None].to(boxes.dtype), boxes], 1)
-    return roi_align(masks[:, None].to(boxes.dtype), rois, TRUTH_SIDE, sampling_ratio=1, aligned=True)[:, 0]
-
-
-def build_chrrender(arch: str, **changes: Any) -> ChrRender:
-    """Build a named architecture, with arguments changed on request.
+def arguments_of(arch: str) -> dict[str, Any]:
+    """Give a named architecture's arguments.
 
     Raises
     ------
@@ -256,4 +334,9 @@ def build_chrrender(arch: str, **changes: Any) -> ChrRender:
     """
     if arch not in ARCHS:
         raise ModelError(f"unknown architecture {arch!r} for karyotype detect; use one of {', '.join(ARCHS)}")
-    return ChrRender(**(ARCHS[arch] | changes))
+    return ARCHS[arch]
+
+
+def build_chrrender(arch: str, **changes: Any) -> ChrRender:
+    """Build a named architecture, with arguments changed on request; raises what `arguments_of` does."""
+    return ChrRender(**(arguments_of(arch) | changes))

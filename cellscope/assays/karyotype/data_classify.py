@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,10 @@ import torch
 from torch.utils.data import Dataset
 
 from cellscope.assays.karyotype.classes import CLASSES
-from cellscope.assays.karyotype.data_detect import load_metaphase, vary_tone
-from cellscope.assays.karyotype.upright import VIEW, single_chromosome, upright_view
+from cellscope.assays.karyotype.data_detect import vary_tone
+from cellscope.assays.karyotype.metaphase import load_metaphase
+from cellscope.assays.karyotype.upright import single_chromosome
+from cellscope.assays.karyotype.views import view_of, view_settings
 from cellscope.imaging.tone import foreground
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
@@ -89,11 +92,8 @@ def _from_metaphase(metaphase: Any, group: str) -> list[Chromosome]:
         full[y - y0 : y - y0 + h, x - x0 : x - x0 + w] = mask > 0
         if full.sum() < 12:
             continue
-        found.append(
-            Chromosome(
-                metaphase.image[y0:y1, x0:x1].copy(), full, CLASSES.index(class_), UNKNOWN, metaphase.source, group
-            )
-        )
+        image = metaphase.image[y0:y1, x0:x1].copy()
+        found.append(Chromosome(image, full, CLASSES.index(class_), UNKNOWN, metaphase.source, group))
     return found
 
 
@@ -118,20 +118,32 @@ def _mask_from_box(foreground_: np.ndarray, index: int, boxes: np.ndarray) -> np
     return labels == best if stats[best, cv2.CC_STAT_AREA] >= 0.15 * cut.size else None
 
 
-def view_settings() -> dict[str, Any]:
-    """Describe the view for the model card."""
-    return {"kind": "chromosome", "height": VIEW[0], "width": VIEW[1], "rotate_and_crop": True}
-
-
 class ChromosomeViews(Dataset):
     """Views of chromosomes: varied in training (`seed` given), plain otherwise.
 
     Each item is ``(view (1, H, W) float32, label int64, polarity float32)``; polarity is 1 where the short arm is up
     in the view, 0 where it is down, -1 where it is not known.
+
+    Parameters
+    ----------
+    chromosomes : list of Chromosome
+    seed : int or None
+    settings : mapping, optional
+        From `cellscope.assays.karyotype.views.view_settings`.
+    vary : str
+        ``full``: pose, shape, mask and tone; ``flips``: half turns and mirror images alone, as in the paper.
     """
 
-    def __init__(self, chromosomes: list[Chromosome], *, seed: int | None):
+    def __init__(
+        self,
+        chromosomes: list[Chromosome],
+        *,
+        seed: int | None,
+        settings: Mapping[str, Any] | None = None,
+        vary: str = "full",
+    ):
         self.chromosomes, self.seed = chromosomes, seed
+        self.settings, self.vary = settings or view_settings(), vary
 
     def __len__(self) -> int:
         return len(self.chromosomes)
@@ -142,25 +154,30 @@ class ChromosomeViews(Dataset):
             chromosome = self.chromosomes[key]
             # The axis has no direction: what "upright" means for a known chromosome is how it was stored.
             half_turn, up = stored_direction(chromosome)
-            view = upright_view(chromosome.image, chromosome.mask, half_turn=half_turn)
+            view = view_of(chromosome.image, chromosome.mask, self.settings, half_turn=half_turn)
             return torch.from_numpy(view)[None], chromosome.label, up
         index, draw = key
         chromosome = self.chromosomes[index]
         rng = np.random.default_rng([self.seed, draw])
         stored_half_turn, up = stored_direction(chromosome)
         flip = bool(rng.random() < 0.5)
-        view = upright_view(
-            chromosome.image,
-            vary_mask(chromosome.mask, rng),
-            half_turn=stored_half_turn ^ flip,
-            mirror=bool(rng.random() < 0.5),
-            extra_angle=float(rng.normal(0, 0.12)),
-            zoom=float(np.exp(rng.normal(-0.03, 0.08))),
-            shift=(float(rng.normal(0, 1.5)), float(rng.normal(0, 1.5))),
-        )
-        view = bend(view, rng) if rng.random() < 0.5 else view
-        inside = view > 0
-        view = vary_tone(view, rng) * inside
+        half_turn, mirror = stored_half_turn ^ flip, bool(rng.random() < 0.5)
+        if self.vary == "flips":
+            view = view_of(chromosome.image, chromosome.mask, self.settings, half_turn=half_turn, mirror=mirror)
+        else:
+            view = view_of(
+                chromosome.image,
+                vary_mask(chromosome.mask, rng),
+                self.settings,
+                half_turn=half_turn,
+                mirror=mirror,
+                extra_angle=float(rng.normal(0, 0.12)),
+                zoom=float(np.exp(rng.normal(-0.03, 0.08))),
+                shift=(float(rng.normal(0, 1.5)), float(rng.normal(0, 1.5))),
+            )
+            view = bend(view, rng) if rng.random() < 0.5 else view
+            inside = view > 0
+            view = vary_tone(view, rng) * inside
         if up >= 0 and flip:
             up = 1.0 - up
         return torch.from_numpy(view)[None], chromosome.label, up

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from cellscope.imaging.tone import foreground
 from cellscope.metrics.coco import Instances
 
 if TYPE_CHECKING:
@@ -162,6 +163,25 @@ def drop_thick(detections: list[Detection], *, limit: float = 2.2) -> list[Detec
     return [one for one, width in zip(detections, widths, strict=True) if width <= limit * float(np.median(widths))]
 
 
+def with_foreground(detections: list[Detection], normalised: np.ndarray) -> list[Detection]:
+    """Give boxes that came without masks the foreground inside them; a box without any stays whole.
+
+    Parameters
+    ----------
+    detections : list of Detection
+    normalised : (H, W) float32
+        From `cellscope.imaging.tone.normalise_tone`.
+
+    Returns
+    -------
+    list of Detection
+        With the same boxes.
+    """
+    objects = foreground(normalised)
+    cut = [objects[one.bbox[1] : one.bbox[3], one.bbox[0] : one.bbox[2]] for one in detections]
+    return [replace(one, mask=mask if mask.any() else one.mask) for one, mask in zip(detections, cut, strict=True)]
+
+
 def to_labels(detections: list[Detection], shape: tuple[int, int]) -> np.ndarray:
     """Paint detections 1..N into one label image (lossy): where they overlap, the smaller one lies on top."""
     labels = np.zeros(shape, np.int32)
@@ -172,25 +192,27 @@ def to_labels(detections: list[Detection], shape: tuple[int, int]) -> np.ndarray
 
 
 def detections_of(
-    output: dict[str, torch.Tensor], scale: float, shape: tuple[int, int], *, threshold: float = 0.5
+    output: dict[str, torch.Tensor], scale: float | np.ndarray, shape: tuple[int, int], *, threshold: float = 0.5
 ) -> list[Detection]:
     """Turn one image's network output into detections at the image's own resolution.
 
     Parameters
     ----------
     output : dict
-        From `ChrRender`.
-    scale : float
-        Factor by which the image was resized for the network.
+        From `ChrRender`; without ``masks``, boxes are taken whole.
+    scale : float or (2,) float
+        Factor by which the image was resized for the network; along x and y where they differ.
     shape : (height, width) of the image
     threshold : float
         Mask probability.
     """
-    boxes = output["boxes"].float().cpu().numpy() / scale
-    masks = output["masks"].float().cpu().numpy()
+    boxes = output["boxes"].float().cpu().numpy() / np.resize(np.asarray(scale, np.float32), 4)
+    masks = output["masks"].float().cpu().numpy() if "masks" in output else np.ones((len(boxes), 1, 1), np.float32)
     scores = output["scores"].float().cpu().numpy()
     placed = [place(box, mask, shape, score, threshold) for box, mask, score in zip(boxes, masks, scores, strict=True)]
-    return drop_duplicates([detection for detection in placed if detection is not None])
+    found = [detection for detection in placed if detection is not None]
+    # Whole boxes say nothing of who covers whom; the network has suppressed them by overlap already.
+    return drop_duplicates(found) if "masks" in output else found
 
 
 def as_instances(detections: list[Detection], shape: tuple[int, ...], *, masks: bool) -> Instances:

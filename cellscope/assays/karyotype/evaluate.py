@@ -15,10 +15,17 @@ import pandas as pd
 
 from cellscope.assays.karyotype.assignment import UNASSIGNED
 from cellscope.assays.karyotype.classes import CLASSES, parse_class
-from cellscope.assays.karyotype.data_detect import Metaphase, load_metaphase
+from cellscope.assays.karyotype.metaphase import Metaphase, load_metaphase
 from cellscope.assays.karyotype.predict import ASSAY, CHROMOSOME, METAPHASE, name_subject
 from cellscope.assays.karyotype.score import Prediction, assigned_labels, detection_metrics, metaphase_table
-from cellscope.engine.assay import Result, Subject
+from cellscope.assays.karyotype.score_karyotype import (
+    NAMES,
+    histogram_figure,
+    histogram_metric,
+    karyotype_counts,
+    karyotyping_metrics,
+)
+from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.evaluate import (
     Metric,
@@ -91,9 +98,10 @@ def evaluate(
         metaphases, singles = rows[rows["target"] != ""], rows[rows["target"] == ""]
         rows = pd.concat([metaphases.head(run.limit), singles.head(run.limit)])
     device = pick_device(run.device)
-    loaded = load_models(ASSAY, models, device)
+    assay = _assay(options.backend)
+    loaded = load_models(assay, models, device)
     subjects = _subjects(prepared, rows, options, loaded.cards)
-    measured = replace(ASSAY, conclude=conclude_for_measuring, classes_columns=no_columns)
+    measured = replace(assay, conclude=conclude_for_measuring, classes_columns=no_columns)
     truths: list[Metaphase] = []
     groups, predictions = [], []
     scores, names = [], []
@@ -128,6 +136,15 @@ def evaluate(
                 prefix=f"{source}.",
                 seed=run.seed,
             )
+            more, drawn = _measure_karyotypes(
+                [truths[i] for i in index],
+                [predictions[i] for i in index],
+                [groups[i] for i in index],
+                source,
+                run.seed,
+            )
+            metrics += more
+            figures |= drawn
     if names:
         singles = rows.set_index("id").loc[names]
         class_metrics, class_figures, class_table = _measure_singles(singles, np.array(scores), options, run.seed)
@@ -157,6 +174,14 @@ def evaluate(
     return 0
 
 
+def _assay(backend: str) -> Assay:
+    if backend == "detectron2":
+        from cellscope.assays.karyotype.detectron2.assay import ASSAY as computed_by_it
+
+        return computed_by_it
+    return ASSAY
+
+
 def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards: Any) -> Iterator[Subject]:
     """Make subjects of a split's items; a metaphase carries its truth along."""
     for row in rows.itertuples():
@@ -165,6 +190,22 @@ def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards
         if row.target:
             subject.state["truth"] = load_metaphase(prepared.root, row)
         yield subject
+
+
+def _measure_karyotypes(
+    truths: list[Metaphase], predictions: list[Prediction], groups: list[str], source: str, seed: int
+) -> tuple[list[Metric], dict[str, Any]]:
+    """Measure one source from metaphase to karyogram, as the paper does; nothing where no class is known."""
+    if not any(name for truth in truths for name in truth.classes):
+        return [], {}
+    confusion, segmented, expected = karyotype_counts(truths, predictions)
+    metrics = karyotyping_metrics(confusion, segmented, expected, groups, prefix=f"{source}.", seed=seed)
+    metrics.append(histogram_metric(confusion, prefix=f"{source}."))
+    title = f"{source}: from metaphase to karyogram"
+    return metrics, {
+        f"confusion_karyotypes_{source}": confusion_figure(confusion.sum(0), list(NAMES), title=title),
+        f"cases_{source}": histogram_figure(confusion, title=title),
+    }
 
 
 def no_columns(_cards: Any) -> tuple[str, ...]:
@@ -203,6 +244,12 @@ def _mean_recall(truth: np.ndarray, guess: np.ndarray, index: np.ndarray) -> flo
     return balanced_accuracy(truth[index], guess[index])
 
 
+def _mean_precision(truth: np.ndarray, guess: np.ndarray, index: np.ndarray) -> float | None:
+    said = np.unique(guess[index])
+    shares = [float(np.mean(truth[index][guess[index] == label] == label)) for label in said]
+    return float(np.mean(shares)) if shares else None
+
+
 def _calibration(truth: np.ndarray, probabilities: np.ndarray, index: np.ndarray) -> float | None:
     return expected_calibration_error(probabilities[index], truth[index])
 
@@ -225,13 +272,14 @@ def _measure_singles(
         values = per_class(mine, guess, list(range(len(CLASSES))))
         recalls = {CLASSES[int(label)]: value for label, value in zip(values.index, values["recall"], strict=True)}
         alone, helped_by_cell = partial(_accuracy, mine, guess), partial(_accuracy, mine, with_cell)
-        mean_recall = partial(_mean_recall, mine, guess)
+        mean_recall, mean_precision = partial(_mean_recall, mine, guess), partial(_mean_precision, mine, guess)
         calibration = partial(_calibration, mine, probabilities[index])
         by_cell = f"single chromosomes, class by assignment over the cell, cost {options.aneuploidy_cost}"
         by_class = {label: None if pd.isna(value) else float(value) for label, value in recalls.items()}
         for label, statistic, convention, shares in (
             ("accuracy", alone, "single chromosomes, class by the classifier alone; per class: recall", by_class),
             ("mean_recall", mean_recall, "mean over the classes of the recall of the classifier alone", None),
+            ("mean_precision", mean_precision, "mean over the classes called of the precision of the classifier", None),
             ("accuracy_with_cell", helped_by_cell, by_cell, None),
             ("calibration_error", calibration, "expected calibration error of the classifier, 15 equal bins", None),
         ):

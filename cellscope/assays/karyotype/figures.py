@@ -1,4 +1,4 @@
-"""Pictures and files of one karyotyped metaphase: overlay, COCO, karyotype.json."""
+"""Pictures and files of one karyotyped metaphase: overlay and COCO."""
 
 from __future__ import annotations
 
@@ -98,44 +98,3 @@ def as_coco(cell: Cell, image: str) -> dict[str, Any]:
         "categories": [{"id": index, "name": name} for index, name in enumerate(names, 1)],
         "annotations": annotations,
     }
-
-
-def as_karyotype(cell: Cell, image: str) -> dict[str, Any]:
-    """Give the contents of ``karyotype.json``: chromosomes, counts per class, draft ISCN, flags."""
-    return {
-        "schema": "cellscope.karyotype/1",
-        "image": image,
-        "height": cell.shape[0],
-        "width": cell.shape[1],
-        "bright_on_dark": cell.bright_on_dark,
-        "n_chromosomes": len(cell.chromosomes),
-        "counts": cell.counts,
-        "sex": cell.sex,
-        "iscn_draft": cell.iscn_draft,
-        "draft": True,
-        "notice": "A draft for research use only, never a diagnosis.",
-        "flags": cell.flags,
-        "chromosomes": [
-            {
-                "label": chromosome.label,
-                "class": chromosome.class_,
-                "probability": _probability(chromosome.class_, chromosome.probabilities),
-                "alternatives": {
-                    CLASSES[i]: round(float(chromosome.probabilities[i]), 4)
-                    for i in chromosome.probabilities.argsort()[::-1][:3]
-                },
-                "score": round(chromosome.detection.score, 4),
-                "bbox": [int(value) for value in chromosome.detection.bbox],
-                "area": chromosome.detection.area,
-                "angle_degrees": round(float(np.degrees(chromosome.angle)), 2),
-                "short_arm_up": chromosome.short_arm_up,
-                "review": chromosome.review,
-                "reasons": chromosome.reasons,
-            }
-            for chromosome in cell.chromosomes
-        ],
-    }
-
-
-def _probability(class_: str, probabilities: np.ndarray) -> float | None:
-    return round(float(probabilities[CLASSES.index(class_)]), 4) if class_ in CLASSES else None

@@ -16,16 +16,18 @@ def sex_chromosomes(classes: Iterable[str]) -> str:
     return "X" * counts["X"] + "Y" * counts["Y"] or "?"
 
 
-def draft_iscn(classes: Iterable[str]) -> str:
+def draft_iscn(classes: Iterable[str], *, most: int | None = 4) -> str:
     """Write a cell's counts as a numerical karyotype.
 
-    Unassigned chromosomes count towards the total and stand as ``+mar`` (of unknown origin). More than four
+    Unassigned chromosomes count towards the total and stand as ``+mar`` (of unknown origin). More than `most`
     departures are not a karyotype but an incomplete metaphase: the total is then given with ``inc``.
 
     Parameters
     ----------
     classes : iterable of str
         One per chromosome: the 24 names or ``unassigned``.
+    most : int or None
+        None writes all departures, however many: for what several cells share.
 
     Examples
     --------
@@ -48,6 +50,6 @@ def draft_iscn(classes: Iterable[str]) -> str:
     unknown = len(listed) - sum(counts[name] for name in CLASSES)
     if unknown:
         changes.append("+mar" if unknown == 1 else f"+{unknown}mar")
-    if len(changes) > 4:
+    if most is not None and len(changes) > most:
         return ",".join([*parts, "inc"])
     return ",".join(parts + changes)

@@ -5,25 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image as Picture
-from PIL import ImageDraw, ImageFont
 
 from cellscope.assays.karyotype.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell import Cell, Chromosome
-from cellscope.assays.karyotype.classes import GROUPS
+from cellscope.assays.karyotype.classes import CLASSES, GROUPS
+from cellscope.assays.karyotype.ideogram import draw_ideogram, ideogram_length
+from cellscope.assays.karyotype.page import DPI, Box, Image, Page, Words, to_pixels, to_vector
 from cellscope.assays.karyotype.upright import upright_view
 
-DPI = 300
+__all__ = ["DPI", "REVIEW", "WIDTH", "draw_karyogram", "lay_out", "vector_karyogram"]
+
 WIDTH = 2400
 MARGIN = 90
 #: Rows of a standard karyogram: groups from left to right.
 ROWS = (("A", "B"), ("C",), ("D", "E"), ("F", "G", "sex"))
 INK = (20, 24, 33)
 QUIET = (110, 118, 132)
+RULE = (214, 218, 226)
 REVIEW = (204, 92, 0)
 #: The largest chromosome's height on the page.
-TALLEST = 330
+TALLEST = 420
 SMALLEST_SLOT = 84
+BETWEEN = 14
+#: Width of an ideogram, and of the room it takes beside its chromosomes.
+IDEOGRAM, IDEOGRAM_ROOM = 34, 52
+SUSPECT_BAR = 8
 
 
 @dataclass
@@ -40,12 +46,27 @@ class _Drawn:
         return self.pixels.shape[1]
 
 
-def draw_karyogram(cell: Cell, grey: np.ndarray, *, title: str) -> np.ndarray:
-    """Draw the karyogram of one cell.
+def draw_karyogram(cell: Cell, grey: np.ndarray, *, title: str, ideograms: bool = False) -> np.ndarray:
+    """Draw the karyogram of one cell; the arguments are those of `lay_out`.
+
+    Returns
+    -------
+    (height, 2400, 3) uint8, sRGB, to be printed at 300 dots per inch
+    """
+    return to_pixels(lay_out(cell, grey, title=title, ideograms=ideograms))
+
+
+def vector_karyogram(cell: Cell, grey: np.ndarray, *, title: str, form: str, ideograms: bool = False) -> bytes:
+    """Draw the karyogram as ``svg`` or ``pdf``; the other arguments are those of `lay_out`."""
+    return to_vector(lay_out(cell, grey, title=title, ideograms=ideograms), form)
+
+
+def lay_out(cell: Cell, grey: np.ndarray, *, title: str, ideograms: bool = False) -> Page:
+    """Arrange the karyogram of one cell.
 
     Chromosomes are shown dark on white whatever the stain (fluorescence is inverted, as is usual), all at one scale,
-    the short arm up where the classifier could tell. Ones that a person should look at carry an orange bar;
-    unassigned ones lie at the bottom.
+    the short arm up where the classifier could tell. Ones that a person should look at carry an orange bar and the
+    number of their label; unassigned ones lie at the bottom.
 
     Parameters
     ----------
@@ -53,37 +74,34 @@ def draw_karyogram(cell: Cell, grey: np.ndarray, *, title: str) -> np.ndarray:
     grey : (H, W) float32
         The image's grey values.
     title : str
-
-    Returns
-    -------
-    (height, 2400, 3) uint8, sRGB, to be printed at 300 dots per inch
+    ideograms : bool
+        Draw each class's ideogram to the left of its chromosomes, at the mean length of those of the whole cell.
     """
     scale = _scale(cell)
-    drawn: dict[str, list[_Drawn]] = {}
     contrast = _contrast(cell, grey)
+    drawn: dict[str, list[_Drawn]] = {}
     for chromosome in cell.chromosomes:
         drawn.setdefault(chromosome.class_, []).append(_Drawn(chromosome, _picture(chromosome, contrast, scale)))
     for copies in drawn.values():
         copies.sort(key=lambda one: (-one.height, one.chromosome.label))
-    page = Picture.new("RGB", (WIDTH, 4000), "white")
-    draw = ImageDraw.Draw(page)
-    y = _header(draw, cell, title)
+    page = Page(WIDTH)
+    y = _header(page, cell, title)
+    per_mb = _dots_per_mb(drawn) if ideograms else None
     for row in ROWS:
-        y = _row(page, draw, [(name, GROUPS[name]) for name in row], drawn, y)
+        y = _row(page, [(name, GROUPS[name]) for name in row], drawn, y, per_mb)
     if UNASSIGNED in drawn:
-        y = _unplaced(page, draw, drawn[UNASSIGNED], y)
-    y = _footer(draw, y)
-    return np.asarray(page.crop((0, 0, WIDTH, y)))
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)  # type: ignore[return-value]
+        y = _unplaced(page, drawn[UNASSIGNED], y)
+    page.height = _footer(page, y, ideograms=ideograms)
+    return page
 
 
 def _scale(cell: Cell) -> float:
-    """Page pixels per image pixel: the longest chromosome reaches `TALLEST`, small images are not blown up beyond 8."""
-    longest = max((float(np.hypot(*chromosome.detection.mask.shape)) for chromosome in cell.chromosomes), default=1.0)
-    return min(TALLEST / longest, 8.0)
+    """Page dots per image pixel: the long chromosomes reach `TALLEST`; small images are not blown up beyond 8.
+
+    Not the longest one: a clump taken for a chromosome would make all others small.
+    """
+    lengths = [float(np.hypot(*chromosome.detection.mask.shape)) for chromosome in cell.chromosomes]
+    return min(TALLEST / (1.1 * float(np.percentile(lengths, 92))), 8.0) if lengths else 1.0
 
 
 def _contrast(cell: Cell, grey: np.ndarray) -> np.ndarray:
@@ -115,30 +133,40 @@ def _picture(chromosome: Chromosome, contrast: np.ndarray, scale: float) -> np.n
     return (255 * (1 - np.clip(view / 1.15, 0, 1) ** 1.2)).astype(np.uint8)
 
 
-def _header(draw: ImageDraw.ImageDraw, cell: Cell, title: str) -> int:
-    draw.text((MARGIN, 60), title, fill=INK, font=_font(52))
-    draw.text((MARGIN, 128), f"draft {cell.iscn_draft}", fill=INK, font=_font(44))
+def _dots_per_mb(drawn: dict[str, list[_Drawn]]) -> float:
+    """Scale of the ideograms: the median over the chromosomes of height on the page per megabase."""
+    ratios = [one.height / ideogram_length(name) for name in CLASSES for one in drawn.get(name, [])]
+    return float(np.median(ratios)) if ratios else TALLEST / ideogram_length("1")
+
+
+def _header(page: Page, cell: Cell, title: str) -> int:
+    page.add(Words(MARGIN, 60, title, 52, INK))
+    page.add(Words(MARGIN, 128, f"draft {cell.iscn_draft}", 44, INK))
     waiting = sum(chromosome.review for chromosome in cell.chromosomes)
     notes = [f"{len(cell.chromosomes)} chromosomes"] + ([f"{waiting} to review"] if waiting else [])
-    draw.text((MARGIN, 186), "  ".join(notes), fill=REVIEW if waiting else QUIET, font=_font(34))
-    draw.line((MARGIN, 246, WIDTH - MARGIN, 246), fill=(214, 218, 226), width=2)
+    page.add(Words(MARGIN, 190, ",  ".join([*notes, *(flag.replace("_", " ") for flag in cell.flags)])[:140], 34,
+                   REVIEW if waiting or cell.flags else QUIET))  # fmt: skip
+    page.add(Box(MARGIN, 246, WIDTH - MARGIN, 247, RULE))
     return 270
 
 
 def _row(
-    page: Picture.Image,
-    draw: ImageDraw.ImageDraw,
+    page: Page,
     groups: list[tuple[str, tuple[str, ...]]],
     drawn: dict[str, list[_Drawn]],
     y: int,
+    per_mb: float | None,
 ) -> int:
     """Draw one row of groups, chromosomes standing on one line; give the next row's top."""
     slots = [(group, name, drawn.get(name, [])) for group, names in groups for name in names]
-    height = max((one.height for _, _, copies in slots for one in copies), default=0)
-    height = max(height, 110)
-    widths = [max(SMALLEST_SLOT, sum(one.width + 14 for one in copies) + 20) for _, _, copies in slots]
-    gap_between_groups = 70
-    free = WIDTH - 2 * MARGIN - sum(widths) - gap_between_groups * (len(groups) - 1)
+    heights = [one.height for _, _, copies in slots for one in copies]
+    if per_mb is not None:
+        heights += [round(ideogram_length(name) * per_mb) for _, name, _ in slots]
+    height = max([*heights, 110])
+    room = IDEOGRAM_ROOM if per_mb is not None else 0
+    widths = [room + max(SMALLEST_SLOT, sum(one.width + BETWEEN for one in copies) + 20) for _, _, copies in slots]
+    gap = 70
+    free = WIDTH - 2 * MARGIN - sum(widths) - gap * (len(groups) - 1)
     spread = max(free // max(len(slots), 1), 4)
     base = y + height + 16
     x = MARGIN + spread // 2
@@ -146,48 +174,53 @@ def _row(
     bounds: dict[str, list[int]] = {}
     for (group, name, copies), width in zip(slots, widths, strict=True):
         if group != last_group:
-            x += gap_between_groups
+            x += gap
             start, last_group = x, group
         bounds.setdefault(group, [start, x])
-        cursor = x + (width - sum(one.width + 14 for one in copies) + 14) // 2
+        if per_mb is not None:
+            draw_ideogram(page, name, x, base, width=IDEOGRAM, per_mb=per_mb)
+        cursor = x + room + (width - room - sum(one.width + BETWEEN for one in copies) + BETWEEN) // 2
         for one in copies:
-            page.paste(Picture.fromarray(one.pixels), (cursor, base - one.height))
-            if one.chromosome.review:
-                draw.rectangle((cursor, base + 8, cursor + one.width, base + 15), fill=REVIEW)
-            cursor += one.width + 14
+            _place(page, one, cursor, base)
+            cursor += one.width + BETWEEN
+        middle = x + room + (width - room) // 2
         if not copies:
-            middle = x + width // 2
-            draw.line((middle - 14, base - 24, middle + 14, base - 24), fill=QUIET, width=3)
-        draw.text((x + width // 2, base + 30), name, fill=INK, font=_font(40), anchor="mt")
+            page.add(Box(middle - 14, base - 25, middle + 14, base - 23, QUIET))
+        page.add(Words(middle, base + 46, name, 40, INK, middle=True))
         bounds[group][1] = x + width
         x += width + spread
-    line = base + 86
+    line = base + 98
     for group, (left, right) in bounds.items():
-        draw.line((left, line, right, line), fill=INK, width=3)
-        draw.text(((left + right) // 2, line + 10), group, fill=QUIET, font=_font(34), anchor="mt")
+        page.add(Box(left, line, right, line + 2, INK))
+        page.add(Words((left + right) // 2, line + 12, group, 34, QUIET, middle=True))
     return line + 86
 
 
-def _unplaced(page: Picture.Image, draw: ImageDraw.ImageDraw, copies: list[_Drawn], y: int) -> int:
-    draw.text((MARGIN, y), "unassigned", fill=REVIEW, font=_font(36))
+def _place(page: Page, one: _Drawn, x: int, base: int) -> None:
+    """Stand a chromosome on the line; mark it when a person should look."""
+    page.add(Image(x, base - one.height, one.pixels))
+    if one.chromosome.review:
+        page.add(Box(x, base + 8, x + one.width, base + 8 + SUSPECT_BAR - 1, REVIEW))
+        page.add(Words(x + one.width // 2, base + 20, f"#{one.chromosome.label}", 20, REVIEW, middle=True))
+
+
+def _unplaced(page: Page, copies: list[_Drawn], y: int) -> int:
+    page.add(Words(MARGIN, y, "unassigned", 36, REVIEW))
     x, top, tallest = MARGIN, y + 56, 0
     for one in copies:
         if x + one.width > WIDTH - MARGIN:
             x, top, tallest = MARGIN, top + tallest + 70, 0
-        page.paste(Picture.fromarray(one.pixels), (x, top))
-        draw.text(
-            (x + one.width // 2, top + one.height + 8),
-            f"#{one.chromosome.label}",
-            fill=QUIET,
-            font=_font(26),
-            anchor="mt",
-        )
+        page.add(Image(x, top, one.pixels))
+        page.add(Words(x + one.width // 2, top + one.height + 8, f"#{one.chromosome.label}", 26, QUIET, middle=True))
         x += max(one.width, 60) + 30
         tallest = max(tallest, one.height)
     return top + tallest + 60
 
 
-def _footer(draw: ImageDraw.ImageDraw, y: int) -> int:
+def _footer(page: Page, y: int, *, ideograms: bool) -> int:
     text = "Drawn by cellscope. Orange: a person should look. Draft for research use only, never a diagnosis."
-    draw.text((MARGIN, y + 6), text, fill=QUIET, font=_font(28))
+    page.add(Words(MARGIN, y + 6, text, 28, QUIET))
+    if ideograms:
+        page.add(Words(MARGIN, y + 44, "Ideograms: UCSC cytoBand, GRCh38, drawn to the cell's own scale.", 28, QUIET))
+        y += 38
     return y + 70

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 import torch.nn.functional as F
+from torch.utils.data import DataLoader
 
-from cellscope.assays.karyotype.chrnet import CentreLoss, ChrNet, classify_views, for_network
-from cellscope.engine.train import optimiser_and_schedule
+from cellscope import __version__
+from cellscope.assays.karyotype import baselines, chrnet
+from cellscope.assays.karyotype.chrnet import CentreLoss, Classifier, classify_views, for_network
+from cellscope.assays.karyotype.classes import CLASSES
+from cellscope.assays.karyotype.config import TrainOptions
+from cellscope.assays.karyotype.data_classify import ChromosomeViews, collect_chromosomes
+from cellscope.assays.karyotype.tune import tune_classifier
+from cellscope.assays.karyotype.views import view_settings
+from cellscope.engine.learning import drawn_batches, initialise, run_record, say, source_weights, training_facts
+from cellscope.engine.train import fit, optimiser_and_schedule
+from cellscope.errors import UsageError
+from cellscope.io.prepared import PreparedDataset
+from cellscope.models.card import ModelCard
 
 
 class ClassifyLearner(L.LightningModule):
@@ -17,12 +30,12 @@ class ClassifyLearner(L.LightningModule):
 
     Parameters
     ----------
-    network : ChrNet
+    network : ChrNet or Baseline
     options : TrainOptions
     classes : list of str
     """
 
-    def __init__(self, network: ChrNet, options: Any, classes: list[str]):
+    def __init__(self, network: Classifier, options: Any, classes: list[str]):
         super().__init__()
         self.network, self.options, self.classes = network, options, classes
         self.centre = CentreLoss(len(classes), network.feature_size) if options.centre_loss else None
@@ -71,3 +84,51 @@ class ClassifyLearner(L.LightningModule):
         decay = [p for p in self.network.parameters() if p.ndim > 1]
         plain = [p for p in self.network.parameters() if p.ndim <= 1]
         return optimiser_and_schedule([{"params": decay}, {"params": plain, "weight_decay": 0.0}], self.options)
+
+
+def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
+    """Train the classifier on every chromosome of known class; see `cellscope.assays.karyotype.learn.train`."""
+    arch = str(options.arch)
+    if options.backend != "native":
+        raise UsageError("--backend detectron2 is for --part detect")
+    network = chrnet.build_classifier(arch, classes=len(CLASSES), pretrained=options.init == "imagenet")
+    initialise(network, options, assay="karyotype", part="classify")
+    settings = view_settings(*options.view, options.rotate)
+    train_set = collect_chromosomes(prepared, "train", fold=options.fold)[: options.limit]
+    val_set = collect_chromosomes(prepared, "val", fold=options.fold)
+    if not train_set:
+        raise UsageError(f"{prepared.root} holds no chromosomes of known class to train on")
+    say(f"{len(train_set)} chromosomes to train on, {len(val_set)} to validate on")
+    views = ChromosomeViews(train_set, seed=options.seed, settings=settings, vary=options.vary)
+    val_views = ChromosomeViews(val_set, seed=None, settings=settings)
+    val_loader = DataLoader(val_views, 64) if val_set else None
+    fit(
+        ClassifyLearner(network, options, list(CLASSES)),
+        drawn_batches(
+            views,
+            [one.source for one in train_set],
+            options,
+            weights=source_weights(options.source_weights),
+        ),
+        val_loader,
+        out,
+        options=options,
+        card=lambda metrics: ModelCard(
+            assay="karyotype",
+            part="classify",
+            arch=arch,
+            arch_args=dict({**chrnet.ARCHS, **baselines.ARCHS}[arch]),
+            classes=CLASSES,
+            channels=("grey",),
+            normalisation=settings,
+            pixel_size_um=None,
+            thresholds=tune_classifier(network, val_loader),
+            training=training_facts(prepared, options, len(train_set)),
+            metrics=metrics,
+            cellscope_version=__version__,
+        ),
+        network=network,
+        argv=argv,
+        record=run_record(prepared, "classify"),
+        say=say,
+    )

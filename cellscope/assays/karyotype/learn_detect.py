@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, Dataset
 
-from cellscope.assays.karyotype.chrrender import ChrRender
-from cellscope.assays.karyotype.data_detect import Metaphase
+from cellscope import __version__
+from cellscope.assays.karyotype import chrrender
+from cellscope.assays.karyotype.config import TrainOptions
+from cellscope.assays.karyotype.data_detect import DetectCrops, DetectWhole
+from cellscope.assays.karyotype.data_resized import DetectResized
 from cellscope.assays.karyotype.detections import Detection, as_instances, detections_of, encode
-from cellscope.engine.train import optimiser_and_schedule
+from cellscope.assays.karyotype.detectron2.backend import (
+    GREY_RANGE,
+    Detectron2Network,
+    NativeWeights,
+    training_arguments,
+)
+from cellscope.assays.karyotype.detectron2.convert import ARCH as IMPORTED
+from cellscope.assays.karyotype.inputs import CANONICAL, RESIZED
+from cellscope.assays.karyotype.metaphase import Metaphase, load_metaphases
+from cellscope.assays.karyotype.paste import ChromosomeBank
+from cellscope.assays.karyotype.scale import CANONICAL_SIDE
+from cellscope.assays.karyotype.tune import margin_of, tune_detector
+from cellscope.engine.learning import drawn_batches, initialise, run_record, say, source_weights, training_facts
+from cellscope.engine.train import fit, optimiser_and_schedule
+from cellscope.errors import UsageError
+from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.coco import Instances, coco_ap
+from cellscope.models.card import ModelCard
+from cellscope.models.file import read_card
+from cellscope.models.registry import locate
 
 
 class DetectLearner(L.LightningModule):
@@ -20,13 +43,13 @@ class DetectLearner(L.LightningModule):
 
     Parameters
     ----------
-    network : ChrRender
+    network : ChrRender or Detectron2Network
     options : TrainOptions
     validation : list of Metaphase
         What the validation loader's indices mean.
     """
 
-    def __init__(self, network: ChrRender, options: Any, validation: list[Metaphase]):
+    def __init__(self, network: torch.nn.Module, options: Any, validation: list[Metaphase]):
         super().__init__()
         self.network, self.options, self.validation = network, options, validation
         self._found: list[tuple[int, list[Detection]]] = []
@@ -79,3 +102,89 @@ def _instances(
         truth.append(Instances(metaphase.boxes, known if masks else None))
         predicted.append(as_instances(detections, shape, masks=masks))
     return truth, predicted
+
+
+def train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
+    """Train the detector on metaphases; see `cellscope.assays.karyotype.learn.train`."""
+    network, weights, arch, arguments = _network(options)
+    initialise(weights, options, assay="karyotype", part="detect")
+    metaphases = load_metaphases(prepared, "train", fold=options.fold, limit=options.limit, tight=True)
+    validation = load_metaphases(prepared, "val", fold=options.fold, limit=options.val_limit or None, tight=True)
+    if options.backend == IMPORTED and arguments.get("mask", "points") != "none":
+        # Its mask heads take every mask for known.
+        metaphases = [one for one in metaphases if all(mask is not None for mask in one.masks)]
+    if not metaphases:
+        raise UsageError(f"{prepared.root} holds no metaphases to train on")
+    say(f"{len(metaphases)} metaphases to train on, {len(validation)} to validate on")
+    views: Dataset
+    whole: Dataset
+    if options.square:
+        normalisation: dict[str, Any] = {"kind": RESIZED, "tone": "normalised", "square": options.square}
+        views = DetectResized(metaphases, normalisation, options.flip, options.seed)
+        whole = DetectResized(validation, normalisation, 0.0, None)
+    else:
+        normalisation = {"kind": CANONICAL, "canonical_side": CANONICAL_SIDE}
+        bank = ChromosomeBank(metaphases) if options.paste else None
+        views = DetectCrops(metaphases, options.crop, (options.scale_low, options.scale_high), options.seed, bank)
+        whole = DetectWhole(validation)
+    val_loader = DataLoader(whole, 1, collate_fn=_as_lists) if validation else None
+    fit(
+        DetectLearner(network, options, validation),
+        drawn_batches(
+            views,
+            [one.source for one in metaphases],
+            options,
+            weights=source_weights(options.source_weights),
+            collate=_as_lists,
+        ),
+        val_loader,
+        out,
+        options=options,
+        card=lambda metrics: ModelCard(
+            assay="karyotype",
+            part="detect",
+            arch=arch,
+            arch_args=arguments,
+            classes=("chromosome",),
+            channels=("grey",),
+            normalisation=normalisation,
+            pixel_size_um=None,
+            thresholds=tune_detector(network, val_loader, validation) | margin_of(metaphases),
+            training=training_facts(prepared, options, len(metaphases)),
+            metrics=metrics,
+            cellscope_version=__version__,
+        ),
+        network=weights,
+        argv=argv,
+        record=run_record(prepared, "detect"),
+        say=say,
+    )
+
+
+def _network(options: TrainOptions) -> tuple[torch.nn.Module, torch.nn.Module, str, dict[str, Any]]:
+    """Build what is trained, what holds its weights under our names, its name and its arguments."""
+    arch, pretrained = str(options.arch), options.init == "imagenet"
+    if arch == IMPORTED:
+        if options.init in ("none", "imagenet"):
+            raise UsageError(f"--arch {IMPORTED} goes on training an imported model; give it with --init")
+        card = read_card(locate(options.init))
+        arguments: dict[str, Any] = {"grey_range": GREY_RANGE, **card.arch_args}
+    else:
+        arguments = dict(chrrender.arguments_of(arch))
+    if options.frozen_norm:
+        arguments["frozen_norm"] = True
+    if options.backend == "native":
+        network: torch.nn.Module = chrrender.ChrRender(**arguments, pretrained=pretrained)
+        return network, network, arch, arguments
+    if arch != IMPORTED:
+        arguments = training_arguments(arguments)
+    network = Detectron2Network(arguments, learn_norm=options.init == "none")
+    weights = NativeWeights(network)
+    if pretrained:
+        start = chrrender.ChrRender(**arguments, pretrained=True).state_dict()
+        weights.load_state_dict({name: value for name, value in start.items() if ".body." in name}, strict=False)
+    return network, weights, IMPORTED, arguments
+
+
+def _as_lists(batch: list[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
+    return [first for first, _ in batch], [second for _, second in batch]

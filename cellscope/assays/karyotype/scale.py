@@ -10,7 +10,7 @@ from skimage.morphology import skeletonize
 from cellscope.imaging.tone import foreground
 
 #: Side of the square that the mean chromosome of a metaphase covers at the detector's scale, in pixels.
-CANONICAL_SIDE = 22.0
+CANONICAL_SIDE = 26.0
 LIMITS = (0.2, 3.0)
 EXPECTED = 46
 
@@ -45,12 +45,20 @@ def chromosome_side(normalised: np.ndarray) -> float | None:
     return float(np.sqrt(area / EXPECTED)) if area > 0 else None
 
 
-def detector_scale(normalised: np.ndarray) -> float:
-    """Give the factor by which to resize a metaphase for the detector; 1 when nothing can be told."""
+def detector_scale(normalised: np.ndarray, canonical_side: float = CANONICAL_SIDE) -> float:
+    """Give the factor by which to resize a metaphase for a detector; 1 when nothing can be told.
+
+    Parameters
+    ----------
+    normalised : (H, W) float32
+        From `normalise_tone`.
+    canonical_side : float
+        What the detector was trained at (``normalisation`` of its model card).
+    """
     side = chromosome_side(normalised)
     if side is None:
         return 1.0
-    return float(np.clip(CANONICAL_SIDE / side, *LIMITS))
+    return float(np.clip(canonical_side / side, *LIMITS))
 
 
 def resize(image: np.ndarray, scale: float) -> np.ndarray:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from cellscope.assays.karyotype.assignment import assign_cell
 from cellscope.assays.karyotype.classes import CLASSES
-from cellscope.assays.karyotype.data_detect import Metaphase
 from cellscope.assays.karyotype.detections import Detection, as_instances, encode
+from cellscope.assays.karyotype.metaphase import Metaphase
 from cellscope.engine.evaluate import Metric, measure
 from cellscope.metrics.coco import CocoScore, Instances
 from cellscope.metrics.detection import box_iou, detection_rates, match

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 from torch.utils.data import DataLoader
 
-from cellscope.assays.karyotype.chrnet import ChrNet, classify_views
-from cellscope.assays.karyotype.data_detect import Metaphase
+from cellscope.assays.karyotype.chrnet import Classifier, classify_views
 from cellscope.assays.karyotype.detections import Detection, detections_of
+from cellscope.assays.karyotype.metaphase import Metaphase
+from cellscope.metrics.calibration import best_temperature
 from cellscope.metrics.detection import box_iou, match
 
 CANDIDATES = np.round(np.arange(0.05, 0.91, 0.05), 2)
@@ -69,29 +69,12 @@ def margin_of(metaphases: list[Metaphase]) -> dict[str, float]:
 
     Boxes of bright-field images are reported with it, so that they compare with boxes drawn by people.
     """
-    margins = [metaphase.margin * metaphase.scale for metaphase in metaphases if metaphase.margin > 0]
+    margins = [metaphase.margin * float(np.mean(metaphase.scale)) for metaphase in metaphases if metaphase.margin > 0]
     return {"bright_field_box_margin": round(float(np.median(margins)), 2)} if margins else {}
 
 
-def best_temperature(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Find the temperature that makes probabilities honest: least negative log likelihood (Guo et al., ICML 2017).
-
-    Parameters
-    ----------
-    log_probabilities : (N, K) float
-    labels : (N,) int
-    """
-    index = np.arange(len(labels))
-
-    def loss(log_t: float) -> float:
-        scaled = log_probabilities / np.exp(log_t)
-        return float(np.mean(np.logaddexp.reduce(scaled, axis=1) - scaled[index, labels]))
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))
-
-
 @torch.no_grad()
-def tune_classifier(network: ChrNet, loader: DataLoader | None) -> dict[str, float]:
+def tune_classifier(network: Classifier, loader: DataLoader | None) -> dict[str, float]:
     """Run the classifier over the validation chromosomes and choose ``temperature``."""
     if loader is None:
         return {"temperature": 1.0}

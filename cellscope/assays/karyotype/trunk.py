@@ -1,0 +1,112 @@
+"""The detectors' backbone: a timm network with a feature pyramid."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import timm
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from cellscope.errors import ModelError
+
+
+class Trunk(nn.Module):
+    """A timm backbone with a feature pyramid on its last `stages` stages and one pooled level above.
+
+    Parameters
+    ----------
+    name : str
+        A timm model with a feature map at stride 4.
+    stages, channels : int
+    norm : bool
+        Batch normalisation in the pyramid.
+    pretrained : bool
+        ImageNet weights from timm's cache or download.
+    in_channels : int
+    frozen : bool
+        Frozen batch normalisation in the backbone, as detectron2 has it.
+    stride_in_1x1 : bool
+        Bottlenecks halve the map in their first convolution, as in MSRA's ResNets, which detectron2 starts from.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stages: int,
+        channels: int,
+        norm: bool,
+        pretrained: bool,
+        *,
+        in_channels: int = 1,
+        frozen: bool = False,
+        stride_in_1x1: bool = False,
+    ):
+        super().__init__()
+        self.body = timm.create_model(
+            name,
+            features_only=True,
+            out_indices=tuple(range(1, stages + 1)),
+            in_chans=in_channels,
+            pretrained=pretrained,
+        )
+        if frozen:
+            _freeze_norms(self.body)
+        info: Any = self.body.feature_info
+        if info.reduction()[0] != 4:
+            raise ModelError(
+                f"backbone {name} has no feature map at a quarter of the image; use a ResNet- or ConvNeXt-like one"
+            )
+        if stride_in_1x1:
+            _stride_first(self.body)
+        self.fpn = FeaturePyramidNetwork(
+            info.channels(), channels, LastLevelMaxPool(), norm_layer=nn.BatchNorm2d if norm else None
+        )
+        self.out_channels = channels
+
+    def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
+        """(B, C, H, W) -> levels "0" (a quarter), "1", ..., "pool"."""
+        maps = self.body(images)
+        return self.fpn(OrderedDict((str(index), level) for index, level in enumerate(maps)))
+
+
+def _stride_first(body: nn.Module) -> None:
+    """Move the stride of ResNet bottlenecks from their second to their first convolution."""
+    for block in body.modules():
+        if hasattr(block, "conv3") and isinstance(block.conv2, nn.Conv2d) and block.conv2.stride == (2, 2):
+            assert isinstance(block.conv1, nn.Conv2d)
+            block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
+
+
+class FrozenNorm(nn.Module):
+    """Batch normalisation that never learns, computed as detectron2 computes it.
+
+    torchvision's `FrozenBatchNorm2d` multiplies first, which rounds otherwise: after fifty layers enough to choose
+    other points in PointRend's subdivision.
+    """
+
+    def __init__(self, norm: nn.BatchNorm2d):
+        super().__init__()
+        self.eps = norm.eps
+        self.weight: Tensor
+        self.bias: Tensor
+        self.running_mean: Tensor
+        self.running_var: Tensor
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            self.register_buffer(name, getattr(norm, name).detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same."""
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+
+
+def _freeze_norms(module: nn.Module) -> None:
+    """Replace batch normalisation by the same, frozen."""
+    for name, child in module.named_children():
+        if type(child) is nn.BatchNorm2d:
+            setattr(module, name, FrozenNorm(child))
+        else:
+            _freeze_norms(child)

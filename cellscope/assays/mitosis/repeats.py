@@ -1,0 +1,137 @@
+"""Several trainings as one: the paper's repeats with mean and standard deviation, and cross-validation."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from cellscope.assays.mitosis.config import TrainOptions
+from cellscope.assays.mitosis.learn import PREDICTIONS, make_card, train_one, training_facts, tuned
+from cellscope.assays.mitosis.predict import calibrate
+from cellscope.assays.mitosis.score import scores
+from cellscope.config import to_toml
+from cellscope.engine.provenance import now, training_record
+from cellscope.engine.train import MODEL
+from cellscope.errors import UsageError
+from cellscope.io.prepared import PreparedDataset
+from cellscope.io.write import write_csv, write_json, write_text
+from cellscope.models.file import load_model, save_model
+
+REPEATS = "repeats.csv"
+
+
+def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -> int:
+    """Train on a prepared dataset: once, ``--repeats`` times, or once per fold with ``--cross-validate``.
+
+    Parameters
+    ----------
+    dataset : Path
+        From ``cellscope mitosis prepare``.
+    out : Path
+        The run folder; of several trainings each has a folder below it.
+    options : TrainOptions
+    argv : list of str
+        The command, for the record.
+
+    Returns
+    -------
+    int
+        Exit code 0; errors and signals raise.
+    """
+    options = options.settled()
+    prepared = PreparedDataset.open(dataset, assay="mitosis")
+    if not options.cross_validate and options.repeats == 1:
+        train_one(prepared, out, options, argv=argv, say=say)
+        return 0
+    out = Path(out)
+    if not options.resume and not options.overwrite and (out / "run.json").exists():
+        raise UsageError(f"{out} already holds a training; use --resume auto, --overwrite or another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "run.json").unlink(missing_ok=True)
+    write_text(out / "config.toml", to_toml(options))
+    runs = _plan(prepared, options)
+    for number, (name, own) in enumerate(runs, 1):
+        if options.resume == "auto" and (out / name / "run.json").is_file():
+            say(f"{name} is done")
+            continue
+        say(f"{name} ({number} of {len(runs)})")
+        train_one(prepared, out / name, own, argv=argv, say=say)
+    table = _table(out, [name for name, _ in runs])
+    write_csv(out / REPEATS, table)
+    say(_spread(table))
+    if options.cross_validate:
+        _join(prepared, out, [name for name, _ in runs], options)
+    else:
+        best = str(table["run"].iloc[int(np.nanargmax(table["val_score"][: len(runs)].to_numpy(float)))])
+        card, tensors = load_model(out / best / MODEL, assay="mitosis", part="classify")
+        save_model(out / MODEL, tensors, card, half=options.half)
+        say(f"{MODEL} is the one of {best}, the best on its validation sequences")
+    record = training_record(argv, options, device="", precision="", seconds=0.0, steps=0)
+    write_json(out / "run.json", record | {"runs": [name for name, _ in runs], "finished": now()})
+    return 0
+
+
+def say(text: str) -> None:
+    """Print a progress line on stderr; of several training processes only the first speaks."""
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _plan(prepared: PreparedDataset, options: TrainOptions) -> list[tuple[str, TrainOptions]]:
+    """List (folder, options) of the trainings."""
+    one = replace(options, repeats=1, cross_validate=False)
+    if options.cross_validate:
+        folds = int(prepared.info.get("folds") or 0)
+        if folds < 2:
+            raise UsageError(f"{prepared.root} has no folds; prepare it with --folds 5")
+        return [(f"fold-{fold}", replace(one, fold=fold, seed=options.seed + fold)) for fold in range(folds)]
+    return [(f"repeat-{k + 1}", replace(one, seed=options.seed + k)) for k in range(options.repeats)]
+
+
+def _table(out: Path, names: list[str]) -> pd.DataFrame:
+    """Return a row per training and two more: mean and standard deviation (n - 1), as in the paper's Table 1."""
+    rows = []
+    for name in names:
+        record = json.loads((out / name / "run.json").read_text(encoding="utf-8"))
+        found = {key: value for key, value in sorted(record["metrics"].items()) if key.startswith("val_")}
+        rows.append({"run": name, "seed": record["seed"], "seconds": record["seconds"], **found})
+    table = pd.DataFrame(rows)
+    numbers = table.drop(columns=["run", "seed"])
+    extra = pd.DataFrame([{"run": "mean", **numbers.mean()}, {"run": "standard deviation", **numbers.std(ddof=1)}])
+    return pd.concat([table.astype({"seed": "Int64"}), extra], ignore_index=True)
+
+
+def _spread(table: pd.DataFrame) -> str:
+    mean, deviation = table.iloc[-2], table.iloc[-1]
+    shown = ("val_accuracy", "val_precision", "val_recall", "val_f1")
+    parts = [f"{name[4:]} {mean[name]:.3f} +- {deviation[name]:.3f}" for name in shown if name in table]
+    return f"over {len(table) - 2} trainings: {', '.join(parts)}"
+
+
+def _join(prepared: PreparedDataset, out: Path, names: list[str], options: TrainOptions) -> None:
+    """Make one model of the folds' networks, tuned on what each said of the sequences it had not seen."""
+    tensors: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
+    classes: list[str] = list(prepared.info["classes"])
+    for number, name in enumerate(names):
+        card, own = load_model(out / name / MODEL, assay="mitosis", part="classify")
+        tensors |= {f"members.{number}.{key}": value for key, value in own.items()}
+        arguments = {**card.arch_args, **card.normalisation}
+    table = pd.concat([pd.read_csv(out / name / PREDICTIONS, dtype={"dose": str}) for name in names], ignore_index=True)
+    write_csv(out / PREDICTIONS, table)
+    p = table[[f"p_{name}" for name in classes]].to_numpy(float)
+    labels = np.array([classes.index(name) for name in table["class"]])
+    thresholds = tuned(p, labels)
+    metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, calibrate(p, thresholds)).items()}
+    arguments["members"] = len(names)
+    facts = training_facts(prepared, options, len(table)) | {"folds": len(names)}
+    card = make_card(arguments, options.arch, classes, prepared, facts, thresholds, metrics)
+    save_model(out / MODEL, tensors, card, half=options.half)
+    say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))

@@ -1,0 +1,1 @@
+"""Nuclei of white blood cells in blood and marrow smears."""

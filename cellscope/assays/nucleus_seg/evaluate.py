@@ -1,0 +1,318 @@
+"""`cellscope nucleus-seg eval`: the whole road, measured on a split or over folds, beside the Otsu baseline."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cellscope.assays.nucleus_seg.eval_figures import box_figure, worst_figure
+from cellscope.assays.nucleus_seg.predict import ASSAY, IMAGE, find, otsu_nuclei
+from cellscope.assays.nucleus_seg.score import MEASURES, compare_tables, image_measures
+from cellscope.engine.assay import Result, Subject
+from cellscope.engine.device import pick_device, pick_precision
+from cellscope.engine.evaluate import Metric, interval_figure, measure, refuse_evaluation, write_evaluation
+from cellscope.engine.predict import load_models
+from cellscope.engine.stages import run_subjects
+from cellscope.errors import CellscopeError, UsageError
+from cellscope.io.prepared import PreparedDataset
+from cellscope.io.read import read
+from cellscope.metrics.overlap import Counts, overlap_metrics, pool
+
+if TYPE_CHECKING:
+    from cellscope.assays.nucleus_seg.config import PredictOptions
+    from cellscope.engine.options import RunOptions
+
+WINDOW = 8
+FOLDS = "folds"
+#: Worst images kept for the figure.
+WORST = 10
+
+CONVENTIONS = {
+    "dice": "nucleus pixels, mean over images",
+    "iou": "nucleus pixels, mean over images",
+    "accuracy": "share of pixels called right (nucleus or not), mean over images",
+    "precision": "nucleus pixels, mean over images",
+    "recall": "nucleus pixels, mean over images",
+    "boundary_f1": "outlines of all nuclei of an image, tolerance 2 pixels, mean over images",
+    "hd95": "95 % Hausdorff distance of the outlines, pixels, mean over images that have both",
+}
+
+
+@dataclass
+class Measured:
+    """What one image came to."""
+
+    row: dict[str, Any]
+    counts: Counts
+    baseline: Counts
+    image: np.ndarray
+    truth: np.ndarray
+    labels: np.ndarray
+
+
+def evaluate(
+    dataset: Path,
+    out: Path,
+    *,
+    run: RunOptions,
+    options: PredictOptions,
+    models: list[str],
+    split: str,
+    argv: list[str],
+    compare: list[Path] | None = None,
+) -> int:
+    """Measure a model on one split, or the models of a cross-validation each on its own fold.
+
+    Parameters
+    ----------
+    dataset : Path
+        From ``cellscope nucleus-seg prepare``.
+    out : Path
+    run, options
+        As for ``predict``.
+    models : list of str
+        A model file or a built-in name; for ``--split folds`` one per fold, in any order: each model says which fold it
+        was not trained on.
+    split : str
+        ``train``, ``val``, ``test``, or ``folds``.
+    argv : list of str
+    compare : list of Path
+        Folders of other evaluations of the same images.
+
+    Returns
+    -------
+    int
+        Exit code 0.
+    """
+    began = time.monotonic()
+    for name in ("shard", "skip_existing", "glob", "pixel_size"):
+        if getattr(run, name):
+            raise UsageError(f"eval takes its items from the dataset: --{name.replace('_', '-')} is for predict")
+    refuse_evaluation(out, overwrite=run.overwrite)
+    others = [(folder, _other(folder)) for folder in compare or []]
+    prepared = PreparedDataset.open(dataset, assay="nucleus-seg")
+    found: list[Measured] = []
+    records: list[dict[str, Any]] = []
+    for fold, rows, names in _jobs(prepared, split, models):
+        if run.limit:
+            rows = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, run.limit).round().astype(int))]
+        more, record = _run(prepared, rows, fold, names, run, options)
+        found += more
+        records += [entry for entry in record if entry not in records]
+    table = pd.DataFrame([item.row for item in found])
+    metrics = _metrics(table, found, run.seed)
+    figures = {
+        "dice_by_source": box_figure(table),
+        "worst": worst_figure(sorted(found, key=lambda item: item.row["dice"])[:WORST]),
+    }
+    shown = [m for m in metrics if m.low is not None and m.value is not None and 0 <= m.value <= 1]
+    figures["metrics"] = interval_figure(
+        [m.name for m in shown], [m.value for m in shown], [m.low for m in shown], [m.high for m in shown],
+        title=f"split {split}, 95 % intervals over groups",
+    )  # fmt: skip
+    tables = {}
+    for number, (folder, other) in enumerate(others, 1):
+        try:
+            tested = compare_tables(table, other)
+        except ValueError as error:
+            raise UsageError(f"--compare {folder}: {error}") from error
+        tables["comparison" if len(others) == 1 else f"comparison_{number}"] = tested
+        _say_comparison(folder, tested, run.quiet)
+    if not run.quiet:
+        for metric in metrics:
+            if metric.name.endswith("dice") or metric.name in ("otsu.dice_worst", "dice_worst"):
+                print(f"{metric.name}: {metric.text}", file=sys.stderr)
+    write_evaluation(
+        out,
+        assay="nucleus-seg",
+        dataset={"path": str(dataset), **prepared.info},
+        split=split,
+        n=len(table),
+        metrics=metrics,
+        per_image=table,
+        figures=figures,
+        models=records,
+        argv=argv,
+        seconds=time.monotonic() - began,
+        overwrite=run.overwrite,
+        tables=tables,
+    )
+    return 0
+
+
+def _other(folder: Path) -> pd.DataFrame:
+    path = folder / "per_image.csv"
+    if not path.is_file():
+        raise UsageError(f"--compare {folder}: there is no per_image.csv; give the folder of another eval")
+    table = pd.read_csv(path)
+    lacking = [name for name in ("image", *MEASURES) if name not in table]
+    if lacking:
+        raise UsageError(f"--compare {folder}: its per_image.csv has no column {lacking[0]}; is it of nucleus-seg?")
+    return table
+
+
+def _jobs(
+    prepared: PreparedDataset, split: str, models: list[str]
+) -> Iterator[tuple[int | None, pd.DataFrame, list[str]]]:
+    """Give what to evaluate: fold or None, its items, the model."""
+    if split != FOLDS:
+        yield None, prepared.split(split), models
+        return
+    from cellscope.models.file import read_card
+    from cellscope.models.registry import locate
+
+    if not models:
+        raise UsageError("--split folds needs the models of the folds: -m once per fold, or -m otsu")
+    count = int(prepared.info.get("folds", 0))
+    if count < 2:
+        raise UsageError(f"{prepared.root} was prepared without folds; prepare it with --folds K")
+    by_fold: dict[int, str] = {}
+    for name in models:
+        if name in ASSAY.weightless:
+            by_fold |= dict.fromkeys(range(count), name)
+            continue
+        fold = read_card(locate(name)).training.get("fold")
+        if fold is None:
+            raise UsageError(f"{name} was not trained with --fold; --split folds takes models of a cross-validation")
+        if fold in by_fold:
+            raise UsageError(f"{name} and {by_fold[fold]} both left out fold {fold}; give one model per fold")
+        by_fold[int(fold)] = name
+    if missing := [str(fold) for fold in range(count) if fold not in by_fold]:
+        raise UsageError(f"no model left out fold {', '.join(missing)}; give one -m per fold")
+    for fold in range(count):
+        yield fold, prepared.split("val", fold=fold), [by_fold[fold]]
+
+
+def _run(
+    prepared: PreparedDataset,
+    rows: pd.DataFrame,
+    fold: int | None,
+    models: list[str],
+    run: RunOptions,
+    options: PredictOptions,
+) -> tuple[list[Measured], list[dict[str, Any]]]:
+    device = pick_device(run.device)
+    loaded = load_models(ASSAY, models, device)
+    measured = replace(ASSAY, conclude=conclude_for_measuring)
+    group_of = dict(zip(rows["id"], rows["group"], strict=True))
+    results: list[Measured] = []
+    for number, (subject, result, error) in enumerate(
+        run_subjects(
+            measured,
+            _subjects(prepared, rows, options, loaded.cards),
+            loaded.modules,
+            run=run,
+            device=device,
+            dtype=pick_precision(run.precision, device),
+            window=WINDOW,
+        ),
+        1,
+    ):
+        if result is None:
+            raise CellscopeError(f"{subject.name}: {error}") from error
+        item: Measured = result.artefacts["measured"]
+        item.row = {
+            "image": subject.name,
+            "source": subject.name.split("/", 1)[0],
+            "group": group_of[subject.name],
+            **({} if fold is None else {"fold": fold}),
+            **item.row,
+        }
+        results.append(item)
+        if number % 50 == 0 and not run.quiet:
+            print(f"nucleus-seg eval: {number} of {len(rows)}", file=sys.stderr, flush=True)
+    return results, loaded.records
+
+
+def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards: Any) -> Iterator[Subject]:
+    for row in rows.itertuples():
+        subject = Subject(str(row.id), read(prepared.root / str(row.image)), IMAGE, options, cards)
+        subject.state["truth"] = read(prepared.root / str(row.target)).pixels[..., 0]
+        yield subject
+
+
+def conclude_for_measuring(subject: Subject) -> Result:
+    """Give what the metrics need instead of pictures and files."""
+    truth, rgb = subject.state["truth"], subject.image.pixels
+    nuclei = find(subject)
+    row, counts = image_measures(truth, nuclei.labels, nuclei.cells)
+    baseline_row, baseline = image_measures(truth, otsu_nuclei(rgb).labels, None)
+    row |= {f"otsu_{name}": baseline_row[name] for name in ("dice", "iou")}
+    row["nucleus_diameter"] = subject.state["diameter"]
+    measured = Measured(row, counts, baseline, rgb, truth, nuclei.labels)
+    return Result(
+        pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts={"measured": measured}
+    )
+
+
+def _mean(values: np.ndarray, index: np.ndarray) -> float | None:
+    chosen = values[index]
+    chosen = chosen[np.isfinite(chosen)]
+    return float(chosen.mean()) if len(chosen) else None
+
+
+def _pooled(name: str, counts: list[Counts], index: np.ndarray) -> float | None:
+    return overlap_metrics(pool(counts[i] for i in index))[name]
+
+
+def _metrics(table: pd.DataFrame, found: list[Measured], seed: int) -> list[Metric]:
+    """Give all metrics: over everything, per source, pooled, the baseline's, over folds."""
+    metrics: list[Metric] = []
+
+    def add(name: str, index: np.ndarray, statistic: Callable[[np.ndarray], float | None], convention: str) -> None:
+        groups = table["group"].to_numpy()[index]
+        metrics.append(measure(name, groups, lambda at: statistic(index[at]), convention=convention, seed=seed))
+
+    everything = np.arange(len(table))
+    parts = [("", everything)] + [
+        (f"{source}.", np.flatnonzero(table["source"] == source)) for source in sorted(set(table["source"]))
+    ]
+    if len(parts) == 2:
+        parts = parts[:1]
+    right = (table["n_true"] == table["n_found"]).to_numpy(float)
+    for prefix, index in parts:
+        for name, convention in CONVENTIONS.items():
+            add(f"{prefix}{name}", index, partial(_mean, table[name].to_numpy(float)), convention)
+        add(
+            f"{prefix}cell_dice", index, partial(_mean, table["cell_dice"].to_numpy(float)),
+            "nucleus and cytoplasm together, mean over images with cytoplasm masks",
+        )  # fmt: skip
+        add(f"{prefix}count_right", index, partial(_mean, right), "share of images with the annotated number of nuclei")
+        worst = float(table["dice"].to_numpy()[index].min())
+        metrics.append(Metric(f"{prefix}dice_worst", worst, None, None, len(index), "lowest Dice of an image"))
+        add(f"{prefix}otsu.dice", index, partial(_mean, table["otsu_dice"].to_numpy(float)), "baseline: " + CONVENTIONS["dice"])
+        otsu_worst = float(table["otsu_dice"].to_numpy()[index].min())
+        metrics.append(Metric(f"{prefix}otsu.dice_worst", otsu_worst, None, None, len(index), "baseline: lowest Dice"))
+    ours, theirs = [item.counts for item in found], [item.baseline for item in found]
+    for name in ("dice", "iou", "accuracy", "precision", "recall"):
+        add(f"pooled.{name}", everything, partial(_pooled, name, ours), "all pixels of all images pooled")
+    add("otsu.pooled.dice", everything, partial(_pooled, "dice", theirs), "baseline: all pixels of all images pooled")
+    if "fold" in table:
+        folds = table.groupby("fold")
+        for name in ("dice", "iou", "accuracy", "precision", "recall"):
+            means = folds[name].mean()
+            text = f"mean over {len(means)} folds of the mean over images"
+            metrics.append(Metric(f"folds.{name}_mean", float(means.mean()), None, None, len(means), text))
+            spread = f"standard deviation (n - 1) of the {len(means)} folds' means"
+            metrics.append(Metric(f"folds.{name}_sd", float(means.std(ddof=1)), None, None, len(means), spread))
+    return metrics
+
+
+def _say_comparison(folder: Path, tested: pd.DataFrame, quiet: bool) -> None:
+    if quiet:
+        return
+    for row in tested.to_dict("records"):
+        p = "undefined" if pd.isna(row["p"]) else f"t or W {row['statistic']:.3f}, p {row['p']:.4g}"
+        print(
+            f"against {folder}: {row['measure']} {row['ours']:.4f} and {row['theirs']:.4f}, {row['test']} over "
+            f"{row['n']} {row['unit']}s: {p}",
+            file=sys.stderr,
+        )

@@ -1,0 +1,235 @@
+"""From probabilities to nuclei: separate touching cells, gather the lobes of one, drop debris."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy import ndimage
+from skimage.measure import label as components
+
+from cellscope.imaging.labels import find_markers, marker_watershed, relabel
+
+#: Smoothing of the distance map before its peaks are sought, pixels at the network's scale.
+SIGMA = 2.0
+#: Where a network gives no distance, the half width (pixels at the network's scale) that counts as 1.
+USUAL_RADIUS = 28.0
+#: Holes and crumbs smaller than this share of the usual nucleus's area are filled and dropped.
+CRUMB = 0.01
+
+
+@dataclass
+class Maps:
+    """What the network says, at its scale; uint8, 255 is 1.
+
+    Attributes
+    ----------
+    nucleus : (h, w)
+    cytoplasm : (h, w) or None
+    distance : (h, w) or None
+        Inside the cell; None where the network has no such head.
+    """
+
+    nucleus: np.ndarray
+    cytoplasm: np.ndarray | None
+    distance: np.ndarray | None
+
+    @property
+    def cell(self) -> np.ndarray:
+        """Probability of nucleus or cytoplasm."""
+        return self.nucleus if self.cytoplasm is None else cv2.add(self.nucleus, self.cytoplasm)
+
+
+def split_cells(maps: Maps, *, threshold: float, depth: float) -> np.ndarray:
+    """Number the cells, touching ones apart, each with some nucleus.
+
+    The peaks of the distance inside the cell mark cells; they are flooded (watershed). A piece without nucleus goes to
+    the neighbour it touches, or nowhere.
+
+    Parameters
+    ----------
+    maps : Maps
+    threshold : float
+        Probability of a pixel to be nucleus.
+    depth : float
+        How deep the dip between two peaks must be, as a share of the cell's half width.
+
+    Returns
+    -------
+    (h, w) int32
+    """
+    nuclei = maps.nucleus > threshold * 255
+    inside = nuclei | (maps.cell > 127)
+    if maps.distance is not None:
+        height = maps.distance.astype(np.float32) / 255
+    else:
+        height = ndimage.distance_transform_edt(nuclei).astype(np.float32) / USUAL_RADIUS
+    height = cv2.GaussianBlur(height, (0, 0), SIGMA)
+    markers = find_markers(height, inside, depth=depth)
+    cells = marker_watershed(height, markers, inside)
+    if cells.max() == 0:
+        return cells
+    area = np.bincount(cells[nuclei], minlength=cells.max() + 1)
+    least = CRUMB * np.pi * USUAL_RADIUS**2
+    empty = area < least
+    empty[0] = False
+    if empty[np.unique(cells)].any():
+        kept = np.where(empty[cells], 0, cells)
+        kept_markers = np.where(kept > 0, kept, 0)
+        cells = marker_watershed(height, kept_markers, inside)
+        area = np.bincount(cells[nuclei], minlength=cells.max() + 1)
+        cells = np.where((area < least)[cells], 0, cells)
+    return relabel(cells)
+
+
+@dataclass
+class Nuclei:
+    """Nuclei and cells of an image, same numbers.
+
+    Attributes
+    ----------
+    labels : (H, W) int32
+    cells : (H, W) int32 or None
+        None without a cytoplasm class.
+    score : (N,) float
+        For label 1..N: the Dice that the probabilities themselves promise.
+    dropped : int
+        Objects taken for debris.
+    """
+
+    labels: np.ndarray
+    cells: np.ndarray | None
+    score: np.ndarray
+    dropped: int
+
+
+def find_nuclei(
+    maps: Maps,
+    shape: tuple[int, int],
+    *,
+    threshold: float = 0.5,
+    depth: float = 0.15,
+    min_area: float = 0.12,
+    doubtful_area: float = 0.35,
+    doubtful_score: float = 0.88,
+) -> Nuclei:
+    """Find the nuclei of an image at its own resolution.
+
+    Parameters
+    ----------
+    maps : Maps
+        At the network's scale.
+    shape : (H, W) of the image
+    threshold : float
+        Probability of a pixel to be nucleus.
+    depth : float
+        See `split_cells`.
+    min_area : float
+        Nuclei smaller than this share of the usual one (area-weighted median of the image) are dropped: debris,
+        platelets.
+    doubtful_area, doubtful_score : float
+        Nuclei smaller than this share are dropped as well if the image's border cuts them (slivers of cells outside) or
+        their score is below `doubtful_score` (platelet clumps, stippled red cells). The largest is always kept.
+
+    Returns
+    -------
+    Nuclei
+        Numbered by position, row by row.
+    """
+    size = shape[::-1]
+    cells = split_cells(maps, threshold=threshold, depth=depth)
+    # A pixel's width of reach, so that a nucleus pixel that enlarging adds at the rim has a cell to belong to.
+    reach = cv2.dilate(cells.astype(np.float32), np.ones((5, 5), np.uint8))
+    reach = np.where(cells > 0, cells, reach.astype(np.int32))
+    owner = cv2.resize(reach.astype(np.float32), size, interpolation=cv2.INTER_NEAREST).astype(np.int32)
+    probability = cv2.resize(maps.nucleus, size, interpolation=cv2.INTER_LINEAR)
+    labels = np.where(probability > threshold * 255, owner, 0)
+    scores = expected_dice(labels, owner, probability)
+    keep = _worth_keeping(
+        labels, scores, min_area=min_area, doubtful_area=doubtful_area, doubtful_score=doubtful_score
+    )
+    found, kept = int((np.bincount(labels.ravel())[1:] > 0).sum()), int(keep.sum())
+    labels = np.where(keep[labels], labels, 0)
+    _tidy(labels)
+    ordered = relabel(labels, by_position=True)
+    numbers = np.zeros(len(keep), np.int32)
+    present = labels > 0
+    numbers[labels[present]] = ordered[present]
+    whole = None
+    if maps.cytoplasm is not None:
+        cell_probability = cv2.resize(maps.cell, size, interpolation=cv2.INTER_LINEAR)
+        whole = np.where(ordered > 0, ordered, np.where(cell_probability > 127, numbers[owner], 0)).astype(np.int32)
+    score = np.zeros(int(numbers.max(initial=0)) + 1)
+    score[numbers] = scores
+    return Nuclei(ordered, whole, score[1:], found - kept)
+
+
+def usual_area(areas: np.ndarray) -> float:
+    """Give the area-weighted median of areas: half of all nucleus pixels are in nuclei at least this large."""
+    order = np.sort(areas[areas > 0])
+    if not len(order):
+        return 0.0
+    return float(order[np.searchsorted(np.cumsum(order), order.sum() / 2)])
+
+
+def _worth_keeping(
+    labels: np.ndarray, scores: np.ndarray, *, min_area: float, doubtful_area: float, doubtful_score: float
+) -> np.ndarray:
+    """Say for each label, from 0, whether it is a nucleus rather than debris; see `find_nuclei`."""
+    areas = np.bincount(labels.ravel(), minlength=len(scores)).astype(float)
+    areas[0] = 0
+    usual = usual_area(areas)
+    border = np.zeros(len(scores), bool)
+    border[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
+    doubtful = border | (scores < doubtful_score)
+    keep = (areas >= min_area * usual) & ~(doubtful & (areas < doubtful_area * usual)) & (areas > 0)
+    if areas.any():
+        keep[areas.argmax()] = True
+    return keep
+
+
+def _tidy(labels: np.ndarray) -> None:
+    """Fill pinholes and drop crumbs, in place."""
+    usual = usual_area(np.bincount(labels[labels > 0].ravel(), minlength=1).astype(float))
+    crumb = max(CRUMB * usual, 1.0)
+    for number, place in enumerate(ndimage.find_objects(labels), 1):
+        if place is None:
+            continue
+        view = labels[place]
+        mask = view == number
+        parts = components(mask, connectivity=2)
+        sizes = np.bincount(parts.ravel())
+        small = sizes < min(crumb, sizes[1:].max())
+        small[0] = False
+        view[small[parts]] = 0
+        holes = components(ndimage.binary_fill_holes(mask) & ~mask, connectivity=1)
+        sizes = np.bincount(holes.ravel())
+        tiny = sizes < crumb
+        tiny[0] = False
+        view[tiny[holes] & (view == 0)] = number
+
+
+def expected_dice(labels: np.ndarray, owner: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Give for each nucleus 2 sum(p in mask) / (sum(p in its cell) + area): the Dice the probabilities promise.
+
+    Parameters
+    ----------
+    labels : (H, W) int
+    owner : (H, W) int
+        Which cell a pixel belongs to, same numbers.
+    probability : (H, W) uint8, 255 is 1
+
+    Returns
+    -------
+    (N + 1,) float in [0, 1]
+        By label, from 0; 0 for the background and numbers without a pixel.
+    """
+    count = int(owner.max(initial=0)) + 1
+    p = probability.ravel().astype(np.float32) / 255
+    inside = np.bincount(labels.ravel(), weights=p, minlength=count)
+    around = np.bincount(owner.ravel(), weights=p, minlength=count)
+    area = np.bincount(labels.ravel(), minlength=count)
+    scores = np.where(area > 0, 2 * inside / np.maximum(around + area, 1e-6), 0.0)
+    scores[0] = 0
+    return np.clip(scores, 0, 1)

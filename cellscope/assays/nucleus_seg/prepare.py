@@ -1,0 +1,145 @@
+"""`cellscope nucleus-seg prepare`: public layouts and own pairs in, one prepared dataset out."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellscope.assays.nucleus_seg.classes import CODES, PIXEL_CLASSES
+from cellscope.assays.nucleus_seg.sources import FORMATS, Record
+from cellscope.errors import DatasetError, UsageError
+from cellscope.io.prepared import Item, write_dataset
+from cellscope.io.write import write_png
+
+SOURCE_FACTS = {
+    "wbc_zheng2018": "white blood cells of Zheng et al., Micron 107 (2018), GPL-3.0 repository",
+    "bccd": "BCCD smears (MIT) with masks of Banik et al. 2020 (MIT)",
+}
+
+
+def prepare(
+    sources: list[Path],
+    out: Path,
+    *,
+    format: str | None = None,
+    seed: int = 0,
+    splits: tuple[float, float, float] = (0.6, 0.2, 0.2),
+    folds: int = 0,
+    overwrite: bool = False,
+) -> int:
+    """Turn sources into one prepared dataset: RGB images and masks in the codes of `classes`, PNG.
+
+    Images that are the same pixel for pixel, also in two sources, form one group and so stay on one side of a split.
+
+    Parameters
+    ----------
+    sources : list of Path
+        Folders in any of the layouts of `cellscope.assays.nucleus_seg.sources`, or CSV files.
+    out : Path
+        The dataset folder to make.
+    format : str, optional
+        A layout's name; None recognises each source by what it holds.
+    seed, splits, folds
+        How groups are dealt (see `cellscope.io.prepared`).
+
+    Returns
+    -------
+    int
+        Exit code 0.
+
+    Raises
+    ------
+    DatasetError, UsageError
+        If a source is not recognised or broken, or `out` already holds a dataset.
+    """
+    out = Path(out)
+    if (out / "dataset.json").exists() and not overwrite:
+        raise UsageError(f"{out} already holds a dataset; use --overwrite or another folder")
+    names = [_name(source) for source in sources]
+    if len(set(names)) != len(names):
+        raise UsageError("two sources have the same name; rename one, since ids are made from it")
+    layouts = [_format_of(source, format) for source in sources]
+    if (out / "dataset.json").exists():
+        for part in ("images", "targets"):
+            shutil.rmtree(out / part, ignore_errors=True)
+        (out / "dataset.json").unlink()
+    items: list[Item] = []
+    facts: list[dict[str, Any]] = []
+    first: dict[str, str] = {}  # what an image's pixels are -> the group of the first image with them
+    same_as: dict[str, str] = {}
+    for source, name, layout in zip(sources, names, layouts, strict=True):
+        before = len(items)
+        for record in FORMATS[layout].read(source):
+            item, digest = _store(record, name, out)
+            known, own = _joined(first.setdefault(digest, item.group), same_as), _joined(item.group, same_as)
+            if known != own:
+                same_as[own] = known
+            items.append(item)
+        if len(items) == before:
+            raise DatasetError(f"{source} holds no image with a mask in the layout '{layout}'")
+        facts.append(
+            {
+                "name": name,
+                "format": layout,
+                "items": len(items) - before,
+                "licence": SOURCE_FACTS.get(name, "the user's own"),
+            }
+        )
+        print(f"{name}: {len(items) - before} items", file=sys.stderr)
+    if same_as:
+        print(f"{len(same_as)} groups hold an image of another one and were joined to it", file=sys.stderr)
+    write_dataset(
+        out,
+        [replace(item, group=_joined(item.group, same_as)) for item in items],
+        assay="nucleus-seg",
+        classes=list(PIXEL_CLASSES),
+        sources=facts,
+        pixel_size_um=None,
+        seed=seed,
+        splits=splits,
+        folds=folds,
+        extra={"mask_codes": {"background": 0, "outside, cytoplasm unknown": 64, "cytoplasm": 128, "nucleus": 255}},
+    )
+    return 0
+
+
+def _name(source: Path) -> str:
+    return source.resolve().stem if source.is_file() else source.resolve().name
+
+
+def _format_of(source: Path, format: str | None) -> str:
+    if not source.exists():
+        raise UsageError(f"{source} does not exist")
+    if format is not None:
+        if format not in FORMATS:
+            raise UsageError(f"unknown format {format!r}; use one of {', '.join(FORMATS)}")
+        return format
+    for name, reader in FORMATS.items():
+        if reader.detect(source):
+            return name
+    raise DatasetError(f"{source} is in no known layout ({', '.join(FORMATS)}); name one with --format")
+
+
+def _joined(group: str, same_as: dict[str, str]) -> str:
+    while group in same_as:
+        group = same_as[group]
+    return group
+
+
+def _store(record: Record, source: str, out: Path) -> tuple[Item, str]:
+    """Write one record's files; give its row and a hash of its pixels."""
+    pixels, mask = record.load()
+    assert np.isin(mask, CODES).all()
+    name = f"{source}-{record.part}" if record.part else source
+    image, target = f"images/{name}/{record.name}.png", f"targets/{name}/{record.name}.png"
+    for path, array in ((image, pixels), (target, mask)):
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        write_png(out / path, array)
+    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    return Item(id=f"{name}/{record.name}", group=f"{source}/{record.group}", image=image, target=target), digest

@@ -1,0 +1,134 @@
+"""What every reader yields, and the rules by which mask values are understood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cellscope.assays.nucleus_seg.classes import BACKGROUND, CYTOPLASM, NUCLEUS, OUTSIDE
+from cellscope.errors import DatasetError, InputError
+from cellscope.imaging.smear import to_rgb8
+from cellscope.io.read import read
+
+
+@dataclass
+class Record:
+    """One image of a source with its mask.
+
+    Attributes
+    ----------
+    name : str
+        Unique within the source.
+    path : Path
+        Where the image came from, for messages.
+    load : callable
+        Gives the image (H, W, 3) uint8 and the mask (H, W) uint8 in the codes of `classes`.
+    group : str
+        What a split must keep together.
+    part : str
+        Where a source holds several sets, which one; balanced and reported apart.
+    """
+
+    name: str
+    path: Path
+    load: Callable[[], tuple[np.ndarray, np.ndarray]]
+    group: str
+    part: str = ""
+
+
+def load_pair(
+    image: Path, mask: Path, code: Callable[[np.ndarray, Path], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read an image and its mask and check that they belong together.
+
+    Parameters
+    ----------
+    image, mask : Path
+    code : callable
+        Turns the mask's own values (H, W) and its path into codes.
+
+    Returns
+    -------
+    image : (H, W, 3) uint8
+    mask : (H, W) uint8
+
+    Raises
+    ------
+    DatasetError
+        If a file cannot be read, the sizes differ or the mask holds values it should not.
+    """
+    try:
+        pixels = to_rgb8(read(image).pixels, str(image))
+        values = read(mask).pixels
+    except InputError as error:
+        raise DatasetError(str(error)) from error
+    if values.shape[:2] != pixels.shape[:2]:
+        raise DatasetError(
+            f"{mask}: the mask is {values.shape[1]} x {values.shape[0]} pixels but its image {image.name} is "
+            f"{pixels.shape[1]} x {pixels.shape[0]}; they must be of one size"
+        )
+    if values.shape[2] > 1 and (values != values[..., :1]).any():
+        raise DatasetError(f"{mask}: the mask has colours; give one grey value per class")
+    return pixels, code(values[..., 0], mask)
+
+
+def by_table(values: Mapping[int, int]) -> Callable[[np.ndarray, Path], np.ndarray]:
+    """Make the rule that takes exactly the declared mask values and refuses all others.
+
+    Parameters
+    ----------
+    values : mapping
+        Mask value -> code of `classes`.
+    """
+
+    def code(mask: np.ndarray, path: Path) -> np.ndarray:
+        found = np.unique(mask)
+        stray = [value.item() for value in found if value.item() not in values]
+        if stray:
+            raise DatasetError(
+                f"{path}: the mask holds {', '.join(map(str, stray[:5]))}{' ...' if len(stray) > 5 else ''}, but "
+                f"declared are {', '.join(map(str, sorted(values)))}; save masks without smoothing or compression"
+            )
+        coded = np.zeros(mask.shape, np.uint8)
+        for value, meaning in values.items():
+            coded[mask == value] = meaning
+        return coded
+
+    return code
+
+
+def nucleus_or_not(mask: np.ndarray, path: Path) -> np.ndarray:
+    """Read a mask of nuclei alone: 0 outside and one other value, 1 or 255, for the nucleus."""
+    top = int(mask.max())
+    return by_table({0: OUTSIDE, 1: NUCLEUS} if top == 1 else {0: OUTSIDE, 255: NUCLEUS})(mask, path)
+
+
+def three_levels(mask: np.ndarray, path: Path) -> np.ndarray:
+    """Read 0 background, 128 cytoplasm, 255 nucleus, or the same as 0, 1, 2."""
+    if int(mask.max()) <= 2:
+        return by_table({0: BACKGROUND, 1: CYTOPLASM, 2: NUCLEUS})(mask, path)
+    return by_table({0: BACKGROUND, 128: CYTOPLASM, 255: NUCLEUS})(mask, path)
+
+
+def either(mask: np.ndarray, path: Path) -> np.ndarray:
+    """Read a three-level mask, or one of nuclei alone where it holds no more than two values.
+
+    A mask with the values 0 and 1 is one of nuclei alone; with 1 and 2, or with 128, it has cytoplasm.
+    """
+    found = set(np.unique(mask).tolist())
+    if found <= {0, 1} or found <= {0, 255}:
+        return nucleus_or_not(mask, path)
+    return three_levels(mask, path)
+
+
+def tolerant(mask: np.ndarray, path: Path) -> np.ndarray:
+    """Read three levels that went through a smoothing program or JPEG: nucleus from 200, cytoplasm 64 to 199."""
+    if mask.dtype != np.uint8:
+        raise DatasetError(f"{path}: the mask is {mask.dtype}, not 8-bit grey")
+    coded = np.zeros(mask.shape, np.uint8)
+    coded[mask >= 64] = CYTOPLASM
+    coded[mask >= 200] = NUCLEUS
+    return coded

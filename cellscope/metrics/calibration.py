@@ -1,0 +1,69 @@
+"""Making a classifier's probabilities honest on data it was not trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+
+
+def best_temperature(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Find the temperature that makes probabilities honest: least negative log likelihood (Guo et al., ICML 2017).
+
+    Parameters
+    ----------
+    log_probabilities : (N, K) float
+    labels : (N,) int
+    """
+    index = np.arange(len(labels))
+
+    def loss(log_t: float) -> float:
+        scaled = log_probabilities / np.exp(log_t)
+        return float(np.mean(np.logaddexp.reduce(scaled, axis=1) - scaled[index, labels]))
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))
+
+
+def best_slope_and_bias(log_odds: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
+    """Find the line through which log odds become honest where both classes are equally frequent (Platt scaling).
+
+    Parameters
+    ----------
+    log_odds : (N,) float
+        Of the positive class.
+    positive : (N,) bool
+
+    Returns
+    -------
+    slope, bias : float
+        ``sigmoid(slope * log_odds + bias)`` is the probability; 0.5 is where the two classes, each counted as one half
+        of the data, are equally likely. (1, 0) without both classes.
+
+    Notes
+    -----
+    Targets are Platt's (1999), not quite 0 and 1, so that separable data give finite values; the slope is at least
+    0.05.
+    """
+    positive = np.asarray(positive, bool)
+    ones, zeros = int(positive.sum()), int((~positive).sum())
+    if not ones or not zeros:
+        return 1.0, 0.0
+    target = np.where(positive, (ones + 1) / (ones + 2), 1 / (zeros + 2))
+    weight = np.where(positive, 0.5 / ones, 0.5 / zeros)
+
+    def loss(line: np.ndarray) -> float:
+        z = line[0] * log_odds + line[1]
+        return float(np.sum(weight * (np.logaddexp(0, z) - target * z)))
+
+    found = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(0.05, 10.0), (-10.0, 10.0)])
+    return float(found.x[0]), float(found.x[1])
+
+
+def log_odds(probability: np.ndarray) -> np.ndarray:
+    """Natural log odds of probabilities, finite for 0 and 1."""
+    clipped = np.clip(np.asarray(probability, float), 1e-6, 1 - 1e-6)
+    return np.log(clipped) - np.log1p(-clipped)
+
+
+def apply_line(probability: np.ndarray, slope: float, bias: float) -> np.ndarray:
+    """Move probabilities along the line that `best_slope_and_bias` found."""
+    return 1 / (1 + np.exp(-(slope * log_odds(probability) + bias)))
