@@ -38,6 +38,14 @@ def karyotype_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def micronucleus_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven drawn fields of two cell lines in MNFinder's layout."""
+    from synthetic_fields import write_mnfinder
+
+    return write_mnfinder(tmp_path_factory.mktemp("mn") / "drawn", {"2024-01-01_RPE1": 4, "2024-01-02_HeLa": 3})
+
+
+@pytest.fixture(scope="session")
 def karyotype_dataset(karyotype_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The prepared dataset of `karyotype_source`; tests must not change it."""
     from cellscope.assays.karyotype.prepare import prepare

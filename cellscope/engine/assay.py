@@ -223,8 +223,8 @@ class Assay:
     weightless
         Built-in methods without weights that ``-m`` takes by name: their cards; ``build`` gets no tensors.
     beside
-        ``beside(image, options)`` -> files to read beside an input into ``subject.beside``, by name: a mask that another
-        tool made, for example. It looks for files but opens none. Raises InputError where one is missing.
+        ``beside(image, options)`` -> files to read beside an input into ``subject.beside``, by name: a mask that
+        another tool made, for example. It looks for files but opens none. Raises InputError where one is missing.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """The review gallery: thumbnails of objects that a person accepts or rejects on the page, and saves as corrections.
 
 A stage for it leaves an artefact ending in ``.gallery.json`` per input: ``image``, ``classes`` (two), ``total`` and
-``cells``, each with ``label``, ``centroid-0``, ``centroid-1``, ``class``, ``probability``, ``review`` and ``picture``, a
-``data:`` URI. To accept a cell is to confirm its class, to reject it is to give it the other.
+``cells``, each with ``label``, ``centroid-0``, ``centroid-1``, ``class``, ``probability``, ``review`` and
+``picture``, a ``data:`` URI. To accept a cell is to confirm its class, to reject it is to give it the other.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import pytest
 import tifffile
 from contract_check import check
 from synthetic import metaphase, single
+from synthetic_fields import draw_field
 from synthetic_smears import smear
 from typer.testing import CliRunner
 
@@ -71,7 +72,29 @@ def nucleus_inputs(folder: Path) -> dict[str, str | None]:
     return {"broken.png": None, **{f"day1/cell{number:02}.bmp": "image" for number in range(11)}, "deep.tif": "image"}
 
 
+def micronucleus_inputs(folder: Path) -> dict[str, str | None]:
+    (folder / "day1").mkdir(parents=True)
+    expected: dict[str, str | None] = {"broken.tif": None}
+    for number in range(11):
+        cell = draw_field(number).grey[5:80, 5:80]
+        cv2.imwrite(str(folder / "day1" / f"cell{number:02d}.png"), cell)
+        expected[f"day1/cell{number:02d}.png"] = "crop"
+    tifffile.imwrite(folder / "field.tif", draw_field(3, size=280).grey)
+    tifffile.imwrite(folder / "black.tif", np.zeros((280, 270), np.uint8))
+    (folder / "broken.tif").write_bytes(b"II*\0 nothing")
+    return dict(sorted((expected | {"field.tif": "field", "black.tif": "field"}).items()))
+
+
 RECIPES = {
+    "micronucleus": Recipe(
+        source="micronucleus_source",
+        training={
+            "nuclei": ["--arch", "unet-xs", "--set", "crop=64"],
+            "classify": ["--arch", "mv2-se-tr1", "--input-size", "32"],
+        },
+        inputs=micronucleus_inputs,
+        options=["--threshold", "0.4"],
+    ),
     "karyotype": Recipe(
         source="karyotype_source",
         training={

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-RIDGE = 0.01
+RIDGE = 0.001
 """Pull of the weights towards zero: keeps them finite when a few fields are told apart without an error."""
 
 DECISION = 0.5

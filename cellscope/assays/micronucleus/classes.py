@@ -7,10 +7,10 @@ CLASSES = (NORMAL, MICRONUCLEUS)
 
 #: What people write in folder names and tables, in lower case without separators -> class.
 _SPELLINGS = {
-    NORMAL: ("normal", "normalcell", "normalcells", "negative", "neg", "nomn", "0", "false", "nomicronucleus", "reject"),
+    NORMAL: ("normal", "normalcell", "normalcells", "negative", "neg", "nomn", "0", "false", "nomicronucleus"),
     MICRONUCLEUS: (
         "micronucleus", "micronuclei", "micronucleated", "micronucleuscell", "micronucleuscells", "mn", "mn+",
-        "positive", "pos", "1", "true", "accept",
+        "positive", "pos", "1", "true",
     ),
 }  # fmt: skip
 _CLASS_OF = {word: name for name, words in _SPELLINGS.items() for word in words}

@@ -1,4 +1,4 @@
-"""``cellscope micronucleus``: the four verbs and `dose`. Options only; what they need is imported when one of them runs."""
+"""``cellscope micronucleus``: the four verbs and `dose`. Options only; heavy imports wait until one of them runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ app = typer.Typer(cls=Group, help="Micronuclei: which cells carry them, and how 
 def prepare(sources: Sources, options: MicronucleusPrepareOptions, out: Out = Path("micronucleus-prepare")) -> int:
     """Turn fields with masks, crops in class folders or tables of cells into a prepared dataset, split by field.
 
-    SOURCE is a folder in MNFinder's layout, a folder of class folders, or a CSV of annotated cells (image, class, place).
+    SOURCE is a folder in MNFinder's layout, a folder of class folders, or a CSV of cells (image, class, place).
     """
     from cellscope.assays.micronucleus.prepare import prepare as run
 

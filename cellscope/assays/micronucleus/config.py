@@ -80,6 +80,10 @@ class TrainOptions(TrainingOptions):
     synthetic: float = option(
         0.0, "classify: share of the later training items that get a synthetic micronucleus.", low=0.0, high=0.9
     )
+    where_weight: float = option(
+        1.0, "classify: weight of the loss that says where in the crop micronuclei lie (MobileViT only).",
+        low=0.0, high=100.0, cli=False,
+    )  # fmt: skip
     label_smoothing: float = option(0.02, "classify: label smoothing.", low=0.0, high=0.5, cli=False)
     source_weights: str = option("", "How often each cell line is drawn, e.g. RPE1=2,U2OS=1; others 1.", cli=False)
 

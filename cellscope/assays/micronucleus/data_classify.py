@@ -21,9 +21,13 @@ from cellscope.io.read import read
 
 @dataclass(eq=False)
 class Crop:
-    """One crop: (H, W) float16 normalised pixels, the index of its class, its cell line, its group and its id."""
+    """One crop: normalised pixels (H, W) float16; micronuclei outlined in it, (H, W) uint8 0 to 255, or None.
+
+    Then the index of its class, its cell line, its group and its id.
+    """
 
     pixels: np.ndarray
+    mask: np.ndarray | None
     label: int
     source: str
     group: str
@@ -55,16 +59,17 @@ def load_crops(
             raise DatasetError(f"{dataset.root}: {row.id} has the class {row.class_!r}; there are {', '.join(CLASSES)}")
         pixels = normalise_crop(read(dataset.root / str(row.image)).pixels[..., 0])
         source = str(row.id).split("/", 1)[0]
-        found.append(
-            Crop(pixels.astype(np.float16), CLASSES.index(str(row.class_)), source, str(row.group), str(row.id))
-        )
+        mask = read(dataset.root / str(row.target)).pixels[..., 0] if row.target else None
+        label = CLASSES.index(str(row.class_))
+        found.append(Crop(pixels.astype(np.float16), mask, label, source, str(row.group), str(row.id)))
     return found
 
 
 class CropViews(Dataset):
     """Views of crops: varied in training (`seed` given), plain otherwise.
 
-    Each item is ``(view (1, S, S) float32, label)``.
+    Each item is ``(view (1, S, S) float32, label, micronuclei (1, S, S) float32)``; the last plane is the share of each
+    pixel that is micronucleus, -1 all over where nobody outlined them.
 
     Parameters
     ----------
@@ -85,11 +90,12 @@ class CropViews(Dataset):
     def __len__(self) -> int:
         return len(self.crops)
 
-    def __getitem__(self, key: Any) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, key: Any) -> tuple[torch.Tensor, int, torch.Tensor]:
         """Give one view; in training the key is (index, draw)."""
         if self.seed is None:
             crop = self.crops[key]
-            return torch.from_numpy(crop_view(crop.pixels.astype(np.float32), self.size)), crop.label
+            plain = torch.from_numpy(crop_view(crop.pixels.astype(np.float32), self.size))
+            return plain, crop.label, torch.full((1, self.size, self.size), -1.0)
         index, draw = key
         rng = np.random.default_rng([self.seed, draw])
         share = self.synthetic
@@ -97,23 +103,34 @@ class CropViews(Dataset):
             index, share = self.normal[int(rng.integers(len(self.normal)))], 0.5
         crop = self.crops[index]
         pixels, label = crop.pixels.astype(np.float32), crop.label
+        mask = None if crop.mask is None else crop.mask.astype(np.float32) / 255
         if rng.random() < share:
-            pixels, label = add_micronucleus(pixels, rng), 1
-        return torch.from_numpy(np.clip(vary_crop(pixels, self.size, rng), -0.5, 3.0)[None]), label
+            painted = add_micronucleus(pixels, rng)
+            mask = None if mask is None else np.maximum(mask, painted > pixels + 0.2)
+            pixels, label = painted, 1
+        matrix = random_placement(pixels.shape, self.size, rng)
+        view = vary_light(moved(pixels, matrix, self.size), rng)
+        marks = np.full((self.size, self.size), -1, np.float32) if mask is None else moved(mask, matrix, self.size)
+        return torch.from_numpy(np.clip(view, -0.5, 3.0)[None]), label, torch.from_numpy(marks[None])
 
 
-def vary_crop(pixels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Turn by any angle, flip, scale and shift a normalised crop, then change its light; (size, size) float32."""
-    height, width = pixels.shape
+def random_placement(shape: tuple[int, ...], size: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw an affine map from a crop to a view: any angle, flipped or not, scaled and shifted a little; (2, 3)."""
+    height, width = shape
     scale = size / max(height, width) * float(np.exp(rng.normal(0.03, 0.12)))
     angle, flip = float(rng.uniform(0, 2 * np.pi)), 1.0 if rng.random() < 0.5 else -1.0
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     linear = np.array([[cos * flip, -sin], [sin * flip, cos]])
     shift = (size - 1) / 2 + rng.normal(0, 0.03, 2) * size - linear @ [(width - 1) / 2, (height - 1) / 2]
-    matrix = np.hstack([linear, shift[:, None]]).astype(np.float32)
+    return np.hstack([linear, shift[:, None]]).astype(np.float32)
+
+
+def moved(plane: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Draw a plane into a view; blurred first where the view is coarser, so that nothing flickers."""
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if scale < 0.75:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), 0.35 / scale)
-    return vary_light(cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR), rng)
+        plane = cv2.GaussianBlur(plane, (0, 0), 0.35 / scale)
+    return cv2.warpAffine(plane.astype(np.float32), matrix, (size, size), flags=cv2.INTER_LINEAR)
 
 
 def add_micronucleus(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

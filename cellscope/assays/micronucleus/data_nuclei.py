@@ -82,7 +82,8 @@ def load_fields(
 ) -> list[Field]:
     """Read the fields of a split (``all``: of every split), at most `limit`."""
     rows = dataset.items if split == "all" else dataset.split(split, fold=fold)
-    return [load_field(dataset.root, row) for row in rows[rows["target"] != ""].head(limit or len(rows)).itertuples()]
+    rows = rows[(rows["target"] != "") & (rows["class"] == "")]
+    return [load_field(dataset.root, row) for row in rows.head(limit or len(rows)).itertuples()]
 
 
 def depth_map(labels: np.ndarray) -> np.ndarray:

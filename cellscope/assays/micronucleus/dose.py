@@ -72,19 +72,19 @@ class Curve:
         return max(self.dispersion, 1.0)
 
     def yields(self, dose: Any) -> Any:
-        """Micronuclei per cell at a dose (Gy)."""
+        """Give micronuclei per cell at a dose (Gy)."""
         c, alpha, beta = self.coefficients
         return c + alpha * np.asarray(dose, float) + beta * np.asarray(dose, float) ** 2
 
     def standard_error(self, dose: Any) -> Any:
-        """Standard error of the yield at a dose."""
+        """Give the standard error of the yield at a dose."""
         dose = np.asarray(dose, float)
         basis = np.stack([np.ones_like(dose), dose, dose**2], -1)
         variance = np.einsum("...i,ij,...j->...", basis, np.array(self.covariance), basis)
         return np.sqrt(np.maximum(variance, 0.0))
 
     def as_dict(self) -> dict[str, Any]:
-        """The curve as JSON."""
+        """Give the curve as JSON."""
         return {"schema": SCHEMA, **asdict(self)}
 
 
@@ -187,8 +187,8 @@ def fit_curve(
     full[:terms] = np.where(free, coefficients, 0.0)
     return Curve(
         model=model,
-        coefficients=tuple(full.tolist()),
-        covariance=tuple(tuple(row) for row in covariance.tolist()),
+        coefficients=(float(full[0]), float(full[1]), float(full[2])),
+        covariance=tuple((a, b, c) for a, b, c in covariance.tolist()),
         dispersion=ratio,
         chi2=statistic,
         degrees=degrees,

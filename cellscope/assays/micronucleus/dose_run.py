@@ -149,7 +149,7 @@ def _report(out: Path, curve: Curve, doses: pd.DataFrame, argv: list[str]) -> No
     warnings = []
     if curve.p_value is not None and curve.p_value < 0.05:
         warnings.append(
-            f"the counts scatter more than Poisson (dispersion {curve.dispersion:.2f}, p = {curve.p_value:.2g}); variances "
+            f"counts scatter more than Poisson (dispersion {curve.dispersion:.2f}, p = {curve.p_value:.2g}); variances "
             "are multiplied by the dispersion"
         )
     warnings += [f"{row['name']}: {row['note']}" for row in doses.to_dict("records") if row["note"]]

@@ -100,7 +100,7 @@ def evaluate(
     prepared = PreparedDataset.open(dataset, assay="micronucleus")
     rows = prepared.split(split).rename(columns={"class": "class_"})
     if run.limit:
-        fields, crops = rows[rows["target"] != ""], rows[rows["target"] == ""]
+        fields, crops = rows[rows["class_"] == ""], rows[rows["class_"] != ""]
         rows = pd.concat([fields.head(run.limit), crops.head(run.limit)])
     device = pick_device(run.device)
     loaded = load_models(road.ASSAY, models, device)
@@ -146,7 +146,7 @@ def evaluate(
         split=split,
         n=len(rows),
         metrics=metrics,
-        per_image=pd.concat([fields, table], ignore_index=True) if len(fields) else table,
+        per_image=pd.concat([fields, table[table["kind"] == road.CROP]], ignore_index=True),
         figures=figures,
         models=loaded.records,
         argv=argv,
@@ -160,8 +160,9 @@ def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards
     """Make subjects of a split's items; a field carries its truth along."""
     for row in rows.itertuples():
         image = read(prepared.root / str(row.image))
-        subject = Subject(str(row.id), image, road.FIELD if row.target else road.CROP, options, cards)
-        if row.target:
+        is_field = not row.class_
+        subject = Subject(str(row.id), image, road.FIELD if is_field else road.CROP, options, cards)
+        if is_field:
             subject.state["truth"] = load_field(prepared.root, row)
         else:
             subject.state["class"] = str(row.class_)
@@ -196,7 +197,7 @@ def conclude_for_measuring(subject: Subject) -> Result:
     classical = classical_nuclei(truth.grey)
     field = {
         "image": subject.name,
-        "kind": "field_total",
+        "kind": road.FIELD,
         "line": line,
         "n_true": len(true_ids),
         "n_found": len(objects),

@@ -15,14 +15,14 @@ from cellscope.report.thumbnails import encode
 OVERLAY_WIDTH = 1400
 """Least width of an overlay; smaller fields are enlarged by a whole factor so that micronuclei can be seen."""
 
-COLOURS = {"normal": (64, 180, 220), MICRONUCLEUS: (255, 120, 40), "not scorable": (130, 130, 130)}
+COLOURS = {"normal": (64, 180, 220), MICRONUCLEUS: (255, 120, 40), "not scorable": (200, 120, 220)}
 MN_COLOUR = (255, 235, 60)
 THUMB = 96
 MEASUREMENTS = ("score", "p_micronucleus", "n_micronuclei", "area", "intensity_mean")
 
 
 def display(grey: np.ndarray) -> np.ndarray:
-    """Stretch a channel for the eye: square root between its median and 99.7th percentile, so that dim micronuclei show.
+    """Stretch a channel for the eye: square root from its 20th to its 99.7th percentile, so that dim micronuclei show.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def as_features(image: str, labels: np.ndarray, table: pd.DataFrame) -> dict[str
 def gallery_of(
     image: str, grey: np.ndarray, table: pd.DataFrame, micronuclei: np.ndarray, diameter: float, most: int
 ) -> dict[str, Any]:
-    """Cut thumbnails of the positive and the unsure cells for the review gallery of ``report.html``.
+    """Cut thumbnails of the positive and the unsure cells for the review gallery of the report.
 
     Parameters
     ----------
@@ -123,12 +123,12 @@ def gallery_of(
     Returns
     -------
     dict
-        ``classes``, ``total`` cells worth a look, and ``cells``: label, place, class, probability, review, picture as a data URI.
+        ``classes``, ``total`` cells worth a look, and ``cells``: label, place, class, probability, review, picture.
     """
     wanted = table[table["scorable"] & ((table["class"] == MICRONUCLEUS) | table["review"])]
     ranked = wanted.sort_values(["review", "p_micronucleus"], ascending=[False, False], kind="stable").head(most)
     shown = display(grey)
-    half = max(int(round(1.4 * diameter)), 8)
+    half = max(round(1.4 * diameter), 8)
     cells = []
     for row in ranked.to_dict("records"):
         y, x = round(row["centroid-0"]), round(row["centroid-1"])

@@ -6,6 +6,7 @@ third output, micronuclei pixel by pixel, is a second witness beside the classif
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ class Finder(nn.Module):
         self.widths = list(widths)
         inputs = [channels, *widths[:-1]]
         self.down = nn.ModuleList(_block(a, b) for a, b in zip(inputs, widths, strict=True))
-        self.up = nn.ModuleList(_block(a + b, a) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.up = nn.ModuleList(_block(a + b, a) for a, b in pairwise(widths))
         self.head = nn.Conv2d(widths[0], len(OUTPUTS), 1)
 
     @property

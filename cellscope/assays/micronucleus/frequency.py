@@ -20,7 +20,7 @@ _CERTAIN = 1 - 1e-12
 
 @dataclass(frozen=True)
 class Dispersion:
-    """Do fields differ more than chance lets them?
+    """How much fields differ, and whether chance alone could do that.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ def interval(positive: int, total: int, index: float | None = None) -> tuple[flo
 
 @dataclass(frozen=True)
 class Corrected:
-    """A frequency freed from the calls that are known to be wrong; None where the test cannot tell the classes apart."""
+    """A frequency freed from known rates of wrong calls; None where the test cannot tell the classes apart."""
 
     frequency: float | None
     low: float | None
@@ -147,12 +147,13 @@ def corrected_frequency(
 def within_errors(positive: int, total: int, *, false_positive: int, negatives: int) -> bool:
     """Tell whether wrong calls of normal cells alone could have given a count.
 
-    True when the observed frequency does not lie clearly (95 %) above the measured share of normal cells that are called
-    micronucleated.
+    True when the observed frequency does not lie clearly (95 %) above the measured share of normal cells that are
+    called micronucleated.
     """
     if total == 0 or negatives == 0:
         return False
     low, _ = wilson(positive, total)
     _, rate = wilson(false_positive, negatives)
-    assert low is not None and rate is not None
+    assert low is not None
+    assert rate is not None
     return low <= rate

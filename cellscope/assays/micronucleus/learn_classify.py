@@ -8,8 +8,12 @@ import lightning as L
 import torch
 import torch.nn.functional as F
 
+from cellscope.assays.micronucleus.mobilevit import CropClassifier
 from cellscope.engine.train import optimiser_and_schedule
 from cellscope.metrics.classification import balanced_accuracy, roc_auc
+
+WHERE_POSITIVE = 10.0
+"""How much more a place with a micronucleus counts than one without: they are one in some fifty."""
 
 
 class ClassifyLearner(L.LightningModule):
@@ -17,28 +21,49 @@ class ClassifyLearner(L.LightningModule):
 
     Parameters
     ----------
-    network : Module
+    network : CropClassifier
         (B, 1, S, S) -> (B, 2) logits.
     options : TrainOptions
     """
 
-    def __init__(self, network: torch.nn.Module, options: Any):
+    def __init__(self, network: CropClassifier, options: Any):
         super().__init__()
         self.network, self.options = network, options
+        channels: int = getattr(network, "early_channels", None) or 0
+        self.locator = torch.nn.Conv2d(channels, 1, 1) if channels and options.where_weight > 0 else None
         self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def training_step(self, batch: Any, _index: int) -> torch.Tensor:
-        """Cross entropy with label smoothing."""
-        views, labels = batch
-        logits = self.network(views).float()
+        """Cross entropy with label smoothing; where micronuclei are outlined, also of a coarse map of them."""
+        views, labels, marks = batch
+        if self.locator is None:
+            logits, where = self.network(views).float(), None
+        else:
+            logits, early = self.network.with_early_map(views)
+            logits, where = logits.float(), self.locator(early).float()
         loss = F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
-        right = (logits.argmax(1) == labels).float().mean()
-        self.log_dict({"loss_class": loss.detach(), "accuracy": right}, batch_size=len(views))
+        parts = {"loss_class": loss.detach(), "accuracy": (logits.argmax(1) == labels).float().mean()}
+        if where is not None:
+            where_loss = self._where_loss(where, marks)
+            parts["loss_where"] = where_loss.detach()
+            loss = loss + self.options.where_weight * where_loss
+        self.log_dict(parts, batch_size=len(views))
         return loss
+
+    @staticmethod
+    def _where_loss(where: torch.Tensor, marks: torch.Tensor) -> torch.Tensor:
+        """Cross entropy of the coarse map; a cell of it holds a micronucleus when a tenth of it, or more, is one."""
+        known = marks[:, 0, 0, 0] >= 0
+        if not known.any():
+            return where.sum() * 0.0
+        share = F.adaptive_avg_pool2d(marks[known], (where.shape[-2], where.shape[-1]))
+        target = (share / 0.1).clamp(0, 1)
+        weight = 1 + (WHERE_POSITIVE - 1) * target
+        return F.binary_cross_entropy_with_logits(where[known], target, weight=weight)
 
     def validation_step(self, batch: Any, _index: int) -> None:
         """Classify plain views."""
-        views, labels = batch
+        views, labels, _ = batch
         logits = self.network(views).float()
         self._seen.append(((logits[:, 1] - logits[:, 0]).cpu(), labels.cpu()))
 
@@ -52,6 +77,6 @@ class ClassifyLearner(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by options; no weight decay on norms and biases."""
-        decay = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        decay = [p for p in self.parameters() if p.ndim > 1]
+        plain = [p for p in self.parameters() if p.ndim <= 1]
         return optimiser_and_schedule([{"params": decay}, {"params": plain, "weight_decay": 0.0}], self.options)

@@ -57,10 +57,9 @@ def labels_of(mask: Image, shape: tuple[int, ...]) -> np.ndarray:
         values = pixels[..., 0]
         if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
             raise InputError(f"{mask.name}: the mask holds fractions; a label image has whole numbers")
-        labels = values.astype(np.int64)
-        if labels.min() < 0 or labels.max() >= 2**31:
+        if values.min() < 0 or values.max() >= 2**31:
             raise InputError(f"{mask.name}: labels must lie between 0 and {2**31 - 1}")
-        labels = labels.astype(np.int32)
+        labels = values.astype(np.int32)
     else:
         colour = (pixels[..., :3].astype(np.int64) << np.array([32, 16, 0])).sum(2)
         values, first, inverse = np.unique(colour, return_index=True, return_inverse=True)

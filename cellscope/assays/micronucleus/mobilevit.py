@@ -41,6 +41,8 @@ ARCHS: dict[str, dict[str, Any]] = {
 ``mobilevit-mn`` is the network as the text describes it: SE in MV2-DD, NAM in MobileViT block-DD, both separable."""
 
 SE_REDUCTION = 4
+EARLY = 2
+"""The stage whose features training may read: after it comes the first MobileViT block, at an eighth of the size."""
 
 
 class SqueezeExcite(nn.Module):
@@ -157,18 +159,40 @@ class CropClassifier(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """(B, 1, size, size), background 0 and nucleus 1 -> (B, K) logits."""
-        curves = [crops if gain == 0 else torch.asinh(gain * crops) / 3.0 for gain in COMPRESSIONS]
-        out: Tensor = self.network(torch.cat(curves, 1))
+        out: Tensor = self.network(self.curves(crops))
         return out
+
+    @staticmethod
+    def curves(crops: Tensor) -> Tensor:
+        """(B, 1, S, S) -> (B, 3, S, S)."""
+        return torch.cat([crops if gain == 0 else torch.asinh(gain * crops) / 3.0 for gain in COMPRESSIONS], 1)
+
+    @property
+    def early_channels(self) -> int | None:
+        """Channels of the map that `with_early_map` gives; None for networks other than MobileViT's."""
+        stages = getattr(self.network, "stages", None)
+        blocks = list(blocks_of(stages[EARLY], MobileVitBlock)) if stages is not None and len(stages) > EARLY else []
+        return int(blocks[-1].conv_proj.bn.num_features) if blocks else None
+
+    def with_early_map(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the logits, and the features after the first MobileViT block: (B, C, S / 8, S / 8)."""
+        network: Any = self.network
+        x = network.stem(self.curves(crops))
+        early = x
+        for number, stage in enumerate(network.stages):
+            x = stage(x)
+            if number == EARLY:
+                early = x
+        return network.head(network.final_conv(x)), early
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Trainable parameters."""
+    """Count trainable parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def printed_flops(network: nn.Module) -> int:
-    """What the paper's Table 2 prints as FLOPs: twice the weights of all convolutions and linear layers.
+    """Compute what the paper's Table 2 prints as FLOPs: twice the weights of all convolutions and linear layers.
 
     2,516,672 for plain MobileViT-XXS and 1,912,640 with separable convolutions, exactly; it does not depend on the
     size of the image, so it is not the number of operations. See `multiply_adds` for that.
@@ -178,7 +202,7 @@ def printed_flops(network: nn.Module) -> int:
 
 @torch.no_grad()
 def multiply_adds(network: nn.Module, size: int = 224, channels: int = 3) -> int:
-    """Multiply-adds of convolutions and linear layers (attention's own products included) for one image."""
+    """Count multiply-adds of convolutions and linear layers (attention's own products included) for one image."""
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)

@@ -1,7 +1,8 @@
 """`cellscope micronucleus prepare`: fields and crops in, one prepared dataset out.
 
-A field becomes an item with a target (nuclei, micronuclei, parents), and every annotated cell in it an item of its own:
-a crop with a class. Both have the field as their group.
+A field becomes an item with a target (nuclei, micronuclei, parents) and no class, and every annotated cell in it an
+item of its own: a crop with a class and, where micronuclei are outlined, a mask of its own. Both have the field as
+their group.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from cellscope.io.prepared import Item, assign_splits, write_dataset
 from cellscope.io.write import write_png
 
 SOURCE_FACTS = {
-    "mnfinder": "MNFinder training and validation fields, Hatch laboratory (github hatch-lab/mnfinder), MIT-style licence",
+    "mnfinder": "MNFinder fields, Hatch laboratory (github hatch-lab/mnfinder), MIT-style licence",
 }
 FOLDERS = ("fields", "targets", "crops")
 MIN_CROP = 32
@@ -125,10 +126,18 @@ def _store_field(record: FieldRecord, out: Path, options: Any) -> list[Item]:
         if class_ is None:
             continue
         crop = cell_crop(grey, record.nuclei, owner, region.label, region.centroid, diameter, options.crop_size or CROP)
-        path = f"crops/{group}/{region.label:04d}.png"
+        path, target = f"crops/{group}/{region.label:04d}.png", ""
         top = np.iinfo(record.grey.dtype).max
         _write(out / path, np.clip(np.rint(crop), 0, top).astype(record.grey.dtype))
-        items.append(Item(id=f"{group}/{region.label:04d}", group=group, image=path, class_=class_))
+        if record.micronuclei is not None:
+            target = f"targets/{group}/{region.label:04d}.png"
+            own = [mn for mn, parent in record.parents.items() if parent == region.label]
+            mask = np.isin(record.micronuclei, own).astype(np.float32) * 255
+            shown = cell_crop(
+                mask, record.nuclei, owner, region.label, region.centroid, diameter, options.crop_size or CROP
+            )
+            _write(out / target, np.rint(shown).astype(np.uint8))
+        items.append(Item(id=f"{group}/{region.label:04d}", group=group, image=path, target=target, class_=class_))
     return items
 
 
@@ -199,10 +208,11 @@ def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:
     copies += _copies((item for item in crops if item.fixed_split == "val"), out, rng)
     for item in settled:
         if item.id in dropped:
-            (out / item.image).unlink()
+            for name in filter(None, (item.image, item.target)):
+                (out / name).unlink()
     print(
-        f"paper's recipe: {len(train[MICRONUCLEUS])} cells with micronuclei in training, {len(dropped)} {most} dropped, "
-        f"{len(copies)} varied copies added",
+        f"paper's recipe: {len(train[MICRONUCLEUS])} cells with micronuclei to train on, "
+        f"{len(dropped)} {most} dropped, {len(copies)} varied copies added",
         file=sys.stderr,
     )
     return [item for item in settled if item.id not in dropped] + copies
@@ -212,9 +222,10 @@ def _copies(items: Iterable[Item], out: Path, rng: np.random.Generator) -> list[
     made: list[Item] = []
     for number, item in enumerate(items):
         pixels = cv2.imread(str(out / item.image), cv2.IMREAD_UNCHANGED)
+        assert pixels is not None, "the crop was written a moment ago"
         path = f"{item.image.removesuffix('.png')}-copy{number:05d}.png"
         _write(out / path, vary(pixels, rng))
-        made.append(replace(item, id=f"{item.id}-copy{number:05d}", image=path))
+        made.append(replace(item, id=f"{item.id}-copy{number:05d}", image=path, target=""))
     return made
 
 

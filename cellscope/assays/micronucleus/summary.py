@@ -90,7 +90,8 @@ def frequency_row(
     total, positive, found = (int(values.sum()) for values in counts.values())
     spread = dispersion(counts["n_micronucleated"], counts["n_nuclei"])
     low, high = interval(positive, total, spread.index)
-    assert low is not None and high is not None
+    assert low is not None
+    assert high is not None
     row: dict[str, Any] = {
         "group": name,
         "n_fields": len(images),
@@ -124,6 +125,6 @@ def frequency_row(
         row |= dict(zip(("corrected_per_1000", "corrected_low", "corrected_high"), values, strict=True))
         if within_errors(positive, total, false_positive=errors["false_positive"], negatives=errors["negative"]):
             warnings.append(
-                f"{name}: {positive} micronucleated of {total} cells is no more than wrong calls of normal cells could give"
+                f"{name}: {positive} micronucleated of {total} cells are no more than wrong calls could give"
             )
     return row, warnings

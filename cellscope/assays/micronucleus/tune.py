@@ -15,7 +15,7 @@ from cellscope.assays.micronucleus.instances import MICRONUCLEUS, evidence, micr
 from cellscope.assays.micronucleus.scaling import finder_maps, finder_view
 from cellscope.imaging.labels import label_table
 
-CANDIDATES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+CANDIDATES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 BATCH = 64
 
 
@@ -101,7 +101,7 @@ def tune_classifier(
     Parameters
     ----------
     network : CropClassifier
-    loader : DataLoader of (views, labels), or None
+    loader : DataLoader of (views, labels, micronuclei), or None
         Validation crops.
     finder : Finder or None
         The nucleus finder the model will be used with.
@@ -120,7 +120,7 @@ def tune_classifier(
     thresholds: dict[str, float] = {}
     calibration: dict[str, Any] = {}
     if loader is not None:
-        views, labels = zip(*loader, strict=True)
+        views, labels, _ = zip(*loader, strict=True)
         positive = torch.cat(labels).numpy() == 1
         logits = crop_logits(network, list(torch.cat(views).numpy()))
         offset, scale = fit_logistic(logits[:, None], positive)

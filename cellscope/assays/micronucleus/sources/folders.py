@@ -19,8 +19,10 @@ def detect(source: Path) -> bool:
 
 
 def read_source(source: Path, options: Any) -> Iterator[CropRecord]:
-    """Yield the crops. The group is the sub-folder of the class folder (slide, donor); a crop directly in the class
-    folder is a group of its own.
+    """Yield the crops.
+
+    The group is the sub-folder of the class folder (slide, donor); a crop directly in the class folder is a group of
+    its own.
 
     Raises
     ------

@@ -100,7 +100,7 @@ def decode(pixels: np.ndarray) -> np.ndarray:
 
 
 def field_of(name: str, line: str, grey: np.ndarray, nucleus_codes: np.ndarray, mn_codes: np.ndarray) -> FieldRecord:
-    """Number nuclei and micronuclei, and tie them by their codes.
+    """Give nuclei and micronuclei numbers and tie them by their codes.
 
     A code used for several nuclei (it happens in the public set) makes several nuclei; a micronucleus of that code
     belongs to the nearest of them.
