@@ -11,6 +11,7 @@ import pytest
 from cellscope import errors
 from cellscope.assays.karyotype import config as karyotype
 from cellscope.assays.karyotype.classes import CLASSES
+from cellscope.assays.mitosis import config as mitosis
 from cellscope.config import describe
 from cellscope.engine import options, training_options
 from cellscope.fields import specs
@@ -23,7 +24,8 @@ TABLE = re.compile(r"(<!-- options: (?P<wanted>[\w. -]+) -->\n)(?P<body>.*?)(<!-
 def options_class(name: str) -> type:
     """Find ``RunOptions`` or ``karyotype.PredictOptions``."""
     room, _, plain = name.rpartition(".")
-    places = [karyotype] if room == "karyotype" else [options, training_options]
+    rooms = {"karyotype": karyotype, "mitosis": mitosis}
+    places = [rooms[room], options, training_options] if room else [options, training_options]
     [found] = [getattr(place, plain) for place in places if plain in vars(place)][:1]
     return found
 
@@ -71,6 +73,7 @@ def test_every_option_is_in_a_table():
         for found in TABLE.finditer(page.read_text(encoding="utf-8")):
             documented |= set(re.findall(r"^\| `([\w.]+)` \|", found["body"], re.MULTILINE))
     classes = (options.RunOptions, options.PrepareOptions, karyotype.TrainOptions, karyotype.PredictOptions)
+    classes += (mitosis.MitosisPrepareOptions, mitosis.TrainOptions, mitosis.PredictOptions)
     assert documented == {row["name"] for cls in classes for row in describe(cls)}
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import tifffile
 from contract_check import check
+from divisions import division, write_composite
 from synthetic import metaphase, single
 from typer.testing import CliRunner
 
@@ -61,7 +62,23 @@ def karyotype_inputs(folder: Path) -> dict[str, str | None]:
     }
 
 
+def mitosis_inputs(folder: Path) -> dict[str, str | None]:
+    expected: dict[str, str | None] = {"broken.tif": None}
+    for number in range(12):
+        name = f"day{number % 2}/{number:02}.tif"
+        write_composite(folder / name, division(number, abnormal=number % 3 == 0, frames=12 if number else 9, side=36))
+        expected[name] = "sequence"
+    (folder / "broken.tif").write_bytes(b"II*\0 nothing")
+    return dict(sorted(expected.items()))
+
+
 RECIPES = {
+    "mitosis": Recipe(
+        source="mitosis_source",
+        training={"classify": ["--arch", "mitonet-test"]},
+        inputs=mitosis_inputs,
+        options=[],
+    ),
     "karyotype": Recipe(
         source="karyotype_source",
         training={
@@ -71,7 +88,7 @@ RECIPES = {
         inputs=karyotype_inputs,
         # Two steps teach nothing: take whatever the detector is unsure of, so that there are objects.
         options=["--score-threshold", "0", "--set", "mask_threshold=0.3"],
-    )
+    ),
 }
 
 
