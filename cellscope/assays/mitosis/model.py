@@ -18,6 +18,13 @@ PAPER_SIZE = 78
 #: Name -> keyword arguments of `build_network`, and how a network sees sequences (`view.network_view`).
 ARCHS: dict[str, dict[str, Any]] = {
     "mitonet": {"backbone": "mitonet", "widths": [16, 32, 64, 128], "size": 64, "zoom_power": 0.5},
+    "mitonet-follow": {
+        "backbone": "mitonet",
+        "widths": [24, 48, 96, 128],
+        "size": 48,
+        "zoom_power": 0.0,
+        "follow": True,
+    },
     "mitonet-wide": {"backbone": "mitonet", "widths": [32, 64, 96, 160], "size": 64, "zoom_power": 0.5},
     "mitonet-test": {"backbone": "mitonet", "widths": [8, 8, 8, 16], "size": 32, "zoom_power": 0.5},
     "tracknet": {"backbone": "tracks", "features": FEATURES, "hidden": 64, "size": 0, "zoom_power": 1.0},
