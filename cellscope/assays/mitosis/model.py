@@ -20,7 +20,7 @@ ARCHS: dict[str, dict[str, Any]] = {
     "mitonet": {"backbone": "mitonet", "widths": [16, 32, 64, 128], "size": 64, "zoom_power": 0.5},
     "mitonet-follow": {
         "backbone": "mitonet",
-        "widths": [24, 48, 96, 128],
+        "widths": [16, 32, 64, 128],
         "size": 48,
         "zoom_power": 0.0,
         "follow": True,
