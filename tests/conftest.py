@@ -53,3 +53,23 @@ def karyotype_dataset(karyotype_source: Path, tmp_path_factory: pytest.TempPathF
     out = tmp_path_factory.mktemp("prepared") / "dataset"
     prepare([karyotype_source], out)
     return out
+
+
+@pytest.fixture(scope="session")
+def nucleus_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generated white blood cells with masks, in the layout of the WBC set."""
+    from synthetic_smears import write_wbc
+
+    folder = tmp_path_factory.mktemp("smears") / "generated"
+    write_wbc(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def nucleus_dataset(nucleus_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prepared dataset of `nucleus_source`, with two folds; tests must not change it."""
+    from cellscope.assays.nucleus_seg.prepare import prepare
+
+    out = tmp_path_factory.mktemp("prepared-smears") / "dataset"
+    prepare([nucleus_source], out, splits=(0.5, 0.25, 0.25), folds=2)
+    return out

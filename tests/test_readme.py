@@ -98,6 +98,7 @@ def idle(monkeypatch, tmp_path):
             "learn": {"train": nothing},
             "evaluate": {"evaluate": nothing},
             "predict": {"ASSAY": SimpleNamespace(name=assay)},
+            "render": {"render": nothing},
         }.items():
             fake = ModuleType(f"{package}.{module}")
             vars(fake).update(members)

@@ -35,9 +35,7 @@ class TrainingOptions(ComputeOptions):
         "cosine", "Learning rate after the warm-up.", cli=False
     )
     warmup_steps: int = option(100, "Steps over which the learning rate rises.", low=0, cli=False)
-    warmup_ratio: float = option(
-        0.0, "Share of the learning rate the warm-up starts at.", low=0.0, high=1.0, cli=False
-    )
+    warmup_ratio: float = option(0.0, "Share of the learning rate the warm-up starts at.", low=0.0, high=1.0, cli=False)
     final_ratio: float = option(
         0.01, "Schedules cosine and exponential: share of the learning rate at the end.", low=0.0, high=1.0, cli=False
     )

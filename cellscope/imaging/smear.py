@@ -35,7 +35,9 @@ def to_rgb8(pixels: np.ndarray, name: str = "image") -> np.ndarray:
     """
     channels = pixels.shape[2]
     if channels == 1:
-        raise InputError(f"{name}: the image is grey, but nuclei are found by the colour of the stain; give it in colour")
+        raise InputError(
+            f"{name}: the image is grey, but nuclei are found by the colour of the stain; give it in colour"
+        )
     if channels not in (3, 4):
         raise InputError(f"{name}: the image has {channels} channels; a colour image (red, green, blue) is needed")
     colour = np.ascontiguousarray(pixels[..., :3])

@@ -98,8 +98,13 @@ class Movie:
             for index in wanted:
                 try:
                     pixels, _ = standard_type(source.read(index))
-                except Refused as error:
-                    raise Refused(f"frame {index} of {self.frames} cannot be read ({error}); copy it again") from error
+                except MemoryError:
+                    raise
+                except (
+                    Exception
+                ) as error:  # decoders fail in more ways than can be listed; each is a fault of the frame
+                    why = one_line(str(error) or type(error).__name__)[:200]
+                    raise Refused(f"frame {index} of {self.frames} cannot be read ({why}); copy it again") from error
                 yield index, np.ascontiguousarray(pixels)
 
 

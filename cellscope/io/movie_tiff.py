@@ -38,6 +38,7 @@ class TiffFrames:
         try:
             self._series = self._find_series()
             self._layout = _Layout(self._series)
+            self._check_count()
             self.shape = self._layout.shape
             self.pixel_size_um, self.warnings = tiff_pixel_size(self._tif)
             self.interval_s = _interval(self._tif)
@@ -49,9 +50,21 @@ class TiffFrames:
         try:
             if not len(self._tif.series):
                 raise Refused("the TIFF holds no image; it is damaged or cut short")
+            pages = [page for series in self._tif.series for page in (series.keyframe,) if not page.is_reduced]
+            sizes = sorted({(page.imagelength, page.imagewidth) for page in pages})
+            if len(sizes) > 1:
+                shown = " and ".join(f"{width} x {height}" for height, width in sizes[:2])
+                raise Refused(f"its frames differ in size ({shown} pixels); frames of a movie are of one size")
             return self._tif.series[0]
         except (TiffFileError, IndexError, KeyError) as error:
             raise Refused(f"the TIFF is damaged or cut short ({error}); copy or export it again") from error
+
+    def _check_count(self) -> None:
+        """Refuse a file that lost its end, and with it the list of its later images."""
+        said = (self._tif.imagej_metadata or {}).get("images", 1)
+        there = math.prod(self._series.shape) // max(math.prod(self._layout.plane_shape), 1)
+        if self._tif.is_imagej and isinstance(said, int) and said > there:
+            raise Refused(f"the file is cut short: it says {said} images and holds {there}; copy it again")
 
     def read(self, index: int) -> np.ndarray:
         """Return frame `index` as (H, W, C) in the file's number type."""

@@ -37,25 +37,44 @@ def best_slope_and_bias(log_odds: np.ndarray, positive: np.ndarray) -> tuple[flo
     slope, bias : float
         ``sigmoid(slope * log_odds + bias)`` is the probability; 0.5 is where the two classes, each counted as one half
         of the data, are equally likely. (1, 0) without both classes.
+    """
+    [slope], bias = best_weights_and_bias(np.asarray(log_odds, float)[:, None], positive)
+    return slope, bias
+
+
+def best_weights_and_bias(log_odds: np.ndarray, positive: np.ndarray) -> tuple[list[float], float]:
+    """Find how several classifiers' log odds are best added up: `best_slope_and_bias` for M of them.
+
+    Parameters
+    ----------
+    log_odds : (N, M) float
+    positive : (N,) bool
+
+    Returns
+    -------
+    weights : list of M float
+        At least 0.01 each: no classifier is turned against itself. 1 / M without both classes.
+    bias : float
 
     Notes
     -----
-    Targets are Platt's (1999), not quite 0 and 1, so that separable data give finite values; the slope is at least
-    0.05.
+    Targets are Platt's (1999), not quite 0 and 1, so that separable data give finite values.
     """
     positive = np.asarray(positive, bool)
+    count = log_odds.shape[1]
     ones, zeros = int(positive.sum()), int((~positive).sum())
     if not ones or not zeros:
-        return 1.0, 0.0
+        return [1.0 / count] * count, 0.0
     target = np.where(positive, (ones + 1) / (ones + 2), 1 / (zeros + 2))
     weight = np.where(positive, 0.5 / ones, 0.5 / zeros)
 
     def loss(line: np.ndarray) -> float:
-        z = line[0] * log_odds + line[1]
+        z = log_odds @ line[:-1] + line[-1]
         return float(np.sum(weight * (np.logaddexp(0, z) - target * z)))
 
-    found = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(0.05, 10.0), (-10.0, 10.0)])
-    return float(found.x[0]), float(found.x[1])
+    start = np.append(np.full(count, 1.0 / count), 0.0)
+    found = minimize(loss, start, method="L-BFGS-B", bounds=[(0.01, 10.0)] * count + [(-10.0, 10.0)])
+    return [float(value) for value in found.x[:-1]], float(found.x[-1])
 
 
 def log_odds(probability: np.ndarray) -> np.ndarray:

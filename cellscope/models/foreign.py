@@ -63,7 +63,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 def _tensor(value: Any) -> Tensor | None:
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-        return torch.from_numpy(np.ascontiguousarray(value))
+        return torch.from_numpy(np.array(value, order="C"))
     return value.detach() if isinstance(value, Tensor) else None
 
 
@@ -75,8 +75,9 @@ def _as_bytes(text: str, encoding: str) -> bytes:
 
 
 _ALLOWED: dict[tuple[str, str], Any] = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
-for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # its names before and since numpy 2
-    _ALLOWED[_module, "_reconstruct"] = np.zeros(0).__reduce__()[0]
+for _core in ("numpy.core", "numpy._core"):  # its name before and since numpy 2
+    _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = np.zeros(1).__reduce__()[0]
+    _ALLOWED[f"{_core}.numeric", "_frombuffer"] = np.zeros(1).__reduce_ex__(5)[0]
 _ALLOWED["_codecs", "encode"] = _as_bytes
 
 

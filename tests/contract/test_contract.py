@@ -16,6 +16,7 @@ import tifffile
 from contract_check import check
 from synthetic import metaphase, single
 from synthetic_fields import draw_field
+from synthetic_smears import smear
 from typer.testing import CliRunner
 
 from cellscope.cli import ASSAYS, app
@@ -62,6 +63,15 @@ def karyotype_inputs(folder: Path) -> dict[str, str | None]:
     }
 
 
+def nucleus_inputs(folder: Path) -> dict[str, str | None]:
+    (folder / "day1").mkdir(parents=True)
+    for number in range(11):
+        cv2.imwrite(str(folder / "day1" / f"cell{number:02}.bmp"), smear(number, (60, 70))[0][..., ::-1])
+    tifffile.imwrite(folder / "deep.tif", smear(3, (120, 100), cells=2)[0].astype(np.uint16) * 257)
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    return {"broken.png": None, **{f"day1/cell{number:02}.bmp": "image" for number in range(11)}, "deep.tif": "image"}
+
+
 def micronucleus_inputs(folder: Path) -> dict[str, str | None]:
     (folder / "day1").mkdir(parents=True)
     expected: dict[str, str | None] = {"broken.tif": None}
@@ -94,6 +104,13 @@ RECIPES = {
         inputs=karyotype_inputs,
         # Two steps teach nothing: take whatever the detector is unsure of, so that there are objects.
         options=["--score-threshold", "0", "--set", "mask_threshold=0.3"],
+    ),
+    "nucleus-seg": Recipe(
+        source="nucleus_source",
+        training={"nuclei": ["--arch", "compact-test", "--set", "crop=64"]},
+        inputs=nucleus_inputs,
+        # Two steps teach nothing: everything counts as nucleus, so that there are objects.
+        options=["--set", "probability_threshold=0.05", "--nucleus-diameter", "40"],
     ),
 }
 

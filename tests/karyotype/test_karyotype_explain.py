@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from cellscope.assays.karyotype.baselines import Baseline
-from cellscope.assays.karyotype.chrnet import build_chrnet, for_network
+from cellscope.assays.karyotype.chrnet import build_chrnet, classify_views, for_network
 from cellscope.assays.karyotype.explain import draw_explained, explain, grad_cam
 
 
@@ -15,10 +15,11 @@ def test_behind_an_average_and_a_linear_layer_it_is_the_class_activation_map() -
     network = build_chrnet("chrnet4-test", classes=24).eval()
     views = torch.rand(2, 1, 224, 224)  # seven rows after the last stage
     with torch.no_grad():
-        x = for_network(views, network.in_channels)
-        maps = network.blocks(network.stem(x))
-        best = network(x)[0].argmax(1)
-        expected = torch.relu(torch.einsum("bk,bkhw->bhw", network.fc.weight[best], maps))
+        best = classify_views(network, views)[0].argmax(1)
+        expected = torch.zeros(2, 7, 7)
+        for turn in ((), (2, 3)):
+            maps = network.blocks(network.stem(for_network(views.flip(turn), network.in_channels))).flip(turn)
+            expected += torch.relu(torch.einsum("bk,bkhw->bhw", network.fc.weight[best], maps))
         expected /= expected.flatten(1).max(1).values[:, None, None]
     torch.testing.assert_close(grad_cam(network, views), expected, atol=1e-4, rtol=1e-3)
 

@@ -9,6 +9,7 @@ from synthetic import CLASSES, karyotype, metaphase
 from cellscope.assays.karyotype.detections import Detection
 from cellscope.assays.karyotype.metaphase import Metaphase
 from cellscope.assays.karyotype.score import Prediction, assigned_labels, detection_metrics, metaphase_table
+from cellscope.assays.karyotype.sizes import LOG_AREA
 
 
 def truth_and_perfect(seed: int) -> tuple[Metaphase, Prediction]:
@@ -83,6 +84,7 @@ def test_the_cell_helps_within_the_cell_only() -> None:
     row = names.index("9")
     scores[row, [CLASSES.index("9"), CLASSES.index("10")]] = np.log([0.4, 0.5])
     cells = ["a"] * 46 + ["b"] * 46
-    labels = assigned_labels(scores, cells, aneuploidy_cost=3.0)
+    areas = 300 * np.exp(LOG_AREA[[CLASSES.index(name) for name in names]])
+    labels = assigned_labels(scores, areas, cells, aneuploidy_cost=3.0)
     assert labels.tolist() == [CLASSES.index(name) for name in names]
-    assert assigned_labels(scores, cells, aneuploidy_cost=0.0)[row] == CLASSES.index("10")
+    assert assigned_labels(scores, areas, cells, aneuploidy_cost=0.0)[row] == CLASSES.index("10")

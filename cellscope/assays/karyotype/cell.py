@@ -238,10 +238,15 @@ def _assign(
     evidence = cell_evidence(log_probabilities, np.array([detection.area for detection in detections], float))
     if score_threshold is None:
         return assign_cell(evidence, aneuploidy_cost=aneuploidy_cost)
-    scores = np.clip([detection.score for detection in detections], 1e-3, 1 - 1e-3)
-    threshold = float(np.clip(score_threshold, 1e-3, 1 - 1e-3))
-    certain = np.log(scores / (1 - scores)) - np.log(threshold / (1 - threshold))
-    return assign_cell(evidence, aneuploidy_cost=aneuploidy_cost, unassigned_cost=LEAVING_OUT + certain)
+    leaving_out = LEAVING_OUT + certainty(detections, score_threshold)
+    return assign_cell(evidence, aneuploidy_cost=aneuploidy_cost, unassigned_cost=leaving_out)
+
+
+def certainty(detections: list[Detection], score_threshold: float) -> np.ndarray:
+    """Log odds of the scores above those of the threshold: (N,) float, in nats."""
+    scores = np.clip([*(detection.score for detection in detections), score_threshold], 1e-3, 1 - 1e-3)
+    odds = np.log(scores / (1 - scores))
+    return odds[:-1] - odds[-1]
 
 
 def cell_evidence(log_probabilities: np.ndarray, areas: np.ndarray) -> np.ndarray:

@@ -91,13 +91,13 @@ def _join(entries: _Entries, edit: Mapping[str, Any]) -> None:
     if len(set(labels)) < 2:
         raise ValueError("labels must name two or more chromosomes")
     parts = [entries[label] for label in labels]
-    boxes = np.array([part["bbox"] for part in parts])
-    x0, y0, x1, y1 = *boxes[:, :2].min(0), *boxes[:, 2:].max(0)
+    lefts, tops, rights, bottoms = zip(*(part["bbox"] for part in parts), strict=True)
+    x0, y0, x1, y1 = min(lefts), min(tops), max(rights), max(bottoms)
     whole = np.zeros((y1 - y0, x1 - x0), bool)
     for part in parts:
         left, top, right, bottom = part["bbox"]
         whole[top - y0 : bottom - y0, left - x0 : right - x0] |= runs_mask(part["mask"], bottom - top, right - left)
-    joined = _new_shape(parts[0], whole, (int(x0), int(y0)))
+    joined = _new_shape(parts[0], whole, (x0, y0))
     joined["class"] = _class(edit.get("class") or UNASSIGNED)
     joined["score"] = max(float(part.get("score", 1.0)) for part in parts)
     _mark(joined, "join")

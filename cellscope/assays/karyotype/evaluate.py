@@ -104,7 +104,7 @@ def evaluate(
     measured = replace(assay, conclude=conclude_for_measuring, classes_columns=no_columns)
     truths: list[Metaphase] = []
     groups, predictions = [], []
-    scores, names = [], []
+    scores, areas, names = [], [], []
     group_of = dict(zip(rows["id"], rows["group"], strict=True))
     dtype = pick_precision(run.precision, device)
     for number, (subject, result, error) in enumerate(
@@ -119,6 +119,7 @@ def evaluate(
         else:
             names.append(subject.name)
             scores.append(result.artefacts["scores"])
+            areas.append(result.artefacts["area"])
         if number % 100 == 0 and not run.quiet:
             print(f"karyotype eval: {number} of {len(rows)}", file=sys.stderr, flush=True)
     metrics: list[Metric] = []
@@ -147,7 +148,9 @@ def evaluate(
             figures |= drawn
     if names:
         singles = rows.set_index("id").loc[names]
-        class_metrics, class_figures, class_table = _measure_singles(singles, np.array(scores), options, run.seed)
+        class_metrics, class_figures, class_table = _measure_singles(
+            singles, np.array(scores), np.array(areas), options, run.seed
+        )
         metrics += class_metrics
         figures |= class_figures
         tables.append(class_table)
@@ -218,7 +221,10 @@ def conclude_for_measuring(subject: Subject) -> Result:
     if subject.kind == CHROMOSOME:
         return Result(
             pd.DataFrame(columns=["label", "class", "score", "review"]),
-            artefacts={"scores": subject.state["log_probabilities"][0]},
+            artefacts={
+                "scores": subject.state["log_probabilities"][0],
+                "area": float(subject.state["mask"].sum()),
+            },
         )
     cell = name_subject(subject)
     prediction = Prediction([chromosome.detection for chromosome in cell.chromosomes], cell.classes)
@@ -255,7 +261,7 @@ def _calibration(truth: np.ndarray, probabilities: np.ndarray, index: np.ndarray
 
 
 def _measure_singles(
-    singles: pd.DataFrame, scores: np.ndarray, options: Any, seed: int
+    singles: pd.DataFrame, scores: np.ndarray, areas: np.ndarray, options: Any, seed: int
 ) -> tuple[list[Metric], dict[str, Any], pd.DataFrame]:
     """Measure the classifier on clean single chromosomes, without and with the help of the rest of the cell."""
     truth = np.array([CLASSES.index(name) for name in singles["class_"]])
@@ -263,7 +269,7 @@ def _measure_singles(
     groups = singles["group"].to_numpy()
     cells = np.array([cell_of(image) for image in singles["image"]])
     own = scores.argmax(1)
-    helped = assigned_labels(scores, list(cells), aneuploidy_cost=options.aneuploidy_cost)
+    helped = assigned_labels(scores, areas, list(cells), aneuploidy_cost=options.aneuploidy_cost)
     probabilities = np.exp(scores)
     metrics, figures = [], {}
     for name in sorted(set(source)):

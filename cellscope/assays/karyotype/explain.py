@@ -21,14 +21,14 @@ INK = (20, 24, 33)
 
 
 def grad_cam(network: nn.Module, views: Tensor) -> Tensor:
-    """Weigh a stage's maps by the gradient of the class that wins.
+    """Weigh a stage's maps by the gradient of the class that wins over a view and its half turn.
 
     Parameters
     ----------
     network : ChrNet or Baseline
         Its ``stages`` are candidates; the deepest whose maps have seven rows is taken, else the first.
     views : (B, 1, H, W) float
-        As for `cellscope.assays.karyotype.chrnet.classify_views`; seen as they are, not turned.
+        As for `cellscope.assays.karyotype.chrnet.classify_views`, whose average of both this explains.
 
     Returns
     -------
@@ -44,11 +44,14 @@ def grad_cam(network: nn.Module, views: Tensor) -> Tensor:
         # Prediction runs without gradients, and tensors made so cannot have any: hence the copy.
         with torch.inference_mode(False), torch.enable_grad(), torch.autocast(views.device.type, enabled=False):
             copy = views.detach().clone().float().requires_grad_()
-            logits = network(for_network(copy, int(network.in_channels)))[0]  # type: ignore[arg-type]
+            both = torch.cat([copy, copy.flip((2, 3))])
+            logits = network(for_network(both, int(network.in_channels)))[0]  # type: ignore[arg-type]
+            best = logits.log_softmax(1).view(2, len(views), -1).mean(0).argmax(1).repeat(2)
             chosen = [maps for _, maps in sorted(seen.items()) if maps.shape[2] >= LEAST_ROWS] or [seen[0]]
             maps = chosen[-1]
-            (gradient,) = torch.autograd.grad(logits.max(1).values.sum(), maps)
-            heat = torch.relu((gradient.mean((2, 3), keepdim=True) * maps).sum(1)).detach()
+            (gradient,) = torch.autograd.grad(logits.gather(1, best[:, None]).sum(), maps)
+            warm = torch.relu((gradient.mean((2, 3), keepdim=True) * maps).sum(1)).detach()
+            heat = warm[: len(views)] + warm[len(views) :].flip((1, 2))
     finally:
         for hook in hooks:
             hook.remove()

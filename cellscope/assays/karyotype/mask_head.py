@@ -32,8 +32,8 @@ class ConvMaskHead(nn.Module):
         self.deconv = nn.ConvTranspose2d(hidden, hidden, 2, 2)
         self.predictor = nn.Conv2d(hidden, n_classes, 1)
         for module in (*self.convs, self.deconv):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")  # type: ignore[arg-type]
-            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(module.bias)
         nn.init.normal_(self.predictor.weight, std=0.001)
         nn.init.zeros_(self.predictor.bias)  # type: ignore[arg-type]
 

@@ -112,8 +112,8 @@ def to_vector(page: Page, form: str) -> bytes:
         if isinstance(thing, Image):
             height, width = thing.pixels.shape[:2]
             where = (thing.x, thing.x + width, thing.y + height, thing.y)
-            colours = {"cmap": "gray", "vmin": 0, "vmax": 255} if thing.pixels.ndim == 2 else {}
-            axes.imshow(thing.pixels, extent=where, aspect="auto", interpolation="none", zorder=layer, **colours)
+            pixels = thing.pixels if thing.pixels.ndim == 3 else np.repeat(thing.pixels[..., None], 3, axis=2)
+            axes.imshow(pixels, extent=where, aspect="auto", interpolation="none", zorder=layer)
         elif isinstance(thing, Box):
             size = thing.x1 - thing.x0 + 1, thing.y1 - thing.y0 + 1
             axes.add_patch(Rectangle((thing.x0, thing.y0), *size, fc=_unit(thing.fill), lw=0, zorder=layer))

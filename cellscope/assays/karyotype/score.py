@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.karyotype.assignment import assign_cell
+from cellscope.assays.karyotype.cell import cell_evidence
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.detections import Detection, as_instances, encode
 from cellscope.assays.karyotype.metaphase import Metaphase
@@ -142,12 +143,16 @@ def _truth_instances(truth: Metaphase, masks: bool) -> Instances:
     return Instances(truth.boxes, coded if masks else None)
 
 
-def assigned_labels(log_probabilities: np.ndarray, cells: Sequence[str], *, aneuploidy_cost: float) -> np.ndarray:
-    """Classes of single chromosomes with the help of the others of their cell.
+def assigned_labels(
+    log_probabilities: np.ndarray, areas: np.ndarray, cells: Sequence[str], *, aneuploidy_cost: float
+) -> np.ndarray:
+    """Classes of single chromosomes with the help of the others of their cell, as `name_cell` uses it.
 
     Parameters
     ----------
     log_probabilities : (N, 24) float
+    areas : (N,) float
+        Pixels of their masks, comparable within a cell.
     cells : (N,) sequence of str
     aneuploidy_cost : float
 
@@ -160,6 +165,7 @@ def assigned_labels(log_probabilities: np.ndarray, cells: Sequence[str], *, aneu
     labels = np.full(len(of_cell), -1)
     for cell in np.unique(of_cell):
         index = np.flatnonzero(of_cell == cell)
-        found = assign_cell(log_probabilities[index], aneuploidy_cost=aneuploidy_cost).classes
+        evidence = cell_evidence(log_probabilities[index], areas[index])
+        found = assign_cell(evidence, aneuploidy_cost=aneuploidy_cost).classes
         labels[index] = [CLASSES.index(name) if name in CLASSES else -1 for name in found]
     return labels

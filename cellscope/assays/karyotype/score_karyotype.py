@@ -173,6 +173,8 @@ def histogram_metric(confusion: np.ndarray, *, prefix: str) -> Metric:
 
 def histogram_figure(confusion: np.ndarray, *, title: str) -> Figure:
     """Draw how many metaphases have how many chromosomes right, with the limits of Table III."""
+    from matplotlib.ticker import MaxNLocator
+
     from cellscope.report.plots import ACCENT, MUTED, new_figure
 
     right = [int(np.trace(table[:BACKGROUND, :BACKGROUND])) for table in confusion]
@@ -186,5 +188,5 @@ def histogram_figure(confusion: np.ndarray, *, title: str) -> Figure:
     axes.set_ylabel("metaphases")
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure

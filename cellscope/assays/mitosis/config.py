@@ -35,6 +35,21 @@ ARCH_DEFAULTS: dict[str, dict[str, Any]] = {
     "xception-lstm imagenet": {**_PAPER, "learning_rate": 1e-3, "second_rate": 0.01, "freeze_first": True},
     "gao-lstm": {**_PAPER, "learning_rate": 1e-3, "second_rate": 0.0, "freeze_first": False},
     "resnet50-3d": {**_PAPER, "learning_rate": 1e-3, "second_rate": 0.01, "freeze_first": True},
+    "tracknet": {
+        "batch_size": 64,
+        "steps": 400,
+        "optimiser": "adamw",
+        "schedule": "cosine",
+        "warmup_steps": 20,
+        "weight_decay": 0.05,
+        "label_smoothing": 0.1,
+        "augment": "strong",
+        "average": 0.0,
+        "balance": "class",
+        "learning_rate": 3e-3,
+        "second_rate": 0.0,
+        "freeze_first": False,
+    },
     "": {
         "batch_size": 16,
         "steps": 1500,
@@ -83,6 +98,11 @@ class TrainOptions(TrainingOptions):
     )
     cross_validate: bool = option(
         False, "Train once per fold of the dataset; the model file then holds all of them, tuned on what each held out."
+    )
+    join: str | None = option(
+        None,
+        "Train nothing: make one model of two finished cross-validations, one of frames and one of measurements.",
+        metavar="RUN,RUN",
     )
     leave_out: str | None = option(
         None, "Keep every sequence of this cell line out of training and validate on it.", metavar="LINE"

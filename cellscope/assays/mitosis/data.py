@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 
 from cellscope.assays.mitosis.channels import two_channels
 from cellscope.assays.mitosis.names import Facts
-from cellscope.assays.mitosis.view import FRAMES, affine_grid, choose_frames, field_of_view, normalise
+from cellscope.assays.mitosis.tracks import measure
+from cellscope.assays.mitosis.view import FRAMES, TRAINED_PIXEL_UM, affine_grid, choose_frames, field_of_view, normalise
 from cellscope.io.movie import open_movie
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.table import read_table
@@ -39,6 +40,8 @@ class Sequences:
         Pixel size in micrometres, NaN where unknown.
     labels : (N,) int64
     facts : list of Facts
+    measurements : (N, FEATURES) float32
+        From `tracks.measure`.
     """
 
     ids: list[str]
@@ -47,6 +50,7 @@ class Sequences:
     sizes: np.ndarray
     labels: np.ndarray
     facts: list[Facts]
+    measurements: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -69,15 +73,18 @@ def read_facts(dataset: PreparedDataset) -> dict[str, Facts]:
 def load_sequences(dataset: PreparedDataset, rows: pd.DataFrame, classes: Sequence[str]) -> Sequences:
     """Read and normalise rows of ``items.csv``; sequences of another length are brought to `FRAMES` frames."""
     facts = read_facts(dataset)
-    pixels, sizes = [], []
+    pixels, sizes, measured = [], [], []
     for image in rows["image"]:
         movie = open_movie(dataset.root / image)
         frames = movie.read(choose_frames(movie.frames, FRAMES, "pad"))
-        pixels.append(torch.from_numpy(normalise(two_channels(frames))).half())
+        pair = two_channels(frames)
+        pixels.append(torch.from_numpy(normalise(pair)).half())
+        measured.append(torch.from_numpy(measure(pair, (movie.pixel_size_um or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM)))
         sizes.append(np.nan if movie.pixel_size_um is None else movie.pixel_size_um)
     labels = np.array([list(classes).index(name) for name in rows["class"]], np.int64)
     known = [facts.get(name, Facts()) for name in rows["id"]]
-    return Sequences(list(rows["id"]), list(rows["group"]), pixels, np.array(sizes, np.float32), labels, known)
+    sizes_um = np.array(sizes, np.float32)
+    return Sequences(list(rows["id"]), list(rows["group"]), pixels, sizes_um, labels, known, torch.stack(measured))
 
 
 def draw_weights(sequences: Sequences, balance: str) -> np.ndarray:

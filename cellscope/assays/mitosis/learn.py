@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
@@ -23,7 +23,7 @@ from cellscope.assays.mitosis.data import (
     plain_batch,
     varied_batch,
 )
-from cellscope.assays.mitosis.model import arguments_of, build_network, probabilities
+from cellscope.assays.mitosis.model import TrackNet, arguments_of, build_network, probabilities
 from cellscope.assays.mitosis.score import scores
 from cellscope.assays.mitosis.view import FRAMES
 from cellscope.engine.draws import WeightedDraws
@@ -34,6 +34,9 @@ from cellscope.io.write import write_csv
 from cellscope.metrics.calibration import best_slope_and_bias, log_odds
 from cellscope.models.file import ModelCard, load_model
 from cellscope.models.registry import locate
+
+NOISE, MIXING = 0.3, 0.4
+"""Of measurements in training: noise in units of their spread, and both parameters of the mixing share's beta law."""
 
 PREDICTIONS = "predictions.csv"
 """In a run folder: what the final model says of the sequences it was validated on."""
@@ -63,7 +66,7 @@ class SequenceLearner(L.LightningModule):
         super().__init__()
         self.network, self.options, self.train_set, self.val_set, self.settings = network, options, train, val, settings
         self.averaged = copy.deepcopy(network).requires_grad_(False) if options.average else None
-        self._fields = train.fields(settings)
+        self._fields = train.fields(settings) if settings["size"] else torch.zeros(0)
         self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     @property
@@ -135,6 +138,33 @@ class SequenceLearner(L.LightningModule):
         return optimiser_and_schedule([{"params": decay}, {"params": plain, "weight_decay": 0.0}], self.options)
 
 
+class TrackLearner(SequenceLearner):
+    """Training of a network over measurements: noise and mixtures of sequences take the place of varied pictures."""
+
+    def training_step(self, batch: torch.Tensor, _index: int) -> torch.Tensor:
+        """Cross entropy of mixed, noisy measurements with label smoothing."""
+        index = batch.tolist()
+        network = cast(TrackNet, self.network)
+        x = self.train_set.measurements[index].to(self.device)
+        labels = torch.from_numpy(self.train_set.labels[index]).to(self.device)
+        strength = 0.0 if self.options.augment == "none" else NOISE
+        x = x + strength * torch.randn_like(x) * network.scale
+        share = float(torch.distributions.Beta(MIXING, MIXING).sample()) if strength else 1.0
+        other = torch.randperm(len(index))
+        logits = self.network(share * x + (1 - share) * x[other]).float()
+        smooth = self.options.label_smoothing or 0.0
+        loss = share * F.cross_entropy(logits, labels, label_smoothing=smooth)
+        loss = loss + (1 - share) * F.cross_entropy(logits, labels[other], label_smoothing=smooth)
+        self.log_dict({"loss": loss.detach()}, batch_size=len(index))
+        return loss
+
+    def validation_step(self, batch: torch.Tensor, _index: int) -> None:
+        """Classify measurements."""
+        x = self.val_set.measurements[batch.tolist()].to(self.device)
+        labels = torch.from_numpy(self.val_set.labels[batch.tolist()])
+        self._seen.append((self.final.eval()(x).float().softmax(1).cpu(), labels))
+
+
 def split_rows(prepared: PreparedDataset, options: TrainOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows to train on and those to validate on; UsageError where one of them would be empty."""
     if options.leave_out is None:
@@ -156,6 +186,8 @@ def predictions(network: torch.nn.Module, sequences: Sequences, settings: dict[s
     device = next(network.parameters()).device
     network.eval()
     with torch.inference_mode():
+        if isinstance(network, TrackNet):
+            return network(sequences.measurements.to(device)).softmax(1).double().cpu().numpy()
         parts = [
             probabilities(
                 network,
@@ -252,7 +284,12 @@ def train_one(prepared: PreparedDataset, out: Path, options: TrainOptions, *, ar
     say(f"{len(train)} sequences to train on, {len(val)} to validate on")
     L.seed_everything(options.seed, verbose=False)
     network = _initialised(arguments, classes, options)
-    learner = SequenceLearner(network, options, train, val, settings)
+    if isinstance(network, TrackNet):
+        if options.init == "none":
+            network.standardise_by(train.measurements)
+        learner: SequenceLearner = TrackLearner(network, options, train, val, settings)
+    else:
+        learner = SequenceLearner(network, options, train, val, settings)
     weights = draw_weights(train, str(options.balance))
     steps, batch = options.steps or 1, options.batch_size or 1
 

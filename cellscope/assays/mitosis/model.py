@@ -10,6 +10,7 @@ from torch import nn
 
 from cellscope.assays.mitosis.backbones import TIMM, Gao, MitoBackbone, Timm
 from cellscope.assays.mitosis.resnet3d import ResNet3D
+from cellscope.assays.mitosis.tracks import FEATURES
 from cellscope.errors import UsageError
 
 PAPER_SIZE = 78
@@ -19,6 +20,7 @@ ARCHS: dict[str, dict[str, Any]] = {
     "mitonet": {"backbone": "mitonet", "widths": [16, 32, 64, 128], "size": 64, "zoom_power": 0.5},
     "mitonet-wide": {"backbone": "mitonet", "widths": [32, 64, 96, 160], "size": 64, "zoom_power": 0.5},
     "mitonet-test": {"backbone": "mitonet", "widths": [8, 8, 8, 16], "size": 32, "zoom_power": 0.5},
+    "tracknet": {"backbone": "tracks", "features": FEATURES, "hidden": 64, "size": 0, "zoom_power": 1.0},
     "gao-lstm": {"backbone": "gao", "size": PAPER_SIZE, "zoom_power": 1.0},
     "resnet50-lstm": {"backbone": "resnet50", "size": PAPER_SIZE, "zoom_power": 1.0},
     "vgg16-lstm": {"backbone": "vgg16", "size": PAPER_SIZE, "zoom_power": 1.0},
@@ -111,6 +113,50 @@ class MitoNet(nn.Module):
         return logits
 
 
+class TrackNet(nn.Module):
+    """A small network over the measurements of `tracks.measure`.
+
+    Parameters
+    ----------
+    features, hidden, classes : int
+
+    Attributes
+    ----------
+    mean, scale : (features,) float
+        Of the training sequences; set by `standardise_by`.
+    """
+
+    def __init__(self, features: int, hidden: int = 64, classes: int = 2):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("scale", torch.ones(features))
+        self.body = nn.Sequential(
+            nn.Dropout(0.2), nn.Linear(features, hidden), nn.GELU(), nn.Dropout(0.5), nn.Linear(hidden, classes)
+        )
+
+    def standardise_by(self, measurements: torch.Tensor) -> None:
+        """Take mean and spread from (N, features) measurements."""
+        self.mean.copy_(measurements.mean(0))
+        self.scale.copy_(measurements.std(0) + 1e-6)
+
+    def standard(self, measurements: torch.Tensor) -> torch.Tensor:
+        """Bring measurements to mean 0 and spread 1, at most 4."""
+        return ((measurements - self.mean) / self.scale).clamp(-4, 4)
+
+    def forward(self, measurements: torch.Tensor) -> torch.Tensor:
+        """(B, features) -> logits (B, K)."""
+        logits: torch.Tensor = self.body(self.standard(measurements))
+        return logits
+
+
+class Classifier(nn.Module):
+    """What a model file holds: networks that look at frames, networks over measurements, or both."""
+
+    def __init__(self, views: nn.Module | None, tracks: nn.Module | None):
+        super().__init__()
+        self.views, self.tracks = views, tracks
+
+
 class Members(nn.Module):
     """Several networks of one kind as one; its output is the logarithm of their mean probability."""
 
@@ -119,7 +165,7 @@ class Members(nn.Module):
         self.members = nn.ModuleList(networks)
 
     def forward(self, sequences: torch.Tensor) -> torch.Tensor:
-        """(B, T, 2, H, W) -> log probabilities (B, K)."""
+        """(B, ...) -> log probabilities (B, K)."""
         each = torch.stack([member(sequences).float().log_softmax(1) for member in self.members])
         return torch.logsumexp(each, 0) - torch.log(torch.tensor(float(len(self.members))))
 
@@ -147,6 +193,8 @@ def build_network(arguments: Mapping[str, Any], classes: int, *, pretrained: boo
         raise UsageError(f"there are no ImageNet weights for {backbone}; use --init none or a model file")
 
     def one() -> nn.Module:
+        if backbone == "tracks":
+            return TrackNet(int(arguments["features"]), int(arguments["hidden"]), classes)
         if backbone == "mitonet":
             return MitoNet(arguments["widths"], classes)
         if backbone == "resnet50-3d":
@@ -156,6 +204,28 @@ def build_network(arguments: Mapping[str, Any], classes: int, *, pretrained: boo
     members = int(arguments.get("members", 1))
     network = one() if members == 1 else Members([one() for _ in range(members)])
     return network.to(memory_format=torch.channels_last) if backbone != "resnet50-3d" else network
+
+
+VIEWS, TRACKS = "views", "tracks"
+
+
+def kinds_of(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say what a model of these arguments looks at: `VIEWS`, `TRACKS` or both."""
+    if "parts" in arguments:
+        return tuple(arguments["parts"])
+    return (TRACKS,) if arguments["backbone"] == "tracks" else (VIEWS,)
+
+
+def build_classifier(arguments: Mapping[str, Any], classes: int, tensors: Mapping[str, torch.Tensor]) -> Classifier:
+    """Build the networks of a model file with their weights; KeyError or RuntimeError if they do not fit."""
+    if "parts" not in arguments:
+        network = build_network(arguments, classes)
+        network.load_state_dict(dict(tensors))
+        return Classifier(*((None, network) if kinds_of(arguments) == (TRACKS,) else (network, None)))
+    built = {name: build_network(part, classes) for name, part in arguments["parts"].items()}
+    whole = Classifier(built.get(VIEWS), built.get(TRACKS))
+    whole.load_state_dict(dict(tensors))
+    return whole
 
 
 def keras_parameters(network: nn.Module) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,15 +12,16 @@ import torch
 from cellscope.assays.mitosis.channels import two_channels
 from cellscope.assays.mitosis.figures import Strip, draw_filmstrip
 from cellscope.assays.mitosis.inputs import KINDS, MOVIE, SEQUENCE, kind_of, movie_of, read_input
-from cellscope.assays.mitosis.model import build_network, probabilities
+from cellscope.assays.mitosis.model import TRACKS, VIEWS, Classifier, build_classifier, kinds_of, probabilities
 from cellscope.assays.mitosis.summary import summarise
-from cellscope.assays.mitosis.view import FRAMES, choose_frames, network_view, normalise
+from cellscope.assays.mitosis.tracks import measure
+from cellscope.assays.mitosis.view import FRAMES, TRAINED_PIXEL_UM, choose_frames, network_view, normalise
 from cellscope.assays.mitosis.windows import Window, crop, follow, gather, window_frames
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
 from cellscope.errors import ModelError
 from cellscope.io.movie import MOVIE_SUFFIXES
 from cellscope.io.tracks import Event
-from cellscope.metrics.calibration import apply_line
+from cellscope.metrics.calibration import apply_line, log_odds
 from cellscope.metrics.intervals import wilson
 from cellscope.models.card import ModelCard
 
@@ -37,6 +38,8 @@ def cut(subject: Subject) -> list[np.ndarray]:
         _read_sequence(subject, card)
     else:
         _read_windows(subject, card)
+    if VIEWS not in kinds_of(card.arch_args):
+        return []
     pixel = movie_of(subject).pixel_size_um
     views = [network_view(shown, pixel, card.normalisation) for shown in subject.state["shown"]]
     return [view.reshape(-1, *view.shape[2:]) for view in views]
@@ -47,9 +50,18 @@ def _read_sequence(subject: Subject, card: ModelCard) -> None:
     wanted = int(card.normalisation.get("frames", FRAMES))
     chosen = choose_frames(movie.frames, wanted, options.frames)
     pair = two_channels(movie.read(sorted(set(chosen.tolist()))), nuclei_channel=options.nuclei_channel)
-    shown = normalise(pair)[np.searchsorted(np.unique(chosen), chosen)]
+    pair = pair[np.searchsorted(np.unique(chosen), chosen)]
+    shown = normalise(pair)
     reasons = [] if movie.frames == wanted else [f"{movie.frames} frames instead of {wanted}"]
     subject.state |= {"shown": [shown], "frames": [chosen], "reasons": [reasons], "places": [None]}
+    subject.state["measured"] = [_measured(subject, pair)]
+
+
+def _measured(subject: Subject, pair: np.ndarray) -> np.ndarray:
+    """Measure the division, unless the model does not ask for it."""
+    if TRACKS not in kinds_of(subject.cards[PART].arch_args):
+        return np.zeros(0, np.float32)
+    return measure(pair, (movie_of(subject).pixel_size_um or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM)
 
 
 def _read_windows(subject: Subject, card: ModelCard) -> None:
@@ -63,7 +75,7 @@ def _read_windows(subject: Subject, card: ModelCard) -> None:
         windows.append(Window(frames, (event.y, event.x), side, min(options.frames_before, count - 1)))
     needed = sorted({int(frame) for window in windows for frame in window.frames})
     gather(windows, movie.iterate(needed))
-    state: dict[str, list[Any]] = {"shown": [], "frames": [], "reasons": [], "places": []}
+    state: dict[str, list[Any]] = {"shown": [], "measured": [], "frames": [], "reasons": [], "places": []}
     for event, window in zip(events, windows, strict=True):
         pair = two_channels(window.patches, nuclei_channel=options.nuclei_channel)
         middle = (pair.shape[2] - 1) / 2
@@ -74,6 +86,7 @@ def _read_windows(subject: Subject, card: ModelCard) -> None:
         drift = float(np.hypot(*(centres[-1] - centres[0])))
         reasons = ["the movie begins or ends inside the window"] if window.cut_short else []
         state["shown"].append(normalise(cropped))
+        state["measured"].append(_measured(subject, cropped))
         state["frames"].append(window.frames)
         state["reasons"].append(reasons)
         state["places"].append({"frame": event.frame, "centroid-0": event.y, "centroid-1": event.x, "drift": drift})
@@ -85,13 +98,47 @@ def classify(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndar
     """Mean probabilities over mirror images: one (K,) float32 per division."""
     stacked = torch.stack(batch)
     sequences = stacked.view(len(batch), -1, 2, *stacked.shape[2:])
-    return list(probabilities(module, sequences).cpu().numpy())
+    return list(probabilities(cast(Classifier, module).views, sequences).cpu().numpy())  # type: ignore[arg-type]
 
 
-def take_probabilities(subject: Subject, outputs: list[Any]) -> None:
-    """Keep calibrated probabilities."""
+def take_views(subject: Subject, outputs: list[Any]) -> None:
+    """Keep what the networks over frames say."""
+    subject.state["p_views"] = np.asarray(outputs, float)
+
+
+def cut_measurements(subject: Subject) -> list[np.ndarray]:
+    """Give one (1, 1, features) array per division."""
+    if TRACKS not in kinds_of(subject.cards[PART].arch_args):
+        return []
+    return [values[None, None] for values in subject.state["measured"]]
+
+
+def classify_measurements(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarray]:
+    """Probabilities from measurements, always in float32: one (K,) per division."""
+    tracks = cast(Classifier, module).tracks
+    assert tracks is not None
+    with torch.autocast(batch[0].device.type, enabled=False):
+        logits = tracks(torch.stack(batch).flatten(1).float())
+    return list(logits.softmax(1).cpu().numpy())
+
+
+def take_tracks(subject: Subject, outputs: list[Any]) -> None:
+    """Combine what frames and measurements say into calibrated probabilities."""
     thresholds = subject.cards[PART].thresholds
-    subject.state["p"] = [calibrate(np.asarray(output, float)[None], thresholds)[0] for output in outputs]
+    views, tracks = subject.state["p_views"], np.asarray(outputs, float)
+    if len(views) and len(tracks):
+        subject.state["p"] = list(combine(views, tracks, thresholds))
+    else:
+        one = views if len(views) else tracks
+        subject.state["p"] = list(calibrate(one, thresholds)) if len(one) else []
+
+
+def combine(views: np.ndarray, tracks: np.ndarray, thresholds: Mapping[str, float]) -> np.ndarray:
+    """Add up the log odds of both: (N, 2) each -> (N, 2) honest probabilities."""
+    weights = (thresholds.get("views", 0.5), thresholds.get("tracks", 0.5))
+    odds = weights[0] * log_odds(views[:, 1]) + weights[1] * log_odds(tracks[:, 1]) + thresholds.get("bias", 0.0)
+    positive = 1 / (1 + np.exp(-odds))
+    return np.stack([1 - positive, positive], 1)
 
 
 def calibrate(p: np.ndarray, thresholds: Mapping[str, float]) -> np.ndarray:
@@ -155,10 +202,8 @@ def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
 def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     """Build the network of a model file; ModelError if its numbers do not fit."""
     try:
-        network = build_network(card.arch_args, len(card.classes))
-        network.load_state_dict(
-            {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-        )
+        full = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+        network = build_classifier(card.arch_args, len(card.classes), full)
     except (KeyError, RuntimeError, TypeError) as error:
         raise ModelError(f"the model file does not fit its architecture {card.arch}: {str(error)[:200]}") from error
     return network.eval()
@@ -168,7 +213,10 @@ ASSAY = Assay(
     name="mitosis",
     kinds=KINDS,
     suffixes=MOVIE_SUFFIXES,
-    stages=(Stage(PART, (SEQUENCE, MOVIE), 16, cut, classify, take_probabilities),),
+    stages=(
+        Stage(PART, KINDS, 16, cut, classify, take_views),
+        Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks),
+    ),
     parts=(PART,),
     summary_columns=SUMMARY,
     classes_columns=classes_columns,

@@ -14,7 +14,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from cellscope.assays.mitosis.config import TrainOptions
 from cellscope.assays.mitosis.learn import PREDICTIONS, make_card, train_one, training_facts, tuned
-from cellscope.assays.mitosis.predict import calibrate
+from cellscope.assays.mitosis.model import TRACKS, VIEWS, kinds_of
+from cellscope.assays.mitosis.predict import calibrate, combine
 from cellscope.assays.mitosis.score import scores
 from cellscope.config import to_toml
 from cellscope.engine.provenance import now, training_record
@@ -22,6 +23,7 @@ from cellscope.engine.train import MODEL
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.write import write_csv, write_json, write_text
+from cellscope.metrics.calibration import best_weights_and_bias, log_odds
 from cellscope.models.file import load_model, save_model
 
 REPEATS = "repeats.csv"
@@ -47,6 +49,9 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     """
     options = options.settled()
     prepared = PreparedDataset.open(dataset, assay="mitosis")
+    if options.join is not None:
+        join_runs(prepared, out, options, argv)
+        return 0
     if not options.cross_validate and options.repeats == 1:
         train_one(prepared, out, options, argv=argv, say=say)
         return 0
@@ -135,3 +140,58 @@ def _join(prepared: PreparedDataset, out: Path, names: list[str], options: Train
     card = make_card(arguments, options.arch, classes, prepared, facts, thresholds, metrics)
     save_model(out / MODEL, tensors, card, half=options.half)
     say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))
+
+
+def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
+    """Make one model of two cross-validations of the same folds: frames and measurements.
+
+    The log odds of both and a constant are weighed by a logistic regression on the out-of-fold predictions, classes
+    counted alike; three numbers on hundreds of sequences, so what they give out of fold is hardly flattered.
+
+    Raises
+    ------
+    UsageError
+        Not one run of each kind, or runs of other sequences.
+    """
+    out = Path(out)
+    if (out / "run.json").exists() and not options.overwrite:
+        raise UsageError(f"{out} already holds a training; use --overwrite or another folder")
+    classes: list[str] = list(prepared.info["classes"])
+    tensors: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {}
+    tables: dict[str, pd.DataFrame] = {}
+    for name in str(options.join).split(","):
+        run = Path(name.strip())
+        if not (run / MODEL).is_file() or not (run / PREDICTIONS).is_file():
+            raise UsageError(f"--join {run}: no finished training with --cross-validate")
+        card, own = load_model(run / MODEL, assay="mitosis", part="classify")
+        [kind] = kinds_of(card.arch_args)
+        parts[kind] = {**card.arch_args, **card.normalisation}
+        tensors |= {f"{kind}.{key}": value for key, value in own.items()}
+        tables[kind] = pd.read_csv(run / PREDICTIONS, dtype={"dose": str}).sort_values("id", ignore_index=True)
+    if set(parts) != {VIEWS, TRACKS}:
+        raise UsageError("--join wants two runs: one of a network over frames, one of tracknet")
+    views, tracks = tables[VIEWS], tables[TRACKS]
+    if list(views["id"]) != list(tracks["id"]) or len(classes) != 2:
+        raise UsageError("--join wants two runs on the same dataset of two classes")
+    labels = np.array([classes.index(name) for name in views["class"]])
+    both = np.stack([log_odds(table[f"p_{classes[1]}"].to_numpy(float)) for table in (views, tracks)], 1)
+    (of_views, of_tracks), bias = best_weights_and_bias(both, labels == 1)
+    thresholds = {"views": round(of_views, 4), "tracks": round(of_tracks, 4), "bias": round(bias, 4)}
+    p = combine(
+        views[[f"p_{name}" for name in classes]].to_numpy(float),
+        tracks[[f"p_{name}" for name in classes]].to_numpy(float),
+        thresholds,
+    )
+    metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, p).items()}
+    joint = {"parts": parts, "size": parts[VIEWS]["size"], "zoom_power": parts[VIEWS]["zoom_power"]}
+    facts = training_facts(prepared, options, len(views)) | {"folds": int(prepared.info.get("folds") or 0)}
+    card = make_card(joint, "+".join(sorted({"mitonet", "tracknet"})), classes, prepared, facts, thresholds, metrics)
+    out.mkdir(parents=True, exist_ok=True)
+    table = views[["id", "group", "line", "dose", "class"]].join(
+        pd.DataFrame(p, columns=[f"p_{name}" for name in classes])
+    )
+    write_csv(out / PREDICTIONS, table)
+    save_model(out / MODEL, tensors, card, half=options.half)
+    say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))
+    write_json(out / "run.json", training_record(argv, options, device="", precision="", seconds=0.0, steps=0))

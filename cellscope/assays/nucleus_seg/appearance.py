@@ -18,7 +18,7 @@ def change_appearance(image: np.ndarray, rng: np.random.Generator) -> np.ndarray
     -------
     (H, W, 3) uint8
     """
-    x = image.astype(np.float32) / 255
+    x: np.ndarray = image.astype(np.float32) / 255
     if rng.random() < 0.35:
         x = _white_balanced(x)
     if rng.random() < 0.7:
@@ -40,11 +40,11 @@ def change_appearance(image: np.ndarray, rng: np.random.Generator) -> np.ndarray
         x = x + (x - soft) * np.float32(rng.uniform(0.3, 1.2))  # a camera that sharpens
     if rng.random() < 0.25:
         x = x + rng.normal(0, rng.uniform(0.005, 0.04), x.shape).astype(np.float32)
-    changed = (np.clip(x, 0, 1) * 255).astype(np.uint8)
+    changed: np.ndarray = (np.clip(x, 0, 1) * 255).astype(np.uint8)
     if rng.random() < 0.2:
         quality = int(rng.integers(30, 90))
         _, coded = cv2.imencode(".jpg", changed, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        changed = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        changed = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
     return changed
 
 

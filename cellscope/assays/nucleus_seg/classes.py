@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from skimage.measure import label as components
 
 BACKGROUND, CYTOPLASM, NUCLEUS = 0, 128, 255
@@ -34,7 +33,7 @@ def class_indices(mask: np.ndarray) -> np.ndarray:
 
 
 def cells_of(mask: np.ndarray) -> np.ndarray:
-    """Number the annotated cells: connected nucleus and cytoplasm; pieces without a nucleus count as well.
+    """Give numbers to the annotated cells: connected nucleus and cytoplasm, also pieces without a nucleus.
 
     Parameters
     ----------

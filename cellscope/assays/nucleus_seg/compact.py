@@ -23,9 +23,7 @@ class _Block(nn.Module):
         self.second_norm = nn.BatchNorm2d(outputs)
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, h, w) -> (N, C', h / stride, w / stride)."""
@@ -77,7 +75,9 @@ class CompactNet(nn.Module):
         )
         stages = []
         for inputs, outputs, count in zip(widths, widths[1:], blocks, strict=False):
-            stages.append(nn.Sequential(_Block(inputs, outputs, 2), *(_Block(outputs, outputs) for _ in range(count - 1))))
+            stages.append(
+                nn.Sequential(_Block(inputs, outputs, 2), *(_Block(outputs, outputs) for _ in range(count - 1)))
+            )
         # Wide context at the coarsest map instead of one more halving.
         stages[-1].append(_Block(widths[-1], widths[-1], dilation=2))
         self.stages = nn.ModuleList(stages)

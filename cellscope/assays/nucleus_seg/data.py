@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,7 +48,7 @@ class Smear:
     scale: float
 
 
-def load_smear(root: object, row: object, *, diameter: float | None = None) -> Smear:
+def load_smear(root: Path, row: Any, *, diameter: float | None = None) -> Smear:
     """Read one item of a prepared dataset.
 
     Parameters
@@ -57,15 +59,15 @@ def load_smear(root: object, row: object, *, diameter: float | None = None) -> S
     diameter : float, optional
         Shrink images whose nuclei are larger, to that diameter in pixels.
     """
-    image = read(root / row.image).pixels  # type: ignore[operator, attr-defined]
-    mask = read(root / row.target).pixels[..., 0]  # type: ignore[operator, attr-defined]
+    image = read(root / row.image).pixels
+    mask = read(root / row.target).pixels[..., 0]
     found = nucleus_diameter(mask) or USUAL_DIAMETER
     scale = 1.0
     if diameter and found > diameter:
         scale = diameter / found
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    name = str(row.id)  # type: ignore[attr-defined]
+    name = str(row.id)
     return Smear(name, name.split("/", 1)[0], image, mask, cells_of(mask), found * scale, scale)
 
 
@@ -89,7 +91,7 @@ class Crops(Dataset):
         Uses ``crop``, ``diameter``, ``scale_jitter``, ``augment``, ``pair_rate``, ``seed``.
     """
 
-    def __init__(self, smears: list[Smear], options: object):
+    def __init__(self, smears: list[Smear], options: Any):
         self.smears, self.options = smears, options
         self.by_source: dict[str, list[int]] = {}
         for number, smear in enumerate(smears):
@@ -106,15 +108,15 @@ class Crops(Dataset):
         """
         item, draw = key
         options = self.options
-        rng = np.random.default_rng([options.seed, 11, draw])  # type: ignore[attr-defined]
+        rng = np.random.default_rng([options.seed, 11, draw])
         smear = self.smears[item]
         image, mask, cells = self._view(smear, rng)
-        if rng.random() < options.pair_rate and smear.source in self.by_source:  # type: ignore[attr-defined]
+        if rng.random() < options.pair_rate and smear.source in self.by_source:
             others = self.by_source[smear.source]
             for _ in range(1 + (rng.random() < 0.25)):
                 other = self.smears[others[rng.integers(len(others))]]
                 image, mask, cells = paste_neighbour(image, mask, cells, self._view(other, rng, centred=True), rng)
-        if options.augment == "strong":  # type: ignore[attr-defined]
+        if options.augment == "strong":
             image = change_appearance(image, rng)
         distance = cell_distance(cells)
         if (mask == OUTSIDE).any():
@@ -130,15 +132,15 @@ class Crops(Dataset):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Cut one crop by a random similarity (with `augment` none, an upright one at a fixed scale)."""
         options = self.options
-        side: int = options.crop  # type: ignore[attr-defined]
-        jitter = options.scale_jitter if options.augment == "strong" else 0.0  # type: ignore[attr-defined]
-        wanted = options.diameter or smear.diameter  # type: ignore[attr-defined]
+        side: int = options.crop
+        jitter = options.scale_jitter if options.augment == "strong" else 0.0
+        wanted = options.diameter or smear.diameter
         zoom = wanted / smear.diameter * 2 ** rng.uniform(-jitter, jitter)
         angle, mirror, stretch = 0.0, 1.0, 1.0
-        if options.augment != "none":  # type: ignore[attr-defined]
+        if options.augment != "none":
             mirror = 1.0 if rng.random() < 0.5 else -1.0
             angle = rng.integers(4) * np.pi / 2
-        if options.augment == "strong":  # type: ignore[attr-defined]
+        if options.augment == "strong":
             angle = rng.uniform(0, 2 * np.pi)
             stretch = 2 ** rng.uniform(-0.12, 0.12)
         cosine, sine = np.cos(angle) * zoom, np.sin(angle) * zoom
@@ -215,18 +217,18 @@ def paste_neighbour(
     middle = np.array([side / 2, side / 2])
     for distance in np.arange(side, 0, -3):  # from far to near, until they touch as much as allowed
         shift = np.rint(centre + direction * distance - middle).astype(int)
-        moved = _shift(stamp, shift)
+        moved = shifted(stamp, shift)
         if (moved & target).sum() > allowed:
             break
-    nucleus = _shift(their_mask == NUCLEUS, shift) & moved
+    nucleus = shifted(their_mask == NUCLEUS, shift) & moved
     if nucleus.sum() < 30:
         return image, mask, cells
-    ratio = _background(image) / np.maximum(_background(their_image), 1)
-    pasted = np.clip(_shift(their_image, shift) * np.clip(ratio, 0.5, 2), 0, 255)
+    ratio = background_colour(image) / np.maximum(background_colour(their_image), 1)
+    pasted = np.clip(shifted(their_image, shift) * np.clip(ratio, 0.5, 2), 0, 255)
     # Cells are seen through one another only at their rims: a soft edge of about a pixel.
     alpha = cv2.GaussianBlur(moved.astype(np.float32), (0, 0), rng.uniform(0.5, 1.2))[..., None]
     blended = (image * (1 - alpha) + pasted * alpha).astype(np.uint8)
-    moved_mask = _shift(their_mask, shift)
+    moved_mask = shifted(their_mask, shift)
     return (
         blended,
         np.where(moved, np.where(moved_mask == 0, CYTOPLASM, moved_mask), mask).astype(np.uint8),
@@ -234,7 +236,7 @@ def paste_neighbour(
     )
 
 
-def _shift(array: np.ndarray, shift: np.ndarray) -> np.ndarray:
+def shifted(array: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Move an array by whole pixels (x, y); what comes in is 0."""
     moved = np.zeros_like(array)
     height, width = array.shape[:2]
@@ -247,7 +249,7 @@ def _shift(array: np.ndarray, shift: np.ndarray) -> np.ndarray:
     return moved
 
 
-def _background(image: np.ndarray) -> np.ndarray:
+def background_colour(image: np.ndarray) -> np.ndarray:
     """Guess the background's colour: the median of the brightest quarter."""
     pixels = image.reshape(-1, 3)[::7]
     green = pixels[:, 1]

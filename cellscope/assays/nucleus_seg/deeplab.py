@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 import torch.nn.functional as F
@@ -22,8 +24,8 @@ def _convolve(inputs: int, outputs: int, size: int = 1, rate: int = 1) -> nn.Seq
 class DeepLabV3(nn.Module):
     """DeepLabV3 on timm's ``resnet50s`` (deep stem of 64, 64 and 128 channels).
 
-    The 1000-way classifier of the backbone is never called; it is kept since the paper's count holds it. The image-level
-    branch averages over the whole input, so on a grid of windows results depend on the window.
+    The 1000-way classifier of the backbone is never called; it is kept since the paper's count holds it. The
+    image-level branch averages over the whole input, so on a grid of windows results depend on the window.
 
     Parameters
     ----------
@@ -32,7 +34,7 @@ class DeepLabV3(nn.Module):
 
     def __init__(self, classes: int = 2):
         super().__init__()
-        self.backbone = timm.create_model("resnet50s", pretrained=False, output_stride=8)
+        self.backbone: Any = timm.create_model("resnet50s", pretrained=False, output_stride=8)
         self.branches = nn.ModuleList([_convolve(2048, 256), *(_convolve(2048, 256, 3, rate) for rate in RATES)])
         self.whole = _convolve(2048, 256)
         self.project = nn.Sequential(*_convolve(5 * 256, 256), nn.Dropout(0.5))

@@ -248,9 +248,7 @@ def conclude_for_measuring(subject: Subject) -> Result:
     row |= {f"otsu_{name}": baseline_row[name] for name in ("dice", "iou")}
     row["nucleus_diameter"] = subject.state["diameter"]
     measured = Measured(row, counts, baseline, rgb, truth, nuclei.labels)
-    return Result(
-        pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts={"measured": measured}
-    )
+    return Result(pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts={"measured": measured})
 
 
 def _mean(values: np.ndarray, index: np.ndarray) -> float | None:
@@ -288,7 +286,12 @@ def _metrics(table: pd.DataFrame, found: list[Measured], seed: int) -> list[Metr
         add(f"{prefix}count_right", index, partial(_mean, right), "share of images with the annotated number of nuclei")
         worst = float(table["dice"].to_numpy()[index].min())
         metrics.append(Metric(f"{prefix}dice_worst", worst, None, None, len(index), "lowest Dice of an image"))
-        add(f"{prefix}otsu.dice", index, partial(_mean, table["otsu_dice"].to_numpy(float)), "baseline: " + CONVENTIONS["dice"])
+        add(
+            f"{prefix}otsu.dice",
+            index,
+            partial(_mean, table["otsu_dice"].to_numpy(float)),
+            "baseline: " + CONVENTIONS["dice"],
+        )
         otsu_worst = float(table["otsu_dice"].to_numpy()[index].min())
         metrics.append(Metric(f"{prefix}otsu.dice_worst", otsu_worst, None, None, len(index), "baseline: lowest Dice"))
     ours, theirs = [item.counts for item in found], [item.baseline for item in found]

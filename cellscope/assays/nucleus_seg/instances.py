@@ -42,7 +42,7 @@ class Maps:
 
 
 def split_cells(maps: Maps, *, threshold: float, depth: float) -> np.ndarray:
-    """Number the cells, touching ones apart, each with some nucleus.
+    """Tell the cells apart, also touching ones; each has some nucleus.
 
     The peaks of the distance inside the cell mark cells; they are flooded (watershed). A piece without nucleus goes to
     the neighbour it touches, or nowhere.
@@ -62,10 +62,10 @@ def split_cells(maps: Maps, *, threshold: float, depth: float) -> np.ndarray:
     nuclei = maps.nucleus > threshold * 255
     inside = nuclei | (maps.cell > 127)
     if maps.distance is not None:
-        height = maps.distance.astype(np.float32) / 255
+        height: np.ndarray = maps.distance.astype(np.float32) / 255
     else:
         height = ndimage.distance_transform_edt(nuclei).astype(np.float32) / USUAL_RADIUS
-    height = cv2.GaussianBlur(height, (0, 0), SIGMA)
+    height = np.asarray(cv2.GaussianBlur(height, (0, 0), SIGMA), np.float32)
     markers = find_markers(height, inside, depth=depth)
     cells = marker_watershed(height, markers, inside)
     if cells.max() == 0:
@@ -146,9 +146,7 @@ def find_nuclei(
     probability = cv2.resize(maps.nucleus, size, interpolation=cv2.INTER_LINEAR)
     labels = np.where(probability > threshold * 255, owner, 0)
     scores = expected_dice(labels, owner, probability)
-    keep = _worth_keeping(
-        labels, scores, min_area=min_area, doubtful_area=doubtful_area, doubtful_score=doubtful_score
-    )
+    keep = _worth_keeping(labels, scores, min_area=min_area, doubtful_area=doubtful_area, doubtful_score=doubtful_score)
     found, kept = int((np.bincount(labels.ravel())[1:] > 0).sum()), int(keep.sum())
     labels = np.where(keep[labels], labels, 0)
     _tidy(labels)

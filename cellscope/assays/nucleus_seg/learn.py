@@ -58,7 +58,9 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     validation = load_smears(prepared, "val", fold=options.fold, limit=options.limit, diameter=options.diameter)
     say(f"{len(smears)} images to train on, {len(validation)} to validate on")
     strata = [smear.source if options.balance else "all" for smear in smears]
-    names = tuple(name for name in ("background", "cytoplasm", "nucleus") if options.pixel_classes == 3 or name[0] != "c")
+    names = tuple(
+        name for name in ("background", "cytoplasm", "nucleus") if options.pixel_classes == 3 or name[0] != "c"
+    )
     fit(
         Learner(network, options, validation),
         drawn_batches(Crops(smears, options), strata, options, weights=source_weights(options.source_weights)),
@@ -143,9 +145,7 @@ class Learner(L.LightningModule):
             return
         decay = min(self.options.ema, (1 + self.global_step) / (10 + self.global_step))
         with torch.no_grad():
-            for mean, value in zip(
-                self.network.state_dict().values(), self.student.state_dict().values(), strict=True
-            ):
+            for mean, value in zip(self.network.state_dict().values(), self.student.state_dict().values(), strict=True):
                 if mean.is_floating_point():
                     mean.lerp_(value.to(mean.dtype), 1 - decay)
                 else:

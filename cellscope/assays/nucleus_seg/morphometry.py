@@ -139,9 +139,7 @@ def roughness(mask: np.ndarray) -> float:
     float
         Root mean square distance between the two, as a share of the radius of the disc with the same area.
     """
-    contours, _ = cv2.findContours(
-        np.pad(mask, 1).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
+    contours, _ = cv2.findContours(np.pad(mask, 1).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max(contours, key=len)[:, 0].astype(float)
     if len(outline) < 8:
         return 0.0

@@ -1,7 +1,7 @@
 """MSCAN-T, SegNeXt's encoder (Guo et al. 2022), as MSFF-SegNeXt has it: 3,903,584 parameters.
 
-The published MSFF block differs from SegNeXt's in two ways that are kept: there is no residual inside the attention, and
-(left out here) each attention constructed an edge-guided module that it never called.
+The published MSFF block differs from SegNeXt's: there is no residual inside the attention, which is kept here, and each
+attention constructs an edge-guided module that it never calls, which is left out.
 """
 
 from __future__ import annotations

@@ -122,9 +122,7 @@ def _look(subject: Subject, rgb: np.ndarray) -> list[np.ndarray]:
     scaled = resize(rgb, size)
     grid = Grid(size, CORE, MARGIN)
     dark = otsu_classes(scaled) == 2
-    corners = sorted(
-        grid.corners, key=lambda at: -int(dark[at[0] : at[0] + CORE, at[1] : at[1] + CORE].sum())
-    )[:LOOKS]
+    corners = sorted(grid.corners, key=lambda at: -int(dark[at[0] : at[0] + CORE, at[1] : at[1] + CORE].sum()))[:LOOKS]
     return [
         np.ascontiguousarray(cut_window(scaled, grid, corner).transpose(2, 0, 1), np.float32) / 255
         for corner in corners
@@ -289,9 +287,7 @@ def conclude(subject: Subject) -> Result:
     return Result(objects=table, summary=summary, artefacts=artefacts, warnings=warnings)
 
 
-def objects_table(
-    nuclei: Nuclei, rgb: np.ndarray, pixel_size_um: float | None, *, review_below: float
-) -> pd.DataFrame:
+def objects_table(nuclei: Nuclei, rgb: np.ndarray, pixel_size_um: float | None, *, review_below: float) -> pd.DataFrame:
     """Give the rows of ``objects.csv``: call, review with its reasons, measurements.
 
     A nucleus is marked for review when the network is unsure of it, the image's border cuts it, or its shape is none a

@@ -119,8 +119,8 @@ def _row(
 def edge_scores(grey: np.ndarray, nucleus: np.ndarray, detector: str) -> Mapping[str, float]:
     """Compare an edge detector's map with the outlines of the nuclei (the paper's Table 5).
 
-    The paper does not say how its edge maps become binary; here a pixel is an edge above Otsu's threshold of the map, and
-    the outlines are drawn three pixels wide.
+    The paper does not say how its edge maps become binary; here a pixel is an edge above Otsu's threshold of the map,
+    and the outlines are drawn three pixels wide.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ GREY = (0.299, 0.587, 0.114)
 
 
 class Nmf(nn.Module):
-    """Replace features by their non-negative factorisation of low rank ("Is attention better than matrix decomposition?").
+    """Replace features by their non-negative factorisation of low rank (Geng et al. 2021).
 
     The bases start from a fixed draw, so that equal inputs give equal outputs.
     """
@@ -97,7 +97,9 @@ class EdgeGuidedAttention(nn.Module):
 
     def __init__(self, width: int = WIDTH):
         super().__init__()
-        self.fuse = nn.Sequential(nn.Conv2d(3 * width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.fuse = nn.Sequential(
+            nn.Conv2d(3 * width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
         self.weigh = nn.Sequential(nn.Conv2d(width, 1, 3, padding=1), nn.BatchNorm2d(1), nn.Sigmoid())
         self.refine = Cbam(width)
 

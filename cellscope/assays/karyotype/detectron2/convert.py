@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cellscope import __version__
 from cellscope.assays.karyotype.detectron2.names import to_native
+from cellscope.assays.karyotype.inputs import RESIZED
 from cellscope.errors import ModelError, UsageError
 from cellscope.models.card import ModelCard
 
@@ -62,7 +63,7 @@ def convert(
         arch_args=arguments,
         classes=tuple(classes),
         channels=("blue", "green", "red") if settings.order == "BGR" else ("red", "green", "blue"),
-        normalisation={"kind": ARCH, **settings.sizes()},
+        normalisation={"kind": RESIZED, "tone": "raw", "order": settings.order, **settings.sizes()},
         pixel_size_um=None,
         thresholds={"score_threshold": score_threshold},
         training={"imported_from": ARCH},

@@ -26,8 +26,8 @@ def image_files(folder: Path) -> list[Path]:
 def find_mask(image: Path, files: set[Path]) -> Path | None:
     """Find an image's mask by the naming rules.
 
-    The same name in a folder ``masks`` beside the folder ``images``; the name with an ending such as ``_mask`` in either
-    folder; or the same name with another suffix, PNG or TIFF, beside an image that is neither.
+    The same name in a folder ``masks`` beside the folder ``images``; the name with an ending such as ``_mask`` in
+    either folder; or the same name with another suffix, PNG or TIFF, beside an image that is neither.
     """
     folders = [image.parent]
     if image.parent.name in FOLDERS:

@@ -39,9 +39,7 @@ class Record:
     part: str = ""
 
 
-def load_pair(
-    image: Path, mask: Path, code: Callable[[np.ndarray, Path], np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
+def load_pair(image: Path, mask: Path, code: Callable[[np.ndarray, Path], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Read an image and its mask and check that they belong together.
 
     Parameters

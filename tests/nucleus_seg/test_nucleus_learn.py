@@ -1,0 +1,156 @@
+"""Losses, averaged weights, presets, crops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from synthetic_smears import smear
+
+from cellscope.assays.nucleus_seg.appearance import change_appearance
+from cellscope.assays.nucleus_seg.classes import cells_of, nucleus_diameter
+from cellscope.assays.nucleus_seg.config import TrainOptions
+from cellscope.assays.nucleus_seg.data import Crops, Smear, Whole, cell_distance, load_smears, paste_neighbour
+from cellscope.assays.nucleus_seg.learn import Learner, segmentation_loss
+from cellscope.assays.nucleus_seg.model import arguments_of, build_network
+from cellscope.assays.nucleus_seg.pairs import is_single, touching_pair
+from cellscope.io.prepared import PreparedDataset
+
+SETTINGS = {"dice_weight": 0.0, "distance_weight": 0.0, "distance_head": False}
+
+
+def one(seed: int = 0, shape: tuple[int, int] = (96, 96), radius: int = 14) -> Smear:
+    image, mask = smear(seed, shape, radius=radius)
+    return Smear(f"made/{seed}", "made", image, mask, cells_of(mask), nucleus_diameter(mask) or 0, 1.0)
+
+
+def logits_of(*probabilities: float) -> torch.Tensor:
+    return torch.log(torch.tensor(probabilities))[None, :, None, None]
+
+
+def test_cross_entropy_by_hand() -> None:
+    outputs = logits_of(0.2, 0.3, 0.5)
+    for truth, p in ((0, 0.2), (1, 0.3), (2, 0.5), (3, 0.5)):  # 3: not a nucleus, so background or cytoplasm
+        loss, _ = segmentation_loss(outputs, torch.full((1, 1, 1), truth), torch.zeros(1, 1, 1), **SETTINGS)
+        assert loss.item() == pytest.approx(-np.log(p), rel=1e-5)
+    two = logits_of(0.4, 0.6)
+    for truth, p in ((0, 0.4), (1, 0.4), (2, 0.6), (3, 0.4)):
+        loss, _ = segmentation_loss(two, torch.full((1, 1, 1), truth), torch.zeros(1, 1, 1), **SETTINGS)
+        assert loss.item() == pytest.approx(-np.log(p), rel=1e-5)
+
+
+def test_dice_and_distance() -> None:
+    classes = torch.tensor([[[0, 1, 2, 2]]])
+    sure = torch.nn.functional.one_hot(classes, 3).movedim(-1, 1).float() * 40
+    distance = torch.tensor([[[0.0, 0.2, 1.0, 0.5]]])
+    outputs = torch.cat([sure, torch.logit(distance, eps=1e-6)[:, None]], 1)
+    settings = {"dice_weight": 1.0, "distance_weight": 1.0, "distance_head": True}
+    assert segmentation_loss(outputs, classes, distance, **settings)[0].item() == pytest.approx(0, abs=1e-4)
+    wrong, parts = segmentation_loss(outputs.roll(1, -1), classes, distance, **settings)
+    assert wrong.item() > 10
+    assert set(parts) == {"loss_entropy", "loss_dice", "loss_distance", "loss"}
+    unknown, _ = segmentation_loss(outputs, torch.full_like(classes, 3), -torch.ones_like(distance), **settings)
+    assert torch.isfinite(unknown)
+
+
+def test_the_average_follows_the_student() -> None:
+    options = replace(TrainOptions(arch="compact-test"), ema=0.9).settled(10)
+    torch.manual_seed(0)
+    learner = Learner(build_network("compact-test", arguments_of("compact-test", 3)), options, [])
+    assert learner.student is not learner.network
+    learner.train()
+    assert learner.student.training
+    assert not learner.network.training
+    with torch.no_grad():
+        for value in learner.student.parameters():
+            value.add_(1)
+    before = learner.network.head.bias.clone()
+    learner.on_train_batch_end()
+    # at step 0 the decay is 1 / 10
+    torch.testing.assert_close(learner.network.head.bias, before + 0.9)
+    plain = Learner(learner.network, replace(options, ema=0.0), [])
+    assert plain.student is plain.network
+
+
+def test_the_columns_of_table_2() -> None:
+    msff = TrainOptions(preset="msff-segnext").settled(n_items=76)
+    assert (msff.arch, msff.learning_rate, msff.weight_decay, msff.batch_size) == ("msff-segnext", 6e-5, 0.01, 2)
+    assert (msff.optimiser, msff.schedule, msff.warmup_ratio) == ("adamw", "poly", 1e-6)
+    assert msff.steps == 100 * 76 // 2
+    assert (msff.dice_weight, msff.ema, msff.augment, msff.pixel_classes) == (0, 0, "none", 2)
+    unet = TrainOptions(preset="r2unet").settled(76)
+    assert (unet.arch, unet.optimiser, unet.weight_decay, unet.warmup_steps) == ("r2unet", "adam", 0.0, 0)
+    assert unet.learning_rate * unet.final_ratio == pytest.approx(5e-7)
+    deep = TrainOptions(preset="deeplabv3").settled(76)
+    assert (deep.optimiser, deep.learning_rate, deep.warmup_ratio) == ("sgd", 6e-5, pytest.approx(1 / 3))
+    assert TrainOptions(preset="unet", steps=7, learning_rate=1e-3).settled(76).steps == 7
+    assert TrainOptions().settled(76).arch == "compact"
+
+
+def test_crops_follow_from_their_number_alone(nucleus_dataset: Path) -> None:
+    prepared = PreparedDataset.open(nucleus_dataset, assay="nucleus-seg")
+    smears = load_smears(prepared, "train", fold=None, limit=None, diameter=56.0)
+    options = replace(TrainOptions(), crop=64, pair_rate=1.0).settled(len(smears))
+    crops = Crops(smears, options)
+    for draw in range(6):
+        image, classes, distance = crops[draw % len(smears), draw]
+        assert image.shape == (3, 64, 64)
+        assert 0 <= image.min() <= image.max() <= 1
+        assert set(classes.unique().tolist()) <= {0, 1, 2}
+        assert distance.max() <= 1
+        assert ((distance > 0) == (classes > 0)).float().mean() > 0.98
+        again = Crops(smears, options)[draw % len(smears), draw]
+        assert torch.equal(again[0], image)
+    plain = Crops(smears, replace(options, augment="none", pair_rate=0.0, crop=96, diameter=0.0))
+    assert plain[0, 1][0].shape == (3, 96, 96)
+
+
+def test_a_pasted_neighbour_touches_and_is_another_cell() -> None:
+    rng = np.random.default_rng(0)
+    base, other = one(1, (128, 128)), one(2, (128, 128))
+    image, mask, cells = paste_neighbour(base.image, base.mask, base.cells, (other.image, other.mask, other.cells), rng)
+    assert cells.max() == 2
+    assert cells_of(mask).max() == 1  # one connected piece
+    distance = cell_distance(cells)
+    for number in (1, 2):
+        assert distance[cells == number].max() == 1
+    assert (image != base.image).any()
+    empty = np.zeros_like(base.cells)
+    unchanged = paste_neighbour(base.image, base.mask, empty, (other.image, other.mask, other.cells), rng)
+    assert unchanged[2] is empty
+
+
+def test_pairs_have_touching_nuclei() -> None:
+    first, second = one(1), one(2, (128, 128), 22)
+    assert is_single(first)
+    assert not is_single(one(3, (28, 28)))
+    image = touching_pair(first, second, np.random.default_rng(0))
+    dark = image[..., 1] < 110
+    apart, count = ndimage.label(dark)
+    assert np.bincount(apart.ravel())[1:].max() < 1.5 * np.pi * 14**2  # the soft rim between them is lighter
+    numbers, _ = ndimage.label(ndimage.binary_dilation(dark, iterations=2))
+    assert np.bincount(numbers.ravel())[1:].max() > 1.7 * np.pi * 14**2  # but no wider than four pixels
+    assert count >= 2
+
+
+def test_appearance_changes_colour_not_place() -> None:
+    image, mask = smear(0)
+    for seed in range(20):
+        changed = change_appearance(image, np.random.default_rng(seed))
+        assert changed.shape == image.shape
+        assert changed.dtype == np.uint8
+        # the nucleus stays the darkest of the three classes
+        grey = changed.mean(2)
+        assert grey[mask == 255].mean() < grey[mask == 0].mean()
+
+
+def test_whole_images_come_at_the_networks_scale() -> None:
+    whole = Whole([one(0)], diameter=56.0)
+    image, index = whole[0]
+    assert index == 0
+    assert image.shape == (3, 192, 192)
+    assert Whole([one(0)], 0)[0][0].shape == (3, 96, 96)
