@@ -114,7 +114,7 @@ def load_sequences(
 def _read_one(path: str, _hash: str, measured: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float | None]:
     """Read one prepared sequence; kept, because the trainings of a cross-validation share them."""
     movie = open_movie(path)
-    pair = two_channels(movie.read(choose_frames(movie.frames, FRAMES, "pad")))
+    pair = two_channels(movie.read(choose_frames(movie.frames, FRAMES, "pad").tolist()))
     zoom = (movie.pixel_size_um or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM
     measures = torch.from_numpy(measure(pair, zoom)) if measured else torch.zeros(0)
     shown = normalise(pair)

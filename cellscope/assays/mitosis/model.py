@@ -136,6 +136,9 @@ class TrackNet(nn.Module):
         Of the training sequences; set by `standardise_by`.
     """
 
+    mean: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, features: int, hidden: int = 64, classes: int = 2):
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
@@ -246,7 +249,7 @@ def keras_parameters(network: nn.Module) -> int:
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
             count += 2 * module.num_features
         if isinstance(module, nn.LSTM):
-            count -= module.bias_hh_l0.numel()
+            count -= module.get_parameter("bias_hh_l0").numel()
     return count
 
 
