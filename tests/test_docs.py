@@ -70,7 +70,13 @@ def test_every_option_is_in_a_table():
     for page in PAGES:
         for found in TABLE.finditer(page.read_text(encoding="utf-8")):
             documented |= set(re.findall(r"^\| `([\w.]+)` \|", found["body"], re.MULTILINE))
-    classes = (options.RunOptions, options.PrepareOptions, karyotype.TrainOptions, karyotype.PredictOptions)
+    classes = (
+        options.RunOptions,
+        options.PrepareOptions,
+        karyotype.TrainOptions,
+        karyotype.PredictOptions,
+        karyotype.ImportOptions,
+    )
     assert documented == {row["name"] for cls in classes for row in describe(cls)}
 
 
