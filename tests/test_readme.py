@@ -98,6 +98,8 @@ def idle(monkeypatch, tmp_path):
             "learn": {"train": nothing},
             "evaluate": {"evaluate": nothing},
             "predict": {"ASSAY": SimpleNamespace(name=assay)},
+            "detectron2.assay": {"ASSAY": SimpleNamespace(name=assay)},
+            "detectron2.importing": {"import_checkpoint": nothing},
         }.items():
             fake = ModuleType(f"{package}.{module}")
             vars(fake).update(members)
