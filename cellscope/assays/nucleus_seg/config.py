@@ -165,7 +165,7 @@ class PredictOptions:
         0.5, "Probability above which a pixel is nucleus.", low=0.05, high=0.95, cli=False
     )
     split_depth: float = option(
-        0.15, "How deep the dip between two cells must be, as a share of their half width, to part them.", low=0.01,
+        0.03, "How deep the dip between two cells must be, as a share of their half width, to part them.", low=0.01,
         high=1.0, cli=False,
     )  # fmt: skip
     views: int = option(

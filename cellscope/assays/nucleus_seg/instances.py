@@ -109,7 +109,7 @@ def find_nuclei(
     shape: tuple[int, int],
     *,
     threshold: float = 0.5,
-    depth: float = 0.15,
+    depth: float = 0.03,
     min_area: float = 0.12,
     doubtful_area: float = 0.35,
     doubtful_score: float = 0.88,
