@@ -99,6 +99,8 @@ def idle(monkeypatch, tmp_path):
             "evaluate": {"evaluate": nothing},
             "predict": {"ASSAY": SimpleNamespace(name=assay)},
             "render": {"render": nothing},
+            "detectron2.assay": {"ASSAY": SimpleNamespace(name=assay)},
+            "detectron2.importing": {"import_checkpoint": nothing},
         }.items():
             fake = ModuleType(f"{package}.{module}")
             vars(fake).update(members)

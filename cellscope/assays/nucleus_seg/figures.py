@@ -51,13 +51,13 @@ def draw_overlay(rgb: np.ndarray, labels: np.ndarray, cells: np.ndarray | None, 
         canvas[rows, columns] = np.where(review[drawn[rows, columns]][:, None], colours[1], colours[0])
     picture = Picture.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(max(12, min(24, size[0] // 60)))
+    font = ImageFont.load_default(max(18, min(28, size[0] // 60)))
     for row in objects.to_dict("records"):
         # At the upper right of the nucleus, not on it: the chromatin is what one wants to see.
         where = (row["bbox-3"] * scale + 1, row["bbox-0"] * scale - 2)
-        where = (min(max(where[0], 1), size[0] - 22), min(max(where[1], 1), size[1] - 18))
+        where = (min(max(where[0], 1), size[0] - 26), min(max(where[1], 1), size[1] - 24))
         colour = REVIEW_COLOUR if row["review"] else NUCLEUS_COLOUR
-        draw.text(where, str(row["label"]), fill=colour, font=font, stroke_width=2, stroke_fill=(15, 18, 24))
+        draw.text(where, str(row["label"]), fill=colour, font=font, stroke_width=1, stroke_fill=(15, 18, 24))
     return np.asarray(picture)
 
 
