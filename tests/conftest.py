@@ -73,3 +73,22 @@ def nucleus_dataset(nucleus_source: Path, tmp_path_factory: pytest.TempPathFacto
     out = tmp_path_factory.mktemp("prepared-smears") / "dataset"
     prepare([nucleus_source], out, splits=(0.5, 0.25, 0.25), folds=2)
     return out
+
+
+@pytest.fixture(scope="session")
+def mitosis_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eighteen generated divisions of six positions, two cell lines and two doses, in the authors' folders."""
+    from divisions import write_source
+
+    return write_source(tmp_path_factory.mktemp("divisions") / "generated")
+
+
+@pytest.fixture(scope="session")
+def mitosis_dataset(mitosis_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prepared dataset of `mitosis_source`, in three folds; tests must not change it."""
+    from cellscope.assays.mitosis.config import MitosisPrepareOptions
+    from cellscope.assays.mitosis.prepare import prepare
+
+    out = tmp_path_factory.mktemp("prepared") / "dataset"
+    prepare([mitosis_source], out, MitosisPrepareOptions(folds=3))
+    return out

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import tifffile
 from contract_check import check
+from divisions import division, write_composite
 from synthetic import metaphase, single
 from synthetic_fields import draw_field
 from synthetic_smears import smear
@@ -85,6 +86,16 @@ def micronucleus_inputs(folder: Path) -> dict[str, str | None]:
     return dict(sorted((expected | {"field.tif": "field", "black.tif": "field"}).items()))
 
 
+def mitosis_inputs(folder: Path) -> dict[str, str | None]:
+    expected: dict[str, str | None] = {"broken.tif": None}
+    for number in range(12):
+        name = f"day{number % 2}/{number:02}.tif"
+        write_composite(folder / name, division(number, abnormal=number % 3 == 0, frames=12 if number else 9, side=36))
+        expected[name] = "sequence"
+    (folder / "broken.tif").write_bytes(b"II*\0 nothing")
+    return dict(sorted(expected.items()))
+
+
 RECIPES = {
     "micronucleus": Recipe(
         source="micronucleus_source",
@@ -94,6 +105,12 @@ RECIPES = {
         },
         inputs=micronucleus_inputs,
         options=["--threshold", "0.4"],
+    ),
+    "mitosis": Recipe(
+        source="mitosis_source",
+        training={"classify": ["--arch", "mitonet-test"]},
+        inputs=mitosis_inputs,
+        options=[],
     ),
     "karyotype": Recipe(
         source="karyotype_source",

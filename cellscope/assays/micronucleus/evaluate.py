@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.micronucleus import predict as road
-from cellscope.assays.micronucleus.calibrate import crop_probability
-from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS
+from cellscope.assays.micronucleus.calibrate import DECISION, crop_probability
+from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS, NORMAL
 from cellscope.assays.micronucleus.data_nuclei import Field, load_field
 from cellscope.assays.micronucleus.field import classical_nuclei
 from cellscope.assays.micronucleus.score import frequency_error, match_nuclei, sensitivity_at
@@ -130,6 +130,15 @@ def evaluate(
         if len(part):
             metrics += _by_line(part, title, classification_metrics, seed=run.seed)
             figures |= _class_figures(part, title)
+        if len(part) and kind == road.CROP:
+            alone = part["classifier_alone"].to_numpy(float)
+            called = np.where(alone >= DECISION, MICRONUCLEUS, NORMAL)
+            metrics += _by_line(
+                part.assign(predicted=called, **{f"p_{MICRONUCLEUS}": alone}),
+                "classifier",
+                classification_metrics,
+                seed=run.seed,
+            )
     if len(fields):
         metrics += _by_line(fields, "fields", field_metrics, seed=run.seed)
         figures["frequency"] = _frequency_figure(fields)
@@ -179,11 +188,13 @@ def conclude_for_measuring(subject: Subject) -> Result:
     empty = pd.DataFrame(columns=["label", "class", "score", "review"])
     line = subject.name.split("/", 1)[0]
     if subject.kind == road.CROP:
-        probability = crop_probability(subject.state["logits"], subject.cards["classify"].thresholds)
+        probability = np.array([road.crop_cell_probability(subject)])
         called = probability >= road.decision(subject)
+        alone = crop_probability(subject.state["logits"], subject.cards["classify"].thresholds)
         cell = cells_frame(
             subject.name, road.CROP, line, np.array([subject.state["class"] == MICRONUCLEUS]), probability, called
         )
+        cell["classifier_alone"] = alone
         return Result(empty, artefacts={"cells": cell})
     truth: Field = subject.state["truth"]
     found = road.conclude(subject)

@@ -84,9 +84,11 @@ def beside(image: str, options: Any) -> dict[str, Path]:
 
 
 def cut_field(subject: Subject) -> list[np.ndarray]:
-    """Normalise light and scale: the field, whole or in windows. Nothing to cut for a blank one."""
+    """Normalise light and scale: the field or crop, whole or in windows. Nothing to cut for a blank one."""
     options, state = subject.options, subject.state
     grey = choose_channel(subject.image.pixels, options.channel, subject.name)
+    if subject.kind == CROP:
+        check_crop(grey, subject.name)
     state["grey"] = grey
     state["warnings"] = exposure_warnings(subject.image.pixels, grey)
     state["normalised"] = normalise_field(grey)
@@ -149,10 +151,7 @@ def cut_cells(subject: Subject) -> list[np.ndarray]:
     size = int(subject.cards["classify"].normalisation["input_size"])
     state = subject.state
     if subject.kind == CROP:
-        grey = choose_channel(subject.image.pixels, subject.options.channel, subject.name)
-        state["warnings"] = exposure_warnings(subject.image.pixels, grey)
-        check_crop(grey, subject.name)
-        return [crop_view(normalise_crop(grey), size)]
+        return [crop_view(normalise_crop(state["grey"]), size)]
     if "labels" not in state:
         state["labels"] = np.zeros(state["grey"].shape, np.int32)
     labels = state["labels"]
@@ -272,8 +271,22 @@ def _conclude_field(subject: Subject) -> Result:
     )
 
 
+def crop_cell_probability(subject: Subject) -> float:
+    """Combine both witnesses on the cell in the middle of a crop, as in a field.
+
+    Where the finder sees no nucleus, the classifier alone is asked.
+    """
+    state, thresholds = subject.state, subject.cards["classify"].thresholds
+    labels = state.get("labels")
+    if "mn_logits" not in state or labels is None or not labels.any():
+        return float(crop_probability(state["logits"], thresholds)[0])
+    middle = owners(labels)[labels.shape[0] // 2, labels.shape[1] // 2]
+    seen = evidence(state["mn_logits"], reachable(labels, state["diameter"]), [int(middle)])
+    return float(field_probability(state["logits"], seen, thresholds)[0])
+
+
 def _conclude_crop(subject: Subject) -> Result:
-    probability = float(crop_probability(subject.state["logits"], subject.cards["classify"].thresholds)[0])
+    probability = crop_cell_probability(subject)
     threshold = decision(subject)
     positive = probability >= threshold
     row: dict[str, Any] = {
@@ -324,7 +337,7 @@ ASSAY = Assay(
     kinds=KINDS,
     suffixes=SUFFIXES,
     stages=(
-        Stage("nuclei", (FIELD,), 1, cut_field, find, take_maps),
+        Stage("nuclei", KINDS, 1, cut_field, find, take_maps),
         Stage("nuclei", (FIELD,), 1, cut_again, find, take_maps),
         Stage("classify", KINDS, 64, cut_cells, classify, take_cells),
     ),

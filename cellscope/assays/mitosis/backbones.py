@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,7 +42,7 @@ class Timm(nn.Module):
         import timm
 
         super().__init__()
-        self.body = timm.create_model(
+        self.body: Any = timm.create_model(
             TIMM[name], pretrained=pretrained, num_classes=0, global_pool="", in_chans=in_channels
         )
         if name == "vgg16":

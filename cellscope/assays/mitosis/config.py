@@ -151,6 +151,8 @@ class TrainOptions(TrainingOptions):
             filled = replace(
                 filled, schedule="step", step_every=max(filled.steps // 2, 1), step_gamma=filled.second_rate
             )
+        assert filled.warmup_steps is not None
+        assert filled.steps is not None
         filled = replace(filled, warmup_steps=min(filled.warmup_steps, filled.steps // 4))
         if filled.num_workers is None:
             filled = replace(filled, num_workers=0)

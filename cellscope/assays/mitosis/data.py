@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,16 @@ from torch.utils.data import Dataset
 from cellscope.assays.mitosis.channels import two_channels
 from cellscope.assays.mitosis.names import Facts
 from cellscope.assays.mitosis.tracks import measure
-from cellscope.assays.mitosis.view import FRAMES, TRAINED_PIXEL_UM, affine_grid, choose_frames, field_of_view, normalise
+from cellscope.assays.mitosis.view import (
+    FRAMES,
+    TRAINED_PIXEL_UM,
+    affine_grid,
+    choose_frames,
+    field_of_view,
+    followed_shift,
+    normalise,
+    sample,
+)
 from cellscope.io.movie import open_movie
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.table import read_table
@@ -42,6 +52,8 @@ class Sequences:
     facts : list of Facts
     measurements : (N, FEATURES) float32
         From `tracks.measure`.
+    shifts : list of (T, 2) float32
+        From `view.followed_shift`.
     """
 
     ids: list[str]
@@ -51,6 +63,7 @@ class Sequences:
     labels: np.ndarray
     facts: list[Facts]
     measurements: torch.Tensor
+    shifts: list[torch.Tensor]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -70,21 +83,43 @@ def read_facts(dataset: PreparedDataset) -> dict[str, Facts]:
     return {row["id"]: Facts(row["line"], row["dose"], row["position"], row["date"], row["frames"]) for row in rows}
 
 
-def load_sequences(dataset: PreparedDataset, rows: pd.DataFrame, classes: Sequence[str]) -> Sequences:
-    """Read and normalise rows of ``items.csv``; sequences of another length are brought to `FRAMES` frames."""
+def load_sequences(
+    dataset: PreparedDataset, rows: pd.DataFrame, classes: Sequence[str], *, measured: bool = True
+) -> Sequences:
+    """Read and normalise rows of ``items.csv``; sequences of another length are brought to `FRAMES` frames.
+
+    Parameters
+    ----------
+    dataset : PreparedDataset
+    rows : DataFrame
+    classes : sequence of str
+    measured : bool
+        Measure them as well, which takes ten times as long; otherwise ``measurements`` has no columns.
+    """
     facts = read_facts(dataset)
-    pixels, sizes, measured = [], [], []
+    pixels, sizes, measurements, shifts = [], [], [], []
     for image in rows["image"]:
-        movie = open_movie(dataset.root / image)
-        frames = movie.read(choose_frames(movie.frames, FRAMES, "pad"))
-        pair = two_channels(frames)
-        pixels.append(torch.from_numpy(normalise(pair)).half())
-        measured.append(torch.from_numpy(measure(pair, (movie.pixel_size_um or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM)))
-        sizes.append(np.nan if movie.pixel_size_um is None else movie.pixel_size_um)
+        shown, measures, shift, size = _read_one(str(dataset.root / image), dataset.hash, measured)
+        shifts.append(shift)
+        pixels.append(shown)
+        measurements.append(measures)
+        sizes.append(np.nan if size is None else size)
     labels = np.array([list(classes).index(name) for name in rows["class"]], np.int64)
     known = [facts.get(name, Facts()) for name in rows["id"]]
-    sizes_um = np.array(sizes, np.float32)
-    return Sequences(list(rows["id"]), list(rows["group"]), pixels, sizes_um, labels, known, torch.stack(measured))
+    sizes_um, stacked = np.array(sizes, np.float32), torch.stack(measurements) if measurements else torch.zeros(0, 0)
+    return Sequences(list(rows["id"]), list(rows["group"]), pixels, sizes_um, labels, known, stacked, shifts)
+
+
+@lru_cache(maxsize=4096)
+def _read_one(path: str, _hash: str, measured: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float | None]:
+    """Read one prepared sequence; kept, because the trainings of a cross-validation share them."""
+    movie = open_movie(path)
+    pair = two_channels(movie.read(choose_frames(movie.frames, FRAMES, "pad").tolist()))
+    zoom = (movie.pixel_size_um or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM
+    measures = torch.from_numpy(measure(pair, zoom)) if measured else torch.zeros(0)
+    shown = normalise(pair)
+    shift = torch.from_numpy(followed_shift(shown[:, 1]))
+    return torch.from_numpy(shown).half(), measures, shift, movie.pixel_size_um
 
 
 def draw_weights(sequences: Sequences, balance: str) -> np.ndarray:
@@ -130,7 +165,7 @@ class Places(Dataset):
 def plain_batch(sequences: Sequences, index: Sequence[int], settings: Mapping[str, Any]) -> torch.Tensor:
     """Give sequences as a network sees them in prediction: (B, T, 2, size, size) float32."""
     fields = sequences.fields(settings)
-    return torch.stack([_sample(sequences.pixels[i], fields[i : i + 1], settings) for i in index])
+    return torch.stack([_sample(sequences.pixels[i], sequences.shifts[i], fields[i : i + 1], settings) for i in index])
 
 
 def varied_batch(
@@ -156,18 +191,21 @@ def varied_batch(
     (B, T, 2, size, size) float32
     """
     if kind == "none":
-        return torch.stack([_sample(sequences.pixels[i], fields[i : i + 1], settings) for i in index])
+        return torch.stack(
+            [_sample(sequences.pixels[i], sequences.shifts[i], fields[i : i + 1], settings) for i in index]
+        )
     strong = kind == "strong"
     views = []
     for i in index:
-        pixels = _jitter(sequences.pixels[i]) if strong else sequences.pixels[i]
+        order = _jitter(len(sequences.pixels[i])) if strong else torch.arange(len(sequences.pixels[i]))
+        pixels, places = sequences.pixels[i][order], sequences.shifts[i][order]
         fov = fields[i : i + 1] * (torch.exp(_uniform(0.2)) if strong else 1.0)
         angle = torch.rand(1) * (2 * torch.pi if strong else torch.pi / 2)
         mirror = (torch.rand(1) < 0.5).float() * 2 - 1
         shift = torch.cat([_uniform(5.0), _uniform(5.0)])[None] if strong else torch.zeros(1, 2)
         nodes = 4 if strong else 3
         elastic = (torch.rand(1, 2, nodes, nodes) * 2 - 1) * 0.07
-        view = _sample(pixels, fov, settings, elastic, angle=angle, mirror=mirror, shift=shift)
+        view = _sample(pixels, places, fov, settings, elastic, angle=angle, mirror=mirror, shift=shift)
         views.append(view if strong or torch.rand(1) < 0.5 else view.flip(-2))
     batch = torch.stack(views)
     return _vary_tone(batch) if strong else batch + (torch.rand_like(batch) * 2 - 1) * 0.05
@@ -179,35 +217,34 @@ def _uniform(most: float, count: int = 1) -> torch.Tensor:
 
 def _sample(
     pixels: torch.Tensor,
+    places: torch.Tensor,
     fov: torch.Tensor,
     settings: Mapping[str, Any],
     elastic: torch.Tensor | None = None,
     **turn: Any,
 ) -> torch.Tensor:
     size = int(settings["size"])
-    frames, channels, height, width = pixels.shape
+    height, width = pixels.shape[2:]
     grid = affine_grid(fov, (height, width), size, **turn)
     if elastic is not None:
         bend = F.interpolate(elastic, (size, size), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
         grid = grid + bend * fov / torch.tensor([width, height])
-    flat = pixels.flatten(0, 1)[None].float()
-    return F.grid_sample(flat, grid, align_corners=False, padding_mode="zeros").view(frames, channels, size, size)
+    return sample(pixels.float(), grid, places if settings.get("follow") else None)
 
 
-def _jitter(pixels: torch.Tensor) -> torch.Tensor:
-    """Shift a sequence by up to two frames (its first or last frame is repeated), or drop one frame and repeat one."""
-    frames = len(pixels)
+def _jitter(frames: int) -> torch.Tensor:
+    """Shift a sequence by up to two frames (its first or last is repeated), or drop one frame and repeat one."""
     chance = float(torch.rand(1))
     if chance < 0.3:
         by = int(torch.randint(-2, 3, (1,)))
-        return pixels[(torch.arange(frames) + by).clamp(0, frames - 1)]
+        return (torch.arange(frames) + by).clamp(0, frames - 1)
     if chance < 0.5:
         dropped, repeated = torch.randint(0, frames, (2,)).tolist()
         kept = [place for place in range(frames) if place != dropped]
         repeated = min(repeated, len(kept) - 1)
         kept.insert(repeated, kept[repeated])
-        return pixels[kept]
-    return pixels
+        return torch.tensor(kept)
+    return torch.arange(frames)
 
 
 def _vary_tone(batch: torch.Tensor) -> torch.Tensor:
@@ -225,8 +262,8 @@ def _vary_tone(batch: torch.Tensor) -> torch.Tensor:
         side = torch.tensor([1.0, 2.0, 1.0]) / 4
         kernel = (side[:, None] * side).expand(2, 1, 3, 3)
         batch[blurred] = F.conv2d(batch[blurred].flatten(0, 1), kernel, padding=1, groups=2).view_as(batch[blurred])
-    batch = batch + torch.randn_like(batch) * torch.rand(count, 1, 1, 1, 1) * 0.15
+    batch = batch + torch.randn_like(batch) * torch.rand(count, 1, 1, 1, 1) * 0.1
     left_out = torch.rand(count)
-    batch[:, :, 0][left_out < 0.08] = 0
-    batch[:, :, 1][(left_out >= 0.08) & (left_out < 0.12)] = 0
+    batch[:, :, 0][left_out < 0.05] = 0
+    batch[:, :, 1][(left_out >= 0.05) & (left_out < 0.1)] = 0
     return batch

@@ -243,7 +243,7 @@ def _metric(
     label: str, name: str, truth: np.ndarray, p: np.ndarray, groups: np.ndarray, classes: tuple[str, ...],
     threshold: float, seed: int, *, more: str = "",
 ) -> Metric:  # fmt: skip
-    """Compute one metric; its interval is honest for few sequences and takes the likeness within groups into account."""
+    """Compute one metric; its interval is honest for few sequences and allows for likeness within groups."""
     statistic = partial(_statistic, name, truth, p, threshold)
     value = statistic(np.arange(len(truth))) if len(truth) else None
     interval = bootstrap(groups, statistic, seed=seed, level=LEVEL) if value is not None else (None, None)

@@ -35,6 +35,9 @@ from cellscope.metrics.calibration import best_slope_and_bias, log_odds
 from cellscope.models.file import ModelCard, load_model
 from cellscope.models.registry import locate
 
+VIEW_SETTINGS = ("size", "zoom_power", "follow")
+"""What of an architecture's arguments says how a network sees sequences."""
+
 NOISE, MIXING = 0.3, 0.4
 """Of measurements in training: noise in units of their spread, and both parameters of the mixing share's beta law."""
 
@@ -224,14 +227,13 @@ def make_card(
         assay="mitosis",
         part="classify",
         arch=arch,
-        arch_args={name: value for name, value in arguments.items() if name not in ("size", "zoom_power")},
+        arch_args={name: value for name, value in arguments.items() if name not in VIEW_SETTINGS},
         classes=tuple(classes),
         channels=("transmitted", "nuclei"),
         normalisation={
             "kind": "sequence",
             "frames": FRAMES,
-            "size": arguments["size"],
-            "zoom_power": arguments["zoom_power"],
+            **{name: arguments[name] for name in VIEW_SETTINGS if name in arguments},
         },
         pixel_size_um=prepared.info.get("pixel_size_um"),
         thresholds=thresholds,
@@ -278,9 +280,10 @@ def train_one(prepared: PreparedDataset, out: Path, options: TrainOptions, *, ar
     """Train one network into a run folder, with what it says of its validation sequences in ``predictions.csv``."""
     arguments = arguments_of(options.arch)
     classes = list(prepared.info["classes"])
-    settings = {"size": arguments["size"], "zoom_power": arguments["zoom_power"]}
+    settings = {name: arguments[name] for name in VIEW_SETTINGS if name in arguments}
     train_rows, val_rows = split_rows(prepared, options)
-    train, val = (load_sequences(prepared, rows, classes) for rows in (train_rows, val_rows))
+    measured = arguments["backbone"] == "tracks"
+    train, val = (load_sequences(prepared, rows, classes, measured=measured) for rows in (train_rows, val_rows))
     say(f"{len(train)} sequences to train on, {len(val)} to validate on")
     L.seed_everything(options.seed, verbose=False)
     network = _initialised(arguments, classes, options)

@@ -15,9 +15,19 @@ from cellscope.errors import UsageError
 
 PAPER_SIZE = 78
 
+MUTE = 6e4
+"""Spread given to a measurement that did not vary in training: near the largest float16, it then counts for nothing."""
+
 #: Name -> keyword arguments of `build_network`, and how a network sees sequences (`view.network_view`).
 ARCHS: dict[str, dict[str, Any]] = {
     "mitonet": {"backbone": "mitonet", "widths": [16, 32, 64, 128], "size": 64, "zoom_power": 0.5},
+    "mitonet-follow": {
+        "backbone": "mitonet",
+        "widths": [16, 32, 64, 128],
+        "size": 48,
+        "zoom_power": 0.0,
+        "follow": True,
+    },
     "mitonet-wide": {"backbone": "mitonet", "widths": [32, 64, 96, 160], "size": 64, "zoom_power": 0.5},
     "mitonet-test": {"backbone": "mitonet", "widths": [8, 8, 8, 16], "size": 32, "zoom_power": 0.5},
     "tracknet": {"backbone": "tracks", "features": FEATURES, "hidden": 64, "size": 0, "zoom_power": 1.0},
@@ -126,6 +136,9 @@ class TrackNet(nn.Module):
         Of the training sequences; set by `standardise_by`.
     """
 
+    mean: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, features: int, hidden: int = 64, classes: int = 2):
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
@@ -135,9 +148,10 @@ class TrackNet(nn.Module):
         )
 
     def standardise_by(self, measurements: torch.Tensor) -> None:
-        """Take mean and spread from (N, features) measurements."""
-        self.mean.copy_(measurements.mean(0))
-        self.scale.copy_(measurements.std(0) + 1e-6)
+        """Take mean and spread from (N, features) measurements; what never varied will say nothing."""
+        mean, spread = measurements.mean(0), measurements.std(0)
+        self.mean.copy_(mean)
+        self.scale.copy_(torch.where(spread > 1e-3 * mean.abs() + 1e-5, spread, MUTE))
 
     def standard(self, measurements: torch.Tensor) -> torch.Tensor:
         """Bring measurements to mean 0 and spread 1, at most 4."""
@@ -235,7 +249,7 @@ def keras_parameters(network: nn.Module) -> int:
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
             count += 2 * module.num_features
         if isinstance(module, nn.LSTM):
-            count -= module.bias_hh_l0.numel()
+            count -= module.get_parameter("bias_hh_l0").numel()
     return count
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from cellscope.assays.mitosis.config import TrainOptions
-from cellscope.assays.mitosis.learn import PREDICTIONS, make_card, train_one, training_facts, tuned
+from cellscope.assays.mitosis.learn import PREDICTIONS, VIEW_SETTINGS, make_card, train_one, training_facts, tuned
 from cellscope.assays.mitosis.model import TRACKS, VIEWS, kinds_of
 from cellscope.assays.mitosis.predict import calibrate, combine
 from cellscope.assays.mitosis.score import scores
@@ -184,7 +184,7 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
         thresholds,
     )
     metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, p).items()}
-    joint = {"parts": parts, "size": parts[VIEWS]["size"], "zoom_power": parts[VIEWS]["zoom_power"]}
+    joint = {"parts": parts, **{name: parts[VIEWS][name] for name in VIEW_SETTINGS if name in parts[VIEWS]}}
     facts = training_facts(prepared, options, len(views)) | {"folds": int(prepared.info.get("folds") or 0)}
     card = make_card(joint, "+".join(sorted({"mitonet", "tracknet"})), classes, prepared, facts, thresholds, metrics)
     out.mkdir(parents=True, exist_ok=True)

@@ -45,9 +45,7 @@ def measure(pair: np.ndarray, zoom: float = 1.0) -> np.ndarray:
     contrast = light / middle - 1 if abs(middle) > 1e-6 else light / max(float(np.abs(light).max()), 1e-6)
     if abs(zoom - 1) > 0.05:
         contrast, nuclei = (ndimage.zoom(channel, (1, zoom, zoom), order=1) for channel in (contrast, nuclei))
-    nuclei = nuclei - np.percentile(nuclei, 15)
-    nuclei = np.stack([ndimage.gaussian_filter(frame, 1.0) for frame in nuclei])
-    nuclei = np.clip(nuclei / max(float(np.percentile(nuclei, 99.7)), 1e-6), 0, None)
+    nuclei = smoothed(nuclei)
     each = np.concatenate([_follow_and_measure(contrast, nuclei, width, factor) for width, factor in SCALES], axis=1)
     return summary(each).astype(np.float32)
 
@@ -64,6 +62,40 @@ def summary(each: np.ndarray) -> np.ndarray:
     return np.concatenate([*parts, each.max(0), each.min(0), each.std(0), steps, half - beginning])
 
 
+def smoothed(nuclei: np.ndarray) -> np.ndarray:
+    """Free nuclear fluorescence, (T, H, W), of background and pixel noise; 1 is its 99.7th percentile."""
+    nuclei = nuclei - np.percentile(nuclei, 15)
+    nuclei = np.stack([ndimage.gaussian_filter(frame, 1.0) for frame in nuclei])
+    return np.clip(nuclei / max(float(np.percentile(nuclei, 99.7)), 1e-6), 0, None)
+
+
+def follow_cell(nuclei: np.ndarray, width: float) -> np.ndarray:
+    """Follow the dividing cell by mean shift.
+
+    Parameters
+    ----------
+    nuclei : (T, H, W) float32
+        From `smoothed`.
+    width : float
+        Of the Gaussian that weighs pixels around the last place.
+
+    Returns
+    -------
+    (T, 2) float64
+        Row and column.
+    """
+    rows, columns = np.mgrid[: nuclei.shape[1], : nuclei.shape[2]].astype(np.float32)
+    at = first_place(nuclei[0])
+    places = []
+    for frame in nuclei:
+        bright = np.clip(frame - np.median(frame), 0, None) ** 1.5
+        for _ in range(6):
+            weight = bright * np.exp(-((rows - at[0]) ** 2 + (columns - at[1]) ** 2) / (2 * width**2))
+            at = np.array([(weight * rows).sum(), (weight * columns).sum()]) / (weight.sum() + 1e-6)
+        places.append(at)
+    return np.array(places)
+
+
 def first_place(frame: np.ndarray) -> np.ndarray:
     """Find the dividing cell in the first frame: bright, and near the middle: (y, x)."""
     height, width = frame.shape
@@ -76,14 +108,11 @@ def first_place(frame: np.ndarray) -> np.ndarray:
 
 def _follow_and_measure(contrast: np.ndarray, nuclei: np.ndarray, width: float, factor: float) -> np.ndarray:
     rows, columns = np.mgrid[: nuclei.shape[1], : nuclei.shape[2]].astype(np.float32)
-    at = first_place(nuclei[0])
-    found = []
-    for light, frame in zip(contrast, nuclei, strict=True):
-        bright = np.clip(frame - np.median(frame), 0, None) ** 1.5
-        for _ in range(6):
-            weight = bright * np.exp(-((rows - at[0]) ** 2 + (columns - at[1]) ** 2) / (2 * width**2))
-            at = np.array([(weight * rows).sum(), (weight * columns).sum()]) / (weight.sum() + 1e-6)
-        found.append(_measure_frame(light, frame, np.hypot(rows - at[0], columns - at[1]), rows, columns, factor))
+    places = follow_cell(nuclei, width)
+    found = [
+        _measure_frame(light, frame, np.hypot(rows - y, columns - x), rows, columns, factor)
+        for light, frame, (y, x) in zip(contrast, nuclei, places, strict=True)
+    ]
     return np.array(found)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from cellscope.assays.mitosis.tracks import SCALES, follow_cell, smoothed
 from cellscope.errors import InputError
 
 FRAMES = 12
@@ -18,6 +19,8 @@ TRAINED_PIXEL_UM = 1.1518
 """Pixel size of the shared training sequences (20x, 0.868 pixels per micrometre)."""
 
 REFERENCE_SIDE = 64.0
+FOLLOWED_SIDE = 48.0
+"""Width of a square that follows the cell, in pixels of the training data: two daughters side by side."""
 
 
 def normalise(pair: np.ndarray) -> np.ndarray:
@@ -91,10 +94,56 @@ def field_of_view(side: float, pixel_size_um: float | None, settings: Mapping[st
     settings : mapping
         ``zoom_power``: 1 shows the whole sequence whatever its size, 0 always the same piece of the sample; between, a
         crop that is twice as wide is shown at less than twice the width, so that cells keep nearly their size.
+        ``follow``: the square follows the dividing cell and is `FOLLOWED_SIDE` wide.
     """
     scale = (pixel_size_um or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM
+    if settings.get("follow"):
+        return FOLLOWED_SIDE / scale
     seen = REFERENCE_SIDE * (side * scale / REFERENCE_SIDE) ** float(settings["zoom_power"])
     return seen / scale
+
+
+def followed_shift(nuclei: np.ndarray) -> np.ndarray:
+    """Say where the dividing cell is, from the middle of the frames.
+
+    Parameters
+    ----------
+    nuclei : (T, H, W) float32
+        Any unit.
+
+    Returns
+    -------
+    (T, 2) float32
+        x and y in pixels, smoothed over three frames: the square glides, it does not shake.
+    """
+    places = follow_cell(smoothed(nuclei), SCALES[1][0])
+    padded = np.concatenate([places[:1], places, places[-1:]])
+    glide = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+    middle = (np.array(nuclei.shape[1:]) - 1) / 2
+    return (glide - middle)[:, ::-1].astype(np.float32).copy()
+
+
+def sample(flat: torch.Tensor, grid: torch.Tensor, shift: torch.Tensor | None) -> torch.Tensor:
+    """Sample frames on a grid, each displaced by its own shift where one is given.
+
+    Parameters
+    ----------
+    flat : (T, C, H, W) float32
+    grid : (1, size, size, 2)
+        From `affine_grid`.
+    shift : (T, 2) float32 or None
+        x and y in pixels.
+
+    Returns
+    -------
+    (T, C, size, size) float32; outside the frames 0, which is background
+    """
+    frames, channels, height, width = flat.shape
+    if shift is None:
+        sampled = F.grid_sample(flat.flatten(0, 1)[None], grid, align_corners=False, padding_mode="zeros")
+        return sampled.view(frames, channels, *grid.shape[1:3])
+    moved = grid + (2 * shift / torch.tensor([width, height], dtype=torch.float32))[:, None, None]
+    return F.grid_sample(flat, moved, align_corners=False, padding_mode="zeros")
 
 
 def affine_grid(
@@ -138,7 +187,7 @@ def network_view(normalised: np.ndarray, pixel_size_um: float | None, settings: 
         From `normalise`.
     pixel_size_um : float or None
     settings : mapping
-        ``size`` (pixels of the result) and ``zoom_power``, from the model card.
+        ``size`` (pixels of the result), ``zoom_power`` and ``follow``, from the model card.
 
     Returns
     -------
@@ -147,6 +196,5 @@ def network_view(normalised: np.ndarray, pixel_size_um: float | None, settings: 
     height, width = normalised.shape[2:]
     fov = torch.tensor([field_of_view((height + width) / 2, pixel_size_um, settings)])
     grid = affine_grid(fov, (height, width), int(settings["size"]))
-    flat = torch.from_numpy(np.ascontiguousarray(normalised)).flatten(0, 1)[None]
-    sampled = F.grid_sample(flat, grid, align_corners=False, padding_mode="zeros")
-    return sampled.view(len(normalised), 2, *sampled.shape[2:]).numpy()
+    shift = torch.from_numpy(followed_shift(normalised[:, 1])) if settings.get("follow") else None
+    return sample(torch.from_numpy(np.ascontiguousarray(normalised)), grid, shift).numpy()
