@@ -64,6 +64,8 @@ class Chromosome:
     review : bool
     reasons : list of str
         Why a person should look.
+    edited : list of str
+        What a person changed: ``class``, ``flip``, ``join``, ``split``.
     """
 
     label: int
@@ -78,6 +80,7 @@ class Chromosome:
     cut_off: bool = False
     review: bool = False
     reasons: list[str] = field(default_factory=list)
+    edited: list[str] = field(default_factory=list)
 
 
 @dataclass

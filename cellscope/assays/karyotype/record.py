@@ -69,6 +69,7 @@ def _entry(chromosome: Chromosome) -> dict[str, Any]:
         "short_arm_up": chromosome.short_arm_up,
         "review": chromosome.review,
         "reasons": chromosome.reasons,
+        **({"edited": chromosome.edited} if chromosome.edited else {}),
     }
 
 
@@ -144,6 +145,9 @@ def read_karyotype(document: Mapping[str, Any], *, review_below: float) -> Cell:
     for chromosome, entry in zip(chromosomes, listed, strict=True):
         if chromosome.class_ != UNASSIGNED and _settled(entry):
             chromosome.confidence = 1.0
+            # Said once, so that the next one to read the file knows it too.
+            if not set(chromosome.edited) - {"flip"}:
+                chromosome.edited = sorted({*chromosome.edited, "class"})
             chromosome.reasons = [reason for reason in chromosome.reasons if reason.startswith("cut off")]
             chromosome.review = bool(chromosome.reasons)
     return Cell(chromosomes, shape, bright, [_read_found(entry, shape, "left_out") for entry in left])
@@ -172,6 +176,7 @@ def _read_entry(entry: Mapping[str, Any], shape: tuple[int, int]) -> Chromosome:
         angle=main_axis(detection.mask)[1],
         short_arm_up=up if isinstance(up, bool) else None,
         confidence=confidence,
+        edited=[str(one) for one in entry.get("edited") or ()],
     )
 
 
