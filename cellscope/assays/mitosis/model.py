@@ -16,7 +16,7 @@ from cellscope.errors import UsageError
 PAPER_SIZE = 78
 
 MUTE = 6e4
-"""Spread given to a measurement that did not vary in training: near the largest float16, it then counts for nothing."""
+"""Spread given to a measurement that did not vary in training: near the largest float16, it comes to nothing."""
 
 #: Name -> keyword arguments of `build_network`, and how a network sees sequences (`view.network_view`).
 ARCHS: dict[str, dict[str, Any]] = {

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from cellscope.assays.mitosis.config import TrainOptions
 from cellscope.assays.mitosis.learn import PREDICTIONS, VIEW_SETTINGS, make_card, train_one, training_facts, tuned
 from cellscope.assays.mitosis.model import TRACKS, VIEWS, kinds_of
-from cellscope.assays.mitosis.predict import calibrate, combine
+from cellscope.assays.mitosis.predict import calibrate, call, combine
 from cellscope.assays.mitosis.score import scores
 from cellscope.config import to_toml
 from cellscope.engine.provenance import now, training_record
@@ -27,6 +27,8 @@ from cellscope.metrics.calibration import best_weights_and_bias, log_odds
 from cellscope.models.file import load_model, save_model
 
 REPEATS = "repeats.csv"
+OUT_OF_FOLD = "out_of_fold.csv"
+"""Of a cross-validation: every measure of ``eval`` with its interval, each sequence judged by who had not seen it."""
 
 
 def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -> int:
@@ -135,6 +137,7 @@ def _join(prepared: PreparedDataset, out: Path, names: list[str], options: Train
     labels = np.array([classes.index(name) for name in table["class"]])
     thresholds = tuned(p, labels)
     metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, calibrate(p, thresholds)).items()}
+    _write_out_of_fold(out, table, calibrate(p, thresholds), classes)
     arguments["members"] = len(names)
     facts = training_facts(prepared, options, len(table)) | {"folds": len(names)}
     card = make_card(arguments, options.arch, classes, prepared, facts, thresholds, metrics)
@@ -192,6 +195,19 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
         pd.DataFrame(p, columns=[f"p_{name}" for name in classes])
     )
     write_csv(out / PREDICTIONS, table)
+    _write_out_of_fold(out, table, p, classes)
     save_model(out / MODEL, tensors, card, half=options.half)
     say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))
     write_json(out / "run.json", training_record(argv, options, device="", precision="", seconds=0.0, steps=0))
+
+
+def _write_out_of_fold(out: Path, table: pd.DataFrame, p: np.ndarray, classes: list[str]) -> None:
+    from cellscope.assays.mitosis.evaluate import measures
+
+    known = table[["id", "group", "class"]].rename(columns={"id": "image"})
+    for column in ("line", "dose"):
+        known[column] = table[column].fillna("").replace("", "unknown").to_numpy()
+    known["predicted"] = [classes[call(row, 0.5)] for row in p]
+    known = known.join(pd.DataFrame(p, columns=[f"p_{name}" for name in classes]))
+    rows = [[m.name, m.value, m.low, m.high, m.n] for m in measures(known, tuple(classes), 0.5)]
+    write_csv(out / OUT_OF_FOLD, pd.DataFrame(rows, columns=["metric", "value", "low", "high", "n"]))
