@@ -99,6 +99,8 @@ def idle(monkeypatch, tmp_path):
             "evaluate": {"evaluate": nothing},
             "predict": {"ASSAY": SimpleNamespace(name=assay)},
             "render": {"render": nothing},
+            "corrections": {"with_corrections": lambda options: options},
+            "dose_run": {"run_dose": lambda *_: {}},
             "detectron2.assay": {"ASSAY": SimpleNamespace(name=assay)},
             "detectron2.importing": {"import_checkpoint": nothing},
         }.items():
