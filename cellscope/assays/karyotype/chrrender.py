@@ -291,7 +291,6 @@ class ChrRender(nn.Module):
         split = masks.split([len(box) for box in boxes])
         return [one | {"masks": mask} for one, mask in zip(found, split, strict=True)]
 
-
     def _refine(
         self,
         features: dict[str, Tensor],
