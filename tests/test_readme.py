@@ -25,8 +25,8 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in 
 PAGES["README.md"] = README
 EXAMPLE = ROOT / "examples" / "metaphase.tif"
 ENDS = {"&&", ";", "|", ":::"}
-FOREIGN = {"--strict", "--mem", "--time"}
-"""Options of other programs that the text names."""
+FOREIGN = {"--strict", "--mem", "--time", "--sources"}
+"""Options of other programs, and of benchmarks, that the text names."""
 
 
 def shell_blocks(text: str) -> list[str]:
@@ -99,6 +99,8 @@ def idle(monkeypatch, tmp_path):
             "evaluate": {"evaluate": nothing},
             "predict": {"ASSAY": SimpleNamespace(name=assay)},
             "render": {"render": nothing},
+            "repeats": {"train": nothing},
+            "inputs": {"check_options": nothing},
             "corrections": {"with_corrections": lambda options: options},
             "dose_run": {"run_dose": lambda *_: {}},
             "detectron2.assay": {"ASSAY": SimpleNamespace(name=assay)},

@@ -69,8 +69,9 @@ def nucleus_inputs(folder: Path) -> dict[str, str | None]:
     for number in range(11):
         cv2.imwrite(str(folder / "day1" / f"cell{number:02}.bmp"), smear(number, (60, 70))[0][..., ::-1])
     tifffile.imwrite(folder / "deep.tif", smear(3, (120, 100), cells=2)[0].astype(np.uint16) * 257)
-    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
-    return {"broken.png": None, **{f"day1/cell{number:02}.bmp": "image" for number in range(11)}, "deep.tif": "image"}
+    (folder / "unreadable.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    cells = {f"day1/cell{number:02}.bmp": "image" for number in range(11)}
+    return dict(sorted({"unreadable.png": None, **cells, "deep.tif": "image"}.items()))
 
 
 def micronucleus_inputs(folder: Path) -> dict[str, str | None]:
@@ -87,12 +88,12 @@ def micronucleus_inputs(folder: Path) -> dict[str, str | None]:
 
 
 def mitosis_inputs(folder: Path) -> dict[str, str | None]:
-    expected: dict[str, str | None] = {"broken.tif": None}
+    expected: dict[str, str | None] = {"unreadable.tif": None}
     for number in range(12):
         name = f"day{number % 2}/{number:02}.tif"
         write_composite(folder / name, division(number, abnormal=number % 3 == 0, frames=12 if number else 9, side=36))
         expected[name] = "sequence"
-    (folder / "broken.tif").write_bytes(b"II*\0 nothing")
+    (folder / "unreadable.tif").write_bytes(b"II*\0 nothing")
     return dict(sorted(expected.items()))
 
 

@@ -225,7 +225,7 @@ def test_boxes_go_through_the_head_again_as_often_as_asked() -> None:
     with torch.inference_mode():
         [first], [second] = once([image]), twice([image])
         features = twice.backbone(_pad([image])[0])
-        [boxes], [scores] = twice._refine(features, [first["boxes"]], [first["scores"]], [(96, 80)])
+        [boxes], [scores] = twice._refine(features, [first["boxes"]], [first["scores"]], [first["labels"]], [(96, 80)])
     torch.testing.assert_close(second["boxes"], boxes)
     torch.testing.assert_close(second["scores"], scores)
     assert not torch.allclose(first["boxes"], second["boxes"])
