@@ -246,11 +246,11 @@ def _remove(out: Path) -> None:
     """Remove an earlier evaluation, its record first, and of figures and tables only those the record names."""
     try:
         record = json.loads((out / EVAL_JSON).read_text(encoding="utf-8"))
-        old = [*record.get("figures", []), *record.get("tables", [])]
+        figures, tables = ([out / str(name) for name in record.get(kind, [])] for kind in ("figures", "tables"))
     except (OSError, ValueError, AttributeError):
-        old = []
-    folders = ((out / FIGURES).resolve(), out.resolve())
-    drawn = [out / str(name) for name in old if (out / str(name)).resolve().parent in folders]
+        figures, tables = [], []
+    drawn = [path for path in figures if path.resolve().parent == (out / FIGURES).resolve()]
+    drawn += [path for path in tables if path.resolve().parent == out.resolve() and path.suffix == ".csv"]
     for path in (out / EVAL_JSON, out / PER_IMAGE, out / REPORT, *drawn):
         path.unlink(missing_ok=True)
 

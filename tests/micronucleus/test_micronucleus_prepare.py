@@ -32,7 +32,8 @@ def items_of(folder):
 def test_fields_become_fields_and_crops(source, tmp_path):
     prepare([source], tmp_path / "a", Options(splits=(0.4, 0.3, 0.3)))
     items = items_of(tmp_path / "a")
-    fields, crops = items[items["target"] != ""], items[items["class"] != ""]
+    fields, crops = items[items["class"] == ""], items[items["class"] != ""]
+    assert (fields["target"] != "").all()
     assert (len(fields), len(crops)) == (7, 28)
     assert set(fields["id"].str.split("/").str[0]) == {"RPE1", "HeLa"}
     assert (items.groupby("group")["split"].nunique() == 1).all()
