@@ -149,8 +149,11 @@ def test_the_order_of_equal_masks_does_not_matter(order: list[int]) -> None:
 def test_nuclei_are_dropped_by_their_thickness():
     from cellscope.assays.karyotype.detections import Detection, drop_thick, half_width
 
-    rods = [Detection(np.array([0, 20 * i, 40, 20 * i + 10]), np.ones((10, 40), bool), 0.9) for i in range(12)]
+    rods = [Detection(np.array([9, 20 * i + 9, 49, 20 * i + 19]), np.ones((10, 40), bool), 0.9) for i in range(12)]
     nucleus = Detection(np.array([100, 100, 160, 160]), np.ones((60, 60), bool), 0.99)
     assert half_width(rods[0].mask) == pytest.approx(5, abs=1)
-    assert drop_thick([*rods, nucleus]) == rods
-    assert drop_thick([*rods[:4], nucleus]) == [*rods[:4], nucleus]  # too few to tell
+    assert drop_thick([*rods, nucleus], (300, 300)) == rods
+    assert drop_thick([*rods[:4], nucleus], (300, 300)) == [*rods[:4], nucleus]  # too few to tell
+    thick = np.ones((16, 60), bool)  # 1.6 times the half width of the others
+    inside, cut = Detection(np.array([100, 9, 160, 25]), thick, 0.8), Detection(np.array([240, 50, 300, 66]), thick, 0.8)
+    assert drop_thick([*rods, inside, cut], (300, 300)) == [*rods, inside]

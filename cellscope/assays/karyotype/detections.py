@@ -144,14 +144,19 @@ def half_width(mask: np.ndarray) -> float:
     return float(cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5).max())
 
 
-def drop_thick(detections: list[Detection], *, limit: float = 2.2) -> list[Detection]:
+def drop_thick(
+    detections: list[Detection], shape: tuple[int, ...], *, limit: float = 1.85, border_limit: float = 1.45
+) -> list[Detection]:
     """Drop what is much thicker than the cell's chromosomes: pieces of interphase nuclei.
 
     Parameters
     ----------
     detections : list of Detection
+    shape : (height, width, ...) of the image
     limit : float
         Times the median half width of all detections; with fewer than ten there is no telling, and all are kept.
+    border_limit : float
+        The same for what the image's border cuts: of a nucleus it may leave a slice no thicker than two chromosomes.
 
     Returns
     -------
@@ -160,7 +165,13 @@ def drop_thick(detections: list[Detection], *, limit: float = 2.2) -> list[Detec
     if len(detections) < 10:
         return detections
     widths = np.array([half_width(detection.mask) for detection in detections])
-    return [one for one, width in zip(detections, widths, strict=True) if width <= limit * float(np.median(widths))]
+    limits = np.array([border_limit if _at_border(one, shape) else limit for one in detections]) * np.median(widths)
+    return [one for one, width, most in zip(detections, widths, limits, strict=True) if width <= most]
+
+
+def _at_border(detection: Detection, shape: tuple[int, ...]) -> bool:
+    x0, y0, x1, y1 = detection.bbox
+    return bool(min(x0, y0) <= 1 or x1 >= shape[1] - 1 or y1 >= shape[0] - 1)
 
 
 def with_foreground(detections: list[Detection], normalised: np.ndarray) -> list[Detection]:

@@ -102,7 +102,7 @@ def take_detections(subject: Subject, outputs: list[Any]) -> None:
     kept = [detection for detection in found if detection.score >= threshold]
     if "masks" not in outputs[0]:
         kept = with_foreground(kept, subject.state["normalised"])
-    kept = drop_thick(kept)
+    kept = drop_thick(kept, shape)
     if not subject.state["bright"]:
         margin = subject.cards["detect"].thresholds.get("bright_field_box_margin", 0.0)
         margin /= float(np.mean(subject.state["scale"]))
