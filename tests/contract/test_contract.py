@@ -87,12 +87,12 @@ def micronucleus_inputs(folder: Path) -> dict[str, str | None]:
 
 
 def mitosis_inputs(folder: Path) -> dict[str, str | None]:
-    expected: dict[str, str | None] = {"broken.tif": None}
+    expected: dict[str, str | None] = {"with_no_end.tif": None}
     for number in range(12):
         name = f"day{number % 2}/{number:02}.tif"
         write_composite(folder / name, division(number, abnormal=number % 3 == 0, frames=12 if number else 9, side=36))
         expected[name] = "sequence"
-    (folder / "broken.tif").write_bytes(b"II*\0 nothing")
+    (folder / "with_no_end.tif").write_bytes(b"II*\0 nothing")
     return dict(sorted(expected.items()))
 
 
