@@ -155,5 +155,6 @@ def test_nuclei_are_dropped_by_their_thickness():
     assert drop_thick([*rods, nucleus], (300, 300)) == rods
     assert drop_thick([*rods[:4], nucleus], (300, 300)) == [*rods[:4], nucleus]  # too few to tell
     thick = np.ones((16, 60), bool)  # 1.6 times the half width of the others
-    inside, cut = Detection(np.array([100, 9, 160, 25]), thick, 0.8), Detection(np.array([240, 50, 300, 66]), thick, 0.8)
+    inside = Detection(np.array([100, 9, 160, 25]), thick, 0.8)
+    cut = Detection(np.array([240, 50, 300, 66]), thick, 0.8)
     assert drop_thick([*rods, inside, cut], (300, 300)) == [*rods, inside]
