@@ -186,7 +186,7 @@ def conditions_figure(table: pd.DataFrame) -> Figure:
         value = part["abnormal_fraction"].to_numpy(float)
         low, high = part["low"].to_numpy(float), part["high"].to_numpy(float)
         colour, mark = colours[number % len(colours)], marks[number % len(marks)]
-        shift = 0.0 if not by_dose else (number - (len(series) - 1) / 2) * 0.012 * float(np.ptp(table["dose"]))
+        shift = 0.0 if not by_dose else (number - (len(series) - 1) / 2) * 0.028 * float(np.ptp(table["dose"]))
         axes.errorbar(
             at + shift, value, yerr=np.clip([value - low, high - value], 0, None), fmt=f"{mark}-" if by_dose else mark,
             color=colour, capsize=3, linewidth=1.2, markersize=5, label=name or None,
