@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
+from cellscope.engine.draws import WeightedDraws
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import load_model
@@ -24,43 +25,26 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-class DrawSampler(Sampler):
-    """Reproducible draws (item, number), strata weighted; skips what a resumed training has seen.
-
-    Of several training processes each takes every n-th draw.
+class DrawSampler(WeightedDraws):
+    """Draws (item, number), strata weighted whatever the number of their items.
 
     Parameters
     ----------
     strata : sequence of str
         What each item is balanced by: its source, or source and class.
     weights : mapping
-        Stratum -> how often it is drawn, 1 where it is not named; whatever the number of its items.
-    draws : int
-        Of one process, from the first step to the last.
-    seed : int
-    start : int
-        Draws that the process has made before.
+        Stratum -> how often it is drawn, 1 where it is not named.
+    draws, seed, start
+        As for `cellscope.engine.draws.WeightedDraws`.
     """
 
     def __init__(self, strata: Sequence[str], weights: Mapping[str, float], draws: int, seed: int, start: int = 0):
         count = Counter(strata)
-        weight = np.array([weights.get(name, 1.0) / count[name] for name in strata])
-        self.probability, self.draws, self.seed, self.start = weight / weight.sum(), draws, seed, start
+        super().__init__(np.array([weights.get(name, 1.0) / count[name] for name in strata]), draws, seed, start)
 
-    def __len__(self) -> int:
-        """Count all draws, also those before `start`: Lightning counts a resumed loader from the beginning."""
-        return self.draws
-
-    def __iter__(self) -> Any:
-        """Yield (item, draw) from `start` to `draws`."""
-        together = torch.distributed.is_available() and torch.distributed.is_initialized()
-        rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if together else (0, 1)
-        order = np.random.default_rng([self.seed, 7]).choice(
-            len(self.probability), self.draws * world, p=self.probability
-        )
-        for position in range(self.start, self.draws):
-            draw = position * world + rank
-            yield int(order[draw]), draw
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Yield (item, draw) from `start` to `draws`: a dataset varies an item by the number of the draw."""
+        return self.numbered()
 
 
 def source_weights(text: str) -> dict[str, float]:
