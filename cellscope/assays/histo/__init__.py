@@ -1,0 +1,1 @@
+"""Every nucleus of an H&E image or whole slide, outlined and typed: HistoNeXt."""
