@@ -98,7 +98,8 @@ class Compact(nn.Module):
         for stage in range(4):
             self.up.append(_Up(channels, widths[stage]))
             blocks = [
-                _Dense(widths[stage] + skips[stage], growth[stage], layers[stage]) for _ in range(2 if stage == 3 else 1)
+                _Dense(widths[stage] + skips[stage], growth[stage], layers[stage])
+                for _ in range(2 if stage == 3 else 1)
             ]
             self.dense.append(nn.ModuleList(blocks) if stage == 3 else blocks[0])
             channels = blocks[0].channels

@@ -140,7 +140,9 @@ class Windows(Dataset):
         side, wide = self.core + 2 * self.margin, self.core + 2 * REACH
         bend = draw_displacement(self.changes, (max(side, wide),) * 2, rng)
         image = _cut(tile.image, centre, matrix, side, bend, cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101)
-        labels = _cut(tile.labels.astype(np.float32), centre, matrix, wide, bend, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, -1)
+        labels = _cut(
+            tile.labels.astype(np.float32), centre, matrix, wide, bend, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, -1
+        )
         labels = labels.astype(np.int32)
         outside = labels < 0
         labels[outside] = 0
