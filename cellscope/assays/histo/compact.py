@@ -53,7 +53,7 @@ class _Up(nn.Module):
 
 
 class Compact(nn.Module):
-    """HistoNeXt's mechanisms at a fiftieth of its cost per pixel.
+    """HistoNeXt's mechanisms at a fortieth of its cost per pixel.
 
     Parameters
     ----------
@@ -123,6 +123,14 @@ class Compact(nn.Module):
                 x = dense(fused)
         nucleus, distance = (block(fused) for block in self.dense[3])
         maps = torch.cat([self.np(nucleus), self.hv(distance), self.tp(torch.cat([kind, enlarged], 1))], 1)
-        half = self.margin // 2 - 1  # one cell more than wanted, so that the enlargement has neighbours at the rim
-        inner = F.interpolate(maps[:, :, half:-half, half:-half], scale_factor=2, mode="bilinear", align_corners=False)
-        return inner[:, :, 2:-2, 2:-2]
+        return registered(maps, self.margin)
+
+
+def registered(maps: torch.Tensor, margin: int) -> torch.Tensor:
+    """Bring maps at half resolution to the input's pixels, without the margin.
+
+    (N, C, s / 2, s / 2) -> (N, C, s - 2 margin, same).
+    """
+    half = margin // 2 - 1  # one cell more than wanted, so that the enlargement has neighbours at the rim
+    inner = F.interpolate(maps[:, :, half:-half, half:-half], scale_factor=2, mode="bilinear", align_corners=False)
+    return inner[:, :, 2:-2, 2:-2]

@@ -141,5 +141,13 @@ class HistoNeXt(nn.Module):
         """Read (N, 3, 270, 270) and give (N, 4 + types + 1, 80, 80): NP logits, HV, TP logits, of the central pixels."""
         features = self.encoder(images)
         maps = torch.cat([branch(features) for branch in (self.np, self.hv, self.tp)], 1)
-        large = F.interpolate(maps[:, :, LAST, LAST], scale_factor=2, mode="bilinear", align_corners=False)
-        return large[:, :, DROP, DROP]
+        return registered(maps)
+
+
+def registered(maps: torch.Tensor) -> torch.Tensor:
+    """Bring the last maps, whose cells are 2 pixels from pixel 56 on, to the pixels [95, 175) of the input.
+
+    (N, C, 80, 80) -> the same.
+    """
+    large = F.interpolate(maps[:, :, LAST, LAST], scale_factor=2, mode="bilinear", align_corners=False)
+    return large[:, :, DROP, DROP]

@@ -81,14 +81,12 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
     return (images - mean) / std
 
 
-def to_maps(outputs: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+def to_maps(outputs: torch.Tensor) -> torch.Tensor:
     """Turn what a network gives into the maps of `maps`.
 
     Parameters
     ----------
     outputs : (N, 4 + K + 1, h, w) float
-    temperature : float
-        Of the types; calibrates their probabilities.
 
     Returns
     -------
@@ -97,5 +95,5 @@ def to_maps(outputs: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
     """
     outputs = outputs.float()
     nucleus = outputs[:, :2].softmax(1)[:, 1:]
-    types = (outputs[:, 5:] / temperature).softmax(1)
+    types = outputs[:, 5:].softmax(1)
     return torch.cat([nucleus, outputs[:, 2:4].clamp(-1.5, 1.5), types], 1).half().movedim(1, -1)
