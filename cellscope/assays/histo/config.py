@@ -32,7 +32,6 @@ PAPER: dict[str, Any] = {
     "augment": "full",
     "np_loss": "asym",
     "tp_loss": "focal",
-    "hv_weight": 1.0,
     "ema": 0.0,
     "patience": 4,
     "core": 80,
@@ -88,7 +87,7 @@ class TrainOptions(TrainingOptions):
     )  # fmt: skip
     gamma_negative: float = option(4.0, "asym: focus on background pixels.", low=0.0, high=10.0, cli=False)
     focal_gamma: float = option(2.0, "focal: focus on pixels that are hard.", low=0.0, high=10.0, cli=False)
-    hv_weight: float = option(2.0, "Weight of both losses of the distance branch.", low=0.0, high=100.0, cli=False)
+    hv_weight: float = option(1.0, "Weight of both losses of the distance branch.", low=0.0, high=100.0, cli=False)
     tp_weight: float = option(1.0, "Weight of the loss of the type branch.", low=0.0, high=100.0, cli=False)
     drop_path: float = option(0.05, "Share of the encoder's blocks skipped at random.", low=0.0, high=0.9, cli=False)
     ema: float = option(
