@@ -38,7 +38,7 @@ MODEL = "model.safetensors"
 PRECISION_NAMES = {None: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
 
 
-def optimiser_and_schedule(parameters: Any, options: Any) -> dict[str, Any]:
+def optimiser_and_schedule(parameters: Any, options: Any, *, restart: int = 0) -> dict[str, Any]:
     """Make the optimiser and the learning-rate schedule an options object asks for.
 
     Parameters
@@ -48,6 +48,8 @@ def optimiser_and_schedule(parameters: Any, options: Any) -> dict[str, Any]:
         Uses ``optimiser`` (adamw, adam, sgd), ``learning_rate``, ``weight_decay``, ``schedule`` (cosine, constant,
         step, poly, exponential), ``warmup_steps``, ``warmup_ratio``, ``final_ratio``, ``steps``, ``step_every`` and
         ``step_gamma``.
+    restart : int
+        A step from which the schedule runs anew to the end, for trainings in two phases; 0 for none.
 
     Returns
     -------
@@ -60,9 +62,11 @@ def optimiser_and_schedule(parameters: Any, options: Any) -> dict[str, Any]:
         "sgd": lambda p, **k: torch.optim.SGD(p, momentum=0.9, **k),
     }
     optimiser = kinds[options.optimiser](parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
-    total, warmup = max(options.steps, 1), options.warmup_steps
+    warmup = options.warmup_steps
 
     def factor(step: int) -> float:
+        total = max(options.steps - restart if step >= restart else restart, 1)
+        step -= restart if step >= restart else 0
         if step < warmup:
             return options.warmup_ratio + (1 - options.warmup_ratio) * (step + 1) / warmup
         done = min((step - warmup) / max(total - warmup, 1), 1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ class Item:
         Class name, empty where the target file holds the classes.
     fixed_split : str
         A split this item's group must go to, or empty.
+    fixed_fold : int, optional
+        A fold this item's group must go to, counted from 0, where a source comes in folds.
     """
 
     id: str
@@ -44,6 +47,7 @@ class Item:
     target: str = ""
     class_: str = ""
     fixed_split: str = ""
+    fixed_fold: int | None = None
 
     @property
     def source(self) -> str:
@@ -91,19 +95,29 @@ def assign_splits(items: list[Item], splits: tuple[float, float, float], seed: i
 
 
 def assign_folds(items: list[Item], folds: int, seed: int) -> dict[str, int]:
-    """Deal groups to `folds` folds, largest first, each to the fold with fewest items. No folds: -1 for all."""
+    """Deal groups to `folds` folds, largest first, each to the fold with fewest items. No folds: -1 for all.
+
+    A group with a `fixed_fold` keeps it.
+    """
     if folds == 0:
         return {item.group: -1 for item in items}
+    fixed = {item.group: item.fixed_fold for item in items if item.fixed_fold is not None}
+    if fixed and max(fixed.values()) >= folds:
+        raise UsageError(
+            f"--folds {folds}: a source comes in {max(fixed.values()) + 1} folds of its own; ask for those"
+        )
     sizes: dict[str, int] = {}
     for item in items:
         sizes[item.group] = sizes.get(item.group, 0) + 1
     if folds < 2 or folds > len(sizes):
         raise UsageError(f"--folds {folds} cannot be made of {len(sizes)} groups; use 2 to {len(sizes)}")
-    names = sorted(sizes)
+    names = sorted(sizes.keys() - fixed.keys())
     np.random.default_rng(seed).shuffle(names)
     names.sort(key=lambda name: -sizes[name])
     have = np.zeros(folds, int)
-    result = {}
+    result = dict(fixed)
+    for name, fold in fixed.items():
+        have[fold] += sizes[name]
     for name in names:
         fold = int(np.argmin(have))
         result[name] = fold
@@ -123,8 +137,14 @@ def write_dataset(
     splits: tuple[float, float, float],
     folds: int,
     extra: dict[str, Any] | None = None,
+    beside: Iterable[str] = (),
 ) -> str:
     """Write `items.csv` and, last, `dataset.json`; the files the items name must be there already.
+
+    Parameters
+    ----------
+    beside : iterable of str
+        More files, relative to `root`, that belong to the content and its hash: what items have beside their target.
 
     Returns
     -------
@@ -146,7 +166,7 @@ def write_dataset(
     if not folds:
         table["fold"] = ""
     write_csv(root / "items.csv", table)
-    digest = content_hash(root, table)
+    digest = content_hash(root, table, beside)
     counts = {name: int((table["split"] == name).sum()) for name in SPLITS}
     write_json(
         root / "dataset.json",
@@ -168,10 +188,10 @@ def write_dataset(
     return digest
 
 
-def content_hash(root: Path, table: pd.DataFrame) -> str:
-    """Hash `items.csv` and every file it names (sha256, hexadecimal)."""
+def content_hash(root: Path, table: pd.DataFrame, beside: Iterable[str] = ()) -> str:
+    """Hash `items.csv`, every file it names and those `beside` them (sha256, hexadecimal)."""
     total = hashlib.sha256((root / "items.csv").read_bytes())
-    names = sorted(set(table["image"]) | set(table["target"]) - {""})
+    names = sorted((set(table["image"]) | set(table["target"]) | set(beside)) - {""})
     for name in names:
         total.update(name.encode())
         total.update(hashlib.sha256((root / name).read_bytes()).digest())

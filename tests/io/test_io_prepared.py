@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellscope.errors import DatasetError, UsageError
-from cellscope.io.prepared import Item, PreparedDataset, assign_folds, assign_splits, write_dataset
+from cellscope.io.prepared import Item, PreparedDataset, assign_folds, assign_splits, content_hash, write_dataset
 
 
 def items_of(sizes: list[int], source: str = "src") -> list[Item]:
@@ -77,6 +78,16 @@ def test_folds_hold_whole_groups_of_much_the_same_size() -> None:
         assign_folds(items, 10, 1)
 
 
+def test_a_source_that_comes_in_folds_keeps_them() -> None:
+    own = [replace(item, fixed_fold=number % 3) for number, item in enumerate(items_of([1] * 6))]
+    others = [replace(item, id=f"b/{item.id}", group=f"b/{item.group}") for item in items_of([1] * 3)]
+    fold_of = assign_folds(own + others, 3, 0)
+    assert [fold_of[item.group] for item in own] == [0, 1, 2, 0, 1, 2]
+    assert sorted(fold_of[item.group] for item in others) == [0, 1, 2]
+    with pytest.raises(UsageError, match="--folds 2: a source comes in 3 folds"):
+        assign_folds(own, 2, 0)
+
+
 def test_round_trip(tmp_path: Path) -> None:
     items = items_of([2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
     digest = make(tmp_path, items, folds=5, pixel_size_um=0.1)
@@ -107,6 +118,11 @@ def test_the_hash_follows_the_content(tmp_path: Path) -> None:
         folds=0,
     )
     assert second != first
+    table = PreparedDataset.open(tmp_path, assay="karyotype").items
+    (tmp_path / "types.csv").write_text("1,a")
+    beside = content_hash(tmp_path, table, ["types.csv"])
+    (tmp_path / "types.csv").write_text("1,b")
+    assert len({second, beside, content_hash(tmp_path, table, ["types.csv"])}) == 3
 
 
 def test_nothing_or_the_same_twice(tmp_path: Path) -> None:

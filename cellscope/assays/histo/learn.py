@@ -1,0 +1,247 @@
+"""`cellscope histo train`: two phases, averaged weights, validation on whole tiles, the model card."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from cellscope import __version__
+from cellscope.assays.histo.config import TrainOptions
+from cellscope.assays.histo.data import Tile, Windows, load_tiles, stratum_weights
+from cellscope.assays.histo.losses import branch_losses
+from cellscope.assays.histo.model import MEAN, STD, arguments_of, build_network, geometry, normalise
+from cellscope.assays.histo.validation import score_tiles
+from cellscope.engine.learning import (
+    DrawSampler,
+    initialise,
+    move_average,
+    run_record,
+    say,
+    source_weights,
+    training_facts,
+)
+from cellscope.engine.train import fit, optimiser_and_schedule
+from cellscope.errors import DatasetError, ModelError, UsageError
+from cellscope.io.prepared import PreparedDataset
+from cellscope.models.file import ModelCard
+
+PART = "nuclei"
+
+
+def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -> int:
+    """Train the network on a prepared dataset.
+
+    Parameters
+    ----------
+    dataset : Path
+        From ``cellscope histo prepare``.
+    out : Path
+        The run folder.
+    options : TrainOptions
+    argv : list of str
+        The command, for the record.
+
+    Returns
+    -------
+    int
+        Exit code 0; errors and signals raise.
+    """
+    prepared = PreparedDataset.open(dataset, assay="histo")
+    classes = tuple(prepared.info["classes"])
+    tiles = load_tiles(prepared, "train", classes, fold=options.fold, limit=options.limit)
+    try:
+        validation = load_tiles(prepared, "val", classes, fold=options.fold, limit=options.limit)
+    except DatasetError:
+        validation = []
+    chosen = options.settled()
+    arguments = arguments_of(str(chosen.arch), len(classes))
+    core, margin, step = geometry(arguments)
+    if step and (chosen.core + 2 * margin) % step:
+        raise UsageError(f"core: {chosen.core} and twice the margin {margin} must be a multiple of {step}")
+    windows = Windows(tiles, chosen.core if step else core, margin, chosen)
+    options = options.settled(len(windows))
+    L.seed_everything(options.seed, verbose=False)
+    network = _start(options, arguments)
+    typed = sum(tile.typed for tile in tiles)
+    say(f"{len(tiles)} images to train on, {typed} with types; {len(validation)} to validate on")
+    weights = stratum_weights(windows.strata, options.sampling, source_weights(options.source_weights))
+    learner = Learner(network, options, validation, classes)
+    fit(
+        learner,
+        window_batches(windows, weights, options),
+        DataLoader(_Once(), 1) if validation else None,
+        out,
+        options=options,
+        card=lambda metrics: ModelCard(
+            assay="histo",
+            part=PART,
+            arch=str(options.arch),
+            arch_args=arguments,
+            classes=classes,
+            channels=("red", "green", "blue"),
+            normalisation={"kind": "fixed", "mean": list(MEAN), "std": list(STD)},
+            pixel_size_um=prepared.info["pixel_size_um"],
+            thresholds=learner.calibrated(),
+            training=training_facts(prepared, options, len(tiles))
+            | {"preset": options.preset, "fold": options.fold, "typed_items": typed},
+            metrics=metrics,
+            cellscope_version=__version__,
+        ),
+        network=learner.network,
+        argv=argv,
+        record=run_record(prepared, PART),
+        say=say,
+    )
+    return 0
+
+
+def _start(options: TrainOptions, arguments: dict[str, Any]) -> torch.nn.Module:
+    """Make the network with the weights to start from."""
+    more = {} if "size" in arguments else {"drop_path": options.drop_path}
+    try:
+        network = build_network(arguments | more, pretrained=options.init == "imagenet")
+    except (OSError, RuntimeError) as error:
+        if options.init != "imagenet":
+            raise
+        raise ModelError(
+            f"--init imagenet: the weights of {arguments.get('size') or arguments['encoder']} cannot be had "
+            f"({str(error).splitlines()[0]}); connect once, fill timm's cache, or use --init none"
+        ) from error
+    initialise(network, options, assay="histo", part=PART)
+    return network
+
+
+class _Once(Dataset):
+    """One item: what validates whole tiles knows them itself."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> int:
+        if index:
+            raise IndexError(index)
+        return index
+
+
+class _Batches(Sampler):
+    """Batches of draws, of another size in the first phase; a resumed training goes on where it was."""
+
+    def __init__(self, windows: Windows, weights: dict[str, float], options: TrainOptions, done: int):
+        self.steps, self.frozen = options.steps or 1, options.frozen_steps
+        self.size = options.batch_size or 1
+        self.first, self.done = options.frozen_batch_size or self.size, done
+        self.strata, self.weights, self.seed = windows.strata, weights, options.seed
+
+    def _draws(self, steps: int) -> int:
+        return min(steps, self.frozen) * self.first + max(steps - self.frozen, 0) * self.size
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        draws = iter(
+            DrawSampler(self.strata, self.weights, self._draws(self.steps), self.seed, self._draws(self.done))
+        )
+        for step in range(self.done, self.steps):
+            yield [next(draws) for _ in range(self.first if step < self.frozen else self.size)]
+
+
+def window_batches(
+    windows: Windows, weights: dict[str, float], options: TrainOptions
+) -> Callable[[int], DataLoader]:
+    """Give the function that makes the training loader from the number of steps already taken."""
+    workers = options.num_workers or 0
+
+    def loader(done: int) -> DataLoader:
+        batches = _Batches(windows, weights, options, done)
+        return DataLoader(windows, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
+
+    return loader
+
+
+class Learner(L.LightningModule):
+    """Losses, optimiser and validation.
+
+    `network` is what is validated and kept: the exponential moving average of `student`, which the optimiser moves; the
+    two are one when ``ema`` is 0.
+
+    Parameters
+    ----------
+    network : Module
+    options : TrainOptions
+        Settled.
+    validation : list of Tile
+    classes : tuple of str
+    """
+
+    def __init__(self, network: torch.nn.Module, options: TrainOptions, validation: list[Tile], classes: tuple[str, ...]):
+        super().__init__()
+        self.options, self.validation, self.classes = options, validation, classes
+        self.network = network
+        self.student = copy.deepcopy(network) if options.ema else network
+        for module in (self.network, self.student):
+            module.to(memory_format=torch.channels_last)
+        if options.ema:
+            self.network.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Learner:
+        """Switch the student between training and evaluation; the average always evaluates."""
+        super().train(mode)
+        if self.options.ema:
+            self.network.eval()
+        return self
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Keep the encoder as it is in the first phase."""
+        if self.options.frozen_steps:
+            frozen = self.global_step < self.options.frozen_steps
+            self.student.encoder.requires_grad_(not frozen)
+            self.student.encoder.train(not frozen)
+
+    def training_step(self, batch: dict[str, torch.Tensor], _index: int) -> torch.Tensor:
+        """Losses of the three branches of one batch of windows."""
+        images = normalise(batch["image"]).contiguous(memory_format=torch.channels_last)
+        options = self.options
+        parts = branch_losses(
+            self.student(images).float(),
+            batch,
+            np_loss=options.np_loss,
+            tp_loss=options.tp_loss,
+            gamma_positive=options.gamma_positive,
+            gamma_negative=options.gamma_negative,
+            focal_gamma=options.focal_gamma,
+        )
+        loss = (
+            parts["np"] + options.hv_weight * (parts["hv_mse"] + parts["hv_msge"]) + options.tp_weight * parts["tp"]
+        )
+        logged = {f"loss_{name}": value.detach() for name, value in parts.items()}
+        self.log_dict({"loss": loss.detach(), **logged}, batch_size=len(images))
+        return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Move the average towards the student."""
+        if self.options.ema:
+            move_average(self.network, self.student, step=self.global_step, decay=self.options.ema)
+
+    def validation_step(self, _batch: Any, _index: int) -> None:
+        """Find the nuclei of whole tiles and compare; ``val_score`` is 0.5 AJI + 0.5 mean F1 over the types."""
+        self.log_dict(score_tiles(self.network, self.validation, self.classes))
+
+    def calibrated(self) -> dict[str, float]:
+        """Give the thresholds for the model card, from the validation tiles and the weights that are kept."""
+        from cellscope.assays.histo.calibrate import fit_calibration
+
+        return fit_calibration(self.network, self.validation, self.classes) if self.validation else {}
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and schedule by options; no weight decay on norms and biases."""
+        decay = [p for p in self.student.parameters() if p.ndim > 1]
+        plain = [p for p in self.student.parameters() if p.ndim <= 1]
+        groups = [{"params": decay}, {"params": plain, "weight_decay": 0.0}]
+        return optimiser_and_schedule(groups, self.options, restart=self.options.frozen_steps)
