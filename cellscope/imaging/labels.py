@@ -99,12 +99,19 @@ def relabel(labels: np.ndarray, *, by_position: bool = False) -> np.ndarray:
     -------
     (H, W) int32
     """
-    values, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    order = np.argsort(first, kind="stable") if by_position else np.arange(len(values))
-    order = order[values[order] != 0]
-    new = np.zeros(len(values), np.int32)
-    new[order] = np.arange(1, len(order) + 1)
-    return new[inverse].reshape(labels.shape)
+    flat = labels.ravel()
+    if flat.size == 0 or flat.min() < 0 or flat.max() > flat.size:
+        values, inverse = np.unique(flat, return_inverse=True)
+        flat = np.where(values == 0, 0, np.cumsum(values != 0))[inverse.reshape(-1)]
+    # Numbers are no larger than the image now: a table of them needs no sort, and the time is linear in the area.
+    first = np.full(int(flat.max(initial=0)) + 1, -1)
+    inside = np.flatnonzero(flat)[::-1]
+    first[flat[inside]] = inside  # the last assignment, of the first pixel, stays
+    values = np.flatnonzero(first >= 0)
+    order = np.argsort(first[values], kind="stable") if by_position else np.arange(len(values))
+    new = np.zeros(len(first), np.int32)
+    new[values[order]] = np.arange(1, len(order) + 1)
+    return new[flat].reshape(labels.shape)
 
 
 def remove_small(labels: np.ndarray, min_area: float) -> np.ndarray:

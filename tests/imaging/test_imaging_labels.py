@@ -61,6 +61,21 @@ def test_relabel_and_remove_small() -> None:
     assert remove_small(labels, 2).tolist() == [[0, 7, 7], [3, 3, 3], [0, 0, 0]]
     assert relabel(np.full((2, 2), 5)).tolist() == [[1, 1], [1, 1]]
     assert relabel(np.zeros((2, 2), int)).max() == 0
+    assert relabel(np.zeros((0, 2), int)).shape == (0, 2)
+    assert relabel(labels).dtype == np.int32
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 60), (0, 10**9), (-4, 5), (3, 9)])
+def test_relabel_is_the_same_for_small_and_large_numbers(low: int, high: int) -> None:
+    labels = np.random.default_rng(0).integers(low, high, (13, 17))
+    values, first = np.unique(labels, return_index=True)
+    first, values = first[values != 0], values[values != 0]
+    by_number = relabel(labels)
+    by_position = relabel(labels, by_position=True)
+    for number, value in enumerate(values, 1):
+        assert ((by_number == number) == (labels == value)).all()
+    for number, value in enumerate(values[np.argsort(first)], 1):
+        assert ((by_position == number) == (labels == value)).all()
 
 
 def test_the_table_has_scikit_images_names_and_values() -> None:
