@@ -1,0 +1,203 @@
+"""From a network's maps to nuclei: edges of the distance maps, markers, watershed, types. Pure arrays.
+
+The idea is that of HoVer-Net (Graham et al. 2019, section 3.2): where two nuclei touch, the distances to their centres
+jump from +1 to -1. Three things are done otherwise. Nothing is scaled by the extremes of a tile, so that one odd pixel
+moves no nucleus elsewhere and a window gives what the whole image gives. The falls of both distances are added where
+HoVer-Net takes the larger, so that oblique edges count as much as upright ones. And no step looks at the whole image
+once per nucleus, so that the time grows with the area alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from cellscope.assays.histo.maps import distances, nucleus, types
+from cellscope.imaging.labels import marker_watershed, relabel, remove_small
+
+#: Distances become whole numbers of this fraction, and so do the filters' weights: sums are then exact in float32, and
+#: the same wherever a window begins and however the filter is vectorised.
+_STEPS = 256
+_WEIGHTS = 64
+
+
+@dataclass
+class Nuclei:
+    """Nuclei of an image or of a window of one.
+
+    Attributes
+    ----------
+    labels : (h, w) int32
+        0 or 1..N, in order of the first pixel, row by row.
+    probabilities : (N, K) float32
+        Of the types, mean over the nucleus's pixels; rows sum to 1.
+    score : (N,) float32
+        Mean probability of nucleus over its pixels.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    score: np.ndarray
+
+
+def find_nuclei(
+    maps: np.ndarray,
+    *,
+    threshold: float = 0.5,
+    edge: float = 0.12,
+    sigma: float = 1.25,
+    opening: int = 3,
+    min_marker: int = 10,
+    min_area: int = 24,
+    min_score: float = 0.0,
+) -> Nuclei:
+    """Find the nuclei in a network's maps.
+
+    Every step looks at most at the clump of touching nuclei that a pixel belongs to and at a few pixels around it:
+    clumps that lie wholly inside a window, 5 pixels from its border, come out as in the whole image.
+
+    Parameters
+    ----------
+    maps : (h, w, 3 + K) float16 or float32
+        See `cellscope.assays.histo.maps`.
+    threshold : float
+        Least probability of nucleus.
+    edge : float
+        How far the distances may fall at a pixel of a marker, as a share of the step from 1 (a rim) to 0 (the
+        background); see `edge_strength`. Lower values separate more.
+    sigma : float
+        Width of the filter, pixels.
+    opening : int, odd
+        Markers are opened by an ellipse of this width, pixels: what two nuclei still share is thinner. 1 does nothing.
+    min_marker : int
+        Pixels; smaller markers are dropped, and the others of their clump take the place. A clump without any marker is
+        one nucleus.
+    min_area : int
+        Pixels; smaller nuclei are dropped.
+    min_score : float
+        Nuclei with a lower score are dropped.
+
+    Returns
+    -------
+    Nuclei
+    """
+    foreground = nucleus(maps)
+    mask = foreground > threshold
+    if not mask.any():
+        return _nothing(maps)
+    edges = edge_strength(distances(maps), mask, sigma)
+    markers = _markers(mask & (edges < edge), opening, min_marker)
+    labels = fill_holes(remove_small(marker_watershed(-edges, markers, mask), min_area))
+    labels = relabel(labels, by_position=True)
+    score, probabilities = _averages(labels, foreground, types(maps))
+    keep = score >= min_score
+    if not keep.all():
+        labels = relabel(np.where(np.concatenate([[False], keep])[labels], labels, 0))
+    return Nuclei(labels, probabilities[keep], score[keep])
+
+
+def _nothing(maps: np.ndarray) -> Nuclei:
+    height, width, channels = maps.shape
+    return Nuclei(np.zeros((height, width), np.int32), np.zeros((0, channels - 3), np.float32), np.zeros(0, np.float32))
+
+
+def edge_strength(hv: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
+    """Say how much the two distances fall around each pixel, together.
+
+    Parameters
+    ----------
+    hv : (h, w, 2) float
+        Horizontal and vertical distances; clipped to [-1, 1] and taken as 0 outside `mask`.
+    mask : (h, w) bool
+    sigma : float
+        Width of the smoothed derivative (a fixed-scale Sobel filter), pixels.
+
+    Returns
+    -------
+    (h, w) float32
+        0 inside a nucleus; about 1 at the edge of a large one to the background and 2 between two. Free of rounding:
+        the same numbers for any cut of the image.
+    """
+    smooth, slope = _kernels(float(sigma))
+    unit = np.float32(_STEPS * float(smooth.sum()) * float(np.abs(slope).sum() / 2))
+    total = np.zeros(mask.shape, np.float32)
+    for channel, (along_x, along_y) in enumerate(((slope, smooth), (smooth, slope))):
+        steps = np.rint(np.clip(hv[..., channel].astype(np.float32), -1, 1) * np.float32(_STEPS))
+        steps[~mask] = 0
+        rise = cv2.sepFilter2D(steps, cv2.CV_32F, along_x, along_y, borderType=cv2.BORDER_REPLICATE)
+        total += np.maximum(-rise, 0)
+    return total / unit
+
+
+@lru_cache(maxsize=8)
+def _kernels(sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Give smoothing and derivative in whole numbers; OpenCV correlates, so the derivative of a rise is positive."""
+    reach = max(1, int(np.ceil(2.5 * sigma)))
+    x = np.arange(-reach, reach + 1)
+    bell = np.exp(-0.5 * (x / sigma) ** 2)
+    slope = x * bell
+    smooth = np.rint(bell * (_WEIGHTS / bell.sum())).astype(np.float32)
+    return smooth, np.rint(slope * (2 * _WEIGHTS / np.abs(slope).sum())).astype(np.float32)
+
+
+def _markers(inside: np.ndarray, opening: int, least: int) -> np.ndarray:
+    """Give the cores of nuclei numbers, (h, w) int32: thin bridges opened, small ones dropped."""
+    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (opening, opening))
+    opened = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, ellipse)
+    _, parts = cv2.connectedComponents(opened, connectivity=4, ltype=cv2.CV_32S)
+    return remove_small(parts, least)
+
+
+def fill_holes(labels: np.ndarray) -> np.ndarray:
+    """Give background that one nucleus alone surrounds to that nucleus.
+
+    What several nuclei enclose together, a lumen or a gap between them, stays background.
+
+    Parameters
+    ----------
+    labels : (h, w) int32, not negative
+
+    Returns
+    -------
+    (h, w) int32
+    """
+    count, parts = cv2.connectedComponents((labels == 0).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    open_ = np.zeros(count, bool)
+    for side in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
+        open_[side] = True
+    open_[0] = True
+    low, high = np.full(count, np.iinfo(np.int32).max, np.int32), np.zeros(count, np.int32)
+    closed = ~open_
+    if not closed.any():
+        return labels
+    # A hole touches no border of the image, so its pixels have all four neighbours.
+    rows, columns = np.nonzero(closed[parts])
+    hole = parts[rows, columns]
+    for row, column in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        beside = labels[rows + row, columns + column]
+        rim = beside > 0
+        np.minimum.at(low, hole[rim], beside[rim])
+        np.maximum.at(high, hole[rim], beside[rim])
+    filled = labels.copy()
+    filled[rows, columns] = np.where(low == high, low, 0)[hole]
+    return filled
+
+
+def _averages(labels: np.ndarray, foreground: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Average the maps over each label 1..N: score (N,), probabilities (N, K)."""
+    rows, columns = np.nonzero(labels)
+    numbers = labels[rows, columns] - 1
+    count = int(labels.max(initial=0))
+    area = np.bincount(numbers, minlength=count)
+    score = np.bincount(numbers, foreground[rows, columns], count) / area
+    inside = kinds[rows, columns]
+    sums = np.zeros((count, kinds.shape[-1]))
+    for kind in range(kinds.shape[-1]):
+        sums[:, kind] = np.bincount(numbers, inside[:, kind], count)
+    total = sums.sum(1, keepdims=True)
+    # float16 maps sum to 1 only roughly; where a map says nothing, all types are alike.
+    share = np.divide(sums, total, out=np.full_like(sums, 1 / max(sums.shape[1], 1)), where=total > 0)
+    return score.astype(np.float32), share.astype(np.float32)

@@ -1,0 +1,160 @@
+"""From maps to nuclei: instances come back from perfect maps, whatever window they are seen in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from synthetic_nuclei import packed, perfect_maps
+
+from cellscope.assays.histo.postprocess import edge_strength, fill_holes, find_nuclei
+from cellscope.imaging.labels import relabel
+
+
+def recovered(truth: np.ndarray, found: np.ndarray, iou: float = 0.5) -> tuple[int, int, int]:
+    """Give matched, true and found nuclei."""
+    width = int(found.max()) + 1
+    table = np.bincount((truth.astype(np.int64) * width + found).ravel(), minlength=(int(truth.max()) + 1) * width)
+    table = table.reshape(-1, width)
+    areas, others = table.sum(1)[1:, None], table.sum(0)[None, 1:]
+    shared = table[1:, 1:]
+    present = areas[:, 0] > 0
+    return (
+        int((shared > iou * (areas + others - shared)).sum()),
+        int(present.sum()),
+        int((others > 0).sum()),
+    )
+
+
+def test_touching_nuclei_come_back_from_perfect_maps() -> None:
+    truth = packed(320, 20)
+    assert cv2.connectedComponents((truth > 0).astype(np.uint8))[0] - 1 < 0.2 * len(np.unique(truth))  # they do touch
+    nuclei = find_nuclei(perfect_maps(truth))
+    matched, true, found = recovered(truth, nuclei.labels, 0.9)
+    assert matched == true == found
+    assert np.array_equal(nuclei.labels > 0, truth > 0)
+
+
+def test_two_touching_nuclei_by_hand_and_their_types() -> None:
+    truth = np.zeros((30, 44), np.int32)
+    rows, columns = np.mgrid[:30, :44]
+    truth[(rows - 14) ** 2 + (columns - 12) ** 2 <= 81] = 1
+    truth[((rows - 14) ** 2 + (columns - 30) ** 2 <= 100) & (truth == 0)] = 2
+    maps = perfect_maps(truth, {1: 2, 2: 0})
+    maps[truth == 2, 3:] = (0.75, 0.25, 0, 0)
+    maps[truth == 2, 0] = 0.875
+    nuclei = find_nuclei(maps)
+    assert nuclei.labels.dtype == np.int32
+    assert nuclei.labels.max() == 2
+    first = int(nuclei.labels[14, 12])
+    second = 3 - first
+    assert (nuclei.labels == first).sum() == pytest.approx((truth == 1).sum(), abs=6)
+    np.testing.assert_allclose(nuclei.probabilities[first - 1, 2], 1, atol=0.03)
+    np.testing.assert_allclose(nuclei.probabilities[second - 1, :2], (0.75, 0.25), atol=0.03)
+    np.testing.assert_allclose(nuclei.probabilities.sum(1), 1, atol=1e-6)
+    assert nuclei.score[second - 1] == pytest.approx(0.875, abs=0.01)
+    assert nuclei.score.dtype == nuclei.probabilities.dtype == np.float32
+
+
+def test_labels_follow_the_first_pixel() -> None:
+    labels = find_nuclei(perfect_maps(packed(160, 18, seed=3, share=0.5))).labels
+    assert np.array_equal(labels, relabel(labels, by_position=True))
+
+
+def test_a_window_gives_what_the_whole_image_gives() -> None:
+    truth = packed(360, 22, seed=1, share=0.35)
+    rng = np.random.default_rng(0)
+    maps = perfect_maps(truth).astype(np.float32)
+    noise = cv2.GaussianBlur(rng.normal(size=(*truth.shape, 3)).astype(np.float32), (0, 0), 2)
+    maps[..., :3] = cv2.GaussianBlur(maps[..., :3], (0, 0), 1.2) + 0.6 * noise
+    maps = maps.astype(np.float16)
+    maps[:40, :40, 1] *= 40  # one odd corner must move no nucleus elsewhere
+    whole = find_nuclei(maps)
+    _, clumps = cv2.connectedComponents((maps[..., 0] > 0.5).astype(np.uint8), connectivity=4)
+    compared = 0
+    for top, left, height, width in ((0, 0, 200, 180), (45, 61, 250, 241), (150, 133, 210, 227), (97, 5, 160, 350)):
+        window = (slice(top, top + height), slice(left, left + width))
+        seen = find_nuclei(maps[window])
+        part = clumps[window]
+        rim = np.zeros(int(clumps.max()) + 1, bool)
+        rim[part[:5]] = rim[part[-5:]] = rim[part[:, :5]] = rim[part[:, -5:]] = True
+        inside = ~rim[part] & (part > 0)
+        ours, theirs = seen.labels[inside], whole.labels[window][inside]
+        assert ((ours > 0) == (theirs > 0)).all()
+        pairs = np.unique(np.stack([ours, theirs], 1)[ours > 0], axis=0)
+        assert len(set(pairs[:, 0])) == len(set(pairs[:, 1])) == len(pairs)  # the same regions under other numbers
+        np.testing.assert_array_equal(seen.score[pairs[:, 0] - 1], whole.score[pairs[:, 1] - 1])
+        np.testing.assert_array_equal(seen.probabilities[pairs[:, 0] - 1], whole.probabilities[pairs[:, 1] - 1])
+        compared += len(pairs)
+    assert compared > 50
+
+
+def test_edges_have_the_strength_that_is_promised() -> None:
+    truth = np.zeros((140, 300), np.int32)
+    truth[20:120, 20:150], truth[20:120, 150:280] = 1, 2
+    hv = perfect_maps(truth)[..., 1:3]
+    strength = edge_strength(hv, truth > 0, 1.25)
+    assert strength[70, 149:151].mean() == pytest.approx(2, abs=0.35)  # half a pixel beside the very edge
+    assert strength[70, 279:281].mean() == pytest.approx(1, abs=0.2)
+    assert strength[119:121, 60].mean() == pytest.approx(1, abs=0.2)
+    assert strength[70, 60] == strength[5, 5] == 0
+    wild = edge_strength(hv.astype(np.float32) * 100, truth > 0, 1.25)
+    assert wild.max() <= 4  # clipped: what a network exaggerates stays bounded
+
+
+def test_holes_belong_to_the_one_that_is_around_them() -> None:
+    labels = np.zeros((12, 24), np.int32)
+    labels[2:10, 2:10] = 1
+    labels[4:6, 4:6] = 0  # a hole of 1
+    labels[7, 7] = 2  # an island of another in 1: no hole
+    labels[2:10, 12:17], labels[2:10, 17:22] = 3, 4
+    labels[5:7, 15:19] = 0  # a gap between 3 and 4
+    labels[0, 1] = 5
+    filled = fill_holes(labels)
+    expected = labels.copy()
+    expected[4:6, 4:6] = 1
+    np.testing.assert_array_equal(filled, expected)
+    ring = np.ones((5, 5), np.int32)
+    ring[2, 4] = 0  # open to the border of the image
+    np.testing.assert_array_equal(fill_holes(ring), ring)
+
+
+def test_small_and_doubtful_nuclei_are_dropped() -> None:
+    truth = np.zeros((40, 60), np.int32)
+    truth[4:8, 4:8], truth[10:30, 10:30], truth[10:30, 36:56] = 1, 2, 3
+    maps = perfect_maps(truth)
+    assert find_nuclei(maps, min_area=5).labels.max() == 3  # too small for a marker, yet a nucleus
+    assert find_nuclei(maps, min_area=17).labels.max() == 2
+    maps[truth == 2, 0] = 0.6
+    kept = find_nuclei(maps, min_area=17, min_score=0.7)
+    assert kept.labels.max() == len(kept.score) == len(kept.probabilities) == 1
+    assert kept.labels[20, 45] == 1
+    assert kept.probabilities[0].argmax() == 3
+    assert find_nuclei(maps, threshold=0.7, min_area=17).labels.max() == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (64, 64)])
+def test_nothing_is_a_result(shape: tuple[int, int]) -> None:
+    nuclei = find_nuclei(np.zeros((*shape, 7), np.float16))
+    assert nuclei.labels.shape == shape
+    assert nuclei.labels.max() == 0
+    assert nuclei.probabilities.shape == (0, 4)
+    assert nuclei.score.shape == (0,)
+
+
+def test_maps_without_types_and_maps_that_say_nothing_of_types() -> None:
+    maps = perfect_maps(packed(60, 20))
+    assert find_nuclei(maps[..., :3]).probabilities.shape[1] == 0
+    maps[..., 3:] = 0
+    assert (find_nuclei(maps).probabilities == 0.25).all()
+
+
+@pytest.mark.realdata
+def test_real_nuclei_come_back_from_perfect_maps(real_data: Path) -> None:
+    folder = real_data / "histo"
+    for name in ("consep/instances/train_1.png", "monuseg/instances/TCGA-21-5784-01Z-00-DX1.png"):
+        truth = relabel(cv2.imread(str(folder / name), cv2.IMREAD_UNCHANGED))
+        matched, true, found = recovered(truth, find_nuclei(perfect_maps(truth), min_area=10).labels)
+        assert matched > 0.985 * max(true, found)
