@@ -13,6 +13,7 @@ multiply-accumulates of the four sizes) within 2 %. What differs from the text, 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import timm
 import torch
@@ -131,7 +132,8 @@ class HistoNeXt(nn.Module):
     def __init__(self, size: str, types: int, pretrained: bool = False):
         super().__init__()
         self.encoder = timm.create_model(ENCODERS[size], features_only=True, pretrained=pretrained)
-        widths = tuple(self.encoder.feature_info.channels())
+        info: Any = self.encoder.feature_info
+        widths = tuple(info.channels())
         assert all(b == 2 * a for a, b in pairwise(widths))
         self.np = SegmentationBranch(widths, 2)
         self.hv = SegmentationBranch(widths, 2)

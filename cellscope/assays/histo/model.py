@@ -77,7 +77,9 @@ def geometry(arguments: dict[str, Any]) -> tuple[int, int, int]:
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
     """(N, 3, H, W) in [0, 1], RGB -> what the networks take."""
-    mean, std = (torch.tensor(values, device=images.device, dtype=images.dtype)[:, None, None] for values in (MEAN, STD))
+    mean, std = (
+        torch.tensor(values, device=images.device, dtype=images.dtype)[:, None, None] for values in (MEAN, STD)
+    )
     return (images - mean) / std
 
 
