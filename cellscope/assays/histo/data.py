@@ -197,8 +197,8 @@ def stratum_weights(strata: list[str], sampling: str, sources: dict[str, float])
     strata : list of str
         ``source/type`` of every place.
     sampling : str
-        ``none``: every place alike. ``uniform``: every type of a source alike. ``type-aware``: rarer types more often, by
-        the square root of how much rarer than the commonest they are, 20 times at most.
+        ``none``: every place alike. ``uniform``: every type of a source alike. ``type-aware``: rarer types more often,
+        by the square root of how much rarer than the commonest they are, 20 times at most.
     sources : dict
         Source -> factor.
 
