@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cellscope import __version__
+from cellscope.assays.histo.calibrate import fit_calibration
 from cellscope.assays.histo.config import TrainOptions
 from cellscope.assays.histo.data import Tile, Windows, load_tiles, stratum_weights
 from cellscope.assays.histo.losses import branch_losses
@@ -199,8 +200,9 @@ class Learner(L.LightningModule):
         """Keep the encoder as it is in the first phase."""
         if self.options.frozen_steps:
             frozen = self.global_step < self.options.frozen_steps
-            self.student.encoder.requires_grad_(not frozen)
-            self.student.encoder.train(not frozen)
+            encoder = self.student.get_submodule("encoder")
+            encoder.requires_grad_(not frozen)
+            encoder.train(not frozen)
 
     def training_step(self, batch: dict[str, torch.Tensor], _index: int) -> torch.Tensor:
         """Losses of the three branches of one batch of windows."""
@@ -231,9 +233,7 @@ class Learner(L.LightningModule):
 
     def calibrated(self) -> dict[str, float]:
         """Give the thresholds for the model card, from the validation tiles and the weights that are kept."""
-        from cellscope.assays.histo.calibrate import fit_calibration
-
-        return fit_calibration(self.network, self.validation, self.classes) if self.validation else {}
+        return fit_calibration(self.network.eval(), self.validation)
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by options; no weight decay on norms and biases."""
