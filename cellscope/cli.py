@@ -21,6 +21,7 @@ ASSAYS = {
     "micronucleus": "Micronuclei: which cells carry them, and how often, from crops or whole fields.",
     "karyotype": "Metaphase chromosomes: find, classify and arrange them into a karyogram.",
     "mitosis": "Cell divisions: normal or abnormal, from sequences or time-lapse movies.",
+    "histo": "H&E tiles and whole slides: every nucleus outlined, typed and measured.",
     "nucleus-seg": "Nuclei of white blood cells in blood and marrow smears: outline and measure them.",
 }
 """The assays that exist. ``cellscope/assays/<name with underscores>/cli.py`` holds the four verbs of each."""

@@ -194,6 +194,8 @@ class Assay:
         Model parts, e.g. ``("detect", "classify")``; one model file each.
     summary_columns
         Columns the assay adds to ``images.csv``.
+    class_summary
+        ``class_summary(cards)`` -> more such columns, one or several per class of the model, behind the others.
     classes_columns
         ``classes_columns(cards)`` -> the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no
         object (see `probability_columns`).
@@ -244,6 +246,11 @@ class Assay:
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
     weightless: Mapping[str, ModelCard] = field(default_factory=dict)
     beside: Callable[[str, Any], Mapping[str, Path]] | None = None
+    class_summary: Callable[[Mapping[str, ModelCard]], tuple[str, ...]] | None = None
+
+    def summaries(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
+        """Return all columns the assay adds to ``images.csv`` when it runs with these models."""
+        return self.summary_columns + (() if self.class_summary is None else self.class_summary(cards))
 
     def stages_of(self, kind: str) -> tuple[Stage, ...]:
         """Return the stages that apply to an input of this kind, in order."""

@@ -142,7 +142,7 @@ def predict(
             "options": {"run": plain(run), assay.name: plain(options)},
             "identity": identity(assay.name, loaded.records, options, run),
             "shard": run.shard,
-            "summary_columns": list(assay.summary_columns),
+            "summary_columns": list(assay.summaries(loaded.cards)),
             "figures": {kind: list(suffixes) for kind, suffixes in assay.figures.items()},
             "editors": {kind: plain(editor) for kind, editor in assay.editors.items()},
             "command": command,

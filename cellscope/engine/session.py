@@ -207,7 +207,7 @@ class Session:
             "kind": subject.kind,
             "n_objects": str(len(result.objects)),
             "seconds": text(round(subject.seconds + seconds, 3)),
-            **{name: text(result.summary.get(name)) for name in self.assay.summary_columns},
+            **{name: text(result.summary.get(name)) for name in self.assay.summaries(self.loaded.cards)},
         }
         warnings = [*subject.image.warnings, *result.warnings]
         entry = Entry(subject.name, "ok", row, self.paths[subject.name], outputs, warnings)

@@ -86,7 +86,7 @@ def check_result(assay: Assay, subject: Subject, result: Result) -> None:
     labels = result.objects["label"]
     if len(labels) and (labels.duplicated().any() or labels.astype(int).min() < 1):
         raise ValueError(f"{assay.name} gave labels that repeat or are not positive")
-    unknown = [name for name in result.summary if name not in assay.summary_columns]
+    unknown = [name for name in result.summary if name not in assay.summaries(subject.cards)]
     unknown += [name for name in result.tables if name not in assay.tables]
     if unknown:
         raise ValueError(f"{assay.name} gave {', '.join(unknown)}, which it does not declare")

@@ -1,0 +1,40 @@
+"""Everything that can be set when histo finds nuclei, with units and ranges (no heavy import here)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from cellscope.config import check, option
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Options of ``cellscope histo predict`` and ``eval``."""
+
+    panel: ClassVar[str] = "Nuclei"
+
+    roi: Path | None = option(
+        None, "GeoJSON of regions, as QuPath exports them: only nuclei with their centroid inside are kept."
+    )
+    tissue: bool = option(True, "Leave out the parts of a slide that hold no tissue.")
+    labels: bool = option(True, "Write the label image of a slide.")
+    check_grid: bool = option(
+        False, "Compute everything on a shifted grid as well and report how much that changes (twice the time)."
+    )
+    review_below: float = option(0.6, "Mark nuclei with less confidence than this for review.", low=0.0, high=1.0)
+    probability_threshold: float = option(
+        0.5, "Probability above which a pixel is nucleus.", low=0.05, high=0.95, cli=False
+    )
+    block: int = option(
+        2048,
+        "Side of the windows a large image is worked on in, pixels at the model's scale.",
+        low=64,
+        high=16384,
+        cli=False,
+    )
+
+    def __post_init__(self) -> None:
+        """Check ranges and choices."""
+        check(self)

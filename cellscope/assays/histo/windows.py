@@ -1,0 +1,235 @@
+"""Where pixels lie: on the input's own grid, on the model's, and in the windows between them.
+
+All of it follows from the image's shape, its pixel size and the model: never from batch, worker or shard. Model pixel
+``i`` has its centre at ``(i + 0.5) / scale`` input pixels, so nothing shifts on the way there and back.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+#: An image whose scale is nearer to the model's than this is taken as it is: networks are trained with more jitter.
+NEAR = 0.05
+
+
+class Box(NamedTuple):
+    """Rows and columns, half open."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.bottom - self.top, self.right - self.left
+
+    def grown(self, margin: int, shape: tuple[int, int] | None = None) -> Box:
+        """Give the box with a margin on every side, kept inside an image of `shape` if that is given."""
+        top, left, bottom, right = self.top - margin, self.left - margin, self.bottom + margin, self.right + margin
+        if shape is None:
+            return Box(top, left, bottom, right)
+        return Box(max(top, 0), max(left, 0), min(bottom, shape[0]), min(right, shape[1]))
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a network takes an image.
+
+    Attributes
+    ----------
+    core : int
+        Side of what it gives, pixels.
+    margin : int
+        Context it needs on each side.
+    step : int
+        Sides of its input must be multiples of this; smaller cores are cut at the image's end. 0: the core is fixed.
+    """
+
+    core: int
+    margin: int
+    step: int = 0
+
+    def spans(self, length: int, shift: int = 0) -> list[tuple[int, int]]:
+        """Give (start, size) of the cores that cover `length` pixels; a shifted grid starts before 0."""
+        found = []
+        for start in range(-shift, length, self.core):
+            size = self.core
+            if self.step:
+                left = length - start + 2 * self.margin
+                size = min(size, -(-left // self.step) * self.step - 2 * self.margin)
+            found.append((start, size))
+        return found
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A window of an image at the model's scale.
+
+    Attributes
+    ----------
+    shape : (height, width) of the whole image, input pixels
+    scale : float
+        Model pixels per input pixel.
+    window : Box
+        What nuclei are looked for in, model pixels.
+    core : Box
+        The part of it whose nuclei are this window's own.
+    """
+
+    shape: tuple[int, int]
+    scale: float
+    window: Box
+    core: Box
+
+    @classmethod
+    def whole(cls, shape: tuple[int, int], scale: float) -> Frame:
+        """Frame an image in one window."""
+        box = Box(0, 0, *model_shape(shape, scale))
+        return cls(shape, scale, box, box)
+
+    @property
+    def inputs(self) -> Box:
+        """The input pixels whose centres lie in the window."""
+        return self.input_box(self.window)
+
+    def input_box(self, box: Box) -> Box:
+        """Give the input pixels whose centres lie in a box of model pixels."""
+        edges = [math.ceil(edge / self.scale - 0.5 - 1e-9) for edge in box]
+        return Box(max(edges[0], 0), max(edges[1], 0), min(edges[2], self.shape[0]), min(edges[3], self.shape[1]))
+
+
+def scale_between(pixel_size_um: float | None, model_um: float | None) -> float:
+    """Give the model pixels per input pixel: 1 where a size is not known or both are nearly the same."""
+    if not pixel_size_um or not model_um:
+        return 1.0
+    scale = pixel_size_um / model_um
+    return 1.0 if abs(scale - 1) <= NEAR else scale
+
+
+def model_shape(shape: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Give the size of an image at the model's scale; every input pixel's centre lies inside."""
+    height, width = (max(math.ceil(side * scale - 1e-9), 1) for side in shape)
+    return height, width
+
+
+def resample(pixels: np.ndarray, scale: float, box: Box, origin: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+    """Give a box of model pixels of an image; beyond the image its border repeats.
+
+    Parameters
+    ----------
+    pixels : (H, W) or (H, W, C) uint8
+    scale : float
+        Model pixels per pixel of `pixels`. Below 1 the image is smoothed first.
+    box : Box
+        Model pixels, may reach outside.
+    origin : (row, column)
+        Where the first pixel of `pixels` lies, in its own pixels from the image's origin.
+    """
+    height, width = pixels.shape[:2]
+    if scale == 1 and all(float(value).is_integer() for value in origin):
+        rows = np.clip(np.arange(box.top, box.bottom) - int(origin[0]), 0, height - 1)
+        columns = np.clip(np.arange(box.left, box.right) - int(origin[1]), 0, width - 1)
+        return np.ascontiguousarray(pixels[rows[:, None], columns[None, :]])
+    if scale < 1:
+        sigma = 0.5 * math.sqrt(1 / scale**2 - 1)
+        pixels = cv2.GaussianBlur(pixels, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    step = 1 / scale
+    matrix = np.array(
+        [
+            [step, 0.0, (box.left + 0.5) * step - 0.5 - origin[1]],
+            [0.0, step, (box.top + 0.5) * step - 0.5 - origin[0]],
+        ]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(pixels, matrix, box.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def labels_at_input(labels: np.ndarray, frame: Frame) -> np.ndarray:
+    """Give labels of a window at the input's own pixels: each takes the model pixel its centre lies in.
+
+    Parameters
+    ----------
+    labels : (h, w) int
+        At the model's scale, of ``frame.window``.
+    frame : Frame
+
+    Returns
+    -------
+    array of ``frame.inputs.shape``, dtype of `labels`
+    """
+    if frame.scale == 1:
+        return labels
+    places = frame.inputs
+    rows, columns = (
+        np.clip(np.floor((np.arange(first, last) + 0.5) * frame.scale).astype(int) - start, 0, size - 1)
+        for first, last, start, size in (
+            (places.top, places.bottom, frame.window.top, labels.shape[0]),
+            (places.left, places.right, frame.window.left, labels.shape[1]),
+        )
+    )
+    return np.ascontiguousarray(labels[rows[:, None], columns[None, :]])
+
+
+def cut_tiles(
+    pixels: np.ndarray,
+    scale: float,
+    box: Box,
+    tiling: Tiling,
+    *,
+    origin: tuple[float, float] = (0.0, 0.0),
+    shift: tuple[int, int] = (0, 0),
+) -> list[np.ndarray]:
+    """Cut the network's inputs for a box of model pixels.
+
+    Parameters
+    ----------
+    pixels, scale, origin
+        As for `resample`.
+    box : Box
+        Model pixels.
+    tiling : Tiling
+    shift : (rows, columns)
+        Of the grid of tiles, which starts at the box's first pixel without it.
+
+    Returns
+    -------
+    list of (3, h, w) float32 in [0, 1]
+        Row by row.
+    """
+    rows, columns = (tiling.spans(size, by) for size, by in zip(box.shape, shift, strict=True))
+    margin = tiling.margin
+    reach = Box(
+        box.top + rows[0][0] - margin,
+        box.left + columns[0][0] - margin,
+        box.top + sum(rows[-1]) + margin,
+        box.left + sum(columns[-1]) + margin,
+    )
+    around = resample(pixels, scale, reach, origin).transpose(2, 0, 1)
+    tiles = []
+    for row, height in rows:
+        for column, width in columns:
+            top, left = row - rows[0][0], column - columns[0][0]
+            tile = around[:, top : top + height + 2 * margin, left : left + width + 2 * margin]
+            tiles.append(np.ascontiguousarray(tile, np.float32) / np.float32(255))
+    return tiles
+
+
+def join_tiles(
+    outputs: list[np.ndarray], shape: tuple[int, int], tiling: Tiling, shift: tuple[int, int] = (0, 0)
+) -> np.ndarray:
+    """Put the network's outputs, (core, core, K) each and in the order of `cut_tiles`, together: (h, w, K)."""
+    rows, columns = (tiling.spans(size, by) for size, by in zip(shape, shift, strict=True))
+    joined = np.empty((*shape, outputs[0].shape[-1]), outputs[0].dtype)
+    places = ((row, column) for row in rows for column in columns)
+    for output, ((row, height), (column, width)) in zip(outputs, places, strict=True):
+        bottom, right = min(row + height, shape[0]), min(column + width, shape[1])
+        top, left = max(row, 0), max(column, 0)
+        joined[top:bottom, left:right] = output[top - row : bottom - row, left - column : right - column]
+    return joined

@@ -1,0 +1,202 @@
+"""Whole slides: images too large to hold, read region by region from the level that has the resolution wanted.
+
+Tiled and pyramidal TIFF, OME-TIFF and Aperio's SVS are read by tifffile, tile by tile, so that a corrupt tile costs one
+tile; everything else (Hamamatsu's NDPI and VMS, MIRAX, Leica, Ventana, Philips, ...) by OpenSlide. A `Slide` holds no
+pixels and no open file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from cellscope.io.convert import Refused
+from cellscope.io.read import MAX_PIXELS, one_line_errors, open_regular
+from cellscope.io.text import one_line
+
+SLIDE_SUFFIXES: frozenset[str] = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide"})
+"""Suffixes of files that only `open_slide` understands, lower case; it reads pyramidal ``.tif`` as well."""
+
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+BLANK = 255
+"""What stands where a slide has no pixels: outside it, in tiles never scanned, in tiles that cannot be decoded."""
+SLACK = 1.05
+"""A level counts as fine enough for a resolution up to this factor coarser."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of a slide.
+
+    Attributes
+    ----------
+    height, width : int
+    downsample : float
+        Level-0 pixels per pixel of this level.
+    """
+
+    height: int
+    width: int
+    downsample: float
+
+
+class SlideReader(Protocol):
+    """An open slide. Not for several threads at once."""
+
+    corrupt: set[tuple[int, int, int]]
+    """(level, first row, first column) of tiles that could not be decoded so far, or of squares where the format hides
+    its tiles; they are blank."""
+
+    def read(self, level: int, top: int, left: int, height: int, width: int) -> np.ndarray:
+        """Return (height, width, 3) uint8 of a level; blank outside the slide."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slide:
+    """A whole slide: an image to the engine, without its pixels.
+
+    Attributes
+    ----------
+    path : Path
+    levels : tuple of Level
+        Finest first; at least one.
+    pixel_size_um : float or None
+        Of level 0.
+    name : str
+    warnings : tuple of str
+    backend : str
+        ``tifffile`` or ``openslide``.
+    """
+
+    path: Path
+    levels: tuple[Level, ...]
+    pixel_size_um: float | None = None
+    name: str = "slide"
+    warnings: tuple[str, ...] = ()
+    backend: str = "tifffile"
+
+    @property
+    def height(self) -> int:
+        """Rows of level 0."""
+        return self.levels[0].height
+
+    @property
+    def width(self) -> int:
+        """Columns of level 0."""
+        return self.levels[0].width
+
+    @property
+    def channels(self) -> int:
+        """Red, green, blue."""
+        return 3
+
+    def level_for(self, downsample: float) -> int:
+        """Return the coarsest level that is fine enough for a downsampling of level 0, or level 0."""
+        fine = [number for number, level in enumerate(self.levels) if level.downsample <= downsample * SLACK]
+        return max(fine, key=lambda number: self.levels[number].downsample, default=0)
+
+    def open(self) -> SlideReader:
+        """Open the file for reading.
+
+        Raises
+        ------
+        InputError
+            It cannot be opened any more.
+        """
+        with one_line_errors(self.path):
+            reader, _ = _reader(self.path, self.backend)
+            return reader
+
+    def thumbnail(self, longest: int) -> np.ndarray:
+        """Return the whole slide at a small size.
+
+        Parameters
+        ----------
+        longest : int
+            Longest side of the result, pixels; a smaller slide is not enlarged.
+
+        Returns
+        -------
+        (h, w, 3) uint8
+            Averaged over what each of its pixels covers. Read in bands, so the slide's size does not matter.
+        """
+        import cv2
+
+        factor = max(1.0, max(self.height, self.width) / longest)
+        height, width = (max(round(side / factor), 1) for side in (self.height, self.width))
+        number = self.level_for(factor)
+        level = self.levels[number]
+        picture = np.empty((height, width, 3), np.uint8)
+        rows = max(1, int(2**24 / max(level.width, 1) * height / level.height))
+        reader = self.open()
+        try:
+            for first in range(0, height, rows):
+                last = min(first + rows, height)
+                top, bottom = (round(edge * level.height / height) for edge in (first, last))
+                band = reader.read(number, top, 0, max(bottom - top, 1), level.width)
+                picture[first:last] = cv2.resize(band, (width, last - first), interpolation=cv2.INTER_AREA)
+        finally:
+            reader.close()
+        return picture
+
+
+def open_slide(path: str | os.PathLike[str], *, largest: int = MAX_PIXELS) -> Slide | None:
+    """Look at a file: the slide it holds, or None for an ordinary image.
+
+    A slide is a scanner's file (SVS, NDPI, MRXS, ...), a TIFF with more than one resolution, or a colour TIFF of more
+    than `largest` pixels.
+
+    Parameters
+    ----------
+    path : path
+    largest : int
+        Most pixels of an ordinary image.
+
+    Raises
+    ------
+    InputError
+        One line for what is wrong with a slide: damaged, of an unknown kind, not in 8-bit colour, or OpenSlide is
+        needed and not installed.
+    """
+    path = Path(path)
+    with one_line_errors(path):
+        with open_regular(path) as handle:
+            tiff = handle.read(4) in TIFF_MAGIC
+        backend = "openslide" if path.suffix.lower() in SLIDE_SUFFIXES else None
+        if tiff:
+            from cellscope.io.wsi_tiff import slide_backend
+
+            backend = slide_backend(path, largest)
+        if backend is None:
+            return None
+        reader, slide = _reader(path, backend)
+        reader.close()
+        return slide
+
+
+def _reader(path: Path, backend: str) -> tuple[SlideReader, Slide]:
+    if backend == "tifffile":
+        from cellscope.io.wsi_tiff import TiffSlide
+
+        tiff = TiffSlide(path)
+        return tiff, Slide(path, _levels(tiff.shapes), tiff.pixel_size_um, one_line(path.name), tiff.warnings, backend)
+    from cellscope.io.wsi_openslide import OpenSlideSlide
+
+    other = OpenSlideSlide(path)
+    return other, Slide(path, _levels(other.shapes), other.pixel_size_um, one_line(path.name), other.warnings, backend)
+
+
+def _levels(shapes: Sequence[tuple[int, int]]) -> tuple[Level, ...]:
+    height, width = shapes[0]
+    if min(height, width) < 1:
+        raise Refused("its first level has no pixels; the file is damaged")
+    levels = [Level(h, w, (height / h + width / w) / 2) for h, w in shapes if h > 0 and w > 0]
+    return tuple(sorted(levels, key=lambda level: level.downsample))
