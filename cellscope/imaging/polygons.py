@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 from scipy import ndimage
+from skimage.draw import polygon as draw_polygon
 from skimage.measure import find_contours
 
 #: Names features: the same image, class of thing and label give the same UUID in every run.
@@ -73,6 +74,50 @@ def outlines(labels: np.ndarray) -> dict[int, dict[str, Any]]:
         if place is not None:
             found[index] = outline(labels[place] == index, (place[0].start, place[1].start))
     return found
+
+
+def fill(labels: np.ndarray, geometry: Mapping[str, Any], number: int) -> bool:
+    """Draw an outline into a label image: the inverse of `outline`.
+
+    Parameters
+    ----------
+    labels : (H, W) int
+        Changed in place. A pixel whose centre lies inside gets the number, whatever it had.
+    geometry : mapping
+        A GeoJSON ``Polygon`` or ``MultiPolygon`` in QuPath's coordinates; parts outside the image are cut off.
+    number : int
+
+    Returns
+    -------
+    bool
+        Whether a pixel was drawn.
+
+    Raises
+    ------
+    ValueError
+        For a geometry of another kind or without three points.
+    """
+    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
+    if kind not in ("Polygon", "MultiPolygon") or not coordinates:
+        raise ValueError(f"a {kind} has no area")
+    parts = [coordinates] if kind == "Polygon" else coordinates
+    drawn = False
+    for rings in parts:
+        points = [np.asarray(ring, float)[:, :2] - 0.5 for ring in rings]
+        if not points or min(map(len, points)) < 3:
+            raise ValueError("an outline needs at least three points")
+        low = np.maximum(np.floor(points[0].min(0)).astype(int), 0)
+        high = np.minimum(np.ceil(points[0].max(0)).astype(int) + 1, (labels.shape[1], labels.shape[0]))
+        if (high <= low).any():
+            continue
+        window = labels[low[1] : high[1], low[0] : high[0]]
+        inside = np.zeros(window.shape, bool)
+        for ring in points:  # even-odd: a hole takes out what the outside put in
+            rows, columns = draw_polygon(ring[:, 1] - low[1], ring[:, 0] - low[0], window.shape)
+            inside[rows, columns] ^= True
+        window[inside] = number
+        drawn |= bool(inside.any())
+    return drawn
 
 
 def feature(

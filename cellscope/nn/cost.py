@@ -1,8 +1,9 @@
-"""What a network costs: parameters and multiply-adds, counted as torchinfo counts them."""
+"""What a network costs: parameters and multiply-adds, by torchinfo's rule or fvcore's."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,21 +20,52 @@ def multiply_adds(network: nn.Module, *shape: int) -> int:
 
     A convolution costs its parameters (the bias among them) times the pixels of its output, any other layer its
     parameters once per item; layers used twice count twice, and what is not a layer (matrix products, resizing) costs
-    nothing. Nothing is computed: the network runs on PyTorch's ``meta`` device, and is left there.
+    nothing.
 
     Parameters
     ----------
     network : Module
+        Runs on PyTorch's ``meta`` device, where nothing is computed, and is left there.
     *shape : int
         Of the input, e.g. ``1, 3, 512, 512``.
     """
-    total = 0
 
-    def count(module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-        nonlocal total
+    def torchinfo(module: nn.Module, _input: torch.Tensor, output: torch.Tensor) -> int:
         own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
         pixels = math.prod(output.shape[2:]) if isinstance(module, nn.modules.conv._ConvNd) else 1
-        total += own * output.shape[0] * pixels
+        return own * output.shape[0] * pixels
+
+    return _over_layers(network, shape, torchinfo)
+
+
+def multiply_accumulates(network: nn.Module, *shape: int) -> int:
+    """Count the multiply-accumulates of one forward pass by fvcore's rule.
+
+    Convolutions and linear layers cost their weights (no bias) at every place they are applied to; a transposed
+    convolution is applied to its input's pixels. Nothing else costs anything. Parameters as for `multiply_adds`.
+    """
+
+    def fvcore(module: nn.Module, given: torch.Tensor, output: torch.Tensor) -> int:
+        own = dict(module.named_parameters(recurse=False))
+        weights = own["weight"].numel() if "weight" in own else 0
+        if isinstance(module, nn.modules.conv._ConvTransposeNd):
+            return weights * given.shape[0] * math.prod(given.shape[2:])
+        if isinstance(module, nn.modules.conv._ConvNd):
+            return weights * output.shape[0] * math.prod(output.shape[2:])
+        return weights * math.prod(output.shape[:-1]) if isinstance(module, nn.Linear) else 0
+
+    return _over_layers(network, shape, fvcore)
+
+
+def _over_layers(
+    network: nn.Module, shape: tuple[int, ...], cost: Callable[[nn.Module, torch.Tensor, torch.Tensor], int]
+) -> int:
+    """Add up what every use of a layer with parameters of its own costs, in one forward pass."""
+    total = 0
+
+    def count(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        nonlocal total
+        total += cost(module, inputs[0], output)
 
     hooks = [
         module.register_forward_hook(count)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import ndimage
 
-from cellscope.imaging.polygons import collection, feature, outline, outlines
+from cellscope.imaging.polygons import collection, feature, fill, outline, outlines
 
 
 def area(ring: list[list[float]]) -> float:
@@ -91,3 +92,22 @@ def test_features_are_stable_and_plain_json() -> None:
 def test_an_empty_mask_has_no_outline() -> None:
     with pytest.raises(ValueError, match="empty"):
         outline(np.zeros((3, 3), bool))
+
+
+def test_filling_an_outline_gives_the_mask_back() -> None:
+    rng = np.random.default_rng(0)
+    blobs = ndimage.gaussian_filter(rng.normal(size=(60, 70)), 2)
+    mask = blobs > 0.02  # parts, holes, corners that touch, the image's border
+    drawn = np.zeros(mask.shape, np.int32)
+    assert fill(drawn, outline(mask), 7)
+    np.testing.assert_array_equal(drawn, mask * 7)
+    square = {"type": "Polygon", "coordinates": [[[2, 1], [5, 1], [5, 3], [2, 3]]]}  # corners of pixels, left open
+    drawn = np.zeros((4, 4), np.int32)
+    assert fill(drawn, square, 1)
+    assert drawn.tolist() == [[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0]]
+    away = {"type": "Polygon", "coordinates": [[[20, 20], [25, 20], [25, 23]]]}
+    assert not fill(drawn, away, 1)
+    with pytest.raises(ValueError, match="LineString has no area"):
+        fill(drawn, {"type": "LineString", "coordinates": [[0, 0], [1, 1]]}, 1)
+    with pytest.raises(ValueError, match="three points"):
+        fill(drawn, {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}, 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
-from cellscope.engine.training_options import TrainingOptions
 from cellscope.config import option
+from cellscope.engine.training_options import TrainingOptions
 
 #: What the options left open come to by the default recipe, measured stronger on the small network.
 DEFAULTS: dict[str, Any] = {
@@ -32,7 +32,6 @@ PAPER: dict[str, Any] = {
     "augment": "full",
     "np_loss": "asym",
     "tp_loss": "focal",
-    "hv_weight": 1.0,
     "ema": 0.0,
     "patience": 4,
     "core": 80,
@@ -64,9 +63,12 @@ class TrainOptions(TrainingOptions):
     )  # fmt: skip
     frozen_epochs: float = option(0.0, "The same for the first phase.", low=0.0, high=1e5, cli=False)
     core: int = option(
-        192, "Side of what is learnt from in a training window, pixels; the network adds its margin.", low=32, high=1024,
+        192,
+        "Side of what is learnt from in a window, pixels; the network adds its margin.",
+        low=32,
+        high=1024,
         cli=False,
-    )  # fmt: skip
+    )
     augment: Literal["baseline", "basic", "moderate", "strong", "full", "wide"] = option(
         "wide", "Changes of the windows: the levels of the paper's Table 1, or wider ones.", cli=False
     )
@@ -88,7 +90,7 @@ class TrainOptions(TrainingOptions):
     )  # fmt: skip
     gamma_negative: float = option(4.0, "asym: focus on background pixels.", low=0.0, high=10.0, cli=False)
     focal_gamma: float = option(2.0, "focal: focus on pixels that are hard.", low=0.0, high=10.0, cli=False)
-    hv_weight: float = option(2.0, "Weight of both losses of the distance branch.", low=0.0, high=100.0, cli=False)
+    hv_weight: float = option(1.0, "Weight of both losses of the distance branch.", low=0.0, high=100.0, cli=False)
     tp_weight: float = option(1.0, "Weight of the loss of the type branch.", low=0.0, high=100.0, cli=False)
     drop_path: float = option(0.05, "Share of the encoder's blocks skipped at random.", low=0.0, high=0.9, cli=False)
     ema: float = option(

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cellscope import __version__
+from cellscope.assays.histo.calibrate import fit_calibration
 from cellscope.assays.histo.config import TrainOptions
 from cellscope.assays.histo.data import Tile, Windows, load_tiles, stratum_weights
 from cellscope.assays.histo.losses import branch_losses
@@ -145,16 +146,12 @@ class _Batches(Sampler):
         return self.steps
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        draws = iter(
-            DrawSampler(self.strata, self.weights, self._draws(self.steps), self.seed, self._draws(self.done))
-        )
+        draws = iter(DrawSampler(self.strata, self.weights, self._draws(self.steps), self.seed, self._draws(self.done)))
         for step in range(self.done, self.steps):
             yield [next(draws) for _ in range(self.first if step < self.frozen else self.size)]
 
 
-def window_batches(
-    windows: Windows, weights: dict[str, float], options: TrainOptions
-) -> Callable[[int], DataLoader]:
+def window_batches(windows: Windows, weights: dict[str, float], options: TrainOptions) -> Callable[[int], DataLoader]:
     """Give the function that makes the training loader from the number of steps already taken."""
     workers = options.num_workers or 0
 
@@ -180,7 +177,9 @@ class Learner(L.LightningModule):
     classes : tuple of str
     """
 
-    def __init__(self, network: torch.nn.Module, options: TrainOptions, validation: list[Tile], classes: tuple[str, ...]):
+    def __init__(
+        self, network: torch.nn.Module, options: TrainOptions, validation: list[Tile], classes: tuple[str, ...]
+    ):
         super().__init__()
         self.options, self.validation, self.classes = options, validation, classes
         self.network = network
@@ -201,8 +200,9 @@ class Learner(L.LightningModule):
         """Keep the encoder as it is in the first phase."""
         if self.options.frozen_steps:
             frozen = self.global_step < self.options.frozen_steps
-            self.student.encoder.requires_grad_(not frozen)
-            self.student.encoder.train(not frozen)
+            encoder = self.student.get_submodule("encoder")
+            encoder.requires_grad_(not frozen)
+            encoder.train(not frozen)
 
     def training_step(self, batch: dict[str, torch.Tensor], _index: int) -> torch.Tensor:
         """Losses of the three branches of one batch of windows."""
@@ -217,9 +217,7 @@ class Learner(L.LightningModule):
             gamma_negative=options.gamma_negative,
             focal_gamma=options.focal_gamma,
         )
-        loss = (
-            parts["np"] + options.hv_weight * (parts["hv_mse"] + parts["hv_msge"]) + options.tp_weight * parts["tp"]
-        )
+        loss = parts["np"] + options.hv_weight * (parts["hv_mse"] + parts["hv_msge"]) + options.tp_weight * parts["tp"]
         logged = {f"loss_{name}": value.detach() for name, value in parts.items()}
         self.log_dict({"loss": loss.detach(), **logged}, batch_size=len(images))
         return loss
@@ -235,9 +233,7 @@ class Learner(L.LightningModule):
 
     def calibrated(self) -> dict[str, float]:
         """Give the thresholds for the model card, from the validation tiles and the weights that are kept."""
-        from cellscope.assays.histo.calibrate import fit_calibration
-
-        return fit_calibration(self.network, self.validation, self.classes) if self.validation else {}
+        return fit_calibration(self.network.eval(), self.validation)
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by options; no weight decay on norms and biases."""

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.histo.classes import PIXEL_SIZE_UM
-from cellscope.assays.histo.sources import FORMATS, Choices, Nuclei, Record, Source
+from cellscope.assays.histo.sources import FORMATS, Annotated, Choices, Record, Source
 from cellscope.assays.histo.sources.record import CASE, separate
 from cellscope.errors import DatasetError, UsageError
 from cellscope.imaging.labels import relabel
@@ -139,7 +139,7 @@ def prepare(
     return 0
 
 
-def at_scale(nuclei: Nuclei, pixel_size_um: float) -> Nuclei:
+def at_scale(nuclei: Annotated, pixel_size_um: float) -> Annotated:
     """Resample an annotated image to 0.25 um a pixel; one within `SAME_SCALE` of it is left as it is.
 
     Nuclei that become too small to have a pixel are gone.
@@ -157,7 +157,7 @@ def at_scale(nuclei: Nuclei, pixel_size_um: float) -> Nuclei:
     types = nuclei.types
     if types is not None:
         types = {new[number]: type_ for number, type_ in types.items() if number in new}
-    return Nuclei(image, relabel(drawn), types, PIXEL_SIZE_UM)
+    return Annotated(image, relabel(drawn), types, PIXEL_SIZE_UM)
 
 
 def _name(source: Path) -> str:
@@ -199,7 +199,7 @@ def _table_of(target: str) -> str:
     return target.removesuffix(".tif") + ".csv"
 
 
-def _store(record: Record, nuclei: Nuclei, source: str, out: Path) -> Item:
+def _store(record: Record, nuclei: Annotated, source: str, out: Path) -> Item:
     """Write one record's files; give its row."""
     image, target = f"images/{source}/{record.name}.png", f"targets/{source}/{record.name}.tif"
     write_png(out / image, nuclei.image)

@@ -16,7 +16,15 @@ from cellscope.assays.nucleus_seg.classes import CLASSES, NUCLEUS
 from cellscope.assays.nucleus_seg.config import TrainOptions
 from cellscope.assays.nucleus_seg.data import Crops, Smear, Whole, load_smears
 from cellscope.assays.nucleus_seg.model import MEAN, STD, arguments_of, build_network, has_distance, normalise
-from cellscope.engine.learning import drawn_batches, initialise, run_record, say, source_weights, training_facts
+from cellscope.engine.learning import (
+    drawn_batches,
+    initialise,
+    move_average,
+    run_record,
+    say,
+    source_weights,
+    training_facts,
+)
 from cellscope.engine.train import fit, optimiser_and_schedule
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
@@ -141,15 +149,8 @@ class Learner(L.LightningModule):
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Move the average towards the student; fast at first, when the student is bad."""
-        if not self.options.ema:
-            return
-        decay = min(self.options.ema, (1 + self.global_step) / (10 + self.global_step))
-        with torch.no_grad():
-            for mean, value in zip(self.network.state_dict().values(), self.student.state_dict().values(), strict=True):
-                if mean.is_floating_point():
-                    mean.lerp_(value.to(mean.dtype), 1 - decay)
-                else:
-                    mean.copy_(value)
+        if self.options.ema:
+            move_average(self.network, self.student, step=self.global_step, decay=self.options.ema)
 
     def validation_step(self, batch: Any, _index: int) -> None:
         """Segment whole images at the true scale."""

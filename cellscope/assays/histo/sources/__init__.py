@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from cellscope.assays.histo.sources import consep, labels
-from cellscope.assays.histo.sources.record import Choices, Nuclei, Record, Source
+from cellscope.assays.histo.sources import coco, consep, labels, mat, monuseg, pannuke, qupath
+from cellscope.assays.histo.sources.record import Annotated, Choices, Record, Source
 
 #: In the order they are tried; `labels` takes whatever follows a naming rule.
-FORMATS = {"consep": consep, "labels": labels}
+FORMATS = {
+    "pannuke": pannuke,
+    "mat": mat,
+    "consep": consep,
+    "monuseg": monuseg,
+    "coco": coco,
+    "qupath": qupath,
+    "labels": labels,
+}
 
-__all__ = ["FORMATS", "Choices", "Nuclei", "Record", "Source"]
+__all__ = ["FORMATS", "Annotated", "Choices", "Record", "Source"]

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from cellscope.assays.histo.sources.record import (
+    Annotated,
     Choices,
-    Nuclei,
     Record,
     Source,
     check_labels,
@@ -122,13 +122,13 @@ def read_types(table: Path, names: tuple[str, ...]) -> list[tuple[int, str]]:
         raise DatasetError(f"{table}: the column {number} must hold whole numbers ({error})") from error
 
 
-def load(image: Path, labels: Path, table: Path | None, classes: tuple[str, ...]) -> Nuclei:
+def load(image: Path, labels: Path, table: Path | None, classes: tuple[str, ...]) -> Annotated:
     """Read an image, its label image and its types, and check that they belong together."""
     picture = open_image(image)
     pixels = colour(picture, image)
     numbers = check_labels(open_image(labels).pixels, pixels.shape, labels)
     types = None if table is None else check_types(read_types(table, classes), numbers, classes, table)
-    return Nuclei(pixels, numbers, types, picture.pixel_size_um)
+    return Annotated(pixels, numbers, types, picture.pixel_size_um)
 
 
 def _column(table: Path, rows: list[dict[str, str]], names: Iterable[str]) -> str:

@@ -25,7 +25,7 @@ CASE = re.compile(r"TCGA-\w{2}-\w{4}")
 
 
 @dataclass(frozen=True)
-class Nuclei:
+class Annotated:
     """One annotated image.
 
     Attributes
@@ -54,7 +54,7 @@ class Record:
     path : Path
         Where it came from, for messages.
     load : callable
-        Gives the `Nuclei`.
+        Gives the `Annotated` image.
     group : str
         What a split must keep together.
     fixed_split : str
@@ -66,7 +66,7 @@ class Record:
 
     name: str
     path: Path
-    load: Callable[[], Nuclei]
+    load: Callable[[], Annotated]
     group: str
     fixed_split: str = ""
     fixed_fold: int | None = None
@@ -202,7 +202,7 @@ def check_types(
     return {number: type_ for number, type_ in found.items() if type_}
 
 
-def separate(nuclei: Nuclei, path: Path, *, split: bool) -> Nuclei:
+def separate(nuclei: Annotated, path: Path, *, split: bool) -> Annotated:
     """Make sure that one number is one nucleus, and number them 1..N.
 
     Pieces with one number that lie close together are one nucleus which another crosses; farther apart than `MAX_GAP`
@@ -210,7 +210,7 @@ def separate(nuclei: Nuclei, path: Path, *, split: bool) -> Nuclei:
 
     Parameters
     ----------
-    nuclei : Nuclei
+    nuclei : Annotated
     path : Path
         For messages.
     split : bool
@@ -246,7 +246,7 @@ def separate(nuclei: Nuclei, path: Path, *, split: bool) -> Nuclei:
     numbers = np.unique(labels)
     new = {int(number): place for place, number in enumerate(numbers[numbers > 0], 1)}
     typed = None if nuclei.types is None else {new[number]: type_ for number, type_ in types.items() if number in new}
-    return Nuclei(nuclei.image, relabel(labels), typed, nuclei.pixel_size_um)
+    return Annotated(nuclei.image, relabel(labels), typed, nuclei.pixel_size_um)
 
 
 def _in_pieces(labels: np.ndarray) -> list[int]:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as rle
 
 from cellscope.assays.karyotype.classes import parse_class
 from cellscope.assays.karyotype.sources.record import Instance, Record
 from cellscope.errors import DatasetError
+from cellscope.io.coco import annotation_file, decode_mask, read_coco
 
 IMAGE_FOLDERS = ("images", "metaphase", ".")
-
-
-def annotation_file(folder: Path) -> Path | None:
-    """Find the one COCO file of `folder`: a JSON with images and annotations."""
-    for path in sorted(folder.glob("*.json")):
-        with path.open(encoding="utf-8") as stream:
-            try:
-                content = json.load(stream)
-            except ValueError:
-                continue
-        if isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys():
-            return path
-    return None
 
 
 def detect(folder: Path) -> bool:
@@ -42,37 +27,22 @@ def read(folder: Path) -> Iterator[Record]:
     The image's ``group`` or ``case`` field, else its file name, is what a split keeps together. Category names that
     are not one of the 24 chromosomes count as unknown class.
     """
-    path = annotation_file(folder)
-    if path is None:
-        raise DatasetError(f"{folder} holds no COCO file with images, annotations and categories")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    names = {category["id"]: parse_class(str(category["name"])) for category in content["categories"]}
-    annotations: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in content["annotations"]:
-        annotations[annotation["image_id"]].append(annotation)
+    names, images = read_coco(folder, IMAGE_FOLDERS)
+    classes = {number: parse_class(name) for number, name in names.items()}
     group_of_cell: dict[str, str] = {}
-    for image in content["images"]:
-        file = next(
-            (
-                folder / sub / image["file_name"]
-                for sub in IMAGE_FOLDERS
-                if (folder / sub / image["file_name"]).is_file()
-            ),
-            None,
-        )
-        if file is None:
-            raise DatasetError(f"{path} names {image['file_name']}, which is not in {folder}")
+    for found in images:
+        image = found.facts
         group = str(image.get("group") or image.get("case") or Path(image["file_name"]).stem)
         cell = image.get("patient_cell")
         if cell is not None:
             group_of_cell[str(cell)] = group
         yield Record(
             name=Path(image["file_name"]).stem,
-            path=file,
+            path=found.path,
             group=group,
             instances=[
-                _instance(annotation, names[annotation["category_id"]], image["height"], image["width"])
-                for annotation in annotations[image["id"]]
+                _instance(annotation, classes[annotation["category_id"]], image["height"], image["width"])
+                for annotation in found.annotations
             ],
             # BioImLab: a metaphase that matched no single may share a patient with any cell.
             train_only="patient_cell" in image and cell is None,
@@ -85,15 +55,7 @@ def _instance(annotation: dict[str, Any], class_: str | None, height: int, width
     bbox = tuple(float(value) for value in annotation["bbox"])
     if not segmentation:
         return Instance(bbox, None, class_)  # type: ignore[arg-type]
-    if isinstance(segmentation, str):
-        segmentation = json.loads(segmentation)
-    if isinstance(segmentation, dict):
-        coded = segmentation
-        if isinstance(coded["counts"], list):
-            coded = rle.frPyObjects(coded, height, width)
-    else:
-        coded = rle.merge(rle.frPyObjects(segmentation, height, width))
-    mask = rle.decode(coded).astype(bool)
+    mask = decode_mask(segmentation, height, width)
     x, y, w, h = bbox
     x0, y0 = max(int(np.floor(x)), 0), max(int(np.floor(y)), 0)
     x1, y1 = min(int(np.ceil(x + w)), width), min(int(np.ceil(y + h)), height)
