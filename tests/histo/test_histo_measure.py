@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from synthetic_tissue import TYPES, tissue
 from cellscope.assays.histo.classes import CLASSES
 from cellscope.assays.histo.figures import LARGEST_WIDTH, SMALLEST_WIDTH, as_geojson, draw_overlay, features
 from cellscope.assays.histo.legend import colours_of, scale_length
-from cellscope.assays.histo.measure import context, measure_nuclei
+from cellscope.assays.histo.measure import REASONS, STAIN, context, measure_nuclei
 from cellscope.assays.histo.overview import Overview
 from cellscope.assays.histo.postprocess import Nuclei
 from cellscope.imaging.polygons import fill
@@ -213,3 +214,12 @@ def test_densities_are_per_square_millimetre() -> None:
     unknown.add(table)
     np.testing.assert_allclose(unknown.per_area()[..., CLASSES.index("epithelial")], 400, rtol=0.06)
     assert unknown.density().shape[2] == 3
+
+
+def test_every_column_and_reason_is_explained(tile: tuple[np.ndarray, Nuclei, pd.DataFrame]) -> None:
+    page = (Path(__file__).parents[2] / "docs/histo.md").read_text(encoding="utf-8")
+    table = tile[2]
+    for name in (*table, *REASONS):
+        told = name in ("label", "bbox-1", "bbox-2") or name.endswith("_um")  # general, or shown by their kind
+        assert told or f"`{name}`" in page, name
+    assert set(STAIN) < set(table)
