@@ -75,7 +75,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     weights = stratum_weights(windows.strata, options.sampling, source_weights(options.source_weights))
     learner = Learner(network, options, validation, classes)
     if step:
-        learner.student.margin = margin
+        setattr(learner.student, "margin", margin)  # noqa: B010  a module's attributes are typed as modules
     fit(
         learner,
         window_batches(windows, weights, options),
