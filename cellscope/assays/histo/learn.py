@@ -62,9 +62,11 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     chosen = options.settled()
     arguments = arguments_of(str(chosen.arch), len(classes))
     core, margin, step = geometry(arguments)
-    if step and (chosen.core + 2 * margin) % step:
-        raise UsageError(f"core: {chosen.core} and twice the margin {margin} must be a multiple of {step}")
-    windows = Windows(tiles, chosen.core if step else core, margin, chosen)
+    if step:
+        core, margin = chosen.core, chosen.margin
+        if (core + 2 * margin) % step or margin % 2:
+            raise UsageError(f"core: {core} and twice the margin {margin}, which is even, must be a multiple of {step}")
+    windows = Windows(tiles, core, margin, chosen)
     options = options.settled(len(windows))
     L.seed_everything(options.seed, verbose=False)
     network = _start(options, arguments)
@@ -72,6 +74,8 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     say(f"{len(tiles)} images to train on, {typed} with types; {len(validation)} to validate on")
     weights = stratum_weights(windows.strata, options.sampling, source_weights(options.source_weights))
     learner = Learner(network, options, validation, classes)
+    if step:
+        setattr(learner.student, "margin", margin)  # noqa: B010  a module's attributes are typed as modules
     fit(
         learner,
         window_batches(windows, weights, options),
