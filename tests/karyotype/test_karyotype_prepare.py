@@ -101,7 +101,7 @@ def test_an_existing_dataset_is_refused_unless_overwrite(sources: list[Path], tm
 
 
 def test_sources_that_are_no_use(sources: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not a folder"):
+    with pytest.raises(UsageError, match="does not exist"):
         prepare([tmp_path / "nowhere"], tmp_path / "out")
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "notes.txt").write_text("hello")
