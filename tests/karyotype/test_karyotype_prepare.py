@@ -111,7 +111,7 @@ def test_sources_that_are_no_use(sources: list[Path], tmp_path: Path) -> None:
         prepare(sources[:1], tmp_path / "out", format="voc")
     (tmp_path / "again").mkdir()
     (tmp_path / "again" / "masks").symlink_to(sources[0])
-    with pytest.raises(UsageError, match="same folder name"):
+    with pytest.raises(UsageError, match="same name"):
         prepare([sources[0], tmp_path / "again" / "masks"], tmp_path / "out")
     assert not (tmp_path / "out" / "dataset.json").exists()
 
