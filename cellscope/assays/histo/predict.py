@@ -15,8 +15,15 @@ from cellscope.assays.histo.figures import as_geojson, draw_overlay
 from cellscope.assays.histo.measure import measure_nuclei
 from cellscope.assays.histo.model import build_network, geometry, normalise, to_maps
 from cellscope.assays.histo.postprocess import Nuclei, find_nuclei
-from cellscope.assays.histo.windows import Box, Frame, Tiling, cut_tiles, join_tiles, labels_at_input, resample
-from cellscope.assays.histo.windows import scale_between
+from cellscope.assays.histo.windows import (
+    Frame,
+    Tiling,
+    cut_tiles,
+    join_tiles,
+    labels_at_input,
+    resample,
+    scale_between,
+)
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
 from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.imaging.labels import relabel
