@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from cellscope.assays.histo.data import Tile, Windows, load_tiles, stratum_weigh
 from cellscope.assays.histo.losses import branch_losses
 from cellscope.assays.histo.model import MEAN, STD, arguments_of, build_network, geometry, normalise
 from cellscope.assays.histo.validation import score_tiles
+from cellscope.engine.averaging import Averaging
 from cellscope.engine.learning import (
     DrawSampler,
     initialise,
-    move_average,
     run_record,
     say,
     source_weights,
@@ -162,11 +161,8 @@ def window_batches(windows: Windows, weights: dict[str, float], options: TrainOp
     return loader
 
 
-class Learner(L.LightningModule):
+class Learner(Averaging):
     """Losses, optimiser and validation.
-
-    `network` is what is validated and kept: the exponential moving average of `student`, which the optimiser moves; the
-    two are one when ``ema`` is 0.
 
     Parameters
     ----------
@@ -180,21 +176,8 @@ class Learner(L.LightningModule):
     def __init__(
         self, network: torch.nn.Module, options: TrainOptions, validation: list[Tile], classes: tuple[str, ...]
     ):
-        super().__init__()
+        super().__init__(network, options.ema)
         self.options, self.validation, self.classes = options, validation, classes
-        self.network = network
-        self.student = copy.deepcopy(network) if options.ema else network
-        for module in (self.network, self.student):
-            module.to(memory_format=torch.channels_last)
-        if options.ema:
-            self.network.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> Learner:
-        """Switch the student between training and evaluation; the average always evaluates."""
-        super().train(mode)
-        if self.options.ema:
-            self.network.eval()
-        return self
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Keep the encoder as it is in the first phase."""
@@ -221,11 +204,6 @@ class Learner(L.LightningModule):
         logged = {f"loss_{name}": value.detach() for name, value in parts.items()}
         self.log_dict({"loss": loss.detach(), **logged}, batch_size=len(images))
         return loss
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Move the average towards the student."""
-        if self.options.ema:
-            move_average(self.network, self.student, step=self.global_step, decay=self.options.ema)
 
     def validation_step(self, _batch: Any, _index: int) -> None:
         """Find the nuclei of whole tiles and compare; ``val_score`` is 0.5 AJI + 0.5 mean F1 over the types."""

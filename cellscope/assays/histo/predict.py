@@ -279,7 +279,11 @@ def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
 def class_summary(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
     """Give the columns per type of ``images.csv``: counts, then densities."""
     classes = cards[PART].classes
-    return tuple(f"n_{name}" for name in classes) + tuple(f"{name}_per_mm2" for name in classes) if len(classes) > 1 else ()
+    return (
+        tuple(f"n_{name}" for name in classes) + tuple(f"{name}_per_mm2" for name in classes)
+        if len(classes) > 1
+        else ()
+    )
 
 
 ASSAY = Assay(
