@@ -123,10 +123,10 @@ def example_figure(examples: Sequence[Example], classes: tuple[str, ...]) -> Fig
         values = ", ".join(f"{key} {value:.2f}" for key, value in example.values.items())
         grid[0][column].set_title(f"{example.name.split('/')[-1]}\n{values}", fontsize=7)
     if classes:
-        from matplotlib.colors import rgb2hex
         from matplotlib.lines import Line2D
 
-        marks = [Line2D([], [], color=rgb2hex(np.array(colours[name]) / 255), lw=3, label=name) for name in classes]
+        shades = {name: "#{:02x}{:02x}{:02x}".format(*colours[name]) for name in classes}
+        marks = [Line2D([], [], color=shade, lw=3, label=name) for name, shade in shades.items()]
         legend = figure.legend(handles=marks, loc="outside lower center", ncols=len(classes), fontsize=8, frameon=True)
         legend.get_frame().set_facecolor("#a882b4")
         legend.get_frame().set_linewidth(0)

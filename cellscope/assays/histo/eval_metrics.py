@@ -139,5 +139,6 @@ def lines(metrics: Sequence[Metric], sources: Sequence[str]) -> list[str]:
             cells.append(f"detection F1 {by_name[f'{prefix}{more}strict.fd'].text}")
             typed = by_name.get(f"{prefix}{more}strict.types_f1")
             cells += [f"types F1 {typed.text}"] if typed else []
-            said.append(f"{prefix.rstrip('.') or 'all'} ({len(index)} images), {method}: {', '.join(cells)}")
+            images = "1 image" if len(index) == 1 else f"{len(index)} images"
+            said.append(f"{prefix.rstrip('.') or 'all'} ({images}), {method}: {', '.join(cells)}")
     return said

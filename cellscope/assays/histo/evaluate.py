@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,8 +140,9 @@ def _measure(
     """Take a job's items through the road: item -> what it came to, and the models."""
     keep = set(job.rows["id"].iloc[np.unique(np.linspace(0, len(job.rows) - 1, KEPT).round().astype(int))])
     measured, records = run_job(
-        replace(ASSAY, conclude=conclude_for_measuring),
+        ASSAY,
         job,
+        conclude_for_measuring,
         lambda cards: _subjects(prepared, job.rows, options, cards, keep),
         run=run,
         window=WINDOW,
