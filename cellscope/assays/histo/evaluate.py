@@ -17,8 +17,9 @@ from cellscope.assays.histo.data import load_tile
 from cellscope.assays.histo.eval_figures import SIDE, Example, busiest, example_figure, image_figure, spread
 from cellscope.assays.histo.eval_metrics import all_metrics, lines, source_table
 from cellscope.assays.histo.postprocess import Nuclei
-from cellscope.assays.histo.predict import ASSAY, IMAGE, OTSU, OTSU_CARD, PART, find, rgb_of
+from cellscope.assays.histo.predict import ASSAY, IMAGE, OTSU, OTSU_CARD, PART, find
 from cellscope.assays.histo.score import Scored, image_row, score_image
+from cellscope.assays.histo.stages import rgb_of
 from cellscope.engine.assay import Result, Subject
 from cellscope.engine.evaluate import (
     Metric,
