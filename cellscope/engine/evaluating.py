@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from cellscope.models.file import read_card
 from cellscope.models.registry import locate
 
 if TYPE_CHECKING:
-    from cellscope.engine.assay import Assay, Subject
+    from cellscope.engine.assay import Assay, Result, Subject
     from cellscope.engine.options import RunOptions
 
 FOLDS = "folds"
@@ -110,6 +110,7 @@ def _some(rows: pd.DataFrame, limit: int | None) -> pd.DataFrame:
 def run_job(
     assay: Assay,
     job: Job,
+    conclude: Callable[[Subject], Result],
     subjects: Callable[[Mapping[str, ModelCard]], Iterable[Subject]],
     *,
     run: RunOptions,
@@ -120,8 +121,9 @@ def run_job(
     Parameters
     ----------
     assay : Assay
-        With a ``conclude`` that leaves what is to be measured in its result's artefacts.
     job : Job
+    conclude : callable
+        In the place of the assay's own: leaves what is to be measured in its result's artefacts, and no rows.
     subjects : callable
         Model cards -> the items as subjects.
     run : RunOptions
@@ -139,12 +141,13 @@ def run_job(
     CellscopeError
         If an item fails: what is left out would flatter the result.
     """
+    measuring = replace(assay, conclude=conclude, classes_columns=_no_columns)
     device = pick_device(run.device)
     loaded = load_models(assay, job.models, device)
     measured = []
     for number, (subject, result, error) in enumerate(
         run_subjects(
-            assay,
+            measuring,
             subjects(loaded.cards),
             loaded.modules,
             run=run,
@@ -160,3 +163,7 @@ def run_job(
         if number % 50 == 0 and not run.quiet:
             print(f"{assay.name} eval: {number} of {len(job.rows)}", file=sys.stderr, flush=True)
     return measured, loaded.records
+
+
+def _no_columns(_cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
+    return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -83,6 +84,7 @@ def features(
     image: str,
     classes: tuple[str, ...],
     origin: tuple[int, int] = (0, 0),
+    numbers: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
     """Give one feature per row with its outline and measurements, for QuPath.
 
@@ -97,6 +99,8 @@ def features(
     classes : tuple of str
     origin : (row, column)
         Of the window's first pixel in the image.
+    numbers : sequence of int, optional
+        The labels in the whole image, per row, where `labels` and `table` have the window's own.
     """
     shapes, colours = outlines(labels), colours_of(classes)
     left_out = {"label", "class", "review", "reasons", "cut_by_border"}
@@ -105,7 +109,7 @@ def features(
             _moved(shapes[row["label"]], origin),
             image=image,
             kind="nucleus",
-            label=row["label"],
+            label=number,
             classification=row["class"],
             colour=colours[row["class"]],
             measurements={
@@ -113,7 +117,7 @@ def features(
                 "review": float(row["review"]),
             },
         )
-        for row in table.to_dict("records")
+        for row, number in zip(table.to_dict("records"), numbers or table["label"].tolist(), strict=True)
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,8 +156,9 @@ def _run(
     prepared: PreparedDataset, job: Job, run: RunOptions, options: PredictOptions
 ) -> tuple[list[Measured], list[dict[str, Any]]]:
     found, records = run_job(
-        replace(ASSAY, conclude=conclude_for_measuring),
+        ASSAY,
         job,
+        conclude_for_measuring,
         lambda cards: _subjects(prepared, job.rows, options, cards),
         run=run,
         window=WINDOW,
