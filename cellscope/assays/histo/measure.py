@@ -66,7 +66,7 @@ def measure_nuclei(
     """
     shapes = measure_labels(nuclei.labels, origin)
     present = shapes["label"].to_numpy(int) - 1
-    probabilities = nuclei.probabilities[present].reshape(len(present), -1)
+    probabilities = nuclei.probabilities[present].reshape(len(present), nuclei.probabilities.shape[-1])
     score = nuclei.score[present].astype(float)
     typed = len(classes) > 1
     best = probabilities.argmax(1) if typed else np.zeros(len(present), int)
