@@ -69,8 +69,9 @@ def test_a_slide_keeps_the_contract(done: Path, image: np.ndarray) -> None:
     np.testing.assert_array_equal(areas[objects["label"]], objects["area"])
     for row in objects.itertuples():
         rows, columns = np.nonzero(labels == row.label)
-        assert (rows.mean(), columns.mean()) == pytest.approx((row[objects.columns.get_loc("centroid-0") + 1],
-                                                               row[objects.columns.get_loc("centroid-1") + 1]), rel=1e-4)
+        assert (rows.mean(), columns.mean()) == pytest.approx(
+            (row[objects.columns.get_loc("centroid-0") + 1], row[objects.columns.get_loc("centroid-1") + 1]), rel=1e-4
+        )
     features = json.loads((done / "a.geojson").read_text())["features"]
     assert [feature["properties"]["measurements"]["label"] for feature in features] == list(objects["label"])
     density = images["n_objects"][0] / images["area_mm2"][0]
@@ -204,11 +205,12 @@ def test_a_slide_at_twice_the_pixel_size_gives_the_same_nuclei(image: np.ndarray
     _, expected = tables(done)
     assert len(objects) == pytest.approx(len(expected), rel=0.15)
     assert objects["area_um2"].median() == pytest.approx(expected["area_um2"].median(), rel=0.2)
-    near = np.hypot(
-        2 * objects["centroid-0"].to_numpy()[:, None] + 0.5 - expected["centroid-0"].to_numpy(),
-        2 * objects["centroid-1"].to_numpy()[:, None] + 0.5 - expected["centroid-1"].to_numpy(),
-    ).min(1)
-    assert np.median(near) < 0.7
+    away = [
+        2 * objects[name].to_numpy()[:, None] + 0.5 - expected[name].to_numpy() for name in ("centroid-0", "centroid-1")
+    ]
+    nearest = np.hypot(*away).argmin(1)
+    for axis in away:  # nothing is shifted on the way to the model's scale and back
+        assert abs(np.median(axis[np.arange(len(nearest)), nearest])) < 0.25
 
 
 def test_regions(slide: Path, done: Path, tmp_path: Path) -> None:
