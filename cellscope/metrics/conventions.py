@@ -42,12 +42,30 @@ from cellscope.metrics.instance_counts import (
     f1,
     panoptic,
 )
-from cellscope.metrics.instances import aji, aji_plus, dice, overlaps, pairs_by_centre, pairs_by_overlap
+from cellscope.metrics.instances import (
+    Overlaps,
+    aji,
+    aji_plus,
+    dice,
+    overlaps,
+    pairs_by_centre,
+    pairs_by_overlap,
+)
 
 RADIUS_UM = 3.0
 """How near centroids lie for a pair: 12 pixels at 40x, 6 at 20x."""
 
 IMAGE_METRICS = ("dice", "aji", "aji_plus", "dq", "sq", "pq")
+
+FORMULAS = {
+    "dice": "2 |A and B| / (|A| + |B|) of the nucleus pixels",
+    "aji": "aggregated Jaccard index, the best IoU for every true nucleus, found ones may serve twice",
+    "aji_plus": "aggregated Jaccard index, pairs one to one with the highest sum of IoU",
+    "dq": "TP / (TP + FP / 2 + FN / 2), pairs by IoU > 0.5",
+    "sq": "mean IoU of the pairs by IoU > 0.5; 0 without a pair",
+    "pq": "DQ x SQ",
+}
+"""What stands behind the names, whatever the convention."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +164,18 @@ def measure_image(
     ValueError
         If the images differ in size or the types in number.
     """
-    pairs = overlaps(truth, found)
+    return measure_overlaps(overlaps(truth, found), truth_types, found_types, n_types, radius=radius)
+
+
+def measure_overlaps(
+    pairs: Overlaps,
+    truth_types: np.ndarray | None = None,
+    found_types: np.ndarray | None = None,
+    n_types: int = 0,
+    *,
+    radius: float = 12.0,
+) -> ImageInstances:
+    """Do as `measure_image` does, from what `overlaps` has counted already."""
     for name, types, labels in (("true", truth_types, pairs.truth), ("found", found_types, pairs.found)):
         if types is not None and len(types) != len(labels):
             raise ValueError(f"{len(types)} types for {len(labels)} {name} nuclei")
@@ -158,6 +187,21 @@ def measure_image(
         count_types(pairs, pairs_by_overlap(pairs), *typed),
         count_types(pairs, pairs_by_centre(pairs, radius), *typed),
     )
+
+
+class _Totals:
+    """Counts of images, to be added over any choice of them: a product with how often each is chosen."""
+
+    def __init__(self, counts: np.ndarray):
+        known = np.isfinite(counts)
+        self.shape = counts.shape[1:]
+        self.counts = np.where(known, counts, 0).reshape(len(counts), -1)
+        self.known = known.reshape(len(counts), -1).astype(float)
+
+    def of(self, index: np.ndarray) -> np.ndarray:
+        """Add; untyped images count in no type, and NaN stands where no image is typed."""
+        times = np.bincount(index, minlength=len(self.counts)).astype(float)
+        return np.where(times @ self.known > 0, times @ self.counts, np.nan).reshape(self.shape)
 
 
 @dataclass
@@ -174,12 +218,15 @@ class Summary:
     images: Sequence[ImageInstances]
     tissues: Sequence[str] | None = None
     _overlap: np.ndarray = field(init=False, repr=False)
-    _centre: np.ndarray = field(init=False, repr=False)
+    _totals: dict[bool, _Totals] = field(init=False, repr=False)
     _values: dict[tuple[str, str], np.ndarray] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._overlap = np.stack([image.by_overlap for image in self.images])
-        self._centre = np.stack([image.by_centre for image in self.images])
+        self._totals = {
+            True: _Totals(np.stack([image.by_centre for image in self.images])),
+            False: _Totals(self._overlap),
+        }
         self._tissue = np.unique(np.asarray(self.tissues or [""] * len(self.images)), return_inverse=True)[1]
         self._values = {}
 
@@ -207,12 +254,12 @@ class Summary:
         """Give the binary PQ, whatever the types."""
         if convention.name != "strict":
             return self.mean("pq", convention, index)
-        return float(panoptic(self._overlap[index, 0].sum(0))[2])
+        return float(panoptic(self._totals[False].of(index))[0, 2])
 
     def type_pq(self, convention: Convention, index: np.ndarray) -> np.ndarray:
         """Give the PQ of every type, (K,); for `pannuke` a mean over images, as its code gives it by type."""
         if convention.name == "strict":
-            return panoptic(_total(self._overlap[index, 1:]))[..., 2]
+            return panoptic(self._totals[False].of(index))[1:, 2]
         return _nanmean(self._type_values(convention)[index], 0)
 
     def mpq(self, convention: Convention, index: np.ndarray) -> float:
@@ -226,8 +273,7 @@ class Summary:
 
     def f1(self, convention: Convention, index: np.ndarray) -> np.ndarray:
         """Give Fd (first) and F1 of every type, (K + 1,), from the counts of all images together."""
-        counts = (self._centre if convention.centres else self._overlap)[index]
-        return f1(_total(counts), convention.weights)
+        return f1(self._totals[convention.centres].of(index), convention.weights)
 
     def _type_values(self, convention: Convention) -> np.ndarray:
         key = "type_pq", convention.name
@@ -254,12 +300,6 @@ def _numbers(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give how many were there and how many were found."""
     true = counts[..., RIGHT] + counts[..., WRONG_TRUTH] + counts[..., MISSED]
     return true, counts[..., RIGHT] + counts[..., WRONG_FOUND] + counts[..., EXTRA]
-
-
-def _total(counts: np.ndarray) -> np.ndarray:
-    """Add the counts of images; those of untyped images are left out, and NaN where no image is typed."""
-    known = np.isfinite(counts)
-    return np.where(known.any(0), np.where(known, counts, 0).sum(0), np.nan)
 
 
 def _nanmean(values: np.ndarray, axis: int) -> np.ndarray:

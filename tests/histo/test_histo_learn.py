@@ -52,7 +52,8 @@ def test_two_phases_leave_the_encoder_alone_at_first(dataset: Path, tmp_path: Pa
     assert train(dataset, tmp_path / "run", replace(options, steps=2), argv=[]) == 0
     torch.manual_seed(0)
     card, after_first = load_model(tmp_path / "run" / "model.safetensors", assay="histo", part="nuclei")
-    assert card.classes == ("flat", "round") and card.pixel_size_um == 0.25
+    assert card.classes == ("flat", "round")
+    assert card.pixel_size_um == 0.25
     assert train(dataset, tmp_path / "two", options, argv=[]) == 0
     _, after_both = load_model(tmp_path / "two" / "model.safetensors", assay="histo", part="nuclei")
     encoder = [name for name in after_first if name.startswith("encoder.") and after_first[name].ndim > 1]
@@ -111,7 +112,7 @@ def test_interrupted_and_resumed_is_as_never_interrupted(
     whole, cut = (
         torch.load(tmp_path / name / "last.ckpt", weights_only=True)["state_dict"] for name in ("whole", "cut")
     )
-    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    assert [name for name in whole if not torch.equal(whole[name], cut[name])] == []
 
 
 def test_going_on_from_a_model_of_other_types(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -170,11 +171,13 @@ def test_the_paper_preset_is_the_papers() -> None:
         "asym", "focal", 1.0, 4.0,
     )  # fmt: skip
     epoch = 4563 / 16
-    assert options.step_every == round(25 * epoch) and options.val_every == round(5 * epoch)
+    assert options.step_every == round(25 * epoch)
+    assert options.val_every == round(5 * epoch)
     assert options.frozen_steps == round(50 * 4563 / 64)
     assert options.steps == options.frozen_steps + round(50 * epoch)
     own = TrainOptions(preset="paper", learning_rate=5e-5, batch_size=128).settled(4563)
-    assert own.learning_rate == 5e-5 and own.batch_size == 128
+    assert own.learning_rate == 5e-5
+    assert own.batch_size == 128
 
 
 def test_a_perfect_network_scores_nearly_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +186,8 @@ def test_a_perfect_network_scores_nearly_one(monkeypatch: pytest.MonkeyPatch) ->
     maps = perfect_maps(tile.labels, kinds, 2)
     monkeypatch.setattr("cellscope.assays.histo.validation.whole_maps", lambda *_: maps)
     scores = score_tiles(torch.nn.Identity(), [tile], ("a", "b"))
-    assert scores["val_dice_a"] > 0.99 and scores["val_score"] > 0.95
+    assert scores["val_dice_a"] > 0.99
+    assert scores["val_score"] > 0.95
     plain = replace(tile, types=np.where(np.arange(len(tile.types)) > 0, -1, 0))
     assert score_tiles(torch.nn.Identity(), [plain], ("a", "b"))["val_score"] == pytest.approx(
         scores["val_aji_a"], abs=1e-9
@@ -211,7 +215,10 @@ def test_calibration_finds_overconfidence(monkeypatch: pytest.MonkeyPatch) -> No
     tile = _tile()
     rng = np.random.default_rng(0)
     labels = np.unique(tile.labels)[1:]
-    said = {int(label): int(tile.types[label]) - 1 if rng.random() < 0.75 else 2 - int(tile.types[label]) for label in labels}
+    said = {
+        int(label): int(tile.types[label]) - 1 if rng.random() < 0.75 else 2 - int(tile.types[label])
+        for label in labels
+    }
     maps = perfect_maps(tile.labels, said, 2)
     maps[..., 3:] = 0.01 + 0.98 * maps[..., 3:]
     monkeypatch.setattr("cellscope.assays.histo.whole.whole_maps", lambda *_: maps)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from synthetic_nuclei import packed
 
 from cellscope.assays.histo.augment import LEVELS, change_appearance
 from cellscope.assays.histo.config import TrainOptions
 from cellscope.assays.histo.data import Tile, Windows, stratum_weights
 from cellscope.assays.histo.targets import distance_maps, type_map
-from tests.synthetic_nuclei import packed
 
 
 def tile(name: str = "a/x", typed: bool = True, side: int = 160) -> Tile:

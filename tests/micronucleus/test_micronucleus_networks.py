@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import timm
 import torch
+import torchvision.models as zoo
+from safetensors.torch import save_file
 from timm.models.mobilevit import MobileVitBlock
 
 from cellscope.assays.micronucleus import mobilevit
@@ -122,6 +124,35 @@ def test_imagenet_weights_that_cannot_be_had_say_so(monkeypatch):
     monkeypatch.setattr(mobilevit.timm, "create_model", refuse)
     with pytest.raises(ModelError, match=r"--init imagenet.*no network.*--init none"):
         build_classifier("mobilevit-mn", pretrained=True)
+
+
+def test_imagenet_weights_from_a_file_reach_the_unchanged_layers(tmp_path):
+    """A random network with 1000 classes, saved as timm publishes weights, stands for those of ImageNet."""
+    torch.manual_seed(1)
+    published = timm.create_model("mobilevit_xxs").state_dict()
+    save_file(published, tmp_path / "mobilevit_xxs.safetensors")
+    ours = build_classifier("mobilevit-mn", pretrained=True, weights=tmp_path / "mobilevit_xxs.safetensors")
+    tensors = ours.network.state_dict()
+    taken = [name for name, value in tensors.items() if name in published and torch.equal(value, published[name])]
+    fresh = set(tensors) - set(taken)
+    assert len(taken) > 0.8 * len(published)
+    assert all("conv_kxk" in n or "conv_fusion" in n or ".attn." in n or n.startswith("head.fc") for n in fresh)
+    assert tensors["head.fc.weight"].shape == (2, 320)
+
+
+def test_imagenet_weights_of_torchvision_from_a_file(tmp_path):
+    torch.manual_seed(1)
+    published = zoo.googlenet(aux_logits=True, init_weights=False).state_dict()  # as published, with auxiliary heads
+    torch.save(published, tmp_path / "googlenet.pth")
+    ours = build_classifier("googlenet", pretrained=True, weights=tmp_path / "googlenet.pth").network.state_dict()
+    assert torch.equal(ours["inception3a.branch1.conv.weight"], published["inception3a.branch1.conv.weight"])
+    assert ours["fc.weight"].shape == (2, 1024)
+
+
+def test_a_file_of_other_weights_says_so(tmp_path):
+    save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match=r"other\.safetensors: no ImageNet weights of mobilevit-mn"):
+        build_classifier("mobilevit-mn", pretrained=True, weights=tmp_path / "other.safetensors")
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (37, 51), (8, 9)])

@@ -69,6 +69,9 @@ class TrainOptions(TrainingOptions):
         high=1024,
         cli=False,
     )
+    margin: int = option(
+        32, "Context around that on each side; less than in prediction saves time.", low=16, high=256, cli=False
+    )
     augment: Literal["baseline", "basic", "moderate", "strong", "full", "wide"] = option(
         "wide", "Changes of the windows: the levels of the paper's Table 1, or wider ones.", cli=False
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
@@ -141,8 +141,11 @@ def add_legend(picture: np.ndarray, entries: Sequence[Entry], um_per_px: float |
     return np.concatenate([picture, np.asarray(strip)])
 
 
+@lru_cache(maxsize=8)
 def _font(size: int) -> ImageFont.FreeTypeFont:
     """Give the font that comes with matplotlib: Pillow's own lacks the micro sign."""
+    import matplotlib
+
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), size)
 
 

@@ -8,7 +8,8 @@ import torch
 from cellscope.assays.histo.data import Tile
 from cellscope.assays.histo.postprocess import find_nuclei
 from cellscope.assays.histo.whole import whole_maps
-from cellscope.metrics.instances import aji, count_types, dice, f1, overlaps, pairs_by_overlap, panoptic
+from cellscope.metrics.instance_counts import count_types, f1, panoptic
+from cellscope.metrics.instances import aji, dice, overlaps, pairs_by_overlap
 
 
 def score_tiles(network: torch.nn.Module, tiles: list[Tile], classes: tuple[str, ...]) -> dict[str, float]:

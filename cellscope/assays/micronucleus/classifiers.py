@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import timm
 import torch
+from timm.models import load_state_dict
 from torch import nn
 
 from cellscope.assays.micronucleus import mobilevit
@@ -28,7 +30,9 @@ more that peers use."""
 SMALLEST_INPUT = {"googlenet": 32, "alexnet": 64}
 
 
-def build_classifier(arch: str, *, classes: int = CLASSES, pretrained: bool = False) -> CropClassifier:
+def build_classifier(
+    arch: str, *, classes: int = CLASSES, pretrained: bool = False, weights: Path | None = None
+) -> CropClassifier:
     """Make a classifier of crops by name.
 
     Parameters
@@ -38,6 +42,8 @@ def build_classifier(arch: str, *, classes: int = CLASSES, pretrained: bool = Fa
     classes : int
     pretrained : bool
         With ImageNet weights from timm or torchvision (downloaded, or from their caches).
+    weights : Path, optional
+        A file of those weights to take instead, as timm or torchvision publish them: .safetensors, .pth or .bin.
 
     Raises
     ------
@@ -51,36 +57,61 @@ def build_classifier(arch: str, *, classes: int = CLASSES, pretrained: bool = Fa
             f"unknown --arch {arch!r} for the part classify; there are {', '.join(ARCHS)}{nearest(arch, ARCHS)}"
         )
     try:
-        return CropClassifier(_build(arch, classes, pretrained))
+        network = _build(arch, classes, pretrained, weights)
+        if weights is not None:
+            _check_names(network, weights)
+        return CropClassifier(network)
     except Exception as error:  # whatever a failed download raises in the libraries' many layers
         if not pretrained:
             raise
         reason = " ".join(str(error).split())[:120]
+        if weights is not None:
+            raise ModelError(f"{weights}: no ImageNet weights of {arch} ({reason})") from error
         raise ModelError(
             f"--init imagenet: the ImageNet weights of {arch} cannot be had ({reason}); "
-            "connect once so that they are cached, or train with --init none"
+            "connect once so that they are cached, give their file with --imagenet, or train with --init none"
         ) from error
 
 
-def _build(arch: str, classes: int, pretrained: bool) -> nn.Module:
+def _check_names(network: nn.Module, weights: Path) -> None:
+    """Raise ValueError for a file whose layers are those of another network, which timm would leave out one by one."""
+    own = set(network.state_dict())
+    if len(own & set(load_state_dict(str(weights)))) < len(own) / 2:
+        raise ValueError("most of the network's layers are not in it")
+
+
+def _build(arch: str, classes: int, pretrained: bool, weights: Path | None) -> nn.Module:
     if arch in mobilevit.ARCHS:
-        return mobilevit.build_mobilevit(**mobilevit.ARCHS[arch], classes=classes, pretrained=pretrained)
+        return mobilevit.build_mobilevit(
+            **mobilevit.ARCHS[arch], classes=classes, pretrained=pretrained, weights=weights
+        )
     if arch in TIMM:
-        made: nn.Module = timm.create_model(TIMM[arch], num_classes=classes, pretrained=pretrained)
+        made: nn.Module = timm.create_model(
+            TIMM[arch], num_classes=classes, pretrained=pretrained, **mobilevit.from_file(weights)
+        )
         return made
     import torchvision.models as zoo
 
+    kind = {"googlenet": zoo.GoogLeNet_Weights, "alexnet": zoo.AlexNet_Weights}[arch].IMAGENET1K_V1
+    online = kind if pretrained and weights is None else None
+    network: Any
     if arch == "googlenet":
-        if pretrained:
-            network = zoo.googlenet(weights=zoo.GoogLeNet_Weights.IMAGENET1K_V1)
-            network.transform_input = False
+        if online is not None:
+            network = zoo.googlenet(weights=online)
         else:
             network = zoo.googlenet(aux_logits=False, init_weights=False)
+        network.transform_input = False
+    else:
+        network = zoo.alexnet(weights=online)
+    if pretrained and weights is not None:
+        tensors = load_state_dict(str(weights))
+        network.load_state_dict({k: v for k, v in tensors.items() if not k.startswith(("aux1.", "aux2."))})
+    if arch == "googlenet":
         network.fc = nn.Linear(network.fc.in_features, classes)
-        return network
-    network = zoo.alexnet(weights=zoo.AlexNet_Weights.IMAGENET1K_V1 if pretrained else None)
-    network.classifier[6] = nn.Linear(4096, classes)
-    return network
+    else:
+        network.classifier[6] = nn.Linear(4096, classes)
+    found: nn.Module = network
+    return found
 
 
 def rebuild(arch: str, arguments: dict[str, Any], tensors: dict[str, torch.Tensor]) -> CropClassifier:

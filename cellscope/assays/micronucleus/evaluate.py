@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,43 +13,35 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.micronucleus import predict as road
-from cellscope.assays.micronucleus.calibrate import DECISION, crop_probability
-from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS, NORMAL
+from cellscope.assays.micronucleus.calibrate import DECISION, crop_probability, threshold_at
+from cellscope.assays.micronucleus.classes import MICRONUCLEUS, NORMAL
 from cellscope.assays.micronucleus.data_nuclei import Field, load_field
+from cellscope.assays.micronucleus.eval_figures import class_figures, frequency_figure
+from cellscope.assays.micronucleus.eval_metrics import (
+    SPECIFICITIES,
+    by_line,
+    cells_frame,
+    classification_metrics,
+    field_metrics,
+    line_table,
+    operating_points,
+)
 from cellscope.assays.micronucleus.field import classical_nuclei
-from cellscope.assays.micronucleus.score import frequency_error, match_nuclei, sensitivity_at
+from cellscope.assays.micronucleus.score import match_nuclei
 from cellscope.engine.assay import Result, Subject
 from cellscope.engine.device import pick_device, pick_precision
-from cellscope.engine.evaluate import (
-    Metric,
-    confusion_figure,
-    interval_figure,
-    measure,
-    refuse_evaluation,
-    reliability_figure,
-    write_evaluation,
-)
+from cellscope.engine.evaluate import Metric, interval_figure, refuse_evaluation, write_evaluation
 from cellscope.engine.predict import load_models
 from cellscope.engine.stages import run_subjects
 from cellscope.errors import CellscopeError, UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
-from cellscope.metrics.classification import (
-    average_precision,
-    balanced_accuracy,
-    confusion_matrix,
-    expected_calibration_error,
-    per_class,
-    reliability_table,
-    roc_auc,
-)
 
 if TYPE_CHECKING:
     from cellscope.assays.micronucleus.config import PredictOptions
     from cellscope.engine.options import RunOptions
 
 WINDOW = 4
-ALL = "all"
 
 
 def evaluate(
@@ -125,23 +116,26 @@ def evaluate(
     fields = pd.DataFrame(fields_seen)
     metrics: list[Metric] = []
     figures: dict[str, Any] = {}
+    points: list[pd.DataFrame] = []
+    thresholds = _thresholds(options, loaded.cards["classify"].training.get("calibration") or {})
     for kind, title in ((road.CROP, "crops"), (road.FIELD, "field_cells")):
         part = table[table["kind"] == kind].reset_index(drop=True)
         if len(part):
-            metrics += _by_line(part, title, classification_metrics, seed=run.seed)
-            figures |= _class_figures(part, title)
+            metrics += by_line(part, title, classification_metrics, seed=run.seed)
+            figures |= class_figures(part, title)
+            points.append(operating_points(part, title, thresholds, seed=run.seed))
         if len(part) and kind == road.CROP:
             alone = part["classifier_alone"].to_numpy(float)
             called = np.where(alone >= DECISION, MICRONUCLEUS, NORMAL)
-            metrics += _by_line(
+            metrics += by_line(
                 part.assign(predicted=called, **{f"p_{MICRONUCLEUS}": alone}),
                 "classifier",
                 classification_metrics,
                 seed=run.seed,
             )
     if len(fields):
-        metrics += _by_line(fields, "fields", field_metrics, seed=run.seed)
-        figures["frequency"] = _frequency_figure(fields)
+        metrics += by_line(fields, "fields", field_metrics, seed=run.seed)
+        figures["frequency"] = frequency_figure(fields)
     shown = [metric for metric in metrics if metric.low is not None and metric.name.count(".") == 1]
     if shown:
         figures["metrics"] = interval_figure(
@@ -157,12 +151,24 @@ def evaluate(
         metrics=metrics,
         per_image=pd.concat([fields, table[table["kind"] == road.CROP]], ignore_index=True),
         figures=figures,
+        tables={"lines": line_table(metrics), "operating_points": pd.concat(points, ignore_index=True)},
         models=loaded.records,
         argv=argv,
         seconds=time.monotonic() - began,
         overwrite=run.overwrite,
     )
     return 0
+
+
+def _thresholds(options: PredictOptions, calibration: dict[str, Any]) -> dict[str, float]:
+    """Name the operating points to measure: the one in use, and the model's own at stated specificities."""
+    calibrated = bool(calibration.get("normal"))
+    points = {f"specificity {share:g}": threshold_at(calibration, share) for share in SPECIFICITIES if calibrated}
+    if options.threshold is not None:
+        return {"--threshold": options.threshold} | points
+    if options.specificity is not None and calibrated:
+        return {"--specificity": threshold_at(calibration, options.specificity)} | points
+    return {"default": DECISION} | points
 
 
 def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards: Any) -> Iterator[Subject]:
@@ -229,180 +235,3 @@ def conclude_for_measuring(subject: Subject) -> Result:
         (matched["class"] == MICRONUCLEUS).to_numpy(bool),
     )
     return Result(empty, artefacts={"cells": cells, "field": field})
-
-
-def cells_frame(
-    image: str, kind: str, line: str, positive: np.ndarray, probability: np.ndarray, called: np.ndarray
-) -> pd.DataFrame:
-    """Make a table with a row per cell: truth, probability and call."""
-    return pd.DataFrame(
-        {
-            "image": image,
-            "kind": kind,
-            "line": line,
-            "class": [CLASSES[int(value)] for value in positive],
-            "predicted": [CLASSES[int(value)] for value in called],
-            f"p_{MICRONUCLEUS}": probability,
-        }
-    )
-
-
-def _by_line(table: pd.DataFrame, title: str, metrics_of: Callable[..., list[Metric]], *, seed: int) -> list[Metric]:
-    """Measure all cell lines together, then each alone: ``crops.auc``, ``crops.RPE1.auc``."""
-    found = metrics_of(table, title, seed=seed)
-    lines = sorted(set(table["line"]))
-    for line in lines if len(lines) > 1 else []:
-        found += metrics_of(table[table["line"] == line].reset_index(drop=True), f"{title}.{line}", seed=seed)
-    return found
-
-
-def _recall(truth: np.ndarray, called: np.ndarray, index: np.ndarray) -> float | None:
-    return balanced_accuracy(truth[index], called[index])
-
-
-def _f1(truth: np.ndarray, called: np.ndarray, index: np.ndarray) -> float | None:
-    value = per_class(truth[index], called[index], [False, True])["f1"].iloc[1]
-    return None if value is None else float(value)
-
-
-def _auc(truth: np.ndarray, score: np.ndarray, index: np.ndarray) -> float | None:
-    return roc_auc(truth[index], score[index])
-
-
-def _precision(truth: np.ndarray, score: np.ndarray, index: np.ndarray) -> float | None:
-    return average_precision(truth[index], score[index])
-
-
-def _sensitivity(truth: np.ndarray, score: np.ndarray, specificity: float, index: np.ndarray) -> float | None:
-    return sensitivity_at(truth[index], score[index], specificity)
-
-
-def _calibration(truth: np.ndarray, score: np.ndarray, index: np.ndarray) -> float | None:
-    probabilities = np.column_stack([1 - score[index], score[index]])
-    return expected_calibration_error(probabilities, truth[index].astype(int))
-
-
-def classification_metrics(cells: pd.DataFrame, prefix: str, *, seed: int) -> list[Metric]:
-    """Measure the calls on cells: Avg_Acc, F1, ROC AUC, average precision, sensitivity at a specificity, calibration.
-
-    Parameters
-    ----------
-    cells : DataFrame
-        From `cells_frame`, with ``group``.
-    prefix : str
-    seed : int
-    """
-    truth = (cells["class"] == MICRONUCLEUS).to_numpy()
-    called = (cells["predicted"] == MICRONUCLEUS).to_numpy()
-    score = cells[f"p_{MICRONUCLEUS}"].to_numpy(float)
-    recalls = per_class(truth, called, [False, True])["recall"]
-    shares = {name: None if value is None else float(value) for name, value in zip(CLASSES, recalls, strict=True)}
-    wanted: list[tuple[str, Callable[[np.ndarray], float | None], str, Any]] = [
-        (
-            "avg_acc",
-            partial(_recall, truth, called),
-            "mean of the recalls of the two classes (the paper's Avg_Acc)",
-            shares,
-        ),
-        ("f1", partial(_f1, truth, called), "F1 of the class micronucleus", None),
-        ("auc", partial(_auc, truth, score), "area under the ROC curve, micronucleus against normal", None),
-        ("average_precision", partial(_precision, truth, score), "average precision of the class micronucleus", None),
-        ("calibration_error", partial(_calibration, truth, score), "expected calibration error, 15 equal bins", None),
-    ]
-    for specificity in (0.95, 0.99):
-        wanted.append(
-            (
-                f"sensitivity_at_{round(100 * specificity)}",
-                partial(_sensitivity, truth, score, specificity),
-                f"share of positives above the {specificity:g} quantile of the normal cells of this split",
-                None,
-            )
-        )
-    groups = cells["group"].to_numpy()
-    return [
-        measure(f"{prefix}.{name}", groups, statistic, convention=text, per_class=by_class, seed=seed)
-        for name, statistic, text, by_class in wanted
-    ]
-
-
-def _found_f1(hits: np.ndarray, true: np.ndarray, found: np.ndarray, index: np.ndarray) -> float | None:
-    total = true[index].sum() + found[index].sum()
-    return float(2 * hits[index].sum() / total) if total else None
-
-
-def _frequency(true: np.ndarray, found: np.ndarray, name: str, index: np.ndarray) -> float | None:
-    return frequency_error(true[index], found[index])[name]
-
-
-def field_metrics(fields: pd.DataFrame, prefix: str, *, seed: int) -> list[Metric]:
-    """Measure the fields: nuclei found (and by Otsu and a watershed, for comparison), frequency per field.
-
-    Parameters
-    ----------
-    fields : DataFrame
-        A row per field, from `conclude_for_measuring`.
-    prefix : str
-    seed : int
-    """
-    hits, true = fields["matched"].to_numpy(), fields["n_true"].to_numpy()
-    scored = hits + fields["extra"].to_numpy()
-    known = fields[fields["n_true"] > 0]
-    frequencies = known["true_frequency"].to_numpy(float), known["found_frequency"].to_numpy(float)
-    groups, known_groups = fields["image"].to_numpy(), known["image"].to_numpy()
-    one = "one to one, IoU above 0.5; found nuclei that are not scorable count only when they match"
-    metrics = [
-        measure(
-            f"{prefix}.nuclei_f1",
-            groups,
-            partial(_found_f1, hits, true, scored),
-            convention=f"F1 of nuclei found, {one}",
-            seed=seed,
-        ),
-        measure(
-            f"{prefix}.otsu_nuclei_f1",
-            groups,
-            partial(_found_f1, fields["otsu_matched"].to_numpy(), true, fields["otsu_found"].to_numpy()),
-            convention="for comparison: F1 of Otsu's threshold with a watershed of the distance, the same matching",
-            seed=seed,
-        ),
-    ]
-    for name, text in (
-        ("frequency_r", "Pearson correlation over fields of the true and the found frequency of micronucleated cells"),
-        ("frequency_mae", "mean absolute difference over fields of that frequency"),
-        ("frequency_bias", "mean over fields of the found less the true frequency"),
-    ):
-        metrics.append(
-            measure(
-                f"{prefix}.{name}", known_groups, partial(_frequency, *frequencies, name), convention=text, seed=seed
-            )
-        )
-    return metrics
-
-
-def _class_figures(cells: pd.DataFrame, title: str) -> dict[str, Any]:
-    truth, called = cells["class"].to_numpy(), cells["predicted"].to_numpy()
-    score = cells[f"p_{MICRONUCLEUS}"].to_numpy(float)
-    table = reliability_table(np.column_stack([1 - score, score]), (truth == MICRONUCLEUS).astype(int))
-    words = title.replace("_", " ")
-    return {
-        f"confusion_{title}": confusion_figure(
-            confusion_matrix(truth, called, list(CLASSES)), list(CLASSES), title=words
-        ),
-        f"reliability_{title}": reliability_figure(table, title=words),
-    }
-
-
-def _frequency_figure(fields: pd.DataFrame) -> Any:
-    """Draw found against true frequency, a point per field, a colour per cell line."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 5), dpi=130, layout="constrained")
-    axes = figure.subplots()
-    top = 1.05 * max(float(fields[["true_frequency", "found_frequency"]].max().max()), 0.05)
-    axes.plot([0, top], [0, top], color="0.7", lw=1, zorder=0)
-    for line, part in fields.groupby("line"):
-        axes.scatter(part["true_frequency"], part["found_frequency"], label=str(line), s=28)
-    axes.set(xlim=(0, top), ylim=(0, top), xlabel="true frequency", ylabel="found frequency", aspect="equal")
-    axes.set_title("Micronucleated cells per field")
-    axes.legend(frameon=False)
-    return figure

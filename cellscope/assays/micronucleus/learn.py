@@ -119,7 +119,11 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
 
 def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
     arch, size = str(options.arch), int(options.input_size or 96)
-    network = build_classifier(arch, pretrained=options.init == "imagenet")
+    weights = Path(options.imagenet) if options.imagenet else None
+    if weights is not None and not weights.is_file():
+        raise UsageError(f"--imagenet {weights}: there is no such file")
+    network = build_classifier(arch, pretrained=options.init == "imagenet", weights=weights)
+    network = network.to(memory_format=torch.channels_last)
     taken = _taken_over(options)
     initialise(network, options, assay=ASSAY, part="classify")
     crops = load_crops(prepared, _splits(options), fold=options.fold, limit=options.limit)

@@ -16,6 +16,17 @@ WHERE_POSITIVE = 10.0
 """How much more a place with a micronucleus counts than one without: they are one in some fifty."""
 
 
+WHERE_PRIOR = -3.0
+"""Logit that the coarse map of micronuclei starts from: almost everywhere there is none."""
+
+
+def _locator(channels: int) -> torch.nn.Conv2d:
+    """Make the layer that reads the coarse map off the features; only training has it."""
+    layer = torch.nn.Conv2d(channels, 1, 1)
+    torch.nn.init.constant_(layer.bias, WHERE_PRIOR)  # type: ignore[arg-type]
+    return layer
+
+
 class ClassifyLearner(L.LightningModule):
     """Loss, optimiser and validation of the classifier.
 
@@ -30,12 +41,13 @@ class ClassifyLearner(L.LightningModule):
         super().__init__()
         self.network, self.options = network, options
         channels: int = getattr(network, "early_channels", None) or 0
-        self.locator = torch.nn.Conv2d(channels, 1, 1) if channels and options.where_weight > 0 else None
+        self.locator = _locator(channels) if channels and options.where_weight > 0 else None
         self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def training_step(self, batch: Any, _index: int) -> torch.Tensor:
         """Cross entropy with label smoothing; where micronuclei are outlined, also of a coarse map of them."""
         views, labels, marks = batch
+        views = views.contiguous(memory_format=torch.channels_last)
         if self.locator is None:
             logits, where = self.network(views).float(), None
         else:

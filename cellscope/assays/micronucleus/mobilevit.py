@@ -6,6 +6,7 @@ Names of unchanged layers are timm's, so that its ImageNet weights load where th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -98,8 +99,20 @@ def blocks_of(network: nn.Module, kind: type) -> Iterator[Any]:
     return (module for module in network.modules() if isinstance(module, kind))
 
 
+def from_file(weights: Path | None) -> dict[str, Any]:
+    """Give what tells `timm.create_model` to take pretrained weights from a file; nothing without one."""
+    return {} if weights is None else {"pretrained_cfg_overlay": {"file": str(weights)}}
+
+
 def build_mobilevit(
-    *, dsc: bool, mv2: str, block: str, depth: int, classes: int = CLASSES, pretrained: bool = False
+    *,
+    dsc: bool,
+    mv2: str,
+    block: str,
+    depth: int,
+    classes: int = CLASSES,
+    pretrained: bool = False,
+    weights: Path | None = None,
 ) -> nn.Module:
     """Build one variant.
 
@@ -116,13 +129,15 @@ def build_mobilevit(
     classes : int
     pretrained : bool
         Load timm's ImageNet weights into the layers that are unchanged.
+    weights : Path, optional
+        A file of them, in place of a download.
 
     Returns
     -------
     Module
         (B, 3, H, W) -> (B, classes) logits; H and W multiples of 32.
     """
-    network = timm.create_model("mobilevit_xxs", num_classes=classes, pretrained=pretrained)
+    network = timm.create_model("mobilevit_xxs", num_classes=classes, pretrained=pretrained, **from_file(weights))
     for attention in blocks_of(network, Attention):
         attention.fused_attn = False  # on CPUs the fused kernel's gradient takes ten times as long for maps so small
     for vit in blocks_of(network, MobileVitBlock):

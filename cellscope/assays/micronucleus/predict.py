@@ -46,6 +46,7 @@ from cellscope.imaging.tiles import Grid, cut_windows, join_windows
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES
 from cellscope.models.card import ModelCard
+from cellscope.nn.folding import fold_norms
 
 FIELD, CROP = "field", "crop"
 KINDS = (FIELD, CROP)
@@ -191,7 +192,7 @@ def check_crop(grey: np.ndarray, name: str) -> None:
 
 def classify(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[float]:
     """Run the classifier: per item the logit of micronucleus against normal."""
-    logits = module(torch.stack(batch)).float().cpu().numpy()
+    logits = module(torch.stack(batch).contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
     return [float(value) for value in logits[:, 1] - logits[:, 0]]
 
 
@@ -315,7 +316,6 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
         if card.part == "nuclei":
             network = Finder(**card.arch_args)
             network.load_state_dict(tensors)
-            network = network.to(memory_format=torch.channels_last)
         elif card.part == "classify":
             network = classifiers.rebuild(card.arch, card.arch_args, tensors)
         else:
@@ -324,7 +324,9 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
         raise ModelError(
             f"the model's tensors do not fit its architecture {card.arch}: {str(error).splitlines()[0]}"
         ) from error
-    return network.eval()
+    network = network.eval()
+    fold_norms(network)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
