@@ -16,8 +16,8 @@ from slides import draw_slide, spoil_tile, write_pyramid
 from typer.testing import CliRunner
 
 from cellscope.cli import app
-from cellscope.engine.pieces import Spool
 from cellscope.engine.assay import Result
+from cellscope.engine.pieces import Spool
 
 
 def run(*words: object) -> tuple[int, str]:
@@ -146,7 +146,9 @@ def test_rows_may_be_too_many_for_memory(
     assert run("merge", out)[0] == 0
     assert breaches(out) == []
     assert (out / "objects.csv").read_bytes() == (done / "objects.csv").read_bytes()
-    assert json.loads(gzip.open(out / "a.geojson.gz").read()) == json.loads((done / "a.geojson").read_text())
+    assert json.loads(gzip.decompress((out / "a.geojson.gz").read_bytes())) == json.loads(
+        (done / "a.geojson").read_text()
+    )
     assert predict(slide, tmp_path / "two", "--limit", 1)[0] == 0
     assert predict(slide, tmp_path / "two", "--skip-existing")[0] == 0
     assert (tmp_path / "two/objects.csv").read_bytes() == (done / "objects.csv").read_bytes()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,7 +43,7 @@ def test_scales() -> None:
 def test_tiles_cover_and_their_sides_fit(length: int, tiling: Tiling, shift: int) -> None:
     spans = tiling.spans(length, shift)
     assert spans[0][0] == -shift
-    assert all(a[0] + tiling.core == b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[0] + tiling.core == b[0] for a, b in itertools.pairwise(spans))
     assert sum(spans[-1]) >= length
     for _, size in spans:
         assert size <= tiling.core
@@ -100,8 +103,6 @@ def window_result(maps: np.ndarray, frame: Frame, slack: int = 8) -> Result:
         if core.top <= y + 0.5 < core.bottom and core.left <= x + 0.5 < core.right:
             rows.append({"label": len(rows) + 1})
             labels[nuclei.labels == label] = len(rows)
-    import pandas as pd
-
     artefacts = {"labels": labels, "place": np.array([box.top, box.left])}
     return Result(pd.DataFrame(rows, columns=["label"]), {}, artefacts)
 
@@ -123,8 +124,6 @@ def test_windows_of_any_size_give_the_nuclei_of_the_whole(block: int, monkeypatc
 
 
 def test_what_two_windows_claim_is_settled_by_order() -> None:
-    import pandas as pd
-
     def result(labels: np.ndarray, left: int) -> Result:
         table = pd.DataFrame({"label": np.arange(1, labels.max() + 1)})
         return Result(table, {}, {"labels": labels, "place": np.array([0, left])})

@@ -52,9 +52,15 @@ def test_pixels_inside(tmp_path: Path, layout: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "no GeoJSON"), ("{}", "no GeoJSON"), ("[]", "no polygon"), ('{"type": "Point", "coordinates": [1, 2]}', "no polygon"),
-     (json.dumps(polygon([[1, 2], [3, 4]])), "three points"), ("null", "no GeoJSON")],
-)  # fmt: skip
+    [
+        ("{", "no GeoJSON"),
+        ("{}", "no GeoJSON"),
+        ("null", "no GeoJSON"),
+        ("[]", "no polygon"),
+        ('{"type": "Point", "coordinates": [1, 2]}', "no polygon"),
+        (json.dumps(polygon([[1, 2], [3, 4]])), "three points"),
+    ],
+)
 def test_what_is_wrong_with_a_file(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "a.geojson"
     path.write_text(content)

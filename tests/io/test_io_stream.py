@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from cellscope.io.stream import Bands, Features, write_bands, write_features
 def test_bands_make_a_tiled_image(tmp_path: Path, heights: list[int]) -> None:
     image = np.random.default_rng(0).integers(0, 70000, (1100, 700)).astype(np.uint32)
     edges = np.cumsum([0, *heights])
-    bands = Bands(image.shape, image.dtype, lambda: (image[a:b] for a, b in zip(edges, edges[1:], strict=False)))
+    bands = Bands(image.shape, image.dtype, lambda: (image[a:b] for a, b in itertools.pairwise(edges)))
     write_bands(tmp_path / "a.tif", bands)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), image)
     with tifffile.TiffFile(tmp_path / "a.tif") as tif:

@@ -154,8 +154,8 @@ def resample(pixels: np.ndarray, scale: float, box: Box, origin: tuple[float, fl
 def labels_at_input(labels: np.ndarray, frame: Frame) -> np.ndarray:
     """Give labels of a window at the input's own pixels.
 
-    Where the model's pixels are larger, each takes the one its centre lies in. Where they are smaller it takes the label
-    of two of the four at its quarter points: one alone would move every nucleus by half a pixel at a scale of two.
+    Where the model's pixels are larger, each takes the one its centre lies in. Where they are smaller it takes the
+    label of two of the four at its quarter points: one would move every nucleus by half a pixel at a scale of two.
 
     Parameters
     ----------
