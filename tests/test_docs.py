@@ -22,16 +22,20 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 TABLE = re.compile(r"(<!-- options: (?P<wanted>[\w. -]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 
 
-CONFIGS = {
-    name.replace("-", "_"): importlib.import_module(f"cellscope.assays.{name.replace('-', '_')}.config")
-    for name in ASSAYS
-}
+def options_modules(name: str) -> list[ModuleType]:
+    """Import the modules in which an assay describes its options: ``config`` and ``*_options``."""
+    folder = ROOT / "cellscope/assays" / name
+    stems = sorted(path.stem for path in (folder / "config.py", *folder.glob("*_options.py")))
+    return [importlib.import_module(f"cellscope.assays.{name}.{stem}") for stem in stems]
+
+
+CONFIGS = {name.replace("-", "_"): options_modules(name.replace("-", "_")) for name in ASSAYS}
 
 
 def options_class(name: str) -> type:
     """Find ``RunOptions`` or ``karyotype.PredictOptions``."""
     room, _, plain = name.rpartition(".")
-    places = [CONFIGS[room]] if room else [options, training_options]
+    places = CONFIGS[room] if room else [options, training_options]
     [found] = [getattr(place, plain) for place in places if plain in vars(place)][:1]
     return found
 
@@ -88,7 +92,7 @@ def test_every_option_is_in_a_table():
         for found in TABLE.finditer(page.read_text(encoding="utf-8")):
             documented |= set(re.findall(r"^\| `([\w.]+)` \|", found["body"], re.MULTILINE))
     classes = [options.RunOptions, options.PrepareOptions]
-    classes += [cls for config in CONFIGS.values() for cls in assay_options(config)]
+    classes += [cls for configs in CONFIGS.values() for config in configs for cls in assay_options(config)]
     assert documented == {row["name"] for cls in classes for row in describe(cls)}
 
 

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cellscope.errors import CellscopeError
+from cellscope.io.stream import Bands, Features, write_bands, write_features
 from cellscope.io.write import atomic, write_json, write_labels, write_png, write_text
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+def raise_if_full(error: Exception, out: Path) -> None:
+    """Raise CellscopeError if there is no room left to write to `out`: that ends the run and not just one input."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(cause, OSError) and cause.errno in _FULL:
+        raise CellscopeError(
+            f"cannot write to {out}: {cause.strerror}; make room and run again with --skip-existing"
+        ) from error
 
 
 def write_artefacts(out: Path, stem: str, artefacts: Mapping[str, Any]) -> list[str]:
@@ -49,7 +63,11 @@ def write_artefacts(out: Path, stem: str, artefacts: Mapping[str, Any]) -> list[
 
 
 def _write(path: Path, suffix: str, payload: Any) -> None:
-    if suffix.endswith((".tif", ".tiff")):
+    if isinstance(payload, Bands):
+        write_bands(path, payload)
+    elif isinstance(payload, Features):
+        write_features(path, payload)
+    elif suffix.endswith((".tif", ".tiff")):
         write_labels(path, payload)
     elif suffix.endswith(".png"):
         pixels, dpi = payload if isinstance(payload, tuple) else (payload, None)

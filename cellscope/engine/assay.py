@@ -12,7 +12,7 @@ worker processes.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,8 @@ class Subject:
         Wall time spent on this subject so far; kept by the engine.
     beside
         What the assay's ``beside`` named, read.
+    piece
+        Its number, where this is a piece of a larger subject (see `Pieces`); else None.
     """
 
     name: str
@@ -67,6 +69,46 @@ class Subject:
     state: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     beside: dict[str, Image] = field(default_factory=dict)
+    piece: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """How a subject too large to hold is worked on.
+
+    Attributes
+    ----------
+    count
+        Number of pieces; 0 leaves only ``join`` to do.
+    read
+        ``read(number)`` -> the piece as a subject of its own: the same name, kind, options and cards, ``piece`` set.
+        Called in a thread of its own, ahead of the networks; what it costs never depends on the other pieces.
+    close
+        Called when no more pieces will be read.
+    """
+
+    count: int
+    read: Callable[[int], Subject]
+    close: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of ``objects.csv`` that are made only when they are written: more than memory should hold.
+
+    Attributes
+    ----------
+    count
+        Of all rows.
+    frames
+        ``frames()`` -> the rows in frames, in order; all of the same columns, and at least one frame.
+    """
+
+    count: int
+    frames: Callable[[], Iterator[pd.DataFrame]]
+
+    def __len__(self) -> int:
+        return self.count
 
 
 @dataclass(frozen=True)
@@ -111,21 +153,23 @@ class Result:
     ----------
     objects
         One row per object: ``label, class, score, review``, one ``p_<class>`` per class (none for a one-class model),
-        then measurements. No ``image`` column. Labels are unique positive integers. No rows is a result.
+        then measurements. No ``image`` column. Labels are unique positive integers. No rows is a result. `Rows` where
+        there may be more than memory should hold.
     summary
         Values for the assay's ``summary_columns``; a missing one stays empty.
     artefacts
         Suffix -> payload, written to ``OUT/<stem><suffix>``: ``*.tif`` integer (H, W) array; ``*.png`` uint8 array or
         ``(array, dpi)``; ``*.gallery.json`` what `cellscope.report.gallery` describes, shown for review in the report;
         ``*.json`` / ``*.geojson`` (or the same with ``.gz``) JSON-ready object; other suffixes text
-        or bytes.
+        or bytes. Written as they are made: `cellscope.io.stream.Bands` (label images), `cellscope.io.stream.Features`
+        (GeoJSON). A piece's artefacts are arrays, kept until the subject is joined.
     warnings
         One line each, shown in the report and kept in ``run.json``.
     tables
         Rows for the assay's extra tables: name without ``.csv`` -> frame without an ``image`` column.
     """
 
-    objects: pd.DataFrame
+    objects: pd.DataFrame | Rows
     summary: dict[str, Any] = field(default_factory=dict)
     artefacts: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -196,6 +240,12 @@ class Assay:
         Columns the assay adds to ``images.csv``.
     class_summary
         ``class_summary(cards)`` -> more such columns, one or several per class of the model, behind the others.
+    divide
+        ``divide(subject)`` -> `Pieces`, or None for a subject that goes through in one. How a subject is divided
+        follows from it and the options alone. Results of pieces do not pass the checks of whole ones.
+    join
+        ``join(subject, results)`` -> the `Result` of a divided subject from those of its pieces, in their order. Each
+        is read from disk when it is asked for; keep none.
     classes_columns
         ``classes_columns(cards)`` -> the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no
         object (see `probability_columns`).
@@ -247,6 +297,8 @@ class Assay:
     weightless: Mapping[str, ModelCard] = field(default_factory=dict)
     beside: Callable[[str, Any], Mapping[str, Path]] | None = None
     class_summary: Callable[[Mapping[str, ModelCard]], tuple[str, ...]] | None = None
+    divide: Callable[[Subject], Pieces | None] | None = None
+    join: Callable[[Subject, Sequence[Result]], Result] | None = None
 
     def summaries(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
         """Return all columns the assay adds to ``images.csv`` when it runs with these models."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cellscope.engine.tables import Sheet
+from cellscope.engine.tables import LongRows, Sheet, write_long_rows
 from cellscope.errors import CellscopeError, UsageError
 
 try:
@@ -22,6 +24,8 @@ except ImportError:  # not a POSIX system: two runs in one folder are then the u
     fcntl = None  # type: ignore[assignment]
 
 NAME = "journal.jsonl"
+FOLDER = "journal.parts"
+"""Beside the journal while it is there: rows and pieces of inputs too large for a line."""
 SCHEMA = "cellscope.journal/1"
 
 
@@ -79,6 +83,8 @@ class Journal:
         The header found in an old file, or None.
     replaced
         With `fresh`: the entries of the old file.
+    folder
+        Holds what is too large for a line; removed with the journal.
 
     Raises
     ------
@@ -88,6 +94,7 @@ class Journal:
 
     def __init__(self, path: Path, header: dict[str, Any], *, fresh: bool = False):
         self.path = path
+        self.folder = path.with_name(FOLDER)
         self.entries: dict[str, Entry] = {}
         self.replaced: dict[str, Entry] = {}
         self._offsets: dict[str, int] = {}
@@ -104,6 +111,7 @@ class Journal:
         if fresh:
             self.replaced, self.entries, self.earlier = self.entries, {}, None
             self._stream.truncate(0)
+            shutil.rmtree(self.folder, ignore_errors=True)
         if self.earlier is None:
             self._write({"schema": SCHEMA, **header})
 
@@ -143,6 +151,7 @@ class Journal:
 
     def append(self, entry: Entry, sheets: dict[str, Sheet]) -> None:
         """Add an entry with its rows; it survives the end of this process."""
+        tables = {name: self._said(sheet) for name, sheet in sheets.items()}
         record = {
             "image": entry.image,
             "status": entry.status,
@@ -151,7 +160,7 @@ class Journal:
             "outputs": entry.outputs,
             "warnings": entry.warnings,
             "skipped": entry.skipped,
-            "tables": {name: {"columns": sheet.columns, "rows": sheet.rows} for name, sheet in sheets.items()},
+            "tables": tables,
         }
         self._note(dict(record), self._write(record))
 
@@ -161,7 +170,23 @@ class Journal:
             return None
         self._stream.seek(self._offsets[image])
         found = json.loads(self._stream.readline())["tables"].get(table)
-        return None if found is None else Sheet(found["columns"], found["rows"])
+        if found is None:
+            return None
+        kept = found.get("file")
+        return Sheet(found["columns"], LongRows(self.folder / kept, found["count"]) if kept else found["rows"])
+
+    def rows_file(self) -> Path:
+        """Return a path for a file of long rows that lives as long as the journal."""
+        self.folder.mkdir(exist_ok=True)
+        return self.folder / f"{secrets.token_hex(8)}.csv"
+
+    def _said(self, sheet: Sheet) -> dict[str, Any]:
+        rows = sheet.rows
+        if not isinstance(rows, LongRows):
+            return {"columns": sheet.columns, "rows": rows}
+        if rows.path.parent != self.folder:  # of a reader that will be gone
+            rows = write_long_rows(self.rows_file(), rows)
+        return {"columns": sheet.columns, "file": rows.path.name, "count": rows.count}
 
     def close(self) -> None:
         """Close and unlock the file; it stays."""
@@ -169,6 +194,7 @@ class Journal:
 
     def remove(self) -> None:
         """Remove the file: the run is complete and its tables are written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
         if os.name == "nt":  # an open file cannot be removed there
             self._stream.close()
         self.path.unlink(missing_ok=True)

@@ -119,27 +119,6 @@ def initialise(network: torch.nn.Module, options: Any, *, assay: str, part: str)
     say(f"started from {options.init}" + (f"; new: {', '.join(missing[:6])}" if missing else ""))
 
 
-@torch.no_grad()
-def move_average(mean: torch.nn.Module, student: torch.nn.Module, *, step: int, decay: float) -> None:
-    """Move averaged weights towards the student's: exponentially, but fast at first, when the student is bad.
-
-    Parameters
-    ----------
-    mean, student : Module
-        Of one architecture. What is not floating point is copied.
-    step : int
-        Optimiser steps so far.
-    decay : float in (0, 1)
-        Per step, once the training is under way.
-    """
-    slow = min(decay, (1 + step) / (10 + step))
-    for average, value in zip(mean.state_dict().values(), student.state_dict().values(), strict=True):
-        if average.is_floating_point():
-            average.lerp_(value.to(average.dtype), 1 - slow)
-        else:
-            average.copy_(value)
-
-
 def run_record(prepared: PreparedDataset, part: str) -> dict[str, Any]:
     """Give what ``run.json`` says about the dataset."""
     return {

@@ -72,6 +72,12 @@ class RunProgress:
             if waited >= EVERY_SECONDS or (tenth and waited >= AT_LEAST_SECONDS):
                 self._say()
 
+    def more(self, count: int) -> None:
+        """Count on as many more: an input turned out to be worked on in pieces."""
+        self.total += count
+        if self._bar:
+            self._bar.update(self._task, total=self.total)
+
     def note(self, line: str) -> None:
         """Write a line of its own, above the bar if there is one."""
         if self._bar:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,12 +14,13 @@ import torch
 
 from cellscope.engine import journal as journals
 from cellscope.engine import shards
-from cellscope.engine.artefacts import write_artefacts
-from cellscope.engine.assay import OBJECT_COLUMNS, Assay, Result, Subject
+from cellscope.engine.artefacts import raise_if_full, write_artefacts
+from cellscope.engine.assay import OBJECT_COLUMNS, Assay, Result, Rows, Subject
 from cellscope.engine.device import available_cpus
 from cellscope.engine.earlier import remove_outputs, remove_results, sweep, take_over
 from cellscope.engine.grouping import COLUMN
 from cellscope.engine.journal import Entry, Journal
+from cellscope.engine.pieces import Divided, Divider, Gatherer, Spool, file_key, spool_name
 from cellscope.engine.progress import RunProgress
 from cellscope.engine.provenance import run_record
 from cellscope.engine.reading import Failure, Reader
@@ -28,9 +28,9 @@ from cellscope.engine.results import write_results
 from cellscope.engine.signals import StopSignals
 from cellscope.engine.stages import run_subjects
 from cellscope.engine.summary import Summariser
-from cellscope.engine.tables import OBJECTS, ColumnOrder, Sheet, text, to_sheet
+from cellscope.engine.tables import OBJECTS, ColumnOrder, Sheet, text, to_long_sheet, to_sheet
 from cellscope.engine.workers import Workers, error_line, show_traceback
-from cellscope.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CellscopeError, Interrupted, UsageError
+from cellscope.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, Interrupted, UsageError
 from cellscope.io.image import one_line
 from cellscope.io.inputs import Input, check_collisions, stem
 
@@ -43,8 +43,6 @@ WRITERS = 2
 
 MAX_WORKERS = 8
 """Worker processes at most, unless the user says otherwise."""
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,22 @@ class LoadedModels:
 
 
 @dataclass
+class _Written:
+    """What was written of an input."""
+
+    result: Result
+    outputs: list[str]
+    sheets: dict[str, Sheet]
+    seconds: float
+
+
+@dataclass
 class _Writing:
     """An input whose artefacts are being written."""
 
     subject: Subject
-    result: Result
     future: Future
+    divided: Divided | None = None
 
 
 class Session:
@@ -150,10 +158,12 @@ class Session:
             cards=self.loaded.cards,
             failed=self._not_read,
         )
+        gatherer = Gatherer(self.assay, writers, self._spool, failed=self._failed_subject, progress=progress)
+        divider = Divider(self.assay, reader, gatherer)
         sizes = [self.run.batch_size or stage.batch_size for stage in self.assay.stages]
         results = run_subjects(
             self.assay,
-            iter(reader),
+            iter(divider),
             self.loaded.modules,
             run=self.run,
             device=device,
@@ -168,54 +178,77 @@ class Session:
             stack.callback(writers.shutdown, wait=True)
             stack.callback(workers.close)
             stack.callback(reader.close)
+            stack.callback(divider.close)
             for subject, result, error in results:
-                if result is None:
+                if subject.piece is not None:
+                    gatherer.take(subject, result, error, self.out)
+                elif result is None:
                     assert error is not None
                     self._failed(subject.name, subject.kind, subject.seconds, error)
                 else:
                     future = writers.submit(self._write, subject, result)
-                    writing.append(_Writing(subject, result, future))
+                    writing.append(_Writing(subject, future))
                     del future
                 del subject, result, error
+                writing.extend(_Writing(one.subject, writers.submit(self._join, one), one) for one in gatherer.whole())
                 while writing and (len(writing) > WRITERS or writing[0].future.done()):
                     self._written(writing.popleft())
+            writing.extend(_Writing(one.subject, writers.submit(self._join, one), one) for one in gatherer.whole())
             while writing:
                 self._written(writing.popleft())
 
-    def _write(self, subject: Subject, result: Result) -> tuple[list[str], dict[str, Sheet], float]:
+    def _join(self, divided: Divided) -> _Written:
+        assert self.assay.join is not None
         start = time.perf_counter()
-        sheets = {OBJECTS: to_sheet(result.objects)}
+        written = self._write(divided.subject, self.assay.join(divided.subject, divided.spool))
+        written.seconds = time.perf_counter() - start
+        return written
+
+    def _write(self, subject: Subject, result: Result) -> _Written:
+        assert self.journal is not None
+        start = time.perf_counter()
+        if isinstance(result.objects, Rows):
+            sheets = {OBJECTS: to_long_sheet(result.objects.frames(), self.journal.rows_file())}
+        else:
+            sheets = {OBJECTS: to_sheet(result.objects)}
         sheets.update({name: to_sheet(frame) for name, frame in result.tables.items()})
         outputs = write_artefacts(self.out, stem(subject.name), result.artefacts)
-        return outputs, sheets, time.perf_counter() - start
+        return _Written(result, outputs, sheets, time.perf_counter() - start)
 
-    def _written(self, written: _Writing) -> None:
-        subject, result = written.subject, written.result
+    def _written(self, writing: _Writing) -> None:
+        subject = writing.subject
         try:
-            outputs, sheets, seconds = written.future.result()
+            written: _Written = writing.future.result()
         except Exception as error:
-            cause = error if isinstance(error, OSError) else error.__cause__
-            if isinstance(cause, OSError) and cause.errno in _FULL:
-                raise CellscopeError(
-                    f"cannot write to {self.out}: {cause.strerror}; make room and run again with --skip-existing"
-                ) from error
+            raise_if_full(error, self.out)
             self._failed(subject.name, subject.kind, subject.seconds, error)
             return
+        result = written.result
         row = {
             "status": "ok",
             "error": "",
             "kind": subject.kind,
             "n_objects": str(len(result.objects)),
-            "seconds": text(round(subject.seconds + seconds, 3)),
+            "seconds": text(round(subject.seconds + written.seconds, 3)),
             **{name: text(result.summary.get(name)) for name in self.assay.summaries(self.loaded.cards)},
         }
         warnings = [*subject.image.warnings, *result.warnings]
-        entry = Entry(subject.name, "ok", row, self.paths[subject.name], outputs, warnings)
-        self._append(entry, sheets)
+        entry = Entry(subject.name, "ok", row, self.paths[subject.name], written.outputs, warnings)
+        self._append(entry, written.sheets)
         self.progress.step()
+        if writing.divided is not None:
+            writing.divided.spool.remove()
 
     def _not_read(self, failure: Failure) -> None:
         self._failed(failure.entry.image, "", failure.seconds, failure.error)
+
+    def _failed_subject(self, subject: Subject, error: Exception) -> None:
+        self._failed(subject.name, subject.kind, subject.seconds, error)
+
+    def _spool(self, subject: Subject, count: int) -> Spool:
+        assert self.journal is not None
+        key = {"identity": self.facts["identity"], "file": file_key(Path(self.paths[subject.name]))}
+        return Spool(self.journal.folder / spool_name(subject.name), count, key)
 
     def _failed(self, image: str, kind: str, seconds: float, error: Exception) -> None:
         show_traceback(error)

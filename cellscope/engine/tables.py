@@ -9,7 +9,9 @@ from __future__ import annotations
 import csv
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -26,12 +28,53 @@ OBJECTS = "objects"
 """Name of the table every run writes besides ``images.csv``."""
 
 
+class LongRows(Collection[list[str]]):
+    """Rows kept in a file, read as often as they are asked for; what a slide adds to a table is too much for memory.
+
+    Parameters
+    ----------
+    path
+        From `write_long_rows`; the file stays where it is.
+    count
+        Number of rows.
+    """
+
+    def __init__(self, path: Path, count: int):
+        self.path = path
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[list[str]]:
+        with _open(self.path, "r") as stream:
+            yield from csv.reader(stream)
+
+    def __contains__(self, row: object) -> bool:
+        return any(each == row for each in self)
+
+
+LONG = 50_000
+"""From this many rows on they are kept in a file."""
+
+
+def write_long_rows(path: Path, rows: Iterable[Sequence[str]]) -> LongRows:
+    """Write rows to a file of their own and return them as `LongRows`."""
+    count = 0
+    with atomic(path) as temporary, _open(temporary, "w") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        for row in rows:
+            writer.writerow(row)
+            count += 1
+    return LongRows(path, count)
+
+
 @dataclass
 class Sheet:
     """The rows one image adds to a table, as text, without the ``image`` column."""
 
     columns: list[str]
-    rows: list[list[str]] = field(default_factory=list)
+    rows: Collection[list[str]] = field(default_factory=list)
 
 
 def printable(name: str) -> str:
@@ -76,6 +119,31 @@ def to_sheet(frame: pd.DataFrame) -> Sheet:
     columns = [str(name) for name in frame.columns]
     cells = [[text(value) for value in frame.iloc[:, place].tolist()] for place in range(len(columns))]
     return Sheet(columns, [list(row) for row in zip(*cells, strict=True)])
+
+
+def to_long_sheet(frames: Iterable[pd.DataFrame], path: Path) -> Sheet:
+    """Turn frames of the same columns into text, one at a time, the rows in a file.
+
+    Raises
+    ------
+    ValueError
+        No frame, or one of other columns.
+    """
+    columns: list[str] | None = None
+
+    def rows() -> Iterator[list[str]]:
+        nonlocal columns
+        for frame in frames:
+            sheet = to_sheet(frame)
+            if columns is not None and sheet.columns != columns:
+                raise ValueError(f"rows with other columns than the first: {sheet.columns}")
+            columns = sheet.columns
+            yield from sheet.rows
+
+    kept = write_long_rows(path, rows())
+    if columns is None:
+        raise ValueError("rows without a single frame: their columns are not known")
+    return Sheet(columns, kept)
 
 
 class ColumnOrder:
@@ -200,12 +268,22 @@ class SheetReader:
             raise CellscopeError(f"{path} does not start with a column 'image'")
         self.columns = header[1:]
         self._groups = itertools.groupby(rows, key=lambda row: row[0])
-        self._next: tuple[str, list[list[str]]] | None = None
+        self._next: tuple[str, Collection[list[str]]] | None = None
+        self._folder: tempfile.TemporaryDirectory | None = None  # for long rows, as long as this reader
         self._step()
 
     def _step(self) -> None:
         found = next(self._groups, None)
-        self._next = None if found is None else (found[0], [row[1:] for row in found[1]])
+        self._next = None if found is None else (found[0], self._rows(row[1:] for row in found[1]))
+
+    def _rows(self, rows: Iterator[list[str]]) -> Collection[list[str]]:
+        first = list(itertools.islice(rows, LONG))
+        if len(first) < LONG:
+            return first
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="cellscope-")
+        number = len(os.listdir(self._folder.name))
+        return write_long_rows(Path(self._folder.name) / f"{number}.csv", itertools.chain(first, rows))
 
     def take(self, image: str) -> Sheet:
         """Return the rows of an image: those that come next in the file, or none if the next are another image's."""

@@ -287,6 +287,7 @@ def _quieten() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     for pattern in (
         r".*does not have many workers.*",
+        r".*module\(s\) in eval mode.*",
         r".*`?log_every_n_steps.*",
         r".*Checkpoint directory.*",
         r".*LeafSpec.*",

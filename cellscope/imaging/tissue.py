@@ -18,8 +18,10 @@ _GLASS_SHARE = 0.002
 _FAINTEST = 0.04
 #: Least difference between the densities of green and of red or blue; grey things have none.
 _LEAST_COLOUR = 0.02
-#: Darker than this and nearly grey: a pen, the edge of the slide, a black border.
-_BLACK, _BLACK_COLOUR = 0.75, 0.12
+#: Denser than this, inks and borders are told by their hue.
+_DENSE = 0.3
+#: Pixels around an ink that are a mixture of it and glass.
+_RIM = 3
 #: Pixel size of a thumbnail whose scale is not known, micrometres.
 _USUAL_UM = 8.0
 #: Gaps narrower than this are closed, smaller pieces dropped (its square), the outline widened by half of it,
@@ -51,7 +53,7 @@ def glass_colour(rgb: np.ndarray) -> np.ndarray:
 
 
 def stained(rgb: np.ndarray) -> np.ndarray:
-    """Tell which pixels have the hue of H&E: green is absorbed most, and more than by the glass.
+    """Tell which pixels have the hue of H&E: green is absorbed most, and more than by the glass; no ink beside.
 
     Marker pens absorb red (blue, green), everything alike (black), or green and blue alike and strongly (red).
 
@@ -67,15 +69,20 @@ def stained(rgb: np.ndarray) -> np.ndarray:
     balanced = np.clip(rgb.astype(np.float32) * (255.0 / np.maximum(glass, 1.0)), 0, 255).astype(np.uint8)
     density = optical_density(balanced)
     red, green, blue = density[..., 0], density[..., 1], density[..., 2]
-    colour = green - np.minimum(red, blue)
-    darkest = density.max(-1)
-    black = (
-        (density.min(-1) > _BLACK - 0.3) & (darkest > _BLACK) & (darkest - density.min(-1) < _BLACK_COLOUR * darkest)
-    )
+    darkest, lightest = density.max(-1), density.min(-1)
+    grey = darkest - lightest < 0.15 * darkest
     # Dense haematoxylin absorbs red nearly as much as green, sometimes a little more; ink far more.
-    blue_or_green_pen = red > green * 1.15 + 0.05
-    red_pen = (green > 0.6) & (blue > 0.75 * green) & (red < 0.3 * green)
-    return (green > _FAINTEST) & (colour > _LEAST_COLOUR) & ~black & ~blue_or_green_pen & ~red_pen
+    blue_or_green = red > 1.15 * green + 0.05
+    red_pen = (green > 0.7) & (blue > 0.65 * green) & (red < 0.15 * green)
+    ink = ((grey | blue_or_green) & (darkest > _DENSE)) | red_pen
+    # Single pixels of such a hue are nuclei and dust; a stroke or a border is wider, and its rim is mixed with glass.
+    strokes = cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return (
+        (green > _FAINTEST)
+        & (green - np.minimum(red, blue) > _LEAST_COLOUR)
+        & ~ink
+        & (cv2.dilate(strokes, _disc(_RIM)) == 0)
+    )
 
 
 def tissue_mask(thumbnail: np.ndarray, pixel_size_um: float | None = None) -> np.ndarray:

@@ -93,7 +93,9 @@ def _open(path: Path) -> Any:
     except openslide.OpenSlideUnsupportedFormatError:
         raise Refused("OpenSlide does not know this kind of slide; export it as a pyramidal TIFF") from None
     except openslide.OpenSlideError as error:
-        raise Refused(f"the slide is damaged or incomplete ({error}); copy it again with all that belongs to it") from None
+        raise Refused(
+            f"the slide is damaged or incomplete ({error}); copy it again with all that belongs to it"
+        ) from None
 
 
 def _is_slide_error(error: Exception) -> bool:

@@ -157,5 +157,3 @@ class TiffSlide:
     def close(self) -> None:
         """Let go of the file."""
         self._tif.close()
-
-

@@ -46,7 +46,8 @@ def multiply_accumulates(network: nn.Module, *shape: int) -> int:
     """
 
     def fvcore(module: nn.Module, given: torch.Tensor, output: torch.Tensor) -> int:
-        weights = math.prod(module.weight.shape) if hasattr(module, "weight") else 0
+        own = dict(module.named_parameters(recurse=False))
+        weights = own["weight"].numel() if "weight" in own else 0
         if isinstance(module, nn.modules.conv._ConvTransposeNd):
             return weights * given.shape[0] * math.prod(given.shape[2:])
         if isinstance(module, nn.modules.conv._ConvNd):

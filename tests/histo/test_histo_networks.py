@@ -94,7 +94,8 @@ def test_an_output_pixel_looks_at_its_own_place(arch: str, tolerance: float) -> 
 def test_maps_are_probabilities_and_distances() -> None:
     outputs = torch.randn(2, 9, 8, 8) * 3
     maps = to_maps(outputs).numpy()
-    assert maps.shape == (2, 8, 8, 7) and maps.dtype == np.float16
+    assert maps.shape == (2, 8, 8, 7)
+    assert maps.dtype == np.float16
     assert np.allclose(maps[..., 3:].astype(float).sum(-1), 1, atol=2e-3)
     assert ((maps[..., 0] >= 0) & (maps[..., 0] <= 1)).all()
     likely = outputs[0, 1, 0, 0] > outputs[0, 0, 0, 0]

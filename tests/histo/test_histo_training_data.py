@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from synthetic_nuclei import packed
 
 from cellscope.assays.histo.augment import LEVELS, change_appearance
 from cellscope.assays.histo.config import TrainOptions
 from cellscope.assays.histo.data import Tile, Windows, stratum_weights
 from cellscope.assays.histo.targets import distance_maps, type_map
-from tests.synthetic_nuclei import packed
 
 
 def tile(name: str = "a/x", typed: bool = True, side: int = 160) -> Tile:
@@ -42,7 +42,8 @@ def test_distances_jump_where_nuclei_touch() -> None:
     labels = np.zeros((5, 12), int)
     labels[:, :6], labels[:, 6:] = 1, 2
     across, _ = distance_maps(labels)
-    assert (across[:, 5] == 1).all() and (across[:, 6] == -1).all()
+    assert (across[:, 5] == 1).all()
+    assert (across[:, 6] == -1).all()
 
 
 def test_distances_of_many_agree_with_one_at_a_time() -> None:
@@ -68,8 +69,11 @@ def test_windows_are_the_same_for_the_same_draw(level: str) -> None:
     one, two, other = windows[1, 5], windows[1, 5], windows[1, 6]
     assert all((one[name] == two[name]).all() for name in one)
     assert any((one[name] != other[name]).any() for name in one)
-    assert one["image"].shape == (3, 128, 128) and one["image"].min() >= 0 and one["image"].max() <= 1
-    assert one["nucleus"].shape == one["type"].shape == (64, 64) and one["distance"].shape == (2, 64, 64)
+    assert one["image"].shape == (3, 128, 128)
+    assert one["image"].min() >= 0
+    assert one["image"].max() <= 1
+    assert one["nucleus"].shape == one["type"].shape == (64, 64)
+    assert one["distance"].shape == (2, 64, 64)
 
 
 def test_window_without_changes_is_the_image() -> None:
@@ -86,13 +90,16 @@ def test_outside_the_tile_nothing_is_learnt() -> None:
     windows = Windows([tile(side=90)], 128, 32, TrainOptions(augment="baseline"))
     drawn = windows[0, 0]
     outside = drawn["nucleus"] == -1
-    assert outside.any() and (drawn["type"][outside] == -1).all() and (drawn["distance"][:, outside] == 0).all()
+    assert outside.any()
+    assert (drawn["type"][outside] == -1).all()
+    assert (drawn["distance"][:, outside] == 0).all()
 
 
 def test_untyped_tiles_teach_no_types() -> None:
     windows = Windows([tile(typed=False)], 64, 32, TrainOptions())
     drawn = windows[0, 0]
-    assert (drawn["type"] == -1).all() and (drawn["nucleus"] == 1).any()
+    assert (drawn["type"] == -1).all()
+    assert (drawn["nucleus"] == 1).any()
 
 
 def test_a_nucleus_cut_by_the_core_keeps_its_true_centre() -> None:
@@ -117,7 +124,8 @@ def test_appearance_keeps_shape_and_type(level: str) -> None:
     image = tile().image
     for _ in range(10):
         changed = change_appearance(image, LEVELS[level], rng)
-        assert changed.shape == image.shape and changed.dtype == np.uint8
+        assert changed.shape == image.shape
+        assert changed.dtype == np.uint8
 
 
 def test_rare_types_are_drawn_more_often() -> None:
@@ -129,5 +137,6 @@ def test_rare_types_are_drawn_more_often() -> None:
     even = stratum_weights(strata, "uniform", {})
     assert even["a/1"] == pytest.approx(even["a/2"])
     for weights in (aware, even):  # the sources keep their shares
-        assert weights["a/1"] + weights["a/2"] == pytest.approx(104) and weights["b/0"] == pytest.approx(52)
+        assert weights["a/1"] + weights["a/2"] == pytest.approx(104)
+        assert weights["b/0"] == pytest.approx(52)
     assert stratum_weights(strata, "none", {"b": 2.0})["b/0"] == 104

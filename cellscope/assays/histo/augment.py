@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -50,15 +50,15 @@ class Changes:
     jpeg: float = 0.0
 
 
-_BASIC = {"scale": (0.9, 1.1), "rotation": 90.0, "shear": 5.0, "flips": True}
-_MODERATE = {**_BASIC, "stain_shift": 8.0, "stain_factor": 0.05}
-_STRONG = {**_MODERATE, "blur": 0.5, "noise": 0.025}
+_BASIC = Changes(scale=(0.9, 1.1), rotation=90.0, shear=5.0, flips=True)
+_MODERATE = replace(_BASIC, stain_shift=8.0, stain_factor=0.05)
+_STRONG = replace(_MODERATE, blur=0.5, noise=0.025)
 LEVELS = {
     "baseline": Changes(),
-    "basic": Changes(**_BASIC),
-    "moderate": Changes(**_MODERATE),
-    "strong": Changes(**_STRONG),
-    "full": Changes(**_STRONG, elastic=(0.3, 20.0), contrast=True),
+    "basic": _BASIC,
+    "moderate": _MODERATE,
+    "strong": _STRONG,
+    "full": replace(_STRONG, elastic=(0.3, 20.0), contrast=True),
     "wide": Changes(
         scale=(0.75, 1.33), rotation=180.0, shear=8.0, flips=True, elastic=(0.2, 20.0), stain_shift=12.0,
         stain_factor=0.35, blur=1.0, noise=0.03, contrast=True, light=0.15, jpeg=0.15,

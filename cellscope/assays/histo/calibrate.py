@@ -53,6 +53,7 @@ def fit_calibration(network: torch.nn.Module, tiles: list[Tile]) -> dict[str, fl
     from cellscope.assays.histo.postprocess import find_nuclei
     from cellscope.assays.histo.whole import whole_maps
     from cellscope.metrics.calibration import best_temperature
+    from cellscope.metrics.instances import overlaps, pairs_by_overlap
 
     logs, truths = [], []
     for tile in tiles:
@@ -61,32 +62,12 @@ def fit_calibration(network: torch.nn.Module, tiles: list[Tile]) -> dict[str, fl
         nuclei = find_nuclei(whole_maps(network, tile.image))
         if nuclei.probabilities.shape[1] < 2:
             return {}
-        true, found = matched(tile.labels, nuclei.labels)
-        kinds = tile.types[true]
+        pairs = overlaps(tile.labels, nuclei.labels)
+        rows, columns, _ = pairs_by_overlap(pairs)
+        kinds = tile.types[pairs.truth[rows]]
         known = kinds > 0
-        logs.append(np.log(np.clip(nuclei.probabilities[found[known] - 1], 1e-6, 1)))
+        logs.append(np.log(np.clip(nuclei.probabilities[pairs.found[columns[known]] - 1], 1e-6, 1)))
         truths.append(kinds[known] - 1)
     if not sum(map(len, truths)):
         return {}
     return {TEMPERATURE: best_temperature(np.concatenate(logs), np.concatenate(truths))}
-
-
-def matched(truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pair labels that overlap with an IoU over 0.5, which makes pairs unique.
-
-    Parameters
-    ----------
-    truth, found : (H, W) int
-        0 is background.
-
-    Returns
-    -------
-    truth, found : (P,) int
-        Labels of the pairs.
-    """
-    width = int(found.max(initial=0)) + 1
-    pairs, both = np.unique(truth.ravel().astype(np.int64) * width + found.ravel(), return_counts=True)
-    true, other = np.divmod(pairs, width)
-    union = np.bincount(truth.ravel())[true] + np.bincount(found.ravel())[other] - both
-    hit = (true > 0) & (other > 0) & (2 * both > union)
-    return true[hit], other[hit]

@@ -90,7 +90,9 @@ def predict(
     """Outline, type and measure the nuclei in H&E tiles and whole slides (-m otsu: the baseline)."""
     from cellscope.assays.histo.predict import ASSAY as assay
     from cellscope.engine.predict import predict as run_assay
+    from cellscope.io.regions import check_regions
 
+    check_regions(options.roi)
     with speaking(run, options):
         code = run_assay(assay, inputs, out, run=run, options=options, models=list(models or []), argv=argv)
     counts = report_inputs(out, run)

@@ -8,6 +8,7 @@ and all maps are padded, so that one pass gives a whole window but a margin rath
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import timm
 import torch
@@ -24,8 +25,8 @@ def _conv(channels: int, out: int, stride: int = 1) -> nn.Sequential:
 class _Dense(nn.Module):
     """Dense connections with normalisation after each convolution, of the new channels alone.
 
-    Before it, as published, all channels so far are normalised anew in every layer; at full width and half resolution that
-    costs more than the convolutions.
+    Before it, as published, all channels so far are normalised anew in every layer; at half resolution that costs more
+    than the convolutions.
     """
 
     def __init__(self, channels: int, growth: int, layers: int):
@@ -73,7 +74,8 @@ class Compact(nn.Module):
         ImageNet weights for the encoder.
     """
 
-    core, margin, fixed = 448, 32, False
+    # A margin of 32 is enough to learn with; with 64 the windows' seams all but vanish (docs/histo.md).
+    core, margin, fixed = 640, 64, False
 
     def __init__(
         self,
@@ -89,23 +91,23 @@ class Compact(nn.Module):
     ):
         super().__init__()
         self.encoder = timm.create_model(encoder, features_only=True, pretrained=pretrained, drop_path_rate=drop_path)
-        skips = [*reversed(self.encoder.feature_info.channels()[:3]), detail]
-        channels = self.encoder.feature_info.channels()[3]
+        info: Any = self.encoder.feature_info
+        skips = [*reversed(info.channels()[:3]), detail]
+        channels = info.channels()[3]
         self.detail = nn.Sequential(_conv(3, detail // 2, 2), _conv(detail // 2, detail))
         self.up, self.dense = nn.ModuleList(), nn.ModuleList()
         self.type_up, self.cam = nn.ModuleList(), nn.ModuleList()
         type_channels = channels
         for stage in range(4):
             self.up.append(_Up(channels, widths[stage]))
-            blocks = [
-                _Dense(widths[stage] + skips[stage], growth[stage], layers[stage]) for _ in range(2 if stage == 3 else 1)
-            ]
-            self.dense.append(nn.ModuleList(blocks) if stage == 3 else blocks[0])
-            channels = blocks[0].channels
+            block = _Dense(widths[stage] + skips[stage], growth[stage], layers[stage])
+            self.dense.append(block)
+            channels = block.channels
             narrow = widths[stage] // 2
             self.type_up.append(_Up(type_channels, narrow))
             self.cam.append(ConvCam(narrow, 1 + (stage < 3), max(narrow // 8, 1)))
             type_channels = narrow + skips[stage]
+        self.distance = _Dense(widths[3] + skips[3], growth[3], layers[3])  # HV's own last block
         self.np, self.hv = nn.Conv2d(channels, 2, 1), nn.Conv2d(channels, 2, 1)
         # The type of a nucleus depends on how it and its neighbours look inside: what the other branch knows helps.
         self.tp = nn.Conv2d(type_channels + widths[3], types + 1, 1)
@@ -119,10 +121,8 @@ class Compact(nn.Module):
             enlarged = up(x)
             fused = torch.cat([enlarged, skips[stage]], 1)
             kind = torch.cat([self.cam[stage](self.type_up[stage](kind)), skips[stage]], 1)
-            if stage < 3:
-                x = dense(fused)
-        nucleus, distance = (block(fused) for block in self.dense[3])
-        maps = torch.cat([self.np(nucleus), self.hv(distance), self.tp(torch.cat([kind, enlarged], 1))], 1)
+            x = dense(fused)
+        maps = torch.cat([self.np(x), self.hv(self.distance(fused)), self.tp(torch.cat([kind, enlarged], 1))], 1)
         return registered(maps, self.margin)
 
 

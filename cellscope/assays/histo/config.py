@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
-from cellscope.engine.training_options import TrainingOptions
 from cellscope.config import option
+from cellscope.engine.training_options import TrainingOptions
 
 #: What the options left open come to by the default recipe, measured stronger on the small network.
 DEFAULTS: dict[str, Any] = {
@@ -63,9 +63,15 @@ class TrainOptions(TrainingOptions):
     )  # fmt: skip
     frozen_epochs: float = option(0.0, "The same for the first phase.", low=0.0, high=1e5, cli=False)
     core: int = option(
-        192, "Side of what is learnt from in a training window, pixels; the network adds its margin.", low=32, high=1024,
+        192,
+        "Side of what is learnt from in a window, pixels; the network adds its margin.",
+        low=32,
+        high=1024,
         cli=False,
-    )  # fmt: skip
+    )
+    margin: int = option(
+        32, "Context around that on each side; less than in prediction saves time.", low=16, high=256, cli=False
+    )
     augment: Literal["baseline", "basic", "moderate", "strong", "full", "wide"] = option(
         "wide", "Changes of the windows: the levels of the paper's Table 1, or wider ones.", cli=False
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,8 +140,9 @@ class Windows(Dataset):
         side, wide = self.core + 2 * self.margin, self.core + 2 * REACH
         bend = draw_displacement(self.changes, (max(side, wide),) * 2, rng)
         image = _cut(tile.image, centre, matrix, side, bend, cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101)
-        labels = _cut(tile.labels.astype(np.float32), centre, matrix, wide, bend, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, -1)
-        labels = labels.astype(np.int32)
+        numbers = tile.labels.astype(np.float32)  # OpenCV warps no int32; whole numbers are exact up to 2**24
+        cut = _cut(numbers, centre, matrix, wide, bend, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, -1)
+        labels = cut.astype(np.int32)
         outside = labels < 0
         labels[outside] = 0
         distance = distance_maps(labels)
@@ -196,8 +197,8 @@ def stratum_weights(strata: list[str], sampling: str, sources: dict[str, float])
     strata : list of str
         ``source/type`` of every place.
     sampling : str
-        ``none``: every place alike. ``uniform``: every type of a source alike. ``type-aware``: rarer types more often, by
-        the square root of how much rarer than the commonest they are, 20 times at most.
+        ``none``: every place alike. ``uniform``: every type of a source alike. ``type-aware``: rarer types more often,
+        by the square root of how much rarer than the commonest they are, 20 times at most.
     sources : dict
         Source -> factor.
 
@@ -207,13 +208,13 @@ def stratum_weights(strata: list[str], sampling: str, sources: dict[str, float])
         Stratum -> weight of all its places together.
     """
     count = Counter(strata)
-    weights = {}
+    weights: dict[str, float] = {}
     for stratum, number in count.items():
         source = stratum.rsplit("/", 1)[0]
         most = max(n for name, n in count.items() if name.rsplit("/", 1)[0] == source)
         factor = {"none": 1.0, "uniform": most / number, "type-aware": float(np.clip((most / number) ** 0.5, 1, 20))}
         weights[stratum] = number * factor[sampling]
-    share = Counter()
+    share: dict[str, float] = defaultdict(float)
     for stratum, weight in weights.items():
         share[stratum.rsplit("/", 1)[0]] += weight
     places = Counter(name.rsplit("/", 1)[0] for name in strata)

@@ -6,13 +6,14 @@ multiply-accumulates of the four sizes) within 2 %. What differs from the text, 
 - growth rates of Tiny are scaled by 0.75 like its channels, not halved;
 - the encoder's finest maps are cropped before the dense blocks, else the decoder costs more than the whole network
   should;
-- the last maps lie at half the resolution and cover 160 pixels, while the target is the central 80. So the central part of
-  the logits is enlarged to the input's pixels, which keeps output and input registered to the pixel.
+- the last maps lie at half the resolution and cover 160 pixels, while the target is the central 80. So the central part
+  of the logits is enlarged to the input's pixels, which keeps output and input registered to the pixel.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import timm
 import torch
@@ -65,7 +66,7 @@ class SegmentationBranch(nn.Module):
         self.head = nn.Conv2d(channels, outputs, 1)
 
     def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """Encoder maps, fine to coarse -> (N, outputs, 80, 80) at half the input's resolution, from px 56."""
+        """Turn encoder maps, fine to coarse, into (N, outputs, 80, 80) at half the input's resolution, from px 56."""
         x = features[3]
         for stage, (up, dense) in enumerate(zip(self.up, self.dense, strict=True)):
             x = dense(_fused(up(x), features, stage))
@@ -131,14 +132,15 @@ class HistoNeXt(nn.Module):
     def __init__(self, size: str, types: int, pretrained: bool = False):
         super().__init__()
         self.encoder = timm.create_model(ENCODERS[size], features_only=True, pretrained=pretrained)
-        widths = tuple(self.encoder.feature_info.channels())
+        info: Any = self.encoder.feature_info
+        widths = tuple(info.channels())
         assert all(b == 2 * a for a, b in pairwise(widths))
         self.np = SegmentationBranch(widths, 2)
         self.hv = SegmentationBranch(widths, 2)
         self.tp = TypeBranch(widths, types + 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Read (N, 3, 270, 270) and give (N, 4 + types + 1, 80, 80): NP logits, HV, TP logits, of the central pixels."""
+        """Read (N, 3, 270, 270) and give (N, 4 + types + 1, 80, 80): NP, HV, TP of the central pixels."""
         features = self.encoder(images)
         maps = torch.cat([branch(features) for branch in (self.np, self.hv, self.tp)], 1)
         return registered(maps)

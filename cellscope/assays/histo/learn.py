@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from cellscope.assays.histo.data import Tile, Windows, load_tiles, stratum_weigh
 from cellscope.assays.histo.losses import branch_losses
 from cellscope.assays.histo.model import MEAN, STD, arguments_of, build_network, geometry, normalise
 from cellscope.assays.histo.validation import score_tiles
+from cellscope.engine.averaging import Averaging
 from cellscope.engine.learning import (
     DrawSampler,
     initialise,
-    move_average,
     run_record,
     say,
     source_weights,
@@ -63,9 +62,11 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     chosen = options.settled()
     arguments = arguments_of(str(chosen.arch), len(classes))
     core, margin, step = geometry(arguments)
-    if step and (chosen.core + 2 * margin) % step:
-        raise UsageError(f"core: {chosen.core} and twice the margin {margin} must be a multiple of {step}")
-    windows = Windows(tiles, chosen.core if step else core, margin, chosen)
+    if step:
+        core, margin = chosen.core, chosen.margin
+        if (core + 2 * margin) % step or margin % 2:
+            raise UsageError(f"core: {core} and twice the margin {margin}, which is even, must be a multiple of {step}")
+    windows = Windows(tiles, core, margin, chosen)
     options = options.settled(len(windows))
     L.seed_everything(options.seed, verbose=False)
     network = _start(options, arguments)
@@ -73,6 +74,8 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     say(f"{len(tiles)} images to train on, {typed} with types; {len(validation)} to validate on")
     weights = stratum_weights(windows.strata, options.sampling, source_weights(options.source_weights))
     learner = Learner(network, options, validation, classes)
+    if step:
+        setattr(learner.student, "margin", margin)  # noqa: B010  a module's attributes are typed as modules
     fit(
         learner,
         window_batches(windows, weights, options),
@@ -146,16 +149,12 @@ class _Batches(Sampler):
         return self.steps
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        draws = iter(
-            DrawSampler(self.strata, self.weights, self._draws(self.steps), self.seed, self._draws(self.done))
-        )
+        draws = iter(DrawSampler(self.strata, self.weights, self._draws(self.steps), self.seed, self._draws(self.done)))
         for step in range(self.done, self.steps):
             yield [next(draws) for _ in range(self.first if step < self.frozen else self.size)]
 
 
-def window_batches(
-    windows: Windows, weights: dict[str, float], options: TrainOptions
-) -> Callable[[int], DataLoader]:
+def window_batches(windows: Windows, weights: dict[str, float], options: TrainOptions) -> Callable[[int], DataLoader]:
     """Give the function that makes the training loader from the number of steps already taken."""
     workers = options.num_workers or 0
 
@@ -166,11 +165,8 @@ def window_batches(
     return loader
 
 
-class Learner(L.LightningModule):
+class Learner(Averaging):
     """Losses, optimiser and validation.
-
-    `network` is what is validated and kept: the exponential moving average of `student`, which the optimiser moves; the
-    two are one when ``ema`` is 0.
 
     Parameters
     ----------
@@ -181,29 +177,19 @@ class Learner(L.LightningModule):
     classes : tuple of str
     """
 
-    def __init__(self, network: torch.nn.Module, options: TrainOptions, validation: list[Tile], classes: tuple[str, ...]):
-        super().__init__()
+    def __init__(
+        self, network: torch.nn.Module, options: TrainOptions, validation: list[Tile], classes: tuple[str, ...]
+    ):
+        super().__init__(network, options.ema)
         self.options, self.validation, self.classes = options, validation, classes
-        self.network = network
-        self.student = copy.deepcopy(network) if options.ema else network
-        for module in (self.network, self.student):
-            module.to(memory_format=torch.channels_last)
-        if options.ema:
-            self.network.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> Learner:
-        """Switch the student between training and evaluation; the average always evaluates."""
-        super().train(mode)
-        if self.options.ema:
-            self.network.eval()
-        return self
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Keep the encoder as it is in the first phase."""
         if self.options.frozen_steps:
             frozen = self.global_step < self.options.frozen_steps
-            self.student.encoder.requires_grad_(not frozen)
-            self.student.encoder.train(not frozen)
+            encoder = self.student.get_submodule("encoder")
+            encoder.requires_grad_(not frozen)
+            encoder.train(not frozen)
 
     def training_step(self, batch: dict[str, torch.Tensor], _index: int) -> torch.Tensor:
         """Losses of the three branches of one batch of windows."""
@@ -218,17 +204,10 @@ class Learner(L.LightningModule):
             gamma_negative=options.gamma_negative,
             focal_gamma=options.focal_gamma,
         )
-        loss = (
-            parts["np"] + options.hv_weight * (parts["hv_mse"] + parts["hv_msge"]) + options.tp_weight * parts["tp"]
-        )
+        loss = parts["np"] + options.hv_weight * (parts["hv_mse"] + parts["hv_msge"]) + options.tp_weight * parts["tp"]
         logged = {f"loss_{name}": value.detach() for name, value in parts.items()}
         self.log_dict({"loss": loss.detach(), **logged}, batch_size=len(images))
         return loss
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Move the average towards the student."""
-        if self.options.ema:
-            move_average(self.network, self.student, step=self.global_step, decay=self.options.ema)
 
     def validation_step(self, _batch: Any, _index: int) -> None:
         """Find the nuclei of whole tiles and compare; ``val_score`` is 0.5 AJI + 0.5 mean F1 over the types."""

@@ -44,7 +44,9 @@ def focal_loss(logits: torch.Tensor, target: torch.Tensor, alpha: float = 0.25, 
     return _mean(alpha * (1 - (-entropy).exp()) ** gamma * entropy, target >= 0)
 
 
-def distance_loss(predicted: torch.Tensor, true: torch.Tensor, nucleus: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def distance_loss(
+    predicted: torch.Tensor, true: torch.Tensor, nucleus: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Give the mean squared error and that of the gradients inside nuclei (equations 8 and 9).
 
     Parameters

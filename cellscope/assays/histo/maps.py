@@ -6,8 +6,8 @@ import numpy as np
 
 NUCLEUS, HORIZONTAL, VERTICAL, TYPES = 0, 1, 2, 3
 """Channels of the maps, (h, w, 3 + K) float16: probability of nucleus in [0, 1]; distance to the nucleus's centre along
-columns and along rows, each scaled per nucleus to [-1, 1] (left and top negative); then K type probabilities, which sum to
-1 over the types (there is no background among them)."""
+columns and along rows, each scaled per nucleus to [-1, 1] (left and top negative); then K type probabilities, which sum
+to 1 over the types (there is no background among them)."""
 
 
 def nucleus(maps: np.ndarray) -> np.ndarray:

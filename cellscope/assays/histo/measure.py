@@ -20,6 +20,15 @@ WHOLE = 0.8
 HUGE_UM2 = 500.0
 #: A nucleus has at least this much more haematoxylin than its surroundings, optical density.
 DARKER = 0.02
+REASONS = (
+    "type unsure",
+    "may not be a nucleus",
+    "cut by the border",
+    "odd shape, two as one?",
+    "very large",
+    "no darker than its surroundings",
+)
+"""Why a person should look, in the order they are named."""
 STAIN = ("haematoxylin_mean", "haematoxylin_std", "eosin_mean", "eosin_std", "haematoxylin_contrast")
 
 
@@ -66,7 +75,7 @@ def measure_nuclei(
     """
     shapes = measure_labels(nuclei.labels, origin)
     present = shapes["label"].to_numpy(int) - 1
-    probabilities = nuclei.probabilities[present].reshape(len(present), -1)
+    probabilities = nuclei.probabilities[present]
     score = nuclei.score[present].astype(float)
     typed = len(classes) > 1
     best = probabilities.argmax(1) if typed else np.zeros(len(present), int)
@@ -88,18 +97,19 @@ def measure_nuclei(
     cut = (
         (table["bbox-0"] <= 0) | (table["bbox-1"] <= 0) | (table["bbox-2"] >= height) | (table["bbox-3"] >= width)
     ).to_numpy(bool)
-    area_um2 = table["area"] * (pixel_size_um or PIXEL_SIZE_UM) ** 2
-    reasons = {
-        "type unsure": (sure < review_below) if typed else np.zeros(len(table), bool),
-        "may not be a nucleus": score < review_below,
-        "cut by the border": cut,
-        "odd shape, two as one?": ((table["solidity"] < WHOLE) & ~cut).to_numpy(bool),
-        "very large": (area_um2 > HUGE_UM2).to_numpy(bool),
-        "no darker than its surroundings": (table["haematoxylin_contrast"] < DARKER).to_numpy(bool),
-    }
+    flags = np.stack(
+        [
+            (sure < review_below) & typed,
+            score < review_below,
+            cut,
+            (table["solidity"] < WHOLE).to_numpy(bool) & ~cut,
+            (table["area"] * (pixel_size_um or PIXEL_SIZE_UM) ** 2 > HUGE_UM2).to_numpy(bool),
+            (table["haematoxylin_contrast"] < DARKER).to_numpy(bool),
+        ],
+        axis=1,
+    )
     table["cut_by_border"] = cut
-    flags = np.stack(list(reasons.values()), 1) if len(table) else np.zeros((0, len(reasons)), bool)
-    names = np.array(list(reasons))
+    names = np.array(REASONS)
     table["reasons"] = pd.Series(["; ".join(names[row]) for row in flags], index=table.index, dtype=object)
     table["review"] = flags.any(1)
     return add_physical(table, pixel_size_um)

@@ -54,8 +54,8 @@ def build_network(arguments: dict[str, Any], *, pretrained: bool = False) -> tor
     Module
         ``network(x)`` reads (N, 3, core + 2 margin, same) as `normalise` gives it, and gives (N, 4 + types + 1, core,
         core): NP logits (background, nucleus), HV (horizontal, vertical), TP logits (background first). ``core`` and
-        ``margin`` are attributes; with ``fixed`` no other core is possible, else any that makes the window a multiple of
-        32.
+        ``margin`` are attributes; with ``fixed`` no other core is possible, else any that makes the window a multiple
+        of 32.
     """
     family = HistoNeXt if "size" in arguments else Compact
     return family(**arguments, pretrained=pretrained)
@@ -77,7 +77,9 @@ def geometry(arguments: dict[str, Any]) -> tuple[int, int, int]:
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
     """(N, 3, H, W) in [0, 1], RGB -> what the networks take."""
-    mean, std = (torch.tensor(values, device=images.device, dtype=images.dtype)[:, None, None] for values in (MEAN, STD))
+    mean, std = (
+        torch.tensor(values, device=images.device, dtype=images.dtype)[:, None, None] for values in (MEAN, STD)
+    )
     return (images - mean) / std
 
 

@@ -16,7 +16,9 @@ class PredictOptions:
     panel: ClassVar[str] = "Nuclei"
 
     roi: Path | None = option(
-        None, "GeoJSON of regions, as QuPath exports them: only nuclei with their centroid inside are kept."
+        None,
+        "GeoJSON of regions, as QuPath exports them: only nuclei with their centroid inside are kept. A folder: one file "
+        "per image, of its name.",
     )
     tissue: bool = option(True, "Leave out the parts of a slide that hold no tissue.")
     labels: bool = option(True, "Write the label image of a slide.")
@@ -24,8 +26,14 @@ class PredictOptions:
         False, "Compute everything on a shifted grid as well and report how much that changes (twice the time)."
     )
     review_below: float = option(0.6, "Mark nuclei with less confidence than this for review.", low=0.0, high=1.0)
-    probability_threshold: float = option(
-        0.5, "Probability above which a pixel is nucleus.", low=0.05, high=0.95, cli=False
+    probability_threshold: float | None = option(
+        None, "Probability above which a pixel is nucleus; none takes the model's.", low=0.0, high=0.95, cli=False
+    )
+    edge: float | None = option(
+        None, "How sharply touching nuclei part; lower separates more, none takes the model's.", low=0.01, cli=False
+    )
+    min_area: int | None = option(
+        None, "Drop smaller nuclei, pixels at the model's scale; none takes the model's.", low=0, high=10000, cli=False
     )
     block: int = option(
         2048,

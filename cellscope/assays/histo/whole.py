@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -10,7 +12,7 @@ from cellscope.imaging.tiles import Grid, cut_window
 
 
 @torch.no_grad()
-def whole_maps(network: torch.nn.Module, image: np.ndarray, *, batch: int = 2) -> np.ndarray:
+def whole_maps(network: Any, image: np.ndarray, *, batch: int = 2) -> np.ndarray:
     """Give the maps of an image at the network's scale.
 
     Parameters

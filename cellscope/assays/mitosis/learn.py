@@ -26,6 +26,7 @@ from cellscope.assays.mitosis.data import (
 from cellscope.assays.mitosis.model import TrackNet, arguments_of, build_network, probabilities
 from cellscope.assays.mitosis.score import scores
 from cellscope.assays.mitosis.view import FRAMES
+from cellscope.engine.averaging import move_average
 from cellscope.engine.draws import WeightedDraws
 from cellscope.engine.train import fit, optimiser_and_schedule
 from cellscope.errors import ModelError, UsageError
@@ -105,19 +106,11 @@ class SequenceLearner(L.LightningModule):
             loss = loss + self.options.head_decay * dense.weight.pow(2).sum()
         return loss
 
-    @torch.no_grad()
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Move the average of weights; it follows quickly at first."""
-        if self.averaged is None:
-            return
-        step = self.global_step
-        decay = min(self.options.average or 0.0, (1 + step) / (10 + step))
-        new = self.network.state_dict()
-        for name, value in self.averaged.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(new[name], 1 - decay)
-            else:
-                value.copy_(new[name])
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Move the average of weights as part of the step, so that a checkpoint of the step holds it."""
+        super().optimizer_step(*args, **kwargs)
+        if self.averaged is not None:
+            move_average(self.averaged, self.network, step=self.global_step + 1, decay=self.options.average or 0.0)
 
     def validation_step(self, batch: torch.Tensor, _index: int) -> None:
         """Classify plain views."""

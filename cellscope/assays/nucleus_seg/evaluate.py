@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,9 @@ from cellscope.assays.nucleus_seg.eval_figures import box_figure, worst_figure
 from cellscope.assays.nucleus_seg.predict import ASSAY, IMAGE, find, otsu_nuclei
 from cellscope.assays.nucleus_seg.score import MEASURES, compare_tables, image_measures
 from cellscope.engine.assay import Result, Subject
-from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.evaluate import Metric, interval_figure, measure, refuse_evaluation, write_evaluation
-from cellscope.engine.predict import load_models
-from cellscope.engine.stages import run_subjects
-from cellscope.errors import CellscopeError, UsageError
+from cellscope.engine.evaluating import Job, jobs_of, refuse_options_of_predict, run_job
+from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.overlap import Counts, overlap_metrics, pool
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from cellscope.engine.options import RunOptions
 
 WINDOW = 8
-FOLDS = "folds"
 #: Worst images kept for the figure.
 WORST = 10
 
@@ -93,18 +90,14 @@ def evaluate(
         Exit code 0.
     """
     began = time.monotonic()
-    for name in ("shard", "skip_existing", "glob", "pixel_size"):
-        if getattr(run, name):
-            raise UsageError(f"eval takes its items from the dataset: --{name.replace('_', '-')} is for predict")
+    refuse_options_of_predict(run)
     refuse_evaluation(out, overwrite=run.overwrite)
     others = [(folder, _other(folder)) for folder in compare or []]
     prepared = PreparedDataset.open(dataset, assay="nucleus-seg")
     found: list[Measured] = []
     records: list[dict[str, Any]] = []
-    for fold, rows, names in _jobs(prepared, split, models):
-        if run.limit:
-            rows = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, run.limit).round().astype(int))]
-        more, record = _run(prepared, rows, fold, names, run, options)
+    for job in jobs_of(prepared, split, models, weightless=ASSAY.weightless, limit=run.limit):
+        more, record = _run(prepared, job, run, options)
         found += more
         records += [entry for entry in record if entry not in records]
     table = pd.DataFrame([item.row for item in found])
@@ -159,77 +152,30 @@ def _other(folder: Path) -> pd.DataFrame:
     return table
 
 
-def _jobs(
-    prepared: PreparedDataset, split: str, models: list[str]
-) -> Iterator[tuple[int | None, pd.DataFrame, list[str]]]:
-    """Give what to evaluate: fold or None, its items, the model."""
-    if split != FOLDS:
-        yield None, prepared.split(split), models
-        return
-    from cellscope.models.file import read_card
-    from cellscope.models.registry import locate
-
-    if not models:
-        raise UsageError("--split folds needs the models of the folds: -m once per fold, or -m otsu")
-    count = int(prepared.info.get("folds", 0))
-    if count < 2:
-        raise UsageError(f"{prepared.root} was prepared without folds; prepare it with --folds K")
-    by_fold: dict[int, str] = {}
-    for name in models:
-        if name in ASSAY.weightless:
-            by_fold |= dict.fromkeys(range(count), name)
-            continue
-        fold = read_card(locate(name)).training.get("fold")
-        if fold is None:
-            raise UsageError(f"{name} was not trained with --fold; --split folds takes models of a cross-validation")
-        if fold in by_fold:
-            raise UsageError(f"{name} and {by_fold[fold]} both left out fold {fold}; give one model per fold")
-        by_fold[int(fold)] = name
-    if missing := [str(fold) for fold in range(count) if fold not in by_fold]:
-        raise UsageError(f"no model left out fold {', '.join(missing)}; give one -m per fold")
-    for fold in range(count):
-        yield fold, prepared.split("val", fold=fold), [by_fold[fold]]
-
-
 def _run(
-    prepared: PreparedDataset,
-    rows: pd.DataFrame,
-    fold: int | None,
-    models: list[str],
-    run: RunOptions,
-    options: PredictOptions,
+    prepared: PreparedDataset, job: Job, run: RunOptions, options: PredictOptions
 ) -> tuple[list[Measured], list[dict[str, Any]]]:
-    device = pick_device(run.device)
-    loaded = load_models(ASSAY, models, device)
-    measured = replace(ASSAY, conclude=conclude_for_measuring)
-    group_of = dict(zip(rows["id"], rows["group"], strict=True))
+    found, records = run_job(
+        ASSAY,
+        job,
+        conclude_for_measuring,
+        lambda cards: _subjects(prepared, job.rows, options, cards),
+        run=run,
+        window=WINDOW,
+    )
+    group_of = dict(zip(job.rows["id"], job.rows["group"], strict=True))
     results: list[Measured] = []
-    for number, (subject, result, error) in enumerate(
-        run_subjects(
-            measured,
-            _subjects(prepared, rows, options, loaded.cards),
-            loaded.modules,
-            run=run,
-            device=device,
-            dtype=pick_precision(run.precision, device),
-            window=WINDOW,
-        ),
-        1,
-    ):
-        if result is None:
-            raise CellscopeError(f"{subject.name}: {error}") from error
-        item: Measured = result.artefacts["measured"]
+    for name, artefacts in found:
+        item: Measured = artefacts["measured"]
         item.row = {
-            "image": subject.name,
-            "source": subject.name.split("/", 1)[0],
-            "group": group_of[subject.name],
-            **({} if fold is None else {"fold": fold}),
+            "image": name,
+            "source": name.split("/", 1)[0],
+            "group": group_of[name],
+            **({} if job.fold is None else {"fold": job.fold}),
             **item.row,
         }
         results.append(item)
-        if number % 50 == 0 and not run.quiet:
-            print(f"nucleus-seg eval: {number} of {len(rows)}", file=sys.stderr, flush=True)
-    return results, loaded.records
+    return results, records
 
 
 def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards: Any) -> Iterator[Subject]:

@@ -16,7 +16,15 @@ from cellscope.assays.nucleus_seg.classes import CLASSES, NUCLEUS
 from cellscope.assays.nucleus_seg.config import TrainOptions
 from cellscope.assays.nucleus_seg.data import Crops, Smear, Whole, load_smears
 from cellscope.assays.nucleus_seg.model import MEAN, STD, arguments_of, build_network, has_distance, normalise
-from cellscope.engine.learning import drawn_batches, initialise, move_average, run_record, say, source_weights, training_facts
+from cellscope.engine.averaging import move_average
+from cellscope.engine.learning import (
+    drawn_batches,
+    initialise,
+    run_record,
+    say,
+    source_weights,
+    training_facts,
+)
 from cellscope.engine.train import fit, optimiser_and_schedule
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset

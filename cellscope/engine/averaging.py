@@ -1,0 +1,69 @@
+"""Averaged weights: what a training validates and keeps is a moving average of what the optimiser moves."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import lightning as L
+import torch
+
+
+@torch.no_grad()
+def move_average(mean: torch.nn.Module, student: torch.nn.Module, *, step: int, decay: float) -> None:
+    """Move averaged weights towards the student's: exponentially, but fast at first, when the student is bad.
+
+    Parameters
+    ----------
+    mean, student : Module
+        Of one architecture. What is not floating point is copied.
+    step : int
+        Optimiser steps so far.
+    decay : float in (0, 1)
+        Per step, once the training is under way.
+    """
+    slow = min(decay, (1 + step) / (10 + step))
+    for average, value in zip(mean.state_dict().values(), student.state_dict().values(), strict=True):
+        if average.is_floating_point():
+            average.lerp_(value.to(average.dtype), 1 - slow)
+        else:
+            average.copy_(value)
+
+
+class Averaging(L.LightningModule):
+    """A training of a network whose average is kept.
+
+    Parameters
+    ----------
+    network : Module
+        Becomes the average: what is validated and kept.
+    decay : float
+        See `move_average`; 0 keeps the network that the optimiser moves.
+
+    Attributes
+    ----------
+    network, student : Module
+        The average, and what the optimiser moves; the two are one when `decay` is 0.
+    """
+
+    def __init__(self, network: torch.nn.Module, decay: float):
+        super().__init__()
+        self.decay, self.network = decay, network
+        self.student = copy.deepcopy(network) if decay else network
+        for module in (self.network, self.student):
+            module.to(memory_format=torch.channels_last)
+        if decay:
+            self.network.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Averaging:
+        """Switch the student between training and evaluation; the average always evaluates."""
+        super().train(mode)
+        if self.decay:
+            self.network.eval()
+        return self
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Move the average as part of the step, so that a checkpoint of the step holds it."""
+        super().optimizer_step(*args, **kwargs)
+        if self.decay:
+            move_average(self.network, self.student, step=self.global_step + 1, decay=self.decay)

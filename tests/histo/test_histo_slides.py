@@ -1,0 +1,226 @@
+"""Whole slides through `cellscope histo predict`: with the baseline, which needs no weights."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from contract_check import check
+from slides import draw_slide, spoil_tile, write_pyramid
+from typer.testing import CliRunner
+
+from cellscope.cli import app
+from cellscope.engine.pieces import Spool
+from cellscope.engine.assay import Result
+
+BLOCK = ["--set", "block=128"]
+
+
+def run(*words: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.stderr
+    return result.exit_code, result.stderr
+
+
+def predict(inputs: Path, out: Path, *words: object) -> tuple[int, str]:
+    common = ["-m", "otsu", "--num-workers", 0, "--device", "cpu", *BLOCK]
+    return run("histo", "predict", inputs, "-o", out, *common, *words)
+
+
+def tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return pd.read_csv(out / "images.csv"), pd.read_csv(out / "objects.csv")
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    return draw_slide(1)
+
+
+@pytest.fixture(scope="module")
+def slide(image: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pyramid(tmp_path_factory.mktemp("slide") / "a.tif", image)
+
+
+@pytest.fixture(scope="module")
+def done(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("done") / "out"
+    assert predict(slide, out)[0] == 0
+    return out
+
+
+def test_a_slide_keeps_the_contract(done: Path, image: np.ndarray) -> None:
+    assert check("histo", done) == []
+    images, objects = tables(done)
+    assert list(images["kind"]) == ["slide"]
+    assert len(objects) > 40
+    labels = tifffile.imread(done / "a.labels.tif")
+    assert labels.shape == image.shape[:2]
+    assert sorted(np.unique(labels)[1:]) == sorted(objects["label"])
+    areas = np.bincount(labels.ravel())
+    np.testing.assert_array_equal(areas[objects["label"]], objects["area"])
+    for row in objects.itertuples():
+        rows, columns = np.nonzero(labels == row.label)
+        assert (rows.mean(), columns.mean()) == pytest.approx((row[objects.columns.get_loc("centroid-0") + 1],
+                                                               row[objects.columns.get_loc("centroid-1") + 1]), rel=1e-4)
+    features = json.loads((done / "a.geojson").read_text())["features"]
+    assert [feature["properties"]["measurements"]["label"] for feature in features] == list(objects["label"])
+    density = images["n_objects"][0] / images["area_mm2"][0]
+    assert images["density_per_mm2"][0] == pytest.approx(density)
+    assert images["area_mm2"][0] < image.shape[0] * image.shape[1] * 0.25**2 / 1e6  # not the glass
+    assert cv2.imread(str(done / "a.density.png")) is not None
+    assert not (done / "journal.parts").exists()
+
+
+def test_no_nucleus_is_cut_or_lost_at_a_seam(done: Path, slide: Path, tmp_path: Path) -> None:
+    """Windows of another size, the whole slide in one: the same nuclei, but for their numbers."""
+    assert predict(slide, tmp_path / "whole", "--set", "block=1024")[0] == 0
+    one, other = (tifffile.imread(folder / "a.labels.tif") for folder in (done, tmp_path / "whole"))
+    pairs = np.unique(np.stack([one.ravel(), other.ravel()]), axis=1)
+    assert pairs.shape[1] == one.max() + 1 == other.max() + 1
+
+
+def test_workers_and_shards_change_nothing(done: Path, slide: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert predict(slide, out, "--shard", "1/1")[0] == 0
+    assert run("merge", out)[0] == 0
+    for name in ("a.labels.tif", "objects.csv", "a.geojson", "a.overlay.png"):
+        assert (out / name).read_bytes() == (done / name).read_bytes()
+
+
+def test_a_large_image_goes_the_same_way(image: np.ndarray, done: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
+    assert predict(tmp_path / "a.png", tmp_path / "out", "--pixel-size", 0.25)[0] == 0
+    assert check("histo", tmp_path / "out") == []
+    images, objects = tables(tmp_path / "out")
+    assert list(images["kind"]) == ["image"]
+    assert len(objects) == pytest.approx(len(tables(done)[1]), abs=2)
+
+
+def test_what_was_done_survives_a_full_disk(
+    slide: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    store = Spool.store
+
+    def fill(self: Spool, number: int, result: Result) -> None:
+        if len(kept) == 3:
+            raise OSError(28, "No space left on device")
+        store(self, number, result)
+        kept.append(number)
+
+    monkeypatch.setattr(Spool, "store", fill)
+    code, said = predict(slide, tmp_path / "out")
+    assert (code, "No space left" in said) == (1, True)
+    assert len(list((tmp_path / "out/journal.parts").glob("*/*.npz"))) == 3
+    again: list[int] = []
+
+    def note(self: Spool, number: int, result: Result) -> None:
+        store(self, number, result)
+        again.append(number)
+
+    monkeypatch.setattr(Spool, "store", note)
+    assert predict(slide, tmp_path / "out", "--skip-existing")[0] == 0
+    assert not set(again) & set(kept)
+    assert (tmp_path / "out/objects.csv").read_bytes() == (done / "objects.csv").read_bytes()
+    assert (tmp_path / "out/a.labels.tif").read_bytes() == (done / "a.labels.tif").read_bytes()
+    assert not (tmp_path / "out/journal.parts").exists()
+
+
+def test_rows_may_be_too_many_for_memory(
+    slide: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cellscope.engine.tables.LONG", 5)
+    monkeypatch.setattr("cellscope.assays.histo.joining.LARGE", 1000)
+    out = tmp_path / "out"
+    assert predict(slide, out, "--shard", "1/1")[0] == 0
+    assert run("merge", out)[0] == 0
+    assert check("histo", out) == []
+    assert (out / "objects.csv").read_bytes() == (done / "objects.csv").read_bytes()
+    assert json.loads(gzip.open(out / "a.geojson.gz").read()) == json.loads((done / "a.geojson").read_text())
+    assert predict(slide, tmp_path / "two", "--limit", 1)[0] == 0
+    assert predict(slide, tmp_path / "two", "--skip-existing")[0] == 0
+    assert (tmp_path / "two/objects.csv").read_bytes() == (done / "objects.csv").read_bytes()
+
+
+def test_a_corrupt_tile_is_reported_and_the_rest_written(image: np.ndarray, done: Path, tmp_path: Path) -> None:
+    path = write_pyramid(tmp_path / "a.tif", image)
+    spoil_tile(path, 15)  # 7 across: third row, second column
+    code, _ = predict(path, tmp_path / "out")
+    assert code == 0
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert "1 tiles of the slide are corrupt" in " ".join(record["inputs"][0]["warnings"])
+    assert "(128, 64)" in " ".join(record["inputs"][0]["warnings"])
+    _, objects = tables(tmp_path / "out")
+    assert 30 < len(objects) < len(tables(done)[1])
+    hole = (objects["centroid-0"].between(130, 190)) & (objects["centroid-1"].between(66, 126))
+    assert not hole.any()
+
+
+def test_a_slide_without_tissue_is_a_result(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "a.tif", np.full((300, 260, 3), 242, np.uint8))
+    code, _ = predict(tmp_path / "a.tif", tmp_path / "out")
+    assert code == 0
+    assert check("histo", tmp_path / "out") == []
+    images, objects = tables(tmp_path / "out")
+    assert (images["n_objects"][0], len(objects), images["area_mm2"][0]) == (0, 0, 0)
+    warnings = json.loads((tmp_path / "out/run.json").read_text())["inputs"][0]["warnings"]
+    assert any("no tissue" in line for line in warnings)
+
+
+def test_resolutions(image: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_pyramid(tmp_path / "in/none.tif", image, pixel_size_um=None)
+    write_pyramid(tmp_path / "in/far.tif", image[:200, :200], pixel_size_um=1.5)
+    cv2.imwrite(str(tmp_path / "in/plain.png"), image[40:140, 40:140, ::-1])
+    code, said = predict(tmp_path / "in", tmp_path / "out")
+    assert code == 3
+    assert "--pixel-size" in said
+    images = pd.read_csv(tmp_path / "out/images.csv").set_index("image")
+    assert images["status"].to_dict() == {"far.tif": "ok", "none.tif": "failed", "plain.png": "ok"}
+    assert "does not say its resolution" in images.loc["none.tif", "error"]
+    notes = {
+        entry["image"]: " ".join(entry["warnings"])
+        for entry in json.loads((tmp_path / "out/run.json").read_text())["inputs"]
+    }
+    assert "far from the model's 0.25" in notes["far.tif"]
+    assert "0.25 um per pixel is assumed" in notes["plain.png"]
+    assert tifffile.imread(tmp_path / "out/far.labels.tif").shape == (200, 200)
+
+
+def test_a_slide_at_twice_the_pixel_size_gives_the_same_nuclei(image: np.ndarray, done: Path, tmp_path: Path) -> None:
+    half = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    write_pyramid(tmp_path / "a.tif", half, pixel_size_um=0.5)
+    assert predict(tmp_path / "a.tif", tmp_path / "out")[0] == 0
+    _, objects = tables(tmp_path / "out")
+    _, expected = tables(done)
+    assert len(objects) == pytest.approx(len(expected), rel=0.15)
+    assert objects["area_um2"].median() == pytest.approx(expected["area_um2"].median(), rel=0.2)
+    near = np.hypot(
+        2 * objects["centroid-0"].to_numpy()[:, None] + 0.5 - expected["centroid-0"].to_numpy(),
+        2 * objects["centroid-1"].to_numpy()[:, None] + 0.5 - expected["centroid-1"].to_numpy(),
+    ).min(1)
+    assert np.median(near) < 0.7
+
+
+def test_regions(slide: Path, done: Path, tmp_path: Path) -> None:
+    ring = [[60, 60], [200, 60], [200, 250], [60, 250], [60, 60]]
+    hole = [[100, 100], [150, 100], [150, 150], [100, 150], [100, 100]]
+    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring, hole]}}
+    (tmp_path / "roi.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    assert predict(slide, tmp_path / "out", "--roi", tmp_path / "roi.geojson", "--no-tissue")[0] == 0
+    _, objects = tables(tmp_path / "out")
+    _, expected = tables(done)
+    x, y = expected["centroid-1"] + 0.5, expected["centroid-0"] + 0.5
+    inside = x.between(60, 200) & y.between(60, 250) & ~(x.between(100, 150) & y.between(100, 150))
+    assert len(objects) == pytest.approx(inside.sum(), abs=2)  # the baseline's threshold sees the region alone
+    images, _ = tables(tmp_path / "out")
+    assert images["area_mm2"][0] == pytest.approx((140 * 190 - 50 * 50) * 0.0625e-6, rel=0.05)
+    (tmp_path / "bad.geojson").write_text('{"type": "Point", "coordinates": [1, 2]}')
+    assert predict(slide, tmp_path / "bad", "--roi", tmp_path / "bad.geojson")[0] == 2
+    assert predict(slide, tmp_path / "bad", "--roi", tmp_path / "none.geojson")[0] == 2
