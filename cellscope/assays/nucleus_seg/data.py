@@ -138,14 +138,15 @@ class Crops(Dataset):
         """Cut one crop by a random similarity (with `augment` none, an upright one at a fixed scale)."""
         options = self.options
         side: int = options.crop
-        jitter = options.scale_jitter if options.augment == "strong" else 0.0
+        free = options.augment in ("strong", "geometry")
+        jitter = options.scale_jitter if free else 0.0
         wanted = options.diameter or smear.diameter
         zoom = wanted / smear.diameter * 2 ** rng.uniform(-jitter, jitter)
         angle, mirror, stretch = 0.0, 1.0, 1.0
         if options.augment != "none":
             mirror = 1.0 if rng.random() < 0.5 else -1.0
             angle = rng.integers(4) * np.pi / 2
-        if options.augment == "strong":
+        if free:
             angle = rng.uniform(0, 2 * np.pi)
             stretch = 2 ** rng.uniform(-0.12, 0.12)
         cosine, sine = np.cos(angle) * zoom, np.sin(angle) * zoom
