@@ -2,8 +2,8 @@
 
 usage: python benchmarks/nucleus_pairs.py DATASET [--split test] [--pairs 25] [--seed 7] [-m MODEL] [--pictures DIR]
 
-DATASET is one that `cellscope nucleus-seg prepare` made. Pairs are made of single cells of one split (or of several,
-with commas), within each source. What decides between settings or models are the pairs of the validation split; those of
+DATASET is one that `cellscope nucleus-seg prepare` made. Pairs are made of single cells of one split (several with
+commas), within each source. What decides between settings or models are the pairs of the validation split; those of
 the test split are for the figure at the end.
 """
 

@@ -113,7 +113,7 @@ class TrainOptions(TrainingOptions):
         cli=False,
     )
     pair_rate: float = option(
-        0.35, "Share of crops into which touching cells are pasted.", low=0.0, high=1.0, cli=False
+        0.5, "Share of crops into which touching cells are pasted.", low=0.0, high=1.0, cli=False
     )
     touch_rate: float = option(
         0.5, "Share of the pasted cells whose nucleus touches another one.", low=0.0, high=1.0, cli=False
