@@ -112,9 +112,7 @@ class TrainOptions(TrainingOptions):
         "Stain, colour, blur and geometry; or geometry alone; or only flips and quarter turns; or nothing.",
         cli=False,
     )
-    pair_rate: float = option(
-        0.5, "Share of crops into which touching cells are pasted.", low=0.0, high=1.0, cli=False
-    )
+    pair_rate: float = option(0.5, "Share of crops into which touching cells are pasted.", low=0.0, high=1.0, cli=False)
     touch_rate: float = option(
         0.5, "Share of the pasted cells whose nucleus touches another one.", low=0.0, high=1.0, cli=False
     )
@@ -183,10 +181,14 @@ class PredictOptions:
     probability_threshold: float = option(
         0.5, "Probability above which a pixel is nucleus.", low=0.05, high=0.95, cli=False
     )
-    split_depth: float = option(
-        0.03, "How deep the dip between two cells must be, as a share of their half width, to part them.", low=0.01,
-        high=1.0, cli=False,
-    )  # fmt: skip
+    split_depth: float | None = option(
+        None,
+        "How deep the dip between two cells must be, as a share of their half width, to part them; when not given, 0.4 "
+        "for networks that give the depth inside the cell, 0.03 for others.",
+        low=0.01,
+        high=1.0,
+        cli=False,
+    )
     views: int = option(
         2, "Views whose results are averaged: 1, 2 (mirrored) or 4 (mirrored, turned).", choices=(1, 2, 4), cli=False
     )
