@@ -133,7 +133,7 @@ class Learner(L.LightningModule):
 
     def training_step(self, batch: Any, _index: int) -> torch.Tensor:
         """Cross entropy, Dice and distance losses of one batch of crops."""
-        images, classes, distance = batch
+        images, classes, distance, touching = batch
         images = normalise(images).contiguous(memory_format=torch.channels_last)
         outputs = self.student(images).float()
         loss, parts = segmentation_loss(
@@ -143,6 +143,7 @@ class Learner(L.LightningModule):
             distance_head=has_distance(self.student),
             dice_weight=self.options.dice_weight,
             distance_weight=self.options.distance_weight,
+            emphasis=1 + self.options.contact_weight * touching,
         )
         self.log_dict(parts, batch_size=len(images))
         return loss
@@ -198,6 +199,7 @@ def segmentation_loss(
     distance_head: bool,
     dice_weight: float,
     distance_weight: float,
+    emphasis: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Cross entropy + Dice over pixel classes, and smooth L1 on the distance inside the cell.
 
@@ -211,6 +213,8 @@ def segmentation_loss(
         In [0, 1]; -1 where unknown.
     distance_head : bool
     dice_weight, distance_weight : float
+    emphasis : (N, H, W) float, optional
+        Weights of the pixels in the distance's loss; all alike when not given.
 
     Returns
     -------
@@ -244,6 +248,8 @@ def segmentation_loss(
         known_distance = distance >= 0
         if known_distance.any():
             error = F.smooth_l1_loss(outputs[:, -1].sigmoid(), distance.clamp(min=0), beta=0.1, reduction="none")
+            if emphasis is not None:
+                error = error * emphasis
             away = error[known_distance].mean()
             loss = loss + distance_weight * away
             parts["loss_distance"] = away.detach()
