@@ -16,8 +16,7 @@ from cellscope.assays.nucleus_seg.appearance import change_appearance
 from cellscope.assays.nucleus_seg.classes import NUCLEUS, cells_of, nucleus_diameter
 from cellscope.assays.nucleus_seg.config import TrainOptions
 from cellscope.assays.nucleus_seg.data import Crops, Smear, Whole, cell_distance, contact, load_smears
-from cellscope.assays.nucleus_seg.learn import Learner, segmentation_loss
-from cellscope.assays.nucleus_seg.model import arguments_of, build_network
+from cellscope.assays.nucleus_seg.learn import segmentation_loss
 from cellscope.assays.nucleus_seg.pairs import is_single, touching_pair
 from cellscope.assays.nucleus_seg.paste import paste_neighbour
 from cellscope.io.prepared import PreparedDataset
@@ -57,25 +56,6 @@ def test_dice_and_distance() -> None:
     assert set(parts) == {"loss_entropy", "loss_dice", "loss_distance", "loss"}
     unknown, _ = segmentation_loss(outputs, torch.full_like(classes, 3), -torch.ones_like(distance), **settings)
     assert torch.isfinite(unknown)
-
-
-def test_the_average_follows_the_student() -> None:
-    options = replace(TrainOptions(arch="compact-test"), ema=0.9).settled(10)
-    torch.manual_seed(0)
-    learner = Learner(build_network("compact-test", arguments_of("compact-test", 3)), options, [])
-    assert learner.student is not learner.network
-    learner.train()
-    assert learner.student.training
-    assert not learner.network.training
-    with torch.no_grad():
-        for value in learner.student.parameters():
-            value.add_(1)
-    before = learner.network.head.bias.clone()
-    learner.on_train_batch_end()
-    # at step 0 the decay is 1 / 10
-    torch.testing.assert_close(learner.network.head.bias, before + 0.9)
-    plain = Learner(learner.network, replace(options, ema=0.0), [])
-    assert plain.student is plain.network
 
 
 def test_the_columns_of_table_2() -> None:
