@@ -13,7 +13,8 @@ from contract_check import check
 from fake_assay import FORWARD, FakeOptions, build, forward_find, options_for, spots, write_models
 
 from cellscope.engine import tables
-from cellscope.engine.assay import Assay, Pieces, Result, Rows, Stage, Subject
+from cellscope.engine.assay import Assay, Result, Stage, Subject
+from cellscope.engine.large import Pieces, Rows
 from cellscope.engine.pieces import Spool
 from cellscope.engine.predict import predict
 from cellscope.engine.shards import merge
