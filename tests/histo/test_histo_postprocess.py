@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from synthetic_nuclei import packed, perfect_maps
 
-from cellscope.assays.histo.postprocess import edge_strength, fill_holes, find_nuclei
+from cellscope.assays.histo import postprocess
+from cellscope.assays.histo.postprocess import clump_windows, edge_strength, fill_holes, find_nuclei
 from cellscope.imaging.labels import relabel
 
 
@@ -89,6 +90,31 @@ def test_a_window_gives_what_the_whole_image_gives() -> None:
         np.testing.assert_array_equal(seen.probabilities[pairs[:, 0] - 1], whole.probabilities[pairs[:, 1] - 1])
         compared += len(pairs)
     assert compared > 50
+
+
+def test_the_parts_a_large_image_is_worked_on_in_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = packed(330, 22, seed=5, share=0.6)
+    maps = perfect_maps(truth).astype(np.float32)
+    noise = cv2.GaussianBlur(np.random.default_rng(0).normal(size=(*truth.shape, 3)).astype(np.float32), (0, 0), 2)
+    maps[..., :3] = cv2.GaussianBlur(maps[..., :3], (0, 0), 1.2) + 0.7 * noise
+    maps = maps.astype(np.float16)
+    whole = find_nuclei(maps)
+    windows = []
+    for block, band in ((40, 7), (100, 64)):
+        monkeypatch.setattr(postprocess, "_BLOCK", block)
+        monkeypatch.setattr(postprocess, "_BAND", band)
+        parts = find_nuclei(maps)
+        np.testing.assert_array_equal(parts.labels, whole.labels)
+        np.testing.assert_array_equal(parts.score, whole.score)
+        np.testing.assert_array_equal(parts.probabilities, whole.probabilities)
+        windows.append(list(clump_windows(maps[..., 0] > 0.5, block, 7)))
+    assert len(windows[0]) > 9
+    assert len(windows[1]) > 3
+    for cut in windows:
+        together = np.zeros(truth.shape, int)
+        for window, own in cut:
+            together[window] += own
+        np.testing.assert_array_equal(together, maps[..., 0] > 0.5)  # every pixel of the mask once
 
 
 def test_edges_have_the_strength_that_is_promised() -> None:

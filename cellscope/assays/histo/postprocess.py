@@ -9,6 +9,7 @@ once per nucleus, so that the time grows with the area alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,6 +23,8 @@ from cellscope.imaging.labels import marker_watershed, relabel, remove_small
 #: the same wherever a window begins and however the filter is vectorised.
 _STEPS = 256
 _WEIGHTS = 64
+#: Large images are worked on in parts of this side, and in bands of this many rows, pixels.
+_BLOCK, _BAND = 768, 128
 
 
 @dataclass
@@ -88,11 +91,15 @@ def find_nuclei(
     mask = foreground > threshold
     if not mask.any():
         return _nothing(maps)
-    edges = edge_strength(distances(maps), mask, sigma)
-    markers = _markers(mask & (edges < edge), opening, min_marker)
-    labels = fill_holes(remove_small(marker_watershed(-edges, markers, mask), min_area))
-    labels = relabel(labels, by_position=True)
-    score, probabilities = _averages(labels, foreground, types(maps))
+    labels, last = np.zeros(mask.shape, np.int32), 0
+    for window, own in clump_windows(mask, _BLOCK, _reach(sigma) + opening):
+        edges = edge_strength(distances(maps[window]), mask[window], sigma)
+        markers = _markers(own & (edges < edge), opening, min_marker)
+        found = remove_small(marker_watershed(-edges, markers, own), min_area)
+        np.add(found, last, out=labels[window], where=found > 0)
+        last += int(found.max(initial=0))
+    labels = relabel(fill_holes(labels), by_position=True)
+    score, probabilities = _averages(labels, maps)
     keep = score >= min_score
     if not keep.all():
         labels = relabel(np.where(np.concatenate([[False], keep])[labels], labels, 0))
@@ -102,6 +109,44 @@ def find_nuclei(
 def _nothing(maps: np.ndarray) -> Nuclei:
     height, width, channels = maps.shape
     return Nuclei(np.zeros((height, width), np.int32), np.zeros((0, channels - 3), np.float32), np.zeros(0, np.float32))
+
+
+def clump_windows(mask: np.ndarray, block: int, margin: int) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """Cut a large mask into windows, no clump of which is cut: each is worked on where it fits into fast memory.
+
+    A clump belongs to the block that holds the upper left corner of its bounding box; those larger than a block go
+    together into one window more. Nothing that follows depends on `block` but the time it takes.
+
+    Parameters
+    ----------
+    mask : (h, w) bool
+    block : int
+        Side, pixels.
+    margin : int
+        Pixels of the image around the clumps, where there are any.
+
+    Yields
+    ------
+    window : (rows, columns)
+    own : (rows, columns) bool
+        The pixels of the clumps that belong to the window.
+    """
+    height, width = mask.shape
+    if max(height, width) <= 1.5 * block:
+        yield (slice(0, height), slice(0, width)), mask
+        return
+    _, parts, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    left, top, wide, high = (boxes[:, column].astype(int) for column in range(4))
+    owner = top // block * (width // block + 1) + left // block + 1
+    owner[np.maximum(wide, high) > block] = 0
+    owner[0] = -1  # background
+    for number in np.unique(owner[1:]):
+        mine = owner == number
+        rows, columns = (
+            slice(max(int(start[mine].min()) - margin, 0), min(int((start + size)[mine].max()) + margin, side))
+            for start, size, side in ((top, high, height), (left, wide, width))
+        )
+        yield (rows, columns), mine[parts[rows, columns]]
 
 
 def edge_strength(hv: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
@@ -132,11 +177,14 @@ def edge_strength(hv: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
     return total / unit
 
 
+def _reach(sigma: float) -> int:
+    return max(1, int(np.ceil(2.5 * sigma)))
+
+
 @lru_cache(maxsize=8)
 def _kernels(sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """Give smoothing and derivative in whole numbers; OpenCV correlates, so the derivative of a rise is positive."""
-    reach = max(1, int(np.ceil(2.5 * sigma)))
-    x = np.arange(-reach, reach + 1)
+    x = np.arange(-_reach(sigma), _reach(sigma) + 1)
     bell = np.exp(-0.5 * (x / sigma) ** 2)
     slope = x * bell
     smooth = np.rint(bell * (_WEIGHTS / bell.sum())).astype(np.float32)
@@ -186,18 +234,25 @@ def fill_holes(labels: np.ndarray) -> np.ndarray:
     return filled
 
 
-def _averages(labels: np.ndarray, foreground: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Average the maps over each label 1..N: score (N,), probabilities (N, K)."""
-    rows, columns = np.nonzero(labels)
-    numbers = labels[rows, columns] - 1
-    count = int(labels.max(initial=0))
-    area = np.bincount(numbers, minlength=count)
-    score = np.bincount(numbers, foreground[rows, columns], count) / area
-    inside = kinds[rows, columns]
-    sums = np.zeros((count, kinds.shape[-1]))
-    for kind in range(kinds.shape[-1]):
-        sums[:, kind] = np.bincount(numbers, inside[:, kind], count)
-    total = sums.sum(1, keepdims=True)
+def _averages(labels: np.ndarray, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Average the maps over each label 1..N: score (N,), probabilities (N, K).
+
+    In bands of rows, which stay in fast memory; sums of float16 are exact in float64, whatever their order.
+    """
+    count, kinds = int(labels.max(initial=0)), types(maps).shape[-1]
+    area, sums = np.zeros(count), np.zeros((count, 1 + kinds))
+    for top in range(0, len(labels), _BAND):
+        flat = labels[top : top + _BAND].ravel()
+        place = np.flatnonzero(flat)
+        numbers = flat[place] - 1
+        inside = maps[top : top + _BAND].reshape(-1, maps.shape[-1])[place]
+        first, last = (int(numbers.min()), int(numbers.max()) + 1) if len(numbers) else (0, 0)
+        numbers -= first
+        area[first:last] += np.bincount(numbers, minlength=last - first)
+        sums[first:last, 0] += np.bincount(numbers, nucleus(inside), last - first)
+        for kind in range(kinds):
+            sums[first:last, 1 + kind] += np.bincount(numbers, types(inside)[:, kind], last - first)
+    total = sums[:, 1:].sum(1, keepdims=True)
     # float16 maps sum to 1 only roughly; where a map says nothing, all types are alike.
-    share = np.divide(sums, total, out=np.full_like(sums, 1 / max(sums.shape[1], 1)), where=total > 0)
-    return score.astype(np.float32), share.astype(np.float32)
+    share = np.divide(sums[:, 1:], total, out=np.full((count, kinds), 1 / max(kinds, 1)), where=total > 0)
+    return (sums[:, 0] / area).astype(np.float32), share.astype(np.float32)
