@@ -12,7 +12,7 @@ worker processes.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
+    from cellscope.engine.large import Pieces, Rows
     from cellscope.io.image import Image
     from cellscope.models.file import ModelCard
 
@@ -58,7 +59,7 @@ class Subject:
     beside
         What the assay's ``beside`` named, read.
     piece
-        Its number, where this is a piece of a larger subject (see `Pieces`); else None.
+        Its number, where this is a piece of a larger subject (see `cellscope.engine.large.Pieces`); else None.
     """
 
     name: str
@@ -70,45 +71,6 @@ class Subject:
     seconds: float = 0.0
     beside: dict[str, Image] = field(default_factory=dict)
     piece: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Pieces:
-    """How a subject too large to hold is worked on.
-
-    Attributes
-    ----------
-    count
-        Number of pieces; 0 leaves only ``join`` to do.
-    read
-        ``read(number)`` -> the piece as a subject of its own: the same name, kind, options and cards, ``piece`` set.
-        Called in a thread of its own, ahead of the networks; what it costs never depends on the other pieces.
-    close
-        Called when no more pieces will be read.
-    """
-
-    count: int
-    read: Callable[[int], Subject]
-    close: Callable[[], None] = lambda: None
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows of ``objects.csv`` that are made only when they are written: more than memory should hold.
-
-    Attributes
-    ----------
-    count
-        Of all rows.
-    frames
-        ``frames()`` -> the rows in frames, in order; all of the same columns, and at least one frame.
-    """
-
-    count: int
-    frames: Callable[[], Iterator[pd.DataFrame]]
-
-    def __len__(self) -> int:
-        return self.count
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 
 from cellscope.engine.artefacts import raise_if_full
-from cellscope.engine.assay import Assay, Pieces, Result, Rows, Subject
+from cellscope.engine.assay import Assay, Result, Subject
+from cellscope.engine.large import Pieces, Rows
 from cellscope.errors import CellscopeError
 from cellscope.io.write import atomic, write_json
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cellscope.engine.progress import RunProgress
+    from cellscope.engine.workers import Workers
 
 AHEAD = 2
 """Pieces read ahead of the networks."""
@@ -147,8 +149,8 @@ class Gatherer:
         ``spool(subject, count)`` -> where its pieces are kept.
     failed
         Told of a subject that could not be divided, or a piece of which failed.
-    progress
-        Counts pieces like inputs.
+    progress, workers
+        Count pieces like inputs.
     """
 
     def __init__(
@@ -159,8 +161,10 @@ class Gatherer:
         *,
         failed: Callable[[Subject, Exception], None],
         progress: RunProgress,
+        workers: Workers,
     ):
         self.assay = assay
+        self.workers = workers
         self.writers = writers
         self.spool = spool
         self.failed = failed
@@ -173,6 +177,7 @@ class Gatherer:
         spool = self.spool(subject, count)
         divided = Divided(subject, spool, len(spool.missing))
         self.progress.more(divided.waiting)
+        self.workers.expect(divided.waiting)
         if divided.waiting:
             self._under_way[subject.name] = divided
         else:

@@ -15,11 +15,12 @@ import torch
 from cellscope.engine import journal as journals
 from cellscope.engine import shards
 from cellscope.engine.artefacts import raise_if_full, write_artefacts
-from cellscope.engine.assay import OBJECT_COLUMNS, Assay, Result, Rows, Subject
+from cellscope.engine.assay import OBJECT_COLUMNS, Assay, Result, Subject
 from cellscope.engine.device import available_cpus
 from cellscope.engine.earlier import remove_outputs, remove_results, sweep, take_over
 from cellscope.engine.grouping import COLUMN
 from cellscope.engine.journal import Entry, Journal
+from cellscope.engine.large import Rows
 from cellscope.engine.pieces import Divided, Divider, Gatherer, Spool, file_key, spool_name
 from cellscope.engine.progress import RunProgress
 from cellscope.engine.provenance import run_record
@@ -158,7 +159,9 @@ class Session:
             cards=self.loaded.cards,
             failed=self._not_read,
         )
-        gatherer = Gatherer(self.assay, writers, self._spool, failed=self._failed_subject, progress=progress)
+        gatherer = Gatherer(
+            self.assay, writers, self._spool, failed=self._failed_subject, progress=progress, workers=workers
+        )
         divider = Divider(self.assay, reader, gatherer)
         sizes = [self.run.batch_size or stage.batch_size for stage in self.assay.stages]
         results = run_subjects(

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from cellscope.engine.assay import Assay, Result, Rows, Subject
+from cellscope.engine.assay import Assay, Result, Subject
+from cellscope.engine.large import Rows
 from cellscope.errors import CellscopeError, InputError
 
 WORTH_SECONDS = 30.0
@@ -153,6 +154,10 @@ class Workers:
             self.concluded += done.result is not None
             future.set_result(done)
         return future
+
+    def expect(self, count: int) -> None:
+        """Count on that many more subjects: pieces of one that was divided."""
+        self.total += count
 
     def pays(self) -> bool:
         """Tell whether processes would save more than `WORTH_SECONDS`, judging by the subjects done so far."""

@@ -11,18 +11,16 @@ import pandas as pd
 from cellscope.assays.histo.figures import as_geojson, draw_overlay, features
 from cellscope.assays.histo.measure import context, measure_nuclei
 from cellscope.assays.histo.postprocess import Nuclei
-from cellscope.assays.histo.seams import Resolved, bands, resolve
+from cellscope.assays.histo.seams import bands, label_type, resolve
 from cellscope.assays.histo.slides import Pixels, Plan, input_pixels, regions_of
 from cellscope.assays.histo.stages import PART, find, frame_of, rgb_of
+from cellscope.assays.histo.summary import shift_summary, summarise
 from cellscope.assays.histo.windows import Box, Frame
-from cellscope.engine.assay import Result, Rows, Subject
-from cellscope.io.image import Image
+from cellscope.engine.assay import Result, Subject
+from cellscope.engine.large import Rows
 from cellscope.io.stream import Bands, Features
 from cellscope.io.wsi import Slide
-from cellscope.models.card import ModelCard
 
-#: Further from the model's resolution than this, either way, results are doubtful.
-FAR = 2.5
 #: Beyond its core a window keeps nuclei with their centroid this near, model pixels: the next window may see the
 #: centroid on the other side of the border. Those seen twice are told in `seams`.
 SLACK = 8
@@ -62,11 +60,13 @@ def conclude_piece(subject: Subject) -> Result:
     rows, columns = np.nonzero(labels.any(1))[0], np.nonzero(labels.any(0))[0]
     top, left = (int(each[0]) if len(each) else 0 for each in (rows, columns))
     patch = labels[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1] if len(rows) else labels[:1, :1]
-    dtype = np.uint16 if len(table) < 2**16 else np.uint32
     return Result(
         objects=table,
         summary={"shift": subject.state.get("shift"), "corrupt": subject.state["corrupt"]},
-        artefacts={"labels": patch.astype(dtype), "place": np.array([place.top + top, place.left + left])},
+        artefacts={
+            "labels": patch.astype(label_type(len(table))),
+            "place": np.array([place.top + top, place.left + left]),
+        },
     )
 
 
@@ -98,33 +98,13 @@ def _own(
 
 def join(subject: Subject, results: Sequence[Result]) -> Result:
     """Put a slide together from its windows: seams settled, rows, labels and GeoJSON made as they are written."""
-    plan: Plan = subject.state["plan"]
-    card, shape = subject.cards[PART], (subject.image.height, subject.image.width)
-    tops = [frame.inputs.top for frame in plan.frames]
-    resolved = resolve(results, tops, shape)
-    again = _measured_again(subject, plan, results, resolved)
-
-    def tables() -> Iterator[pd.DataFrame]:
-        if not len(results):
-            yield _no_rows(card, subject.image.pixel_size_um, shape)
-        for number, result in enumerate(results):
-            yield _table(result, resolved.numbers[number], again.get(number, {}))
-
-    def every() -> Iterator[Mapping[str, Any]]:
-        for number, result in enumerate(results):
-            table = _table(result, resolved.numbers[number], again.get(number, {}), own=True)
-            patch = resolved.patch(number, result.artefacts["labels"])
-            place = tuple(result.artefacts["place"].tolist())
-            numbers = resolved.numbers[number][table["label"].to_numpy(int)].tolist()
-            yield from features(patch, table, subject.name, card.classes, place, numbers=numbers)
-
     from cellscope.assays.histo.overview import Overview  # draws with matplotlib, which takes long to load
 
-    overview = Overview(
-        plan.picture, plan.picture.shape[1] / shape[1], card.classes, subject.image.pixel_size_um
-    )  # fmt: skip
-    counts: dict[str, int] = dict.fromkeys(card.classes, 0)
-    for table in tables():
+    whole = Whole(subject, results)
+    plan, shape, classes = whole.plan, whole.shape, subject.cards[PART].classes
+    overview = Overview(plan.picture, plan.picture.shape[1] / shape[1], classes, subject.image.pixel_size_um)
+    counts: dict[str, int] = dict.fromkeys(classes, 0)
+    for table in whole.tables():
         overview.add(table)
         for name, count in table["class"].value_counts().items():
             counts[str(name)] += int(count)
@@ -132,82 +112,117 @@ def join(subject: Subject, results: Sequence[Result]) -> Result:
     columns, more = shift_summary([result.summary["shift"] for result in results if result.summary["shift"]])
     artefacts: dict[str, Any] = {}
     if subject.options.labels or subject.kind == "image":
-        dtype = np.dtype(np.uint16 if resolved.count < 2**16 else np.uint32)
-        artefacts[".labels.tif"] = Bands(shape, dtype, bands(results, tops, shape, resolved))
+        drawn = bands(results, whole.tops, shape, whole.resolved)
+        artefacts[".labels.tif"] = Bands(shape, label_type(whole.resolved.count), drawn)
     artefacts[".overlay.png"] = overview.overlay()
     artefacts[".density.png"] = overview.density()
-    artefacts[".geojson.gz" if shape[0] * shape[1] > LARGE else ".geojson"] = Features(every)
+    artefacts[".geojson.gz" if shape[0] * shape[1] > LARGE else ".geojson"] = Features(whole.features)
     return Result(
-        objects=Rows(resolved.count, tables),
+        objects=Rows(whole.resolved.count, whole.tables),
         summary=summary | columns,
         artefacts=artefacts,
         warnings=notes + more + _slide_warnings(subject, plan, results),
     )
 
 
-def _no_rows(card: ModelCard, pixel_size_um: float | None, shape: tuple[int, int]) -> pd.DataFrame:
-    """Give the columns of a slide without any nucleus."""
-    nuclei = Nuclei(np.zeros((2, 2), np.int32), np.zeros((0, len(card.classes)), np.float32), np.zeros(0, np.float32))
-    return measure_nuclei(np.full((2, 2, 3), 255, np.uint8), nuclei, card.classes, pixel_size_um, shape=shape)
+class Whole:
+    """A slide whose windows are all done: their nuclei, each once, in order.
+
+    Parameters
+    ----------
+    subject : Subject
+        Its state holds the plan.
+    results : sequence of Result
+        Of `conclude_piece`, read anew whenever they are asked for.
+    """
+
+    def __init__(self, subject: Subject, results: Sequence[Result]):
+        self.subject = subject
+        self.results = results
+        self.plan: Plan = subject.state["plan"]
+        self.shape = (subject.image.height, subject.image.width)
+        self.tops = [frame.inputs.top for frame in self.plan.frames]
+        self.resolved = resolve(results, self.tops, self.shape)
+        self._again = self._measured_again()
+
+    def tables(self) -> Iterator[pd.DataFrame]:
+        """Give the rows of every window under the labels of the whole; at least one table."""
+        if not len(self.results):
+            nothing = Nuclei(np.zeros((2, 2), np.int32), np.zeros((0, 1), np.float32), np.zeros(0, np.float32))
+            yield self._measure(np.zeros((2, 2, 3), np.uint8), nothing, (0, 0))
+        for number, result in enumerate(self.results):
+            table = self._own(number, result)
+            yield table.assign(label=self.resolved.numbers[number][table["label"].to_numpy(int)])
+
+    def features(self) -> Iterator[Mapping[str, Any]]:
+        """Give the GeoJSON features."""
+        classes = self.subject.cards[PART].classes
+        for number, result in enumerate(self.results):
+            table = self._own(number, result)
+            patch = self.resolved.patch(number, result.artefacts["labels"])
+            row, column = result.artefacts["place"].tolist()
+            numbers = self.resolved.numbers[number][table["label"].to_numpy(int)].tolist()
+            yield from features(patch, table, self.subject.name, classes, (row, column), numbers=numbers)
+
+    def _own(self, number: int, result: Result) -> pd.DataFrame:
+        """Give the rows of a window that are kept, under its own labels."""
+        table = rows_of(result)
+        again = self._again.get(number)
+        if again is not None:
+            table = pd.concat([table[~table["label"].isin(again["label"])], again], ignore_index=True)
+            table = table.sort_values("label", kind="stable")
+        kept = self.resolved.numbers[number][table["label"].to_numpy(int)] > 0
+        return table[kept].reset_index(drop=True)
+
+    def _measure(self, rgb: np.ndarray, nuclei: Nuclei, origin: tuple[int, int]) -> pd.DataFrame:
+        return measure_nuclei(
+            rgb, nuclei, self.subject.cards[PART].classes, self.subject.image.pixel_size_um,
+            origin=origin, shape=self.shape, review_below=self.subject.options.review_below,
+        )  # fmt: skip
+
+    def _measured_again(self) -> dict[int, pd.DataFrame]:
+        """Measure anew the nuclei that gave pixels to a neighbour at a seam: window -> their rows."""
+        pixels = Pixels(self.subject.image)
+        found = {}
+        for number, cut in enumerate(self.resolved.cut):
+            if cut:
+                result = self.results[number]
+                patch = self.resolved.patch(number, result.artefacts["labels"])
+                row, column = result.artefacts["place"].tolist()
+                table = rows_of(result)
+                rows = [self._one(pixels, table, patch, label, (row, column), at) for label, at in cut.items()]
+                found[number] = pd.concat(rows, ignore_index=True)[list(table.columns)]
+        pixels.close()
+        return found
+
+    def _one(
+        self, pixels: Pixels, table: pd.DataFrame, patch: np.ndarray, label: int, place: tuple[int, int],
+        at: tuple[np.ndarray, np.ndarray],
+    ) -> pd.DataFrame:  # fmt: skip
+        """Measure one nucleus of a window's patch anew."""
+        around = context(self.subject.image.pixel_size_um)
+        top, left = (max(int(axis.min()) - around, 0) for axis in at)
+        bottom, right = (int(axis.max()) + around + 1 for axis in at)
+        view = patch[top:bottom, left:right]
+        labels = np.where(view == label, 1, np.where(view > 0, 2, 0)).astype(np.int32)  # 2: its neighbours
+        row = table[table["label"] == label]
+        names = [name for name in table if name.startswith("p_")]
+        probabilities = np.repeat(row[names].to_numpy(np.float32) if names else np.ones((1, 1), np.float32), 2, 0)
+        nuclei = Nuclei(labels, probabilities, np.repeat(row["score"].to_numpy(np.float32), 2))
+        origin = (place[0] + top, place[1] + left)
+        box = Box(*origin, origin[0] + labels.shape[0], origin[1] + labels.shape[1])
+        measured = self._measure(_input_rgb(pixels, self.plan, box), nuclei, origin)
+        return measured[measured["label"] == 1].assign(label=label)
 
 
-def _table(
-    result: Result, numbers: np.ndarray, again: Mapping[int, pd.DataFrame], *, own: bool = False
-) -> pd.DataFrame:
-    """Give the rows of a window that are kept, with the labels of the whole image (or the window's own)."""
-    table = result.objects
-    assert isinstance(table, pd.DataFrame)
-    labels = table["label"].to_numpy(int)
-    if again:
-        table = pd.concat([table[~np.isin(labels, list(again))], *again.values()], ignore_index=True)
-        table = table.sort_values("label", kind="stable")
-        labels = table["label"].to_numpy(int)
-    keep = numbers[labels] > 0
-    table = table[keep].reset_index(drop=True)
-    if not own:
-        table["label"] = numbers[labels[keep]]
-    return table
+def rows_of(result: Result) -> pd.DataFrame:
+    """Give the rows of a window."""
+    assert isinstance(result.objects, pd.DataFrame)
+    return result.objects
 
 
-def _measured_again(
-    subject: Subject, plan: Plan, results: Sequence[Result], resolved: Resolved
-) -> dict[int, dict[int, pd.DataFrame]]:
-    """Measure anew the nuclei that gave pixels to a neighbour at a seam: window -> label -> its row."""
-    found: dict[int, dict[int, pd.DataFrame]] = {}
-    pixels = Pixels(subject.image)
-    card = subject.cards[PART]
-    for number, cut in enumerate(resolved.cut):
-        if not cut:
-            continue
-        result, frame = results[number], plan.frames[number]
-        patch = resolved.patch(number, result.artefacts["labels"])
-        place = result.artefacts["place"]
-        table = result.objects
-        for label, (rows, columns) in cut.items():
-            row = table[table["label"] == label]
-            around = context(subject.image.pixel_size_um)
-            top, left = max(int(rows.min()) - around, 0), max(int(columns.min()) - around, 0)
-            view = patch[top : int(rows.max()) + around + 1, left : int(columns.max()) + around + 1]
-            one = np.where(view == label, 1, np.where(view > 0, 2, 0)).astype(np.int32)
-            names = [f"p_{name}" for name in card.classes] if len(card.classes) > 1 else []
-            probabilities = np.ones((2, max(len(card.classes), 1)), np.float32)
-            if names:
-                probabilities[:] = row[names].to_numpy(np.float32)
-            corner = (int(place[0]) + top, int(place[1]) + left)
-            box = Box(*corner, corner[0] + one.shape[0], corner[1] + one.shape[1])
-            score = np.repeat(row["score"].to_numpy(np.float32), 2)
-            measured = measure_nuclei(
-                _input_rgb(pixels, plan, frame, box), Nuclei(one, probabilities, score), card.classes,
-                subject.image.pixel_size_um, origin=corner, shape=frame.shape,
-                review_below=subject.options.review_below,
-            )  # fmt: skip
-            measured = measured[measured["label"] == 1].assign(label=label)
-            found.setdefault(number, {})[label] = measured[list(table.columns)]
-    pixels.close()
-    return found
-
-
-def _input_rgb(pixels: Pixels, plan: Plan, frame: Frame, box: Box) -> np.ndarray:
+def _input_rgb(pixels: Pixels, plan: Plan, box: Box) -> np.ndarray:
+    frame = plan.frames[0]
     scale = plan.level_scale / frame.scale  # input pixels per pixel of the level
     wide = Box(*(int(edge / scale) for edge in box[:2]), *(int(np.ceil(edge / scale)) for edge in box[2:])).grown(3)
     rgb, inside = pixels.region(plan.level, wide)
@@ -232,63 +247,3 @@ def _slide_warnings(subject: Subject, plan: Plan, results: Sequence[Result]) -> 
             f"{', '.join(places)}{more}; copy the slide again"
         )
     return said
-
-
-def summarise(
-    subject: Subject, counts: Mapping[str, int], reviewed: int, pixels: float
-) -> tuple[dict[str, Any], list[str]]:
-    """Give the counts and densities of ``images.csv``, and what is doubtful about the resolution.
-
-    Parameters
-    ----------
-    subject : Subject
-    counts : mapping
-        Class -> nuclei.
-    reviewed : int
-    pixels : float
-        The area they were looked for in, input pixels. Densities are left out where the pixel size is not known.
-    """
-    card, pixel = subject.cards[PART], subject.image.pixel_size_um
-    several = len(card.classes) > 1
-    found: dict[str, Any] = {"n_review": reviewed}
-    if several:
-        found |= {f"n_{name}": int(counts.get(name, 0)) for name in card.classes}
-    if pixel:
-        area = pixels * pixel**2 / 1e6
-        found["area_mm2"] = area
-        if area > 0:
-            found["density_per_mm2"] = sum(counts.values()) / area
-            if several:
-                found |= {f"{name}_per_mm2": counts.get(name, 0) / area for name in card.classes}
-    return found, resolution_warnings(subject.image, card)
-
-
-def resolution_warnings(image: Image | Slide, card: ModelCard) -> list[str]:
-    """Say what is doubtful about an image's resolution."""
-    model_um = card.pixel_size_um
-    if not model_um:
-        return []
-    if not image.pixel_size_um:
-        return [f"the file does not say its resolution; {model_um:g} um per pixel is assumed (--pixel-size sets it)"]
-    ratio = image.pixel_size_um / model_um
-    if 1 / FAR <= ratio <= FAR:
-        return []
-    return [
-        f"its resolution of {image.pixel_size_um:.3g} um per pixel is far from the model's {model_um:g}; "
-        "expect more errors, and check --pixel-size"
-    ]
-
-
-def shift_summary(shifts: Sequence[Mapping[str, int]]) -> tuple[dict[str, Any], list[str]]:
-    """Give the summary columns of the shifted grid and, where the results differ, a warning."""
-    if not shifts:
-        return {}, []
-    both, total, here, there = (sum(shift[name] for shift in shifts) for name in ("both", "sum", "here", "there"))
-    dice = 2 * both / total if total else 1.0
-    notes = []
-    if here != there or dice < 0.99:
-        notes = [
-            f"on a grid shifted by half a tile {there} nuclei are found instead of {here}; "
-            f"the masks overlap by Dice {dice:.4f}"
-        ]
-    return {"shifted_grid_dice": dice, "shifted_grid_count": there}, notes

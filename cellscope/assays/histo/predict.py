@@ -24,7 +24,8 @@ from cellscope.assays.histo.stages import (
     tiling_of,
 )
 from cellscope.assays.histo.windows import model_shape, scale_between
-from cellscope.engine.assay import Assay, Pieces, Stage, Subject, probability_columns
+from cellscope.engine.assay import Assay, Stage, Subject, probability_columns
+from cellscope.engine.large import Pieces
 from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES, read

@@ -17,8 +17,8 @@ class PredictOptions:
 
     roi: Path | None = option(
         None,
-        "GeoJSON of regions, as QuPath exports them: only nuclei with their centroid inside are kept. A folder: one file "
-        "per image, of its name.",
+        "GeoJSON of regions, as QuPath exports them: only nuclei with their centroid inside are kept. Of a folder, "
+        "each image takes the file of its name.",
     )
     tissue: bool = option(True, "Leave out the parts of a slide that hold no tissue.")
     labels: bool = option(True, "Write the label image of a slide.")

@@ -13,19 +13,25 @@ from cellscope.engine.assay import Result
 SAME = 0.5
 
 
+def label_type(count: int) -> np.dtype:
+    """Give the smallest type that holds labels up to `count`."""
+    return np.dtype(np.uint16 if count < 2**16 else np.uint32)
+
+
 class Canvas:
     """A label image from top to bottom of which only the rows still needed are in memory.
 
     Parameters
     ----------
     shape : (height, width) of the whole
-    dtype : numpy dtype
+    dtype : numpy dtype, optional
+        int32 by default.
     """
 
-    def __init__(self, shape: tuple[int, int], dtype: np.dtype | type = np.int32):
+    def __init__(self, shape: tuple[int, int], dtype: np.dtype | None = None):
         self.shape = shape
         self.first = 0
-        self.rows = np.zeros((0, shape[1]), dtype)
+        self.rows = np.zeros((0, shape[1]), dtype or np.int32)
 
     def advance(self, row: int) -> np.ndarray:
         """Give the rows above `row`, which no window will touch any more, and let go of them."""
@@ -134,8 +140,7 @@ def bands(
     """Give the label image of the whole, band by band, for `cellscope.io.stream.Bands`."""
 
     def draw() -> Iterator[np.ndarray]:
-        dtype = np.uint16 if resolved.count < 2**16 else np.uint32
-        canvas = Canvas(shape, dtype)
+        canvas = Canvas(shape, label_type(resolved.count))
         for number, (top, result) in enumerate(zip(tops, results, strict=True)):
             if top > canvas.first:
                 yield canvas.advance(top)

@@ -11,7 +11,8 @@ import numpy as np
 from cellscope.assays.histo.baseline import otsu_threshold
 from cellscope.assays.histo.predict_options import PredictOptions
 from cellscope.assays.histo.windows import Box, Frame, model_shape, resample, scale_between
-from cellscope.engine.assay import Pieces, Subject
+from cellscope.engine.assay import Subject
+from cellscope.engine.large import Pieces
 from cellscope.errors import InputError
 from cellscope.imaging.regions import Regions
 from cellscope.imaging.smear import to_rgb8

@@ -152,11 +152,14 @@ def resample(pixels: np.ndarray, scale: float, box: Box, origin: tuple[float, fl
 
 
 def labels_at_input(labels: np.ndarray, frame: Frame) -> np.ndarray:
-    """Give labels of a window at the input's own pixels: each takes the model pixel its centre lies in.
+    """Give labels of a window at the input's own pixels.
+
+    Where the model's pixels are larger, each takes the one its centre lies in. Where they are smaller it takes the
+    label of two of the four at its quarter points: one would move every nucleus by half a pixel at a scale of two.
 
     Parameters
     ----------
-    labels : (h, w) int
+    labels : (h, w) int, not negative
         At the model's scale, of ``frame.window``.
     frame : Frame
 
@@ -166,15 +169,25 @@ def labels_at_input(labels: np.ndarray, frame: Frame) -> np.ndarray:
     """
     if frame.scale == 1:
         return labels
-    places = frame.inputs
+    points = (0.25, 0.75) if frame.scale > 1 else (0.5,)
+    at = [_places(labels.shape, frame, point) for point in points]
+    samples = np.sort(np.stack([labels[rows[:, None], columns[None, :]] for rows, _ in at for _, columns in at]), 0)
+    if len(samples) == 1:
+        return np.ascontiguousarray(samples[0])
+    return np.where((samples[0] > 0) & (samples[0] == samples[1]), samples[0], samples[2])
+
+
+def _places(shape: tuple[int, ...], frame: Frame, point: float) -> tuple[np.ndarray, np.ndarray]:
+    """Give the rows and columns of a window that points of the input's pixels lie in (0.5: their centres)."""
+    box, window = frame.inputs, frame.window
     rows, columns = (
-        np.clip(np.floor((np.arange(first, last) + 0.5) * frame.scale).astype(int) - start, 0, size - 1)
+        np.clip(np.floor((np.arange(first, last) + point) * frame.scale).astype(int) - start, 0, size - 1)
         for first, last, start, size in (
-            (places.top, places.bottom, frame.window.top, labels.shape[0]),
-            (places.left, places.right, frame.window.left, labels.shape[1]),
+            (box.top, box.bottom, window.top, shape[0]),
+            (box.left, box.right, window.left, shape[1]),
         )
     )
-    return np.ascontiguousarray(labels[rows[:, None], columns[None, :]])
+    return rows, columns
 
 
 def cut_tiles(

@@ -1,0 +1,221 @@
+"""Subjects worked on in pieces: the same as in one, whatever fails, is killed or is too long for memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from contract_check import check
+from fake_assay import FORWARD, FakeOptions, build, forward_find, options_for, spots, write_models
+
+from cellscope.engine import tables
+from cellscope.engine.assay import Assay, Result, Stage, Subject
+from cellscope.engine.large import Pieces, Rows
+from cellscope.engine.pieces import Spool
+from cellscope.engine.predict import predict
+from cellscope.engine.shards import merge
+from cellscope.errors import InputError
+from cellscope.io.image import Image
+from cellscope.io.stream import Bands, Features
+
+STRIP = 8
+
+
+def cut(subject):
+    return [subject.image.pixels[..., 0].astype(np.float32)[None] / 255]
+
+
+def finish(subject, outputs):
+    subject.state["bright"] = outputs[0] > 0.5
+
+
+def conclude(subject):
+    """One object per row of pixels that has bright ones."""
+    bright = subject.state["bright"]
+    first = 0 if subject.piece is None else STRIP * subject.piece
+    rows = np.nonzero(bright.any(1))[0]
+    table = pd.DataFrame(
+        {"label": rows + first + 1, "class": "row", "score": 1.0, "review": False, "area": bright[rows].sum(1)}
+    )
+    labels = np.where(bright, np.arange(len(bright))[:, None] + first + 1, 0)
+    if subject.piece is not None:
+        return Result(table, {"first": first}, {"labels": labels})
+    return Result(table, {}, {".labels.tif": labels}, [f"{len(table)} rows"])
+
+
+def divide(subject):
+    if subject.image.height <= 2 * STRIP:
+        return None
+    if subject.image.pixels[0, 0, 0] == 99:
+        raise InputError(f"{subject.name}: cannot be divided")
+
+    def read(number):
+        if subject.image.pixels[0, 0, 0] == 98 and number == 2:
+            raise InputError(f"{subject.name}: this part is torn")
+        image = Image(np.ascontiguousarray(subject.image.pixels[number * STRIP : (number + 1) * STRIP]))
+        return Subject(subject.name, image, subject.kind, subject.options, subject.cards, piece=number)
+
+    return Pieces(subject.image.height // STRIP, read)
+
+
+def join(subject, results):
+    def frames():
+        for result in results:
+            yield result.objects
+
+    def features():
+        for frame in frames():
+            for label in frame["label"].tolist():
+                yield {"type": "Feature", "properties": {"label": label}}
+
+    count = sum(len(frame) for frame in frames())
+    artefacts = {
+        ".labels.tif": Bands(
+            (subject.image.height, subject.image.width),
+            np.dtype(np.uint16),
+            lambda: (result.artefacts["labels"] for result in results),
+        ),
+        ".rows.json": Features(features),
+    }
+    return Result(Rows(count, frames), {}, artefacts, [f"{count} rows"])
+
+
+ASSAY = Assay(
+    name="fake",
+    kinds=("field",),
+    suffixes=frozenset({".tif"}),
+    stages=(Stage("find", ("field",), 4, cut, forward_find, finish),),
+    parts=("find",),
+    summary_columns=(),
+    classes_columns=lambda cards: (),
+    kind_of=lambda image, forced: "field",
+    build=build,
+    conclude=conclude,
+    divide=divide,
+    join=join,
+)
+WHOLE = dataclasses.replace(ASSAY, divide=None, join=None)
+
+
+@pytest.fixture
+def go(tmp_path):
+    models = write_models(tmp_path, ("row",))[:1]
+
+    def go(out, assay=ASSAY, **run):
+        return predict(
+            assay, [str(tmp_path / "in")], tmp_path / out, run=options_for(**run), options=FakeOptions(),
+            models=models, argv=["cellscope", "fake", "predict"],
+        )  # fmt: skip
+
+    return go
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, height in enumerate((48, 16, 32, 64)):
+        places = [(4, 4, 200), (9, 20, 180), (height - 4, 2, 255)]
+        tifffile.imwrite(folder / f"a{number}.tif", spots((height, 40), places))
+    return folder
+
+
+def same(one, other, *names):
+    for name in names or ("objects.csv", "a0.labels.tif", "a2.labels.tif"):
+        if name.endswith(".tif"):
+            np.testing.assert_array_equal(tifffile.imread(one / name), tifffile.imread(other / name))
+        else:
+            assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 1}, {"batch_size": 64}])
+def test_pieces_give_what_the_whole_gives(tmp_path, go, images, options):
+    assert go("whole", WHOLE) == 0
+    assert go("out", **options) == 0
+    same(tmp_path / "whole", tmp_path / "out")
+    assert check("fake", tmp_path / "out") == []
+    rows = json.loads((tmp_path / "out/a0.rows.json").read_text())["features"]
+    assert [row["properties"]["label"] for row in rows] == [5, 6, 7, 10, 11, 12, 45, 46, 47]
+    assert not (tmp_path / "out/journal.parts").exists()
+
+
+def test_a_failed_piece_fails_its_input_alone(tmp_path, go, images, capsys):
+    for number, corner in ((0, FORWARD), (2, 98), (3, 99)):
+        path = images / f"a{number}.tif"
+        pixels = tifffile.imread(path)
+        pixels[0, 0] = corner
+        tifffile.imwrite(path, pixels)
+    assert go("out") == 3
+    table = pd.read_csv(tmp_path / "out/images.csv", keep_default_na=False)
+    assert table["status"].tolist() == ["failed", "ok", "failed", "failed"]
+    assert "this part is torn" in table["error"][2]
+    assert "cannot be divided" in table["error"][3]
+    assert check("fake", tmp_path / "out") == []
+
+
+def test_a_run_goes_on_with_the_pieces_that_are_missing(tmp_path, go, images, monkeypatch):
+    store, kept = Spool.store, []
+
+    def fill(self, number, result):
+        if len(kept) == 4:
+            raise OSError(28, "No space left on device")
+        store(self, number, result)
+        kept.append(number)
+
+    monkeypatch.setattr(Spool, "store", fill)
+    with pytest.raises(Exception, match="No space left"):
+        go("out")
+    again = []
+
+    def note(self, number, result):
+        again.append((self.folder.name, number))
+        store(self, number, result)
+
+    monkeypatch.setattr(Spool, "store", note)
+    assert go("out", skip_existing=True) == 0
+    assert len(again) == 6 + 4 + 8 - 4
+    assert go("whole", WHOLE) == 0
+    same(tmp_path / "whole", tmp_path / "out")
+    # pieces of a file that has changed since are not used
+    (tmp_path / "out/objects.csv").unlink()
+    monkeypatch.setattr(Spool, "store", fill)
+    kept.clear()
+    with pytest.raises(Exception, match="No space left"):
+        go("out", overwrite=True)
+    tifffile.imwrite(images / "a0.tif", spots((48, 40), [(20, 4, 200)]))
+    again.clear()
+    monkeypatch.setattr(Spool, "store", note)
+    assert go("out", skip_existing=True) == 0
+    assert len(again) == 6 + 4 + 8
+
+
+def test_long_tables_are_never_held(tmp_path, go, images, monkeypatch):
+    assert go("whole", WHOLE) == 0
+    monkeypatch.setattr(tables, "LONG", 4)
+    for shard in ("1/2", "2/2"):
+        assert go("out", shard=shard) == 0
+    merge(tmp_path / "out", ASSAY)
+    same(tmp_path / "whole", tmp_path / "out")
+    assert go("out2") == 0
+    assert go("out2", skip_existing=True) == 0
+    same(tmp_path / "whole", tmp_path / "out2")
+    assert check("fake", tmp_path / "out2") == []
+
+
+def test_a_spool_gives_back_what_it_was_given(tmp_path):
+    spool = Spool(tmp_path / "spool", 3, {"a": 1})
+    table = pd.DataFrame({"label": [1, 2], "class": ["a", "bé"], "score": [0.5, np.nan], "review": [True, False]})
+    spool.store(1, Result(table, {"n": 2}, {"labels": np.eye(3, dtype=np.uint16)}, ["odd"]))
+    assert Spool(tmp_path / "spool", 3, {"a": 1}).missing == [0, 2]
+    found = spool[1]
+    pd.testing.assert_frame_equal(found.objects, table, check_dtype=False)
+    assert found.objects["class"].tolist() == ["a", "bé"]
+    assert (found.summary, found.warnings) == ({"n": 2}, ["odd"])
+    np.testing.assert_array_equal(found.artefacts["labels"], np.eye(3))
+    spool.store(0, Result(table[:0], {}, {}, []))
+    assert list(spool[0].objects.columns) == list(table.columns)
+    assert Spool(tmp_path / "spool", 3, {"a": 2}).missing == [0, 1, 2]
