@@ -304,7 +304,7 @@ class Session:
             sheet=self.journal.sheet,
             summarise=summarise,
         )
-        self.journal.remove()
+        self.journal.remove(unfinished=interrupted)
         if interrupted:
             raise Interrupted(
                 f"interrupted: {len(mine)} of {len(self.places)} inputs are done; run again with --skip-existing",

@@ -35,8 +35,8 @@ def conclude(subject: Subject) -> Result:
     card = subject.cards[PART]
     rgb, pixel = rgb_of(subject), subject.image.pixel_size_um
     shape = (subject.image.height, subject.image.width)
-    labels, table = _own(subject, rgb, find(subject), (0, 0), shape, regions_of(subject.options, subject.name))
     regions = regions_of(subject.options, subject.name)
+    labels, table = _own(subject, rgb, find(subject), (0, 0), shape, regions)
     area = shape[0] * shape[1] if regions is None else float(regions.mask(shape, 1.0).sum())
     summary, notes = summarise(subject, table["class"].value_counts().to_dict(), int(table["review"].sum()), area)
     shift = subject.state.get("shift")
