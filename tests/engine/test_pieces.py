@@ -83,7 +83,7 @@ def join(subject, results):
         ),
         ".rows.json": Features(features),
     }
-    return Result(Rows(count, frames), {}, artefacts, [f"{count} rows"])
+    return Result(pd.DataFrame(), {}, artefacts, [f"{count} rows"], rows=Rows(count, frames))
 
 
 ASSAY = Assay(

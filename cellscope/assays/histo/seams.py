@@ -115,7 +115,10 @@ def resolve(results: Sequence[Result], tops: Sequence[int], shape: tuple[int, in
                 shared.add(label)
                 if count >= SAME * min(own[label], areas[other]):
                     gone.add(label)
-        cut = {label: np.nonzero((labels == label) & (view == 0)) for label in sorted(shared - gone)}
+        cut: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        for label in sorted(shared - gone):
+            rows, columns = np.nonzero((labels == label) & (view == 0))
+            cut[label] = (rows, columns)
         gone |= {label for label, (rows, _) in cut.items() if len(rows) < (1 - SAME) * own[label]}  # taken by several
         cut = {label: places for label, places in cut.items() if label not in gone}
         keep = own > 0
