@@ -1,9 +1,10 @@
-"""How many generated pairs of touching nuclei the built-in model counts as two.
+"""How many generated pairs of touching nuclei a model counts as two.
 
-usage: python benchmarks/nucleus_pairs.py DATASET [--pairs 25] [--seed 7]
+usage: python benchmarks/nucleus_pairs.py DATASET [--split test] [--pairs 25] [--seed 7] [-m MODEL] [--pictures DIR]
 
-DATASET is one that `cellscope nucleus-seg prepare` made; pairs are made of single cells of its validation and test
-splits, within each source.
+DATASET is one that `cellscope nucleus-seg prepare` made. Pairs are made of single cells of one split (several with
+commas), within each source. What decides between settings or models are the pairs of the validation split; those of
+the test split are for the figure at the end.
 """
 
 from __future__ import annotations
@@ -28,23 +29,28 @@ from cellscope.engine.predict import load_models
 from cellscope.engine.stages import run_subjects
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
+from cellscope.io.write import write_png
+from cellscope.metrics.intervals import wilson
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
+    parser.add_argument("--split", default="test", help="Splits the single cells are from, commas between.")
     parser.add_argument("--pairs", type=int, default=25, help="Per source.")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("-m", "--model", action="append", default=[], help="The built-in one when not given.")
+    parser.add_argument("--pictures", type=Path, help="Folder for overlays of the pairs counted wrongly.")
     arguments = parser.parse_args()
     prepared = PreparedDataset.open(arguments.dataset, assay="nucleus-seg")
     singles: dict[str, list[Smear]] = {}
-    for row in pd.concat([prepared.split("val"), prepared.split("test")]).itertuples():
+    for row in pd.concat([prepared.split(name) for name in arguments.split.split(",")]).itertuples():
         smear = load_smear(prepared.root, row)
         if is_single(smear):
             singles.setdefault(smear.source, []).append(smear)
     device = torch.device("cpu")
-    loaded = load_models(ASSAY, [], device)
+    loaded = load_models(ASSAY, arguments.model, device)
     rng = np.random.default_rng(arguments.seed)
 
     def subjects() -> Iterator[Subject]:
@@ -57,15 +63,25 @@ def main() -> None:
                 yield Subject(f"{source}/{number}", Image(pixels), IMAGE, PredictOptions(), loaded.cards)
 
     counts: dict[str, Counter[int]] = {}
-    run, dtype = RunOptions(), pick_precision("auto", device)
+    run, dtype = RunOptions(num_workers=0), pick_precision("auto", device)
     for subject, result, error in run_subjects(
         ASSAY, subjects(), loaded.modules, run=run, device=device, dtype=dtype, window=4
     ):
         if result is None:
             raise RuntimeError(error)
-        counts.setdefault(subject.name.rsplit("/", 1)[0], Counter())[len(result.objects)] += 1
-    for source, found in counts.items():
-        print(f"{source}: {found[2] / found.total():.3f} counted as two; number found: {dict(sorted(found.items()))}")
+        found = len(result.objects)
+        counts.setdefault(subject.name.rsplit("/", 1)[0], Counter())[found] += 1
+        if arguments.pictures and found != 2:
+            arguments.pictures.mkdir(parents=True, exist_ok=True)
+            write_png(
+                arguments.pictures / f"{subject.name.replace('/', '-')}-{found}.png", result.artefacts[".overlay.png"]
+            )
+    total: Counter[int] = Counter()
+    for source, found_by in counts.items():
+        total += found_by
+        print(f"{source}: {found_by[2]} of {found_by.total()} as two; number found: {dict(sorted(found_by.items()))}")
+    interval = " to ".join(f"{end:.3f}" for end in wilson(total[2], total.total()))
+    print(f"all: {total[2] / total.total():.3f} ({interval}) counted as two")
 
 
 if __name__ == "__main__":

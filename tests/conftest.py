@@ -68,10 +68,11 @@ def nucleus_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def nucleus_dataset(nucleus_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The prepared dataset of `nucleus_source`, with two folds; tests must not change it."""
+    from cellscope.assays.nucleus_seg.config import NucleusPrepareOptions
     from cellscope.assays.nucleus_seg.prepare import prepare
 
     out = tmp_path_factory.mktemp("prepared-smears") / "dataset"
-    prepare([nucleus_source], out, splits=(0.5, 0.25, 0.25), folds=2)
+    prepare([nucleus_source], out, NucleusPrepareOptions(splits=(0.5, 0.25, 0.25), folds=2))
     return out
 
 

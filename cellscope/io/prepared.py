@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,30 @@ class Item:
     def source(self) -> str:
         """The name of the data set the item came from."""
         return self.id.split("/", 1)[0]
+
+
+def hold_out(items: list[Item], names: str, *, what: str = "source") -> list[Item]:
+    """Send whole sources to the test split (``--hold-out``), to measure on what a training has never seen.
+
+    Parameters
+    ----------
+    items : list of Item
+    names : str
+        Of sources, comma between; empty for none.
+    what : str
+        What the assay calls a source, for the message.
+
+    Raises
+    ------
+    UsageError
+        If there is no such source.
+    """
+    held = {name.strip() for name in names.split(",")} - {""}
+    unknown = held - {item.source for item in items}
+    if unknown:
+        known = ", ".join(sorted({item.source for item in items}))
+        raise UsageError(f"--hold-out: there is no {what} {', '.join(sorted(unknown))}; there are {known}")
+    return [replace(item, fixed_split="test") if item.source in held else item for item in items]
 
 
 def assign_splits(items: list[Item], splits: tuple[float, float, float], seed: int) -> dict[str, str]:

@@ -101,7 +101,7 @@ def test_an_existing_dataset_is_refused_unless_overwrite(sources: list[Path], tm
 
 
 def test_sources_that_are_no_use(sources: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not a folder"):
+    with pytest.raises(UsageError, match="does not exist"):
         prepare([tmp_path / "nowhere"], tmp_path / "out")
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "notes.txt").write_text("hello")
@@ -111,7 +111,7 @@ def test_sources_that_are_no_use(sources: list[Path], tmp_path: Path) -> None:
         prepare(sources[:1], tmp_path / "out", format="voc")
     (tmp_path / "again").mkdir()
     (tmp_path / "again" / "masks").symlink_to(sources[0])
-    with pytest.raises(UsageError, match="same folder name"):
+    with pytest.raises(UsageError, match="same name"):
         prepare([sources[0], tmp_path / "again" / "masks"], tmp_path / "out")
     assert not (tmp_path / "out" / "dataset.json").exists()
 

@@ -37,6 +37,7 @@ COUNTS = {
     "mb-se": 1_278_424,
     "mv2-se-mb-nam": 1_289_688,
     "mv2-nam-mb-se": 1_279_288,
+    "mobilevit-dsc-nam": 970_392,
     "mobilevit-mn": 987_672,
 }
 
@@ -47,6 +48,8 @@ def test_parameter_counts(arch):
 
 
 def test_the_papers_flops_are_twice_the_weights():
+    assert printed_flops(build_mobilevit(**ARCHS["mb-nam"], classes=1000)) == 2_516_672
+    assert printed_flops(build_mobilevit(**ARCHS["mv2-nam"], classes=1000)) == 1_912_640
     assert printed_flops(build_mobilevit(**ARCHS["mobilevit"], classes=1000)) == 2_516_672
     assert printed_flops(build_mobilevit(**ARCHS["mobilevit-dsc"], classes=1000)) == 1_912_640
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,12 +13,12 @@ from scipy import ndimage
 from synthetic_smears import smear
 
 from cellscope.assays.nucleus_seg.appearance import change_appearance
-from cellscope.assays.nucleus_seg.classes import cells_of, nucleus_diameter
+from cellscope.assays.nucleus_seg.classes import NUCLEUS, cells_of, nucleus_diameter
 from cellscope.assays.nucleus_seg.config import TrainOptions
-from cellscope.assays.nucleus_seg.data import Crops, Smear, Whole, cell_distance, load_smears, paste_neighbour
-from cellscope.assays.nucleus_seg.learn import Learner, segmentation_loss
-from cellscope.assays.nucleus_seg.model import arguments_of, build_network
+from cellscope.assays.nucleus_seg.data import Crops, Smear, Whole, cell_distance, contact, load_smears
+from cellscope.assays.nucleus_seg.learn import segmentation_loss
 from cellscope.assays.nucleus_seg.pairs import is_single, touching_pair
+from cellscope.assays.nucleus_seg.paste import paste_neighbour
 from cellscope.io.prepared import PreparedDataset
 
 SETTINGS = {"dice_weight": 0.0, "distance_weight": 0.0, "distance_head": False}
@@ -57,25 +58,6 @@ def test_dice_and_distance() -> None:
     assert torch.isfinite(unknown)
 
 
-def test_the_average_follows_the_student() -> None:
-    options = replace(TrainOptions(arch="compact-test"), ema=0.9).settled(10)
-    torch.manual_seed(0)
-    learner = Learner(build_network("compact-test", arguments_of("compact-test", 3)), options, [])
-    assert learner.student is not learner.network
-    learner.train()
-    assert learner.student.training
-    assert not learner.network.training
-    with torch.no_grad():
-        for value in learner.student.parameters():
-            value.add_(1)
-    before = learner.network.head.bias.clone()
-    learner.on_train_batch_end()
-    # at step 0 the decay is 1 / 10
-    torch.testing.assert_close(learner.network.head.bias, before + 0.9)
-    plain = Learner(learner.network, replace(options, ema=0.0), [])
-    assert plain.student is plain.network
-
-
 def test_the_columns_of_table_2() -> None:
     msff = TrainOptions(preset="msff-segnext").settled(n_items=76)
     assert (msff.arch, msff.learning_rate, msff.weight_decay, msff.batch_size) == ("msff-segnext", 6e-5, 0.01, 2)
@@ -97,12 +79,13 @@ def test_crops_follow_from_their_number_alone(nucleus_dataset: Path) -> None:
     options = replace(TrainOptions(), crop=64, pair_rate=1.0).settled(len(smears))
     crops = Crops(smears, options)
     for draw in range(6):
-        image, classes, distance = crops[draw % len(smears), draw]
+        image, classes, distance, touching = crops[draw % len(smears), draw]
         assert image.shape == (3, 64, 64)
         assert 0 <= image.min() <= image.max() <= 1
         assert set(classes.unique().tolist()) <= {0, 1, 2}
         assert distance.max() <= 1
         assert ((distance > 0) == (classes > 0)).float().mean() > 0.98
+        assert (touching.dtype, touching.shape) == (torch.bool, classes.shape)
         again = Crops(smears, options)[draw % len(smears), draw]
         assert torch.equal(again[0], image)
     plain = Crops(smears, replace(options, augment="none", pair_rate=0.0, crop=96, diameter=0.0))
@@ -122,6 +105,42 @@ def test_a_pasted_neighbour_touches_and_is_another_cell() -> None:
     empty = np.zeros_like(base.cells)
     unchanged = paste_neighbour(base.image, base.mask, empty, (other.image, other.mask, other.cells), rng)
     assert unchanged[2] is empty
+
+
+def test_pasted_nuclei_touch_when_asked_to() -> None:
+    base, other = one(1, (128, 128)), one(2, (128, 128))
+    view = (other.image, other.mask, other.cells)
+    gaps = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        _, mask, cells = paste_neighbour(base.image, base.mask, base.cells, view, rng, touch_rate=1.0)
+        first, second = ((mask == NUCLEUS) & (cells == number) for number in (1, 2))
+        assert first.sum() >= 50
+        assert second.sum() >= 30
+        gaps.append(cv2.distanceTransform((~first).astype(np.uint8), cv2.DIST_L2, 5)[second].min())
+    # Where the second cell lies on top, its cytoplasm may cover the rim of the first nucleus.
+    assert np.median(gaps) <= 2
+
+
+def test_contact_is_where_two_cells_meet() -> None:
+    cells = np.zeros((20, 20), np.int32)
+    cells[5:15, 3:10] = 1
+    cells[5:15, 10:17] = 2
+    touching = contact(cells, reach=2)
+    assert touching[8, 8:12].all()
+    assert not touching[8, :8].any()
+    assert not touching[8, 12:].any()
+    assert not contact(np.where(cells == 2, 0, cells)).any()
+
+
+def test_emphasis_weighs_the_distance_error() -> None:
+    outputs, classes = torch.zeros(1, 4, 2, 2), torch.zeros(1, 2, 2, dtype=torch.int64)
+    settings = {"distance_head": True, "dice_weight": 0.0, "distance_weight": 1.0}
+    distance = torch.tensor([[[0.0, 0.5], [0.5, 0.5]]])
+    _, plain = segmentation_loss(outputs, classes, distance, **settings)
+    weight = torch.tensor([[[5.0, 1.0], [1.0, 1.0]]])
+    _, weighed = segmentation_loss(outputs, classes, distance, **settings, emphasis=weight)
+    assert weighed["loss_distance"].item() == pytest.approx(5 * plain["loss_distance"].item())
 
 
 def test_pairs_have_touching_nuclei() -> None:

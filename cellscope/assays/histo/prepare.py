@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,9 +15,10 @@ import pandas as pd
 from cellscope.assays.histo.classes import PIXEL_SIZE_UM
 from cellscope.assays.histo.sources import FORMATS, Annotated, Choices, Record, Source
 from cellscope.assays.histo.sources.record import CASE, separate
-from cellscope.errors import DatasetError, UsageError
+from cellscope.errors import DatasetError
 from cellscope.imaging.labels import relabel
 from cellscope.io.prepared import Item, write_dataset
+from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_names
 from cellscope.io.write import write_csv, write_labels, write_png
 
 SOURCE_FACTS = {
@@ -78,23 +78,16 @@ def prepare(
         dataset.
     """
     out = Path(out)
-    if (out / "dataset.json").exists() and not overwrite:
-        raise UsageError(f"{out} already holds a dataset; use --overwrite or another folder")
-    names = [_name(source) for source in sources]
-    if len(set(names)) != len(names):
-        raise UsageError("two sources have the same name; rename one, since ids are made from it")
+    refuse_existing(out, overwrite=overwrite)
     found: list[tuple[str, str, Source]] = []
-    for source, name in zip(sources, names, strict=True):
-        layout = _format_of(source, format)
+    for source, name in zip(sources, source_names(sources), strict=True):
+        layout = choose_format(source, format, FORMATS)
         listed = FORMATS[layout].read(source, Choices(types, classes))
         if not listed.records:
             raise DatasetError(f"{source} holds no annotated image in the layout '{layout}'")
         found.append((name, layout, listed))
     declared = _common_classes(found)
-    if (out / "dataset.json").exists():
-        for part in ("images", "targets"):
-            shutil.rmtree(out / part, ignore_errors=True)
-        (out / "dataset.json").unlink()
+    clear_dataset(out, ("images", "targets"))
     items: list[Item] = []
     facts: list[dict[str, Any]] = []
     tables: list[str] = []
@@ -158,23 +151,6 @@ def at_scale(nuclei: Annotated, pixel_size_um: float) -> Annotated:
     if types is not None:
         types = {new[number]: type_ for number, type_ in types.items() if number in new}
     return Annotated(image, relabel(drawn), types, PIXEL_SIZE_UM)
-
-
-def _name(source: Path) -> str:
-    return source.resolve().stem if source.is_file() else source.resolve().name
-
-
-def _format_of(source: Path, format: str | None) -> str:
-    if not source.exists():
-        raise UsageError(f"{source} does not exist")
-    if format is not None:
-        if format not in FORMATS:
-            raise UsageError(f"unknown format {format!r}; use one of {', '.join(FORMATS)}")
-        return format
-    for name, reader in FORMATS.items():
-        if reader.detect(source):
-            return name
-    raise DatasetError(f"{source} is in no known layout ({', '.join(FORMATS)}); name one with --format")
 
 
 def _common_classes(found: list[tuple[str, str, Source]]) -> tuple[str, ...]:

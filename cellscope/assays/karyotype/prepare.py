@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ from pycocotools import mask as rle
 
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.sources import FORMATS, Instance, Record
-from cellscope.errors import DatasetError, InputError, UsageError
+from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.tone import to_grey
 from cellscope.io.prepared import Item, write_dataset
 from cellscope.io.read import read
+from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_names
 from cellscope.io.write import write_json, write_png
 
 SOURCE_FACTS = {
@@ -61,26 +61,20 @@ def prepare(
         If a source is not recognised or broken, or `out` already holds a dataset.
     """
     out = Path(out)
-    if (out / "dataset.json").exists() and not overwrite:
-        raise UsageError(f"{out} already holds a dataset; use --overwrite or another folder")
-    if len({source.name for source in sources}) != len(sources):
-        raise UsageError("two sources have the same folder name; rename one, since ids are made from it")
-    if (out / "dataset.json").exists():
-        for part in ("images", "chromosomes", "targets"):
-            shutil.rmtree(out / part, ignore_errors=True)
-        (out / "dataset.json").unlink()
+    refuse_existing(out, overwrite=overwrite)
+    names = source_names(sources)
+    layouts = [choose_format(source, format, FORMATS) for source in sources]
+    clear_dataset(out, ("images", "chromosomes", "targets"))
     items: list[Item] = []
     facts: list[dict[str, Any]] = []
-    for source in sources:
-        reader = FORMATS[_format_of(source, format)]
+    for source, name, layout in zip(sources, names, layouts, strict=True):
         before = len(items)
-        name = source.resolve().name
-        for record in reader.read(source):
+        for record in FORMATS[layout].read(source):
             items.append(_store(record, name, out))
         facts.append(
             {
                 "name": name,
-                "format": _format_of(source, format),
+                "format": layout,
                 "items": len(items) - before,
                 "licence": SOURCE_FACTS.get(name, "the user's own"),
             }
@@ -98,19 +92,6 @@ def prepare(
         folds=folds,
     )
     return 0
-
-
-def _format_of(source: Path, format: str | None) -> str:
-    if not source.is_dir():
-        raise UsageError(f"{source} is not a folder")
-    if format is not None:
-        if format not in FORMATS:
-            raise UsageError(f"unknown format {format!r}; use one of {', '.join(FORMATS)}")
-        return format
-    for name, reader in FORMATS.items():
-        if reader.detect(source):
-            return name
-    raise DatasetError(f"{source} is in no known layout ({', '.join(FORMATS)}); name one with --format")
 
 
 def _store(record: Record, source: str, out: Path) -> Item:

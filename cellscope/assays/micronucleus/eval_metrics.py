@@ -217,7 +217,9 @@ def operating_points(cells: pd.DataFrame, what: str, thresholds: Mapping[str, fl
         called = score >= threshold
         row: dict[str, Any] = {"what": what, "operating_point": name, "threshold": threshold}
         for side, ones, right in (("sensitivity", truth, called), ("specificity", ~truth, ~called)):
-            found = measure(side, groups[ones], partial(_share, right[ones]), convention="", seed=seed)
+            found = measure(
+                side, groups[ones], partial(_share, right[ones]), convention="share of calls that are right", seed=seed
+            )
             row |= {side: found.value, f"{side}_low": found.low, f"{side}_high": found.high}
         rows.append(row | {"avg_acc": balanced_accuracy(truth, called)})
     return pd.DataFrame(rows)

@@ -36,10 +36,12 @@ ARCHS: dict[str, dict[str, Any]] = {
     "mb-nam": _PLAIN | {"block": "nam"},
     "mv2-se-mb-nam": _PLAIN | {"mv2": "se", "block": "nam"},
     "mv2-nam-mb-se": _PLAIN | {"mv2": "nam", "block": "se"},
+    "mobilevit-dsc-nam": _DSC | {"block": "nam"},
     "mobilevit-mn": _DSC | {"mv2": "se", "block": "nam"},
 }
 """The rows of Table 2 by name; their printed counts say which hold depthwise separable convolutions (``dsc``).
-``mobilevit-mn`` is the network as the text describes it: SE in MV2-DD, NAM in MobileViT block-DD, both separable."""
+``mobilevit-dsc-nam`` is Model_trans_DSC_NAM of Table 3, which is no row of Table 2. ``mobilevit-mn`` is the network as
+the text describes it: SE in MV2-DD, NAM in MobileViT block-DD, both separable."""
 
 SE_REDUCTION = 4
 EARLY = 2

@@ -24,7 +24,7 @@ from cellscope.assays.micronucleus.crops import CROP, cell_crop, owners
 from cellscope.assays.micronucleus.field import median_diameter
 from cellscope.assays.micronucleus.sources import FORMATS, CropRecord, FieldRecord
 from cellscope.errors import DatasetError, UsageError
-from cellscope.io.prepared import Item, assign_splits, write_dataset
+from cellscope.io.prepared import Item, assign_splits, hold_out, write_dataset
 from cellscope.io.write import write_png
 
 SOURCE_FACTS = {
@@ -75,7 +75,7 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
         licence = SOURCE_FACTS.get(where, SOURCE_FACTS.get(name, "the user's own"))
         facts.append({"name": where, "format": name, "items": len(items) - before, "licence": licence})
         print(f"{where}: {len(items) - before} items", file=sys.stderr)
-    items = _hold_out(items, options.hold_out)
+    items = hold_out(items, options.hold_out, what="cell line")
     if options.recipe == "paper":
         items = _balance(items, out, options)
     write_dataset(
@@ -174,15 +174,6 @@ def encode_target(nuclei: np.ndarray, micronuclei: np.ndarray, parents: dict[int
     for label, parent in parents.items():
         lookup[label] = parent
     return np.stack([nuclei, micronuclei, lookup[micronuclei]], 2).astype(np.uint16)
-
-
-def _hold_out(items: list[Item], names: str) -> list[Item]:
-    held = {name.strip() for name in names.split(",")} - {""}
-    unknown = held - {item.source for item in items}
-    if unknown:
-        known = ", ".join(sorted({item.source for item in items}))
-        raise UsageError(f"--hold-out: there is no cell line {', '.join(sorted(unknown))}; there are {known}")
-    return [replace(item, fixed_split="test") if item.source in held else item for item in items]
 
 
 def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:

@@ -7,8 +7,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from cellscope.assays.nucleus_seg.config import PredictOptions, TrainOptions
-from cellscope.engine.options import BaseOptions, PrepareOptions, RunOptions
+from cellscope.assays.nucleus_seg.config import NucleusPrepareOptions, PredictOptions, TrainOptions
+from cellscope.engine.options import BaseOptions, RunOptions
 from cellscope.groups import Group
 from cellscope.options import with_options
 from cellscope.verbs import Dataset, Inputs, Models, Out, Sources, Split, finish, report_inputs, speaking
@@ -27,7 +27,7 @@ Compare = Annotated[
 
 @app.command("prepare")
 @with_options
-def prepare(sources: Sources, options: PrepareOptions, out: Out = Path("nucleus-seg-prepare")) -> int:
+def prepare(sources: Sources, options: NucleusPrepareOptions, out: Out = Path("nucleus-seg-prepare")) -> int:
     """Turn images with nucleus masks into a prepared dataset, split by group.
 
     SOURCE is a folder in the layout of WBC, BCCD, Raabin or SN-AM, one with images and masks, or a CSV file.
@@ -35,15 +35,7 @@ def prepare(sources: Sources, options: PrepareOptions, out: Out = Path("nucleus-
     from cellscope.assays.nucleus_seg.prepare import prepare as run
 
     with speaking(options, hush=True):
-        code = run(
-            sources,
-            out,
-            format=options.format,
-            seed=options.seed,
-            splits=options.splits,
-            folds=options.folds,
-            overwrite=options.overwrite,
-        )
+        code = run(sources, out, options)
     return finish("nucleus-seg prepare", out, code, as_json=options.json)
 
 

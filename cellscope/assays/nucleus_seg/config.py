@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
 from cellscope.config import check, option
+from cellscope.engine.options import PrepareOptions
 from cellscope.engine.training_options import TrainingOptions
 
 #: What the options left open come to by the stronger default recipe.
@@ -59,11 +60,21 @@ PAPER: dict[str, Any] = {
     "ema": 0.0,
     "augment": "none",
     "pair_rate": 0.0,
+    "contact_weight": 0.0,
     "balance": False,
     "pixel_classes": 2,
     "crop": 352,
     "diameter": 0.0,
 }
+
+
+@dataclass(frozen=True)
+class NucleusPrepareOptions(PrepareOptions):
+    """Options of ``cellscope nucleus-seg prepare``."""
+
+    panel: ClassVar[str] = "Smears"
+
+    hold_out: str = option("", "Sources (names, comma between) that go to the test split whole.")
 
 
 @dataclass(frozen=True)
@@ -96,11 +107,14 @@ class TrainOptions(TrainingOptions):
     scale_jitter: float = option(
         0.75, "Random scale around that: up to this power of two either way.", low=0.0, high=3.0, cli=False
     )
-    augment: Literal["strong", "flips", "none"] = option(
-        "strong", "Stain, colour, blur and geometry; or only flips and turns; or nothing.", cli=False
+    augment: Literal["strong", "geometry", "flips", "none"] = option(
+        "strong",
+        "Stain, colour, blur and geometry; or geometry alone; or only flips and quarter turns; or nothing.",
+        cli=False,
     )
-    pair_rate: float = option(
-        0.35, "Share of crops into which touching cells are pasted.", low=0.0, high=1.0, cli=False
+    pair_rate: float = option(0.5, "Share of crops into which touching cells are pasted.", low=0.0, high=1.0, cli=False)
+    touch_rate: float = option(
+        0.5, "Share of the pasted cells whose nucleus touches another one.", low=0.0, high=1.0, cli=False
     )
     balance: bool = option(True, "Draw all sources equally often, whatever their size.", cli=False)
     source_weights: str = option(
@@ -108,6 +122,9 @@ class TrainOptions(TrainingOptions):
     )
     dice_weight: float = option(1.0, "Weight of the Dice loss beside cross entropy.", low=0.0, cli=False)
     distance_weight: float = option(2.0, "Weight of the loss of the distance inside the cell.", low=0.0, cli=False)
+    contact_weight: float = option(
+        4.0, "Further weight of pixels where two cells meet in the loss of the distance.", low=0.0, cli=False
+    )
     ema: float = option(
         0.995, "Decay per step of the averaged weights that are validated and kept; 0 for none.", low=0.0, high=1.0,
         cli=False,
@@ -164,10 +181,14 @@ class PredictOptions:
     probability_threshold: float = option(
         0.5, "Probability above which a pixel is nucleus.", low=0.05, high=0.95, cli=False
     )
-    split_depth: float = option(
-        0.03, "How deep the dip between two cells must be, as a share of their half width, to part them.", low=0.01,
-        high=1.0, cli=False,
-    )  # fmt: skip
+    split_depth: float | None = option(
+        None,
+        "How deep the dip between two cells must be, as a share of their half width, to part them; when not given, 0.4 "
+        "for networks that give the depth inside the cell, 0.03 for others.",
+        low=0.01,
+        high=1.0,
+        cli=False,
+    )
     views: int = option(
         2, "Views whose results are averaged: 1, 2 (mirrored) or 4 (mirrored, turned).", choices=(1, 2, 4), cli=False
     )

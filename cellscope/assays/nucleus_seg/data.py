@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import Dataset
 
 from cellscope.assays.nucleus_seg.appearance import change_appearance
-from cellscope.assays.nucleus_seg.classes import CYTOPLASM, NUCLEUS, OUTSIDE, cells_of, class_indices, nucleus_diameter
+from cellscope.assays.nucleus_seg.classes import OUTSIDE, cells_of, class_indices, nucleus_diameter
+from cellscope.assays.nucleus_seg.paste import paste_neighbour
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 
@@ -88,7 +89,8 @@ class Crops(Dataset):
     ----------
     smears : list of Smear
     options : TrainOptions
-        Uses ``crop``, ``diameter``, ``scale_jitter``, ``augment``, ``pair_rate``, ``seed``.
+        Uses ``crop``, ``diameter``, ``scale_jitter``, ``augment``, ``pair_rate``, ``touch_rate``,
+        ``seed``.
     """
 
     def __init__(self, smears: list[Smear], options: Any):
@@ -101,10 +103,11 @@ class Crops(Dataset):
     def __len__(self) -> int:
         return len(self.smears)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Give the image (3, s, s) float32 in [0, 1], class indices (s, s) int64 and the distance (s, s) float32.
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, ...]:
+        """Give the image, class indices, the distance inside the cell, and where cells touch.
 
-        Index 3 means "not a nucleus, else unknown"; the distance is -1 where it is unknown.
+        The image is (3, s, s) float32 in [0, 1]; the others are (s, s): int64, where 3 means "not a nucleus, else
+        unknown"; float32, -1 where it is unknown; bool.
         """
         item, draw = key
         options = self.options
@@ -115,7 +118,8 @@ class Crops(Dataset):
             others = self.by_source[smear.source]
             for _ in range(1 + (rng.random() < 0.25)):
                 other = self.smears[others[rng.integers(len(others))]]
-                image, mask, cells = paste_neighbour(image, mask, cells, self._view(other, rng, centred=True), rng)
+                view = self._view(other, rng, centred=True)
+                image, mask, cells = paste_neighbour(image, mask, cells, view, rng, touch_rate=options.touch_rate)
         if options.augment == "strong":
             image = change_appearance(image, rng)
         distance = cell_distance(cells)
@@ -125,6 +129,7 @@ class Crops(Dataset):
             torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float() / 255,
             torch.from_numpy(class_indices(mask).astype(np.int64)),
             torch.from_numpy(distance),
+            torch.from_numpy(contact(cells)),
         )
 
     def _view(
@@ -133,14 +138,15 @@ class Crops(Dataset):
         """Cut one crop by a random similarity (with `augment` none, an upright one at a fixed scale)."""
         options = self.options
         side: int = options.crop
-        jitter = options.scale_jitter if options.augment == "strong" else 0.0
+        free = options.augment in ("strong", "geometry")
+        jitter = options.scale_jitter if free else 0.0
         wanted = options.diameter or smear.diameter
         zoom = wanted / smear.diameter * 2 ** rng.uniform(-jitter, jitter)
         angle, mirror, stretch = 0.0, 1.0, 1.0
         if options.augment != "none":
             mirror = 1.0 if rng.random() < 0.5 else -1.0
             angle = rng.integers(4) * np.pi / 2
-        if options.augment == "strong":
+        if free:
             angle = rng.uniform(0, 2 * np.pi)
             stretch = 2 ** rng.uniform(-0.12, 0.12)
         cosine, sine = np.cos(angle) * zoom, np.sin(angle) * zoom
@@ -176,86 +182,6 @@ def _border(image: np.ndarray, rng: np.random.Generator) -> tuple[int, tuple[flo
     return cv2.BORDER_CONSTANT, (0.0, 0.0, 0.0) if kind < 0.92 else (255.0, 255.0, 255.0)
 
 
-def paste_neighbour(
-    image: np.ndarray,
-    mask: np.ndarray,
-    cells: np.ndarray,
-    other: tuple[np.ndarray, np.ndarray, np.ndarray],
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Paste the cell in the middle of another crop so that it touches one that is there.
-
-    Parameters
-    ----------
-    image, mask, cells : the crop
-    other : a crop of the same size with a cell in its middle
-    rng : Generator
-
-    Returns
-    -------
-    tuple
-        New image, mask and cells; unchanged ones where there is nothing to touch.
-    """
-    their_image, their_mask, their_cells = other
-    side = len(mask)
-    number = their_cells[side // 2, side // 2]
-    if number == 0:
-        values = their_cells[their_cells > 0]
-        if not len(values):
-            return image, mask, cells
-        number = np.bincount(values).argmax()
-    stamp = their_cells == number
-    present = [value for value in np.unique(cells) if value]
-    if not present or stamp.sum() < 50:
-        return image, mask, cells
-    target = cells == present[rng.integers(len(present))]
-    rows, columns = np.nonzero(target)
-    centre = np.array([columns.mean(), rows.mean()])
-    angle = rng.uniform(0, 2 * np.pi)
-    direction = np.array([np.cos(angle), np.sin(angle)])
-    allowed = stamp.sum() * (rng.uniform(0, 0.04) if rng.random() < 0.5 else rng.uniform(0, 0.3))
-    middle = np.array([side / 2, side / 2])
-    for distance in np.arange(side, 0, -3):  # from far to near, until they touch as much as allowed
-        shift = np.rint(centre + direction * distance - middle).astype(int)
-        moved = shifted(stamp, shift)
-        if (moved & target).sum() > allowed:
-            break
-    nucleus = shifted(their_mask == NUCLEUS, shift) & moved
-    if nucleus.sum() < 30:
-        return image, mask, cells
-    ratio = background_colour(image) / np.maximum(background_colour(their_image), 1)
-    pasted = np.clip(shifted(their_image, shift) * np.clip(ratio, 0.5, 2), 0, 255)
-    # Cells are seen through one another only at their rims: a soft edge of about a pixel.
-    alpha = cv2.GaussianBlur(moved.astype(np.float32), (0, 0), rng.uniform(0.5, 1.2))[..., None]
-    blended = (image * (1 - alpha) + pasted * alpha).astype(np.uint8)
-    moved_mask = shifted(their_mask, shift)
-    return (
-        blended,
-        np.where(moved, np.where(moved_mask == 0, CYTOPLASM, moved_mask), mask).astype(np.uint8),
-        np.where(moved, cells.max() + 1, cells).astype(cells.dtype),
-    )
-
-
-def shifted(array: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Move an array by whole pixels (x, y); what comes in is 0."""
-    moved = np.zeros_like(array)
-    height, width = array.shape[:2]
-    x, y = int(shift[0]), int(shift[1])
-    if abs(x) >= width or abs(y) >= height:
-        return moved
-    moved[max(y, 0) : height + min(y, 0), max(x, 0) : width + min(x, 0)] = array[
-        max(-y, 0) : height + min(-y, 0), max(-x, 0) : width + min(-x, 0)
-    ]
-    return moved
-
-
-def background_colour(image: np.ndarray) -> np.ndarray:
-    """Guess the background's colour: the median of the brightest quarter."""
-    pixels = image.reshape(-1, 3)[::7]
-    green = pixels[:, 1]
-    return np.median(pixels[green >= np.percentile(green, 75)], axis=0)
-
-
 def cell_distance(cells: np.ndarray) -> np.ndarray:
     """Give for every pixel of a cell its distance to the outside of that cell, as a share of the cell's largest.
 
@@ -274,6 +200,27 @@ def cell_distance(cells: np.ndarray) -> np.ndarray:
             own = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
             distance += own / max(float(own.max()), 1.0)
     return np.clip(distance, 0, 1)
+
+
+def contact(cells: np.ndarray, reach: int = 3) -> np.ndarray:
+    """Tell where two cells meet.
+
+    Parameters
+    ----------
+    cells : (H, W) int
+    reach : int
+        Pixels to either side.
+
+    Returns
+    -------
+    (H, W) bool
+        Pixels with two different cells within `reach`.
+    """
+    window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    numbers = cells.astype(np.float32)
+    highest = cv2.dilate(numbers, window)
+    lowest = cv2.erode(np.where(numbers > 0, numbers, np.inf).astype(np.float32), window)
+    return (highest > 0) & (lowest < highest)
 
 
 class Whole(Dataset):

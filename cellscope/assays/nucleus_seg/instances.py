@@ -15,6 +15,8 @@ from cellscope.imaging.labels import find_markers, marker_watershed, relabel
 SIGMA = 2.0
 #: Where a network gives no distance, the half width (pixels at the network's scale) that counts as 1.
 USUAL_RADIUS = 28.0
+#: How deep a dip parts two cells, as a share of their half width: in a network's distance, and in that to the outline.
+LEARNT_DEPTH, OUTLINE_DEPTH = 0.4, 0.03
 #: Holes and crumbs smaller than this share of the usual nucleus's area are filled and dropped.
 CRUMB = 0.01
 
@@ -41,7 +43,7 @@ class Maps:
         return self.nucleus if self.cytoplasm is None else cv2.add(self.nucleus, self.cytoplasm)
 
 
-def split_cells(maps: Maps, *, threshold: float, depth: float) -> np.ndarray:
+def split_cells(maps: Maps, *, threshold: float, depth: float | None = None) -> np.ndarray:
     """Tell the cells apart, also touching ones; each has some nucleus.
 
     The peaks of the distance inside the cell mark cells; they are flooded (watershed). A piece without nucleus goes to
@@ -52,8 +54,9 @@ def split_cells(maps: Maps, *, threshold: float, depth: float) -> np.ndarray:
     maps : Maps
     threshold : float
         Probability of a pixel to be nucleus.
-    depth : float
-        How deep the dip between two peaks must be, as a share of the cell's half width.
+    depth : float, optional
+        How deep the dip between two peaks must be, as a share of the cell's half width; `LEARNT_DEPTH` or
+        `OUTLINE_DEPTH` when not given.
 
     Returns
     -------
@@ -66,6 +69,8 @@ def split_cells(maps: Maps, *, threshold: float, depth: float) -> np.ndarray:
     else:
         height = ndimage.distance_transform_edt(nuclei).astype(np.float32) / USUAL_RADIUS
     height = np.asarray(cv2.GaussianBlur(height, (0, 0), SIGMA), np.float32)
+    if depth is None:
+        depth = OUTLINE_DEPTH if maps.distance is None else LEARNT_DEPTH
     markers = find_markers(height, inside, depth=depth)
     cells = marker_watershed(height, markers, inside)
     if cells.max() == 0:
@@ -109,7 +114,7 @@ def find_nuclei(
     shape: tuple[int, int],
     *,
     threshold: float = 0.5,
-    depth: float = 0.03,
+    depth: float | None = None,
     min_area: float = 0.12,
     doubtful_area: float = 0.35,
     doubtful_score: float = 0.88,
@@ -123,7 +128,7 @@ def find_nuclei(
     shape : (H, W) of the image
     threshold : float
         Probability of a pixel to be nucleus.
-    depth : float
+    depth : float, optional
         See `split_cells`.
     min_area : float
         Nuclei smaller than this share of the usual one (area-weighted median of the image) are dropped: debris,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from cellscope.assays.nucleus_seg.classes import CLASSES, NUCLEUS
 from cellscope.assays.nucleus_seg.config import TrainOptions
 from cellscope.assays.nucleus_seg.data import Crops, Smear, Whole, load_smears
 from cellscope.assays.nucleus_seg.model import MEAN, STD, arguments_of, build_network, has_distance, normalise
-from cellscope.engine.averaging import move_average
+from cellscope.engine.averaging import Averaging
 from cellscope.engine.learning import (
     drawn_batches,
     initialise,
@@ -99,11 +98,8 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     return 0
 
 
-class Learner(L.LightningModule):
+class Learner(Averaging):
     """Losses, optimiser and validation.
-
-    `network` is what is validated and kept: the exponential moving average of `student`, which the optimiser moves; the
-    two are one when ``ema`` is 0.
 
     Parameters
     ----------
@@ -114,26 +110,13 @@ class Learner(L.LightningModule):
     """
 
     def __init__(self, network: torch.nn.Module, options: TrainOptions, validation: list[Smear]):
-        super().__init__()
+        super().__init__(network, options.ema)
         self.options, self.validation = options, validation
-        self.network = network
-        self.student = copy.deepcopy(network) if options.ema else network
-        for module in {id(self.network): self.network, id(self.student): self.student}.values():
-            module.to(memory_format=torch.channels_last)
-        if options.ema:
-            self.network.requires_grad_(False).eval()
         self._scores: dict[str, list[tuple[float, float]]] = {}
-
-    def train(self, mode: bool = True) -> Learner:
-        """Switch the student between training and evaluation; the average always evaluates."""
-        super().train(mode)
-        if self.options.ema:
-            self.network.eval()
-        return self
 
     def training_step(self, batch: Any, _index: int) -> torch.Tensor:
         """Cross entropy, Dice and distance losses of one batch of crops."""
-        images, classes, distance = batch
+        images, classes, distance, touching = batch
         images = normalise(images).contiguous(memory_format=torch.channels_last)
         outputs = self.student(images).float()
         loss, parts = segmentation_loss(
@@ -143,14 +126,10 @@ class Learner(L.LightningModule):
             distance_head=has_distance(self.student),
             dice_weight=self.options.dice_weight,
             distance_weight=self.options.distance_weight,
+            emphasis=1 + self.options.contact_weight * touching,
         )
         self.log_dict(parts, batch_size=len(images))
         return loss
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Move the average towards the student; fast at first, when the student is bad."""
-        if self.options.ema:
-            move_average(self.network, self.student, step=self.global_step, decay=self.options.ema)
 
     def validation_step(self, batch: Any, _index: int) -> None:
         """Segment whole images at the true scale."""
@@ -198,6 +177,7 @@ def segmentation_loss(
     distance_head: bool,
     dice_weight: float,
     distance_weight: float,
+    emphasis: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Cross entropy + Dice over pixel classes, and smooth L1 on the distance inside the cell.
 
@@ -211,6 +191,8 @@ def segmentation_loss(
         In [0, 1]; -1 where unknown.
     distance_head : bool
     dice_weight, distance_weight : float
+    emphasis : (N, H, W) float, optional
+        Weights of the pixels in the distance's loss; all alike when not given.
 
     Returns
     -------
@@ -244,6 +226,8 @@ def segmentation_loss(
         known_distance = distance >= 0
         if known_distance.any():
             error = F.smooth_l1_loss(outputs[:, -1].sigmoid(), distance.clamp(min=0), beta=0.1, reduction="none")
+            if emphasis is not None:
+                error = error * emphasis
             away = error[known_distance].mean()
             loss = loss + distance_weight * away
             parts["loss_distance"] = away.detach()

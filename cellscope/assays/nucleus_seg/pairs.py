@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from cellscope.assays.nucleus_seg.classes import NUCLEUS
-from cellscope.assays.nucleus_seg.data import Smear, background_colour, shifted
+from cellscope.assays.nucleus_seg.data import Smear
+from cellscope.assays.nucleus_seg.paste import background_colour, shifted
 
 
 def is_single(smear: Smear) -> bool:

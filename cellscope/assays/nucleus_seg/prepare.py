@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from cellscope.assays.nucleus_seg.classes import CODES, PIXEL_CLASSES
+from cellscope.assays.nucleus_seg.config import NucleusPrepareOptions
 from cellscope.assays.nucleus_seg.sources import FORMATS, Record
 from cellscope.errors import DatasetError, UsageError
-from cellscope.io.prepared import Item, write_dataset
+from cellscope.io.prepared import Item, hold_out, write_dataset
 from cellscope.io.write import write_png
 
 SOURCE_FACTS = {
@@ -26,12 +27,7 @@ SOURCE_FACTS = {
 def prepare(
     sources: list[Path],
     out: Path,
-    *,
-    format: str | None = None,
-    seed: int = 0,
-    splits: tuple[float, float, float] = (0.6, 0.2, 0.2),
-    folds: int = 0,
-    overwrite: bool = False,
+    options: NucleusPrepareOptions,
 ) -> int:
     """Turn sources into one prepared dataset: RGB images and masks in the codes of `classes`, PNG.
 
@@ -43,10 +39,7 @@ def prepare(
         Folders in any of the layouts of `cellscope.assays.nucleus_seg.sources`, or CSV files.
     out : Path
         The dataset folder to make.
-    format : str, optional
-        A layout's name; None recognises each source by what it holds.
-    seed, splits, folds
-        How groups are dealt (see `cellscope.io.prepared`).
+    options : NucleusPrepareOptions
 
     Returns
     -------
@@ -56,15 +49,15 @@ def prepare(
     Raises
     ------
     DatasetError, UsageError
-        If a source is not recognised or broken, or `out` already holds a dataset.
+        If a source is not recognised or broken, one to hold out is not there, or `out` already holds a dataset.
     """
     out = Path(out)
-    if (out / "dataset.json").exists() and not overwrite:
+    if (out / "dataset.json").exists() and not options.overwrite:
         raise UsageError(f"{out} already holds a dataset; use --overwrite or another folder")
     names = [_name(source) for source in sources]
     if len(set(names)) != len(names):
         raise UsageError("two sources have the same name; rename one, since ids are made from it")
-    layouts = [_format_of(source, format) for source in sources]
+    layouts = [_format_of(source, options.format) for source in sources]
     if (out / "dataset.json").exists():
         for part in ("images", "targets"):
             shutil.rmtree(out / part, ignore_errors=True)
@@ -94,17 +87,21 @@ def prepare(
         print(f"{name}: {len(items) - before} items", file=sys.stderr)
     if same_as:
         print(f"{len(same_as)} groups hold an image of another one and were joined to it", file=sys.stderr)
+    items = [replace(item, group=_joined(item.group, same_as)) for item in items]
     write_dataset(
         out,
-        [replace(item, group=_joined(item.group, same_as)) for item in items],
+        hold_out(items, options.hold_out),
         assay="nucleus-seg",
         classes=list(PIXEL_CLASSES),
         sources=facts,
         pixel_size_um=None,
-        seed=seed,
-        splits=splits,
-        folds=folds,
-        extra={"mask_codes": {"background": 0, "outside, cytoplasm unknown": 64, "cytoplasm": 128, "nucleus": 255}},
+        seed=options.seed,
+        splits=options.splits,
+        folds=options.folds,
+        extra={
+            "mask_codes": {"background": 0, "outside, cytoplasm unknown": 64, "cytoplasm": 128, "nucleus": 255},
+            "hold_out": options.hold_out,
+        },
     )
     return 0
 
