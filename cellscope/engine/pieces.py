@@ -54,7 +54,7 @@ class Spool(Sequence[Result]):
 
     def __init__(self, folder: Path, count: int, key: Mapping[str, Any]):
         self.folder = folder
-        self.count = count
+        self.total = count
         said = {**key, "count": count}
         if not _same(folder / _KEY, said):
             shutil.rmtree(folder, ignore_errors=True)
@@ -63,16 +63,16 @@ class Spool(Sequence[Result]):
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return self.count
+        return self.total
 
     def __iter__(self) -> Iterator[Result]:
-        return (self[number] for number in range(self.count))
+        return (self[number] for number in range(self.total))
 
     @property
     def missing(self) -> list[int]:
         """Numbers of the pieces that are not there yet, in order."""
         with self._lock:
-            return [number for number in range(self.count) if number not in self._done]
+            return [number for number in range(self.total) if number not in self._done]
 
     def store(self, number: int, result: Result) -> None:
         """Keep what a piece came to: a table, arrays as artefacts, JSON as summary, warnings."""
