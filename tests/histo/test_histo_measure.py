@@ -223,3 +223,17 @@ def test_every_column_and_reason_is_explained(tile: tuple[np.ndarray, Nuclei, pd
         told = name in ("label", "bbox-1", "bbox-2") or name.endswith("_um")  # general, or shown by their kind
         assert told or f"`{name}`" in page, name
     assert set(STAIN) < set(table)
+
+
+@pytest.mark.parametrize("angle", [0, 30, 75, 120])
+def test_nuclei_large_enough_are_outlined(angle: float) -> None:
+    labels = np.zeros((200, 240), np.int32)
+    cv2.ellipse(labels, (140, 90), (50, 15), angle, 0, 360, 1, -1)
+    image = np.full((200, 240, 3), 250, np.uint8)
+    overview = Overview(image, 1.0, CLASSES, 0.25)
+    overview.add(measure_nuclei(image, found(labels, {1: "spindle"}), CLASSES, 0.25))
+    drawn = (overview.canvas != overview.canvas[0, 0]).any(-1)
+    near = cv2.morphologyEx(labels.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8)) > 0
+    assert drawn[near].sum() > 0.97 * drawn.sum() > 150
+    inner = cv2.erode(labels.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    assert not drawn[inner].any()  # the nucleus itself stays visible
