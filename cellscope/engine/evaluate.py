@@ -159,6 +159,7 @@ def write_evaluation(
     seconds: float,
     overwrite: bool = False,
     tables: Mapping[str, pd.DataFrame] | None = None,
+    headline: Sequence[str] | None = None,
 ) -> None:
     """Write everything an evaluation leaves behind; ``eval.json`` comes last, so its presence means the rest is whole.
 
@@ -184,6 +185,8 @@ def write_evaluation(
     overwrite : bool
     tables : mapping, optional
         More tables: name -> frame, written to ``<name>.csv`` and shown in the report.
+    headline : sequence of str, optional
+        Names of the metrics at the top of the report; all of them without.
 
     Raises
     ------
@@ -238,7 +241,8 @@ def write_evaluation(
         write_csv(out / f"{name}.csv", table)
     for name, figure in figures.items():
         write_png(out / files[name], render_figure(figure), dpi=figure.dpi)
-    _write_page(out, record, metrics, per_image, files, tables or {})
+    first = [metric for metric in metrics if headline is None or metric.name in headline]
+    _write_page(out, record, metrics, first, per_image, files, tables or {})
     write_json(out / EVAL_JSON, record)
 
 
@@ -259,6 +263,7 @@ def _write_page(
     out: Path,
     record: Mapping[str, Any],
     metrics: Sequence[Metric],
+    headline: Sequence[Metric],
     per_image: pd.DataFrame,
     files: Mapping[str, str],
     more: Mapping[str, pd.DataFrame],
@@ -281,7 +286,7 @@ def _write_page(
         out / REPORT,
         title=f"{record['assay']} eval",
         subtitle=f"{record['n']} items of split {record['split']}, dataset {str(dataset['hash'])[:12]}",
-        summary=[(metric.name.replace("_", " "), metric.text) for metric in metrics],
+        summary=[(metric.name.replace("_", " "), metric.text) for metric in headline],
         cards=[
             Card(name.replace("_", " ").replace("-", " ").capitalize(), [("", out / file)])
             for name, file in files.items()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ from cellscope.engine.large import Pieces, Rows
 from cellscope.engine.pieces import Spool
 from cellscope.engine.predict import predict
 from cellscope.engine.shards import merge
-from cellscope.errors import InputError
+from cellscope.errors import InputError, Interrupted
 from cellscope.io.image import Image
 from cellscope.io.stream import Bands, Features
 
@@ -81,7 +83,7 @@ def join(subject, results):
         ),
         ".rows.json": Features(features),
     }
-    return Result(Rows(count, frames), {}, artefacts, [f"{count} rows"])
+    return Result(pd.DataFrame(), {}, artefacts, [f"{count} rows"], rows=Rows(count, frames))
 
 
 ASSAY = Assay(
@@ -191,6 +193,34 @@ def test_a_run_goes_on_with_the_pieces_that_are_missing(tmp_path, go, images, mo
     monkeypatch.setattr(Spool, "store", note)
     assert go("out", skip_existing=True) == 0
     assert len(again) == 6 + 4 + 8
+
+
+def test_an_interrupted_run_keeps_its_pieces(tmp_path, go, images, monkeypatch):
+    store, kept = Spool.store, []
+
+    def interrupt(self, number, result):
+        store(self, number, result)
+        kept.append(number)
+        if len(kept) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Spool, "store", interrupt)
+    with pytest.raises(Interrupted):
+        go("out", batch_size=1)
+    done = len(list((tmp_path / "out/journal.parts").glob("*/*.npz")))
+    assert done >= 3
+    again = []
+
+    def note(self, number, result):
+        again.append(number)
+        store(self, number, result)
+
+    monkeypatch.setattr(Spool, "store", note)
+    assert go("out", skip_existing=True) == 0
+    assert len(again) == 6 + 4 + 8 - done
+    assert go("whole", WHOLE) == 0
+    same(tmp_path / "whole", tmp_path / "out")
+    assert check("fake", tmp_path / "out") == []
 
 
 def test_long_tables_are_never_held(tmp_path, go, images, monkeypatch):

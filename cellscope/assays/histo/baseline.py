@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from skimage.color import rgb2hed
 from skimage.filters import threshold_otsu
 
 from cellscope.assays.histo.postprocess import Nuclei, fill_holes
 from cellscope.imaging.labels import relabel, remove_small, split_touching
+from cellscope.imaging.stain import stains
 
 #: Smoothing before the threshold, and the opening after it, pixels at 0.25 um.
 SIGMA, OPENING = 1.5, 5
@@ -18,7 +18,7 @@ MIN_AREA = 50
 
 def haematoxylin(image: np.ndarray) -> np.ndarray:
     """Give the haematoxylin of H&E, (h, w) float32, by colour deconvolution (Ruifrok 2001), smoothed."""
-    stain = rgb2hed(image)[..., 0].astype(np.float32)
+    stain = np.ascontiguousarray(stains(image)[..., 0], np.float32)
     return np.asarray(cv2.GaussianBlur(stain, (0, 0), SIGMA), np.float32)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Side of what is shown of an image, pixels, and how much it is enlarged.
 SIDE, ENLARGED = 280, 2
-UNTYPED: Colour = (0, 205, 255)
+UNTYPED: Colour = (255, 120, 0)
 NETWORK, BASELINE = "#1b7f4b", "#b0562b"
 
 

@@ -129,6 +129,12 @@ def source_table(metrics: Sequence[Metric], sources: Sequence[str]) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
+def headline(sources: Sequence[str]) -> list[str]:
+    """Give the names of the metrics that are printed and stand at the top of the report."""
+    names = [f"hovernet.{name}" for name in MAIN] + ["strict.fd", "strict.types_f1"]
+    return [f"{prefix}{more}{name}" for prefix, _ in parts(sources) for more in ("", "otsu.") for name in names]
+
+
 def lines(metrics: Sequence[Metric], sources: Sequence[str]) -> list[str]:
     """Say in a few lines what was measured: per source, the model's and below it the baseline's."""
     by_name = {metric.name: metric for metric in metrics}

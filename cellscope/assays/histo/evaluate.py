@@ -15,7 +15,7 @@ import pandas as pd
 from cellscope.assays.histo.classes import PIXEL_SIZE_UM
 from cellscope.assays.histo.data import load_tile
 from cellscope.assays.histo.eval_figures import SIDE, Example, busiest, example_figure, image_figure, spread
-from cellscope.assays.histo.eval_metrics import all_metrics, lines, source_table
+from cellscope.assays.histo.eval_metrics import all_metrics, headline, lines, source_table
 from cellscope.assays.histo.postprocess import Nuclei
 from cellscope.assays.histo.predict import ASSAY, IMAGE, OTSU, OTSU_CARD, PART, find
 from cellscope.assays.histo.score import Scored, image_row, score_image
@@ -128,6 +128,7 @@ def evaluate(
         seconds=time.monotonic() - began,
         overwrite=run.overwrite,
         tables={"by_source": sources},
+        headline=headline(list(table["source"])),
     )
     return 0
 
