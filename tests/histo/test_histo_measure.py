@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from skimage.segmentation import find_boundaries
 from synthetic_tissue import TYPES, tissue
 
 from cellscope.assays.histo.classes import CLASSES
@@ -225,15 +226,24 @@ def test_every_column_and_reason_is_explained(tile: tuple[np.ndarray, Nuclei, pd
     assert set(STAIN) < set(table)
 
 
-@pytest.mark.parametrize("angle", [0, 30, 75, 120])
-def test_nuclei_large_enough_are_outlined(angle: float) -> None:
-    labels = np.zeros((200, 240), np.int32)
-    cv2.ellipse(labels, (140, 90), (50, 15), angle, 0, 360, 1, -1)
-    image = np.full((200, 240, 3), 250, np.uint8)
-    overview = Overview(image, 1.0, CLASSES, 0.25)
-    overview.add(measure_nuclei(image, found(labels, {1: "spindle"}), CLASSES, 0.25))
-    drawn = (overview.canvas != overview.canvas[0, 0]).any(-1)
-    near = cv2.morphologyEx(labels.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8)) > 0
-    assert drawn[near].sum() > 0.97 * drawn.sum() > 150
-    inner = cv2.erode(labels.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-    assert not drawn[inner].any()  # the nucleus itself stays visible
+@pytest.mark.parametrize(("factor", "pixel"), [(1.0, 0.5), (0.5, 0.25)])
+def test_a_picture_that_is_fine_enough_shows_outlines(factor: float, pixel: float) -> None:
+    image, labels, types = tissue(4, 240, 30)
+    table = measure_nuclei(image, found(labels, types), CLASSES, pixel)
+    small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    overview, coarse = Overview(small, factor, CLASSES, pixel), Overview(small, factor, CLASSES, pixel * 4)
+    assert overview.outlined
+    assert not coarse.outlined
+    before = overview.canvas.copy()
+    moved = table.assign(**{name: table[name] + 40 for name in ("centroid-0", "centroid-1")})
+    overview.add(moved.iloc[:0], labels)
+    inside = moved[moved["label"].isin(np.unique(labels[:200, :200]))]
+    overview.add(inside, np.ascontiguousarray(labels[:200, :200]), (40, 40))
+    drawn = (overview.canvas != before).any(-1)
+    shifted = np.zeros_like(labels)
+    shifted[40:, 40:] = labels[:200, :200]
+    rim = find_boundaries(shifted, mode="inner").astype(np.uint8)
+    near = cv2.dilate(rim, np.ones((5, 5), np.uint8))  # the line is drawn with soft edges
+    near = cv2.resize(near, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) > 0
+    assert drawn.sum() > 300
+    assert near[drawn].mean() > 0.97

@@ -104,8 +104,8 @@ def join(subject: Subject, results: Sequence[Result]) -> Result:
     plan, shape, classes = whole.plan, whole.shape, subject.cards[PART].classes
     overview = Overview(plan.picture, plan.picture.shape[1] / shape[1], classes, subject.image.pixel_size_um)
     counts: dict[str, int] = dict.fromkeys(classes, 0)
-    for table in whole.tables():
-        overview.add(table)
+    for table, labels, origin in whole.windows():
+        overview.add(table, labels, origin)
         for name, count in table["class"].value_counts().items():
             counts[str(name)] += int(count)
     summary, notes = summarise(subject, counts, overview.reviewed, plan.area)
@@ -155,15 +155,19 @@ class Whole:
             table = self._own(number, result)
             yield table.assign(label=self.resolved.numbers[number][table["label"].to_numpy(int)])
 
+    def windows(self) -> Iterator[tuple[pd.DataFrame, np.ndarray, tuple[int, int]]]:
+        """Give every window's rows and label image, both under the window's own labels, and its first pixel."""
+        for number, result in enumerate(self.results):
+            row, column = result.artefacts["place"].tolist()
+            patch = self.resolved.patch(number, result.artefacts["labels"])
+            yield self._own(number, result), patch, (row, column)
+
     def features(self) -> Iterator[Mapping[str, Any]]:
         """Give the GeoJSON features."""
         classes = self.subject.cards[PART].classes
-        for number, result in enumerate(self.results):
-            table = self._own(number, result)
-            patch = self.resolved.patch(number, result.artefacts["labels"])
-            row, column = result.artefacts["place"].tolist()
+        for number, (table, patch, origin) in enumerate(self.windows()):
             numbers = self.resolved.numbers[number][table["label"].to_numpy(int)].tolist()
-            yield from features(patch, table, self.subject.name, classes, (row, column), numbers=numbers)
+            yield from features(patch, table, self.subject.name, classes, origin, numbers=numbers)
 
     def _own(self, number: int, result: Result) -> pd.DataFrame:
         """Give the rows of a window that are kept, under its own labels."""

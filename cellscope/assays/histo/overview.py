@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from cellscope.assays.histo.figures import draw_outlines
 from cellscope.assays.histo.legend import add_legend, colours_of, entries_of, scale_length
 from cellscope.report.plots import new_figure, render_figure
 
@@ -26,7 +27,7 @@ _PANEL = 5.2
 _FADE, _FADE_OUTLINED = 0.35, 0.1
 #: Half the width of a small nucleus, micrometres, or pixels where the pixel size is not known; from `_SEEN` pixels of
 #: the picture on, nuclei are outlined instead of dotted.
-_SMALL_UM, _SMALL_PX, _SEEN = 3.0, 12.0, 4.0
+_SMALL_UM, _SMALL_PX, _SEEN = 3.0, 12.0, 3.0
 
 
 class Overview:
@@ -41,6 +42,11 @@ class Overview:
     classes : tuple of str
     pixel_size_um : float or None
         Of the slide.
+
+    Attributes
+    ----------
+    outlined : bool
+        The picture is fine enough for outlines: from a pixel of about 1 um on.
     """
 
     def __init__(
@@ -59,13 +65,17 @@ class Overview:
         self.reviewed = 0
         self._inside = _inside(height, width, shape, self.cell)
 
-    def add(self, table: pd.DataFrame) -> None:
+    def add(self, table: pd.DataFrame, labels: np.ndarray | None = None, origin: tuple[int, int] = (0, 0)) -> None:
         """Draw and count a batch of nuclei.
 
         Parameters
         ----------
         table : DataFrame
             From `measure_nuclei`, in pixels of the slide.
+        labels : (h, w) int, optional
+            The batch's label image, under the table's labels; needed only where `outlined`.
+        origin : (row, column)
+            Of its first pixel in the slide.
         """
         if table.empty:
             return
@@ -77,36 +87,23 @@ class Overview:
         )
         np.add.at(self.counts, (y, x, number), 1)
         self.reviewed += int(table["review"].sum())
-        if self.outlined:
-            self._draw_ellipses(table, number)
+        if self.outlined and labels is not None:
+            draw_outlines(self.canvas, labels, table, self.classes, self.factor, origin=origin)
         else:
             self._draw_discs(table, number)
 
     def _draw_discs(self, table: pd.DataFrame, number: np.ndarray) -> None:
         """Draw discs of a third of each nucleus's area: neighbours stay apart, and tissue is seen between them."""
         colours = list(colours_of(self.classes).values())
+        points = table[["centroid-1", "centroid-0"]].to_numpy(float)
+        centres = np.rint(((points + 0.5) * self.factor - 0.5) * _FINE).astype(int).tolist()
         radius = np.maximum(np.sqrt(table["area"].to_numpy(float) / (3 * np.pi)) * self.factor, 0.7)
         sizes = np.rint(radius * _FINE).astype(int).tolist()
-        for centre, size, index in zip(self._places(table), sizes, number.tolist(), strict=True):
+        for centre, size, index in zip(centres, sizes, number.tolist(), strict=True):
             cv2.circle(self.canvas, centre, size, colours[index], -1, cv2.LINE_AA, _SHIFT)
 
-    def _draw_ellipses(self, table: pd.DataFrame, number: np.ndarray) -> None:
-        """Draw the ellipse with each nucleus's moments."""
-        colours = list(colours_of(self.classes).values())
-        half = table[["axis_major_length", "axis_minor_length"]].to_numpy(float) / 2 * self.factor
-        axes = np.rint(np.maximum(half, 0.7) * _FINE).astype(int).tolist()
-        # scikit-image counts from the rows' axis, OpenCV from the columns', both towards the other.
-        angles = (90 - np.degrees(table["orientation"].to_numpy(float))).tolist()
-        for centre, size, angle, index in zip(self._places(table), axes, angles, number.tolist(), strict=True):
-            cv2.ellipse(self.canvas, centre, size, angle, 0, 360, colours[index], 1, cv2.LINE_AA, _SHIFT)
-
-    def _places(self, table: pd.DataFrame) -> list[list[int]]:
-        """Give the centroids on the canvas, columns and rows, in units of 1 / `_FINE` pixels."""
-        points = table[["centroid-1", "centroid-0"]].to_numpy(float)
-        return np.rint(((points + 0.5) * self.factor - 0.5) * _FINE).astype(int).tolist()
-
     def overlay(self) -> np.ndarray:
-        """Give the slide with a disc or an ellipse per nucleus, by type, and the legend: (h, w, 3) uint8."""
+        """Give the slide with an outline or a disc per nucleus, by type, and the legend: (h, w, 3) uint8."""
         counts = dict(zip(self.classes, self.counts.sum((0, 1), dtype=float).astype(int).tolist(), strict=True))
         um_per_px = self.pixel_size_um / self.factor if self.pixel_size_um else None
         entries = entries_of(counts, self.reviewed, self.classes, discs=not self.outlined, dots=False)
