@@ -145,6 +145,13 @@ def test_pieces_give_what_the_whole_gives(tmp_path, go, images, options):
     assert not (tmp_path / "out/journal.parts").exists()
 
 
+@pytest.mark.slow
+def test_worker_processes_change_nothing(tmp_path, go, images):
+    assert go("whole", WHOLE) == 0
+    assert go("out", num_workers=2) == 0
+    same(tmp_path / "whole", tmp_path / "out")
+
+
 def test_a_failed_piece_fails_its_input_alone(tmp_path, go, images, capsys):
     for number, corner in ((0, FORWARD), (2, 98), (3, 99)):
         path = images / f"a{number}.tif"
