@@ -77,6 +77,14 @@ def nucleus_dataset(nucleus_source: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
+def histo_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight drawn tiles of tissue with types, in the layout of CoNSeP's PNG and CSV copy."""
+    from synthetic_tissue import write_tiles
+
+    return write_tiles(tmp_path_factory.mktemp("tissue") / "generated", 8, side=96)
+
+
+@pytest.fixture(scope="session")
 def mitosis_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eighteen generated divisions of six positions, two cell lines and two doses, in the authors' folders."""
     from divisions import write_source

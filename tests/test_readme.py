@@ -167,6 +167,9 @@ def test_every_command_shown_is_real(call, idle, tmp_path):
         if word == "--config":
             (tmp_path / following).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / following).write_text("", encoding="utf-8")
+        if word == "--roi":
+            region = {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 0]]]}
+            (tmp_path / following).write_text(json.dumps(region), encoding="utf-8")
         # a model to start from is a built-in one, or what another command shown writes
         assert word != "--init" or following in {"none", "imagenet"} | builtin_names() | OUTPUTS
     result = CliRunner().invoke(app, call)

@@ -115,8 +115,7 @@ class Result:
     ----------
     objects
         One row per object: ``label, class, score, review``, one ``p_<class>`` per class (none for a one-class model),
-        then measurements. No ``image`` column. Labels are unique positive integers. No rows is a result. `Rows` where
-        there may be more than memory should hold.
+        then measurements. No ``image`` column. Labels are unique positive integers. No rows is a result.
     summary
         Values for the assay's ``summary_columns``; a missing one stays empty.
     artefacts
@@ -129,13 +128,22 @@ class Result:
         One line each, shown in the report and kept in ``run.json``.
     tables
         Rows for the assay's extra tables: name without ``.csv`` -> frame without an ``image`` column.
+    rows
+        From ``join``, in place of ``objects``: rows made as they are written, where there may be more than memory
+        should hold.
     """
 
-    objects: pd.DataFrame | Rows
+    objects: pd.DataFrame
     summary: dict[str, Any] = field(default_factory=dict)
     artefacts: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    rows: Rows | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of objects."""
+        return len(self.objects) if self.rows is None else len(self.rows)
 
 
 @dataclass(eq=False)

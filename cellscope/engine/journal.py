@@ -192,9 +192,12 @@ class Journal:
         """Close and unlock the file; it stays."""
         self._stream.close()
 
-    def remove(self) -> None:
-        """Remove the file: the run is complete and its tables are written."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def remove(self, *, unfinished: bool = False) -> None:
+        """Remove the file: the tables are written. Pieces of an unfinished run stay, for the run that goes on."""
+        for path in self.folder.glob("*.csv"):
+            path.unlink(missing_ok=True)
+        if not unfinished or not any(self.folder.glob("*/*")):
+            shutil.rmtree(self.folder, ignore_errors=True)
         if os.name == "nt":  # an open file cannot be removed there
             self._stream.close()
         self.path.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ import json
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ import pandas as pd
 
 from cellscope.engine.artefacts import raise_if_full
 from cellscope.engine.assay import Assay, Result, Subject
-from cellscope.engine.large import Pieces, Rows
+from cellscope.engine.large import Pieces
 from cellscope.errors import CellscopeError
 from cellscope.io.write import atomic, write_json
 
@@ -39,7 +39,7 @@ _KEY = "key.json"
 _OBJECTS, _ARTEFACTS, _SUMMARY = "objects/", "artefacts/", "summary"
 
 
-class Spool:
+class Spool(Sequence[Result]):
     """The finished pieces of one subject, on disk; `store` may be called from any thread.
 
     Parameters
@@ -54,7 +54,7 @@ class Spool:
 
     def __init__(self, folder: Path, count: int, key: Mapping[str, Any]):
         self.folder = folder
-        self.count = count
+        self.total = count
         said = {**key, "count": count}
         if not _same(folder / _KEY, said):
             shutil.rmtree(folder, ignore_errors=True)
@@ -63,21 +63,19 @@ class Spool:
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return self.count
+        return self.total
 
     def __iter__(self) -> Iterator[Result]:
-        return (self[number] for number in range(self.count))
+        return (self[number] for number in range(self.total))
 
     @property
     def missing(self) -> list[int]:
         """Numbers of the pieces that are not there yet, in order."""
         with self._lock:
-            return [number for number in range(self.count) if number not in self._done]
+            return [number for number in range(self.total) if number not in self._done]
 
     def store(self, number: int, result: Result) -> None:
         """Keep what a piece came to: a table, arrays as artefacts, JSON as summary, warnings."""
-        if isinstance(result.objects, Rows):
-            raise ValueError("a piece's rows must be a table")
         arrays = {f"{_OBJECTS}{name}": _column(column) for name, column in result.objects.items()}
         arrays |= {f"{_ARTEFACTS}{name}": np.asarray(value) for name, value in result.artefacts.items()}
         about = json.dumps({"summary": result.summary, "warnings": result.warnings})
@@ -86,7 +84,7 @@ class Spool:
         with self._lock:
             self._done.add(number)
 
-    def __getitem__(self, number: int) -> Result:
+    def __getitem__(self, number: Any) -> Any:
         with np.load(self.folder / f"{number:06d}.npz", allow_pickle=False) as file:
             about = json.loads(str(file[_SUMMARY]))
             table = {name.removeprefix(_OBJECTS): file[name] for name in file.files if name.startswith(_OBJECTS)}

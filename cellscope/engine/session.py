@@ -20,7 +20,6 @@ from cellscope.engine.device import available_cpus
 from cellscope.engine.earlier import remove_outputs, remove_results, sweep, take_over
 from cellscope.engine.grouping import COLUMN
 from cellscope.engine.journal import Entry, Journal
-from cellscope.engine.large import Rows
 from cellscope.engine.pieces import Divided, Divider, Gatherer, Spool, file_key, spool_name
 from cellscope.engine.progress import RunProgress
 from cellscope.engine.provenance import run_record
@@ -210,8 +209,8 @@ class Session:
     def _write(self, subject: Subject, result: Result) -> _Written:
         assert self.journal is not None
         start = time.perf_counter()
-        if isinstance(result.objects, Rows):
-            sheets = {OBJECTS: to_long_sheet(result.objects.frames(), self.journal.rows_file())}
+        if result.rows is not None:
+            sheets = {OBJECTS: to_long_sheet(result.rows.frames(), self.journal.rows_file())}
         else:
             sheets = {OBJECTS: to_sheet(result.objects)}
         sheets.update({name: to_sheet(frame) for name, frame in result.tables.items()})
@@ -231,7 +230,7 @@ class Session:
             "status": "ok",
             "error": "",
             "kind": subject.kind,
-            "n_objects": str(len(result.objects)),
+            "n_objects": str(result.count),
             "seconds": text(round(subject.seconds + written.seconds, 3)),
             **{name: text(result.summary.get(name)) for name in self.assay.summaries(self.loaded.cards)},
         }
@@ -304,7 +303,7 @@ class Session:
             sheet=self.journal.sheet,
             summarise=summarise,
         )
-        self.journal.remove()
+        self.journal.remove(unfinished=interrupted)
         if interrupted:
             raise Interrupted(
                 f"interrupted: {len(mine)} of {len(self.places)} inputs are done; run again with --skip-existing",

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from cellscope.engine.assay import Assay, Result, Subject
-from cellscope.engine.large import Rows
 from cellscope.errors import CellscopeError, InputError
 
 WORTH_SECONDS = 30.0
@@ -82,7 +81,7 @@ def check_result(assay: Assay, subject: Subject, result: Result) -> None:
     ValueError
         A missing column, a label that is not a positive integer or comes twice, or columns the assay did not declare.
     """
-    if isinstance(result.objects, Rows):
+    if result.rows is not None:
         raise ValueError(f"{assay.name} gave rows that are made later, which only `join` may")
     needed = ["label", "class", "score", "review", *assay.classes_columns(subject.cards)]
     if lacking := [name for name in needed if name not in result.objects]:

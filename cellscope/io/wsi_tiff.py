@@ -18,6 +18,8 @@ _OPENSLIDE = ("is_ndpi", "is_scn", "is_bif", "is_philips")
 #: JPEG 2000 in YCbCr, as some Aperio scanners write it: only OpenSlide turns the colours back.
 _YCBCR_JPEG2000 = 33003
 _REDUCED = 1
+#: Pixels of a tile or strip that is unpacked at once.
+_LARGEST_TILE = 2**27
 _MPP = re.compile(r"\bMPP ?= ?([0-9.]+)")
 
 
@@ -90,6 +92,8 @@ class TiffSlide:
                     raise Refused("the slide is not in 8-bit colour; export it as RGB")
                 if page.planarconfig != 1:
                     raise Refused("the slide keeps its colours in separate planes; export it with interleaved RGB")
+                if page.chunks[-3] * page.chunks[-2] > _LARGEST_TILE and not page.is_contiguous:
+                    raise Refused("the slide is compressed in one piece, too large to unpack; save it as a tiled TIFF")
             self.shapes = [(page.imagelength, page.imagewidth) for page in self._pages]
             self.pixel_size_um, self.warnings = self._size()
         except BaseException:
@@ -114,6 +118,8 @@ class TiffSlide:
         """Return (height, width, 3) uint8 of a level; blank outside the slide and in corrupt tiles."""
         page = self._pages[level]
         region = np.full((height, width, 3), BLANK, np.uint8)
+        if page.is_contiguous and not page.is_tiled:
+            return self._rows(page, region, top, left)
         tile_height, tile_width = page.chunks[-3], page.chunks[-2]
         across = -(-page.imagewidth // tile_width)
         rows = range(max(top, 0) // tile_height, -(-min(top + height, page.imagelength) // tile_height))
@@ -130,6 +136,23 @@ class TiffSlide:
                     region[max(y, 0) : bottom, max(x, 0) : right] = tile[
                         max(-y, 0) : bottom - y, max(-x, 0) : right - x, :3
                     ]
+        return region
+
+    def _rows(self, page: TiffPage, region: np.ndarray, top: int, left: int) -> np.ndarray:
+        """Fill a region from a page that is not compressed: only its rows are read."""
+        first, last = max(top, 0), min(top + region.shape[0], page.imagelength)
+        here, there = max(left, 0), min(left + region.shape[1], page.imagewidth)
+        if first >= last or here >= there:
+            return region
+        samples = page.samplesperpixel
+        offset = page.dataoffsets[0] + first * page.imagewidth * samples
+        count = (last - first) * page.imagewidth * samples
+        whole = min(count, max(self._tif.filehandle.size - offset, 0)) // (page.imagewidth * samples)
+        if whole < last - first:  # the file is cut short
+            self.corrupt.add((self._pages.index(page), first + whole, 0))
+        rows = self._tif.filehandle.read_array(np.dtype(np.uint8), whole * page.imagewidth * samples, offset)
+        rows = rows.reshape(whole, page.imagewidth, samples)
+        region[first - top : first - top + whole, here - left : there - left] = rows[:, here:there, :3]
         return region
 
     def _tile(self, level: int, index: int) -> np.ndarray | None:

@@ -15,9 +15,11 @@ import pytest
 import tifffile
 from contract_check import check
 from divisions import division, write_composite
+from slides import draw_slide, write_pyramid
 from synthetic import metaphase, single
 from synthetic_fields import draw_field
 from synthetic_smears import smear
+from synthetic_tissue import tissue
 from typer.testing import CliRunner
 
 from cellscope.cli import ASSAYS, app
@@ -97,7 +99,26 @@ def mitosis_inputs(folder: Path) -> dict[str, str | None]:
     return dict(sorted(expected.items()))
 
 
+def histo_inputs(folder: Path) -> dict[str, str | None]:
+    (folder / "day1").mkdir(parents=True)
+    expected: dict[str, str | None] = {"broken.tif": None}
+    for number in range(3):
+        image = tissue(number, 90, 8)[0]
+        cv2.imwrite(str(folder / f"day1/tile{number}.png"), image[..., ::-1])
+        expected[f"day1/tile{number}.png"] = "image"
+    write_pyramid(folder / "slide.tif", draw_slide(4, 100, 10, glass=20))
+    (folder / "broken.tif").write_bytes(b"II*\0 nothing")
+    return dict(sorted((expected | {"slide.tif": "slide"}).items()))
+
+
 RECIPES = {
+    "histo": Recipe(
+        source="histo_source",
+        training={"nuclei": ["--arch", "histonext-test", "--set", "core=64"]},
+        inputs=histo_inputs,
+        # Two steps teach nothing: everything counts as nucleus, parted by what noise there is.
+        options=["--set", "probability_threshold=0", "--set", "edge=0.01", "--set", "min_area=4", "--set", "block=96"],
+    ),
     "micronucleus": Recipe(
         source="micronucleus_source",
         training={

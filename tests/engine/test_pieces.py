@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ from cellscope.engine.large import Pieces, Rows
 from cellscope.engine.pieces import Spool
 from cellscope.engine.predict import predict
 from cellscope.engine.shards import merge
-from cellscope.errors import InputError
+from cellscope.errors import InputError, Interrupted
 from cellscope.io.image import Image
 from cellscope.io.stream import Bands, Features
 
@@ -81,7 +83,7 @@ def join(subject, results):
         ),
         ".rows.json": Features(features),
     }
-    return Result(Rows(count, frames), {}, artefacts, [f"{count} rows"])
+    return Result(pd.DataFrame(), {}, artefacts, [f"{count} rows"], rows=Rows(count, frames))
 
 
 ASSAY = Assay(
@@ -143,6 +145,13 @@ def test_pieces_give_what_the_whole_gives(tmp_path, go, images, options):
     assert not (tmp_path / "out/journal.parts").exists()
 
 
+@pytest.mark.slow
+def test_worker_processes_change_nothing(tmp_path, go, images):
+    assert go("whole", WHOLE) == 0
+    assert go("out", num_workers=2) == 0
+    same(tmp_path / "whole", tmp_path / "out")
+
+
 def test_a_failed_piece_fails_its_input_alone(tmp_path, go, images, capsys):
     for number, corner in ((0, FORWARD), (2, 98), (3, 99)):
         path = images / f"a{number}.tif"
@@ -191,6 +200,34 @@ def test_a_run_goes_on_with_the_pieces_that_are_missing(tmp_path, go, images, mo
     monkeypatch.setattr(Spool, "store", note)
     assert go("out", skip_existing=True) == 0
     assert len(again) == 6 + 4 + 8
+
+
+def test_an_interrupted_run_keeps_its_pieces(tmp_path, go, images, monkeypatch):
+    store, kept = Spool.store, []
+
+    def interrupt(self, number, result):
+        store(self, number, result)
+        kept.append(number)
+        if len(kept) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Spool, "store", interrupt)
+    with pytest.raises(Interrupted):
+        go("out", batch_size=1)
+    done = len(list((tmp_path / "out/journal.parts").glob("*/*.npz")))
+    assert done >= 3
+    again = []
+
+    def note(self, number, result):
+        again.append(number)
+        store(self, number, result)
+
+    monkeypatch.setattr(Spool, "store", note)
+    assert go("out", skip_existing=True) == 0
+    assert len(again) == 6 + 4 + 8 - done
+    assert go("whole", WHOLE) == 0
+    same(tmp_path / "whole", tmp_path / "out")
+    assert check("fake", tmp_path / "out") == []
 
 
 def test_long_tables_are_never_held(tmp_path, go, images, monkeypatch):

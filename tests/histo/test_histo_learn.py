@@ -13,6 +13,7 @@ import torch
 from synthetic_nuclei import packed, perfect_maps
 
 from cellscope.assays.histo import calibrate as calibration
+from cellscope.assays.histo import tune as tuning
 from cellscope.assays.histo.config import TrainOptions
 from cellscope.assays.histo.data import Tile, Windows
 from cellscope.assays.histo.learn import Learner, _Batches, train
@@ -221,8 +222,27 @@ def test_calibration_finds_overconfidence(monkeypatch: pytest.MonkeyPatch) -> No
     }
     maps = perfect_maps(tile.labels, said, 2)
     maps[..., 3:] = 0.01 + 0.98 * maps[..., 3:]
-    monkeypatch.setattr("cellscope.assays.histo.whole.whole_maps", lambda *_: maps)
-    found = calibration.fit_calibration(torch.nn.Identity(), [tile])
+    found = calibration.fit_calibration([tile], [maps], {})
     assert found["temperature"] > 2
     calm = calibration.calibrate(np.array([[0.99, 0.01]]), card(found["temperature"]))
     assert 0.65 < calm[0, 0] < 0.85
+
+
+def test_tuning_finds_the_settings_that_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Specks of noise and a low foreground: a larger least area and a lower threshold bring the truth back."""
+    tile = _tile()
+    kinds = {int(label): int(tile.types[label]) - 1 for label in np.unique(tile.labels)[1:]}
+    maps = perfect_maps(tile.labels, kinds, 2)
+    maps[..., 0] *= 0.48  # below the usual threshold
+    for row in range(2, 118, 12):
+        for column in range(2, 118, 12):
+            speck = (slice(row, row + 6), slice(column, column + 6))
+            if not tile.labels[row - 2 : row + 8, column - 2 : column + 8].any():
+                maps[(*speck, 0)] = 0.9
+    monkeypatch.setattr(tuning, "whole_maps", lambda *_: maps)
+    found = tuning.tune(torch.nn.Identity(), [tile])
+    assert found["threshold"] < 0.48
+    start = {name: values[0] for name, values in tuning.TRIED.items()}
+    settings = {name: found[name] for name in start}
+    assert tuning.agreement([tile], [maps], settings) > 0.9 > tuning.agreement([tile], [maps], start)
+    assert tuning.tune(torch.nn.Identity(), []) == {}

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from skimage.segmentation import find_boundaries
 from synthetic_tissue import TYPES, tissue
 
 from cellscope.assays.histo.classes import CLASSES
@@ -223,3 +224,26 @@ def test_every_column_and_reason_is_explained(tile: tuple[np.ndarray, Nuclei, pd
         told = name in ("label", "bbox-1", "bbox-2") or name.endswith("_um")  # general, or shown by their kind
         assert told or f"`{name}`" in page, name
     assert set(STAIN) < set(table)
+
+
+@pytest.mark.parametrize(("factor", "pixel"), [(1.0, 0.5), (0.5, 0.25)])
+def test_a_picture_that_is_fine_enough_shows_outlines(factor: float, pixel: float) -> None:
+    image, labels, types = tissue(4, 240, 30)
+    table = measure_nuclei(image, found(labels, types), CLASSES, pixel)
+    small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    overview, coarse = Overview(small, factor, CLASSES, pixel), Overview(small, factor, CLASSES, pixel * 4)
+    assert overview.outlined
+    assert not coarse.outlined
+    before = overview.canvas.copy()
+    moved = table.assign(**{name: table[name] + 40 for name in ("centroid-0", "centroid-1")})
+    overview.add(moved.iloc[:0], labels)
+    inside = moved[moved["label"].isin(np.unique(labels[:200, :200]))]
+    overview.add(inside, np.ascontiguousarray(labels[:200, :200]), (40, 40))
+    drawn = (overview.canvas != before).any(-1)
+    shifted = np.zeros_like(labels)
+    shifted[40:, 40:] = labels[:200, :200]
+    rim = find_boundaries(shifted, mode="inner").astype(np.uint8)
+    near = cv2.dilate(rim, np.ones((5, 5), np.uint8))  # the line is drawn with soft edges
+    near = cv2.resize(near, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) > 0
+    assert drawn.sum() > 300
+    assert near[drawn].mean() > 0.97

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,13 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import torch
 from contract_check import check
 from slides import draw_slide, spoil_tile, write_pyramid
 from typer.testing import CliRunner
 
+from cellscope.assays.histo.model import arguments_of, build_network
+from cellscope.assays.histo.overview import Overview
+from cellscope.assays.histo.predict import OTSU_CARD
 from cellscope.cli import app
 from cellscope.engine.assay import Result
 from cellscope.engine.pieces import Spool
+from cellscope.models.file import save_model
 
 
 def run(*words: object) -> tuple[int, str]:
@@ -26,8 +32,9 @@ def run(*words: object) -> tuple[int, str]:
     return result.exit_code, result.stderr
 
 
-def predict(inputs: Path, out: Path, *words: object, block: int = 128) -> tuple[int, str]:
-    common = ["-m", "otsu", "--num-workers", 0, "--device", "cpu", "--set", f"block={block}"]
+def predict(inputs: Path, out: Path, *words: object, block: int = 128, model: str | None = "otsu") -> tuple[int, str]:
+    chosen = ["-m", model] if model else []
+    common = [*chosen, "--num-workers", 0, "--device", "cpu", "--set", f"block={block}"]
     return run("histo", "predict", inputs, "-o", out, *common, *words)
 
 
@@ -55,6 +62,12 @@ def done(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("done") / "out"
     assert predict(slide, out)[0] == 0
     return out
+
+
+@pytest.fixture(autouse=True)
+def plain_density(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw the density map, which takes most of a small slide's time, for `done` alone."""
+    monkeypatch.setattr(Overview, "density", lambda self: np.zeros((8, 8, 3), np.uint8))
 
 
 def test_a_slide_keeps_the_contract(done: Path, image: np.ndarray) -> None:
@@ -95,6 +108,28 @@ def test_workers_and_shards_change_nothing(done: Path, slide: Path, tmp_path: Pa
     assert run("merge", out)[0] == 0
     for name in ("a.labels.tif", "objects.csv", "a.geojson", "a.overlay.png"):
         assert (out / name).read_bytes() == (done / name).read_bytes()
+
+
+def test_a_network_s_results_do_not_depend_on_batches(image: np.ndarray, tmp_path: Path) -> None:
+    """With random weights nothing is sure, so whatever could change a bit would change nuclei."""
+    torch.manual_seed(0)
+    arguments = arguments_of("histonext-test", 4)
+    card = replace(OTSU_CARD, arch="histonext-test", arch_args=arguments, classes=("a", "b", "c", "d"))
+    save_model(tmp_path / "net.safetensors", build_network(arguments).state_dict(), card)
+    write_pyramid(tmp_path / "a.tif", image[30:230, 30:190])
+    noise = [word for name in ("probability_threshold=0", "edge=0.01", "min_area=4") for word in ("--set", name)]
+    common = ("-m", tmp_path / "net.safetensors", "--check-grid", "--precision", "32", *noise)
+    for name, batch in (("one", 1), ("all", 64)):
+        code, said = predict(tmp_path / "a.tif", tmp_path / name, *common, "--batch-size", batch, block=96, model=None)
+        assert code == 0, said
+        assert check("histo", tmp_path / name) == []
+    for name in ("a.labels.tif", "objects.csv", "a.geojson"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "all" / name).read_bytes()
+    images, objects = tables(tmp_path / "one")
+    assert len(objects) > 5
+    assert 0 <= images["shifted_grid_dice"][0] <= 1
+    assert images["shifted_grid_count"][0] > 0
+    assert images["n_a"][0] == (objects["class"] == "a").sum()
 
 
 def test_a_large_image_goes_the_same_way(image: np.ndarray, done: Path, tmp_path: Path) -> None:

@@ -100,7 +100,8 @@ def test_what_is_no_slide(tmp_path: Path) -> None:
     for name in ("flat.tif", "strips.tif", "a.png", "stack.tif"):
         assert open_slide(tmp_path / name) is None
     # above the limit of ordinary images a file is read piece by piece, tiled or not
-    for name in ("flat.tif", "strips.tif"):
+    tifffile.imwrite(tmp_path / "zip.tif", picture(), photometric="rgb", rowsperstrip=7, compression="zlib")
+    for name in ("flat.tif", "strips.tif", "zip.tif"):
         slide = open_slide(tmp_path / name, largest=1000)
         np.testing.assert_array_equal(slide.open().read(0, 20, 30, 100, 90), picture()[20:120, 30:120])
 

@@ -9,8 +9,6 @@ import numpy as np
 from cellscope.models.card import ModelCard
 
 if TYPE_CHECKING:
-    import torch
-
     from cellscope.assays.histo.data import Tile
 
 TEMPERATURE = "temperature"
@@ -35,15 +33,17 @@ def calibrate(probabilities: np.ndarray, card: ModelCard) -> np.ndarray:
     return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
 
 
-def fit_calibration(network: torch.nn.Module, tiles: list[Tile]) -> dict[str, float]:
+def fit_calibration(tiles: list[Tile], maps: list[np.ndarray], settings: dict[str, float]) -> dict[str, float]:
     """Find the temperature from nuclei that were found where the truth has one (IoU over 0.5) of known type.
 
     Parameters
     ----------
-    network : Module
-        In eval mode.
     tiles : list of Tile
         Validation.
+    maps : list of (H, W, 3 + K) float16
+        What the network says of each.
+    settings : dict
+        Of `find_nuclei`.
 
     Returns
     -------
@@ -51,17 +51,14 @@ def fit_calibration(network: torch.nn.Module, tiles: list[Tile]) -> dict[str, fl
         For the model card's thresholds; empty where no tile has types or there is one type.
     """
     from cellscope.assays.histo.postprocess import find_nuclei
-    from cellscope.assays.histo.whole import whole_maps
     from cellscope.metrics.calibration import best_temperature
     from cellscope.metrics.instances import overlaps, pairs_by_overlap
 
     logs, truths = [], []
-    for tile in tiles:
-        if not tile.typed:
+    for tile, said in zip(tiles, maps, strict=True):
+        if not tile.typed or said.shape[-1] < 5:
             continue
-        nuclei = find_nuclei(whole_maps(network, tile.image))
-        if nuclei.probabilities.shape[1] < 2:
-            return {}
+        nuclei = find_nuclei(said, **settings)  # type: ignore[arg-type]
         pairs = overlaps(tile.labels, nuclei.labels)
         rows, columns, _ = pairs_by_overlap(pairs)
         kinds = tile.types[pairs.truth[rows]]

@@ -15,6 +15,7 @@ DEFAULTS: dict[str, Any] = {
     "batch_size": 8,
     "learning_rate": 1.5e-3,
     "weight_decay": 0.02,
+    "warmup_steps": 200,
 }
 #: The paper's training: two phases, Adam at 1e-4, falling to a tenth every 25 epochs in each; its final configuration.
 PAPER: dict[str, Any] = {
@@ -32,6 +33,7 @@ PAPER: dict[str, Any] = {
     "augment": "full",
     "np_loss": "asym",
     "tp_loss": "focal",
+    "tp_weight": 1.0,
     "ema": 0.0,
     "patience": 4,
     "core": 80,
@@ -94,10 +96,10 @@ class TrainOptions(TrainingOptions):
     gamma_negative: float = option(4.0, "asym: focus on background pixels.", low=0.0, high=10.0, cli=False)
     focal_gamma: float = option(2.0, "focal: focus on pixels that are hard.", low=0.0, high=10.0, cli=False)
     hv_weight: float = option(1.0, "Weight of both losses of the distance branch.", low=0.0, high=100.0, cli=False)
-    tp_weight: float = option(1.0, "Weight of the loss of the type branch.", low=0.0, high=100.0, cli=False)
+    tp_weight: float = option(2.0, "Weight of the loss of the type branch.", low=0.0, high=100.0, cli=False)
     drop_path: float = option(0.05, "Share of the encoder's blocks skipped at random.", low=0.0, high=0.9, cli=False)
     ema: float = option(
-        0.995, "Decay per step of the averaged weights that are validated and kept; 0 for none.", low=0.0, high=1.0,
+        0.998, "Decay per step of the averaged weights that are validated and kept; 0 for none.", low=0.0, high=1.0,
         cli=False,
     )  # fmt: skip
 

@@ -47,12 +47,8 @@ def draw_overlay(
     scale = float(max(1, -(-SMALLEST_WIDTH // width))) if width < SMALLEST_WIDTH else min(1.0, LARGEST_WIDTH / width)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     canvas = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    colours = colours_of(classes)
-    places = ndimage.find_objects(labels)
     thickness = max(round(2 * min(scale, 2) * size[0] / 1600), 1)
-    for label, class_ in zip(table["label"].tolist(), table["class"].tolist(), strict=True):
-        rings = [_scaled(ring, scale) for ring in _rings(labels, label, places[label - 1])]
-        cv2.polylines(canvas, rings, True, colours[class_], thickness, cv2.LINE_AA, _SHIFT)
+    draw_outlines(canvas, labels, table, classes, scale, thickness=thickness)
     review = table[table["review"].astype(bool)]
     for row, column in zip(review["centroid-0"].tolist(), review["centroid-1"].tolist(), strict=True):
         _dot(canvas, (column + 0.5) * scale - 0.5, (row + 0.5) * scale - 0.5, 1.1 + thickness)
@@ -60,16 +56,41 @@ def draw_overlay(
     return add_legend(canvas, entries, pixel_size_um / scale if pixel_size_um else None)
 
 
-def _rings(labels: np.ndarray, label: int, place: tuple[slice, slice]) -> list[np.ndarray]:
-    """Trace an object along the centres of its outermost pixels: (n, 2) columns and rows."""
-    mask = (labels[place] == label).astype(np.uint8)
-    rings, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return [ring[:, 0] + (place[1].start, place[0].start) for ring in rings]
+def draw_outlines(
+    canvas: np.ndarray,
+    labels: np.ndarray,
+    table: pd.DataFrame,
+    classes: tuple[str, ...],
+    scale: float,
+    *,
+    origin: tuple[int, int] = (0, 0),
+    thickness: int = 1,
+) -> None:
+    """Draw the outline of every row's nucleus in its type's colour, along the centres of its outermost pixels.
 
-
-def _scaled(ring: np.ndarray, scale: float) -> np.ndarray:
-    """Bring points to the canvas, as whole numbers of 1 / 2**_SHIFT pixels."""
-    return np.rint(((ring + 0.5) * scale - 0.5) * (1 << _SHIFT)).astype(np.int32)[:, None]
+    Parameters
+    ----------
+    canvas : (h, w, 3) uint8
+        Changed in place.
+    labels : (H, W) int
+        May be a window of the image that `canvas` shows.
+    table : DataFrame
+        ``label`` and ``class``.
+    classes : tuple of str
+    scale : float
+        Pixels of the canvas per pixel of the image.
+    origin : (row, column)
+        Of the window's first pixel in the image.
+    thickness : int
+        Pixels of the canvas.
+    """
+    colours, places = colours_of(classes), ndimage.find_objects(labels)
+    for label, class_ in zip(table["label"].tolist(), table["class"].tolist(), strict=True):
+        place = places[label - 1]
+        rings, _ = cv2.findContours((labels[place] == label).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        corner = (place[1].start + origin[1] + 0.5, place[0].start + origin[0] + 0.5)
+        drawn = [np.rint(((ring + corner) * scale - 0.5) * (1 << _SHIFT)).astype(np.int32) for ring in rings]
+        cv2.polylines(canvas, drawn, True, colours[class_], thickness, cv2.LINE_AA, _SHIFT)
 
 
 def _dot(canvas: np.ndarray, x: float, y: float, radius: float) -> None:

@@ -35,8 +35,8 @@ def conclude(subject: Subject) -> Result:
     card = subject.cards[PART]
     rgb, pixel = rgb_of(subject), subject.image.pixel_size_um
     shape = (subject.image.height, subject.image.width)
-    labels, table = _own(subject, rgb, find(subject), (0, 0), shape, regions_of(subject.options, subject.name))
     regions = regions_of(subject.options, subject.name)
+    labels, table = _own(subject, rgb, find(subject), (0, 0), shape, regions)
     area = shape[0] * shape[1] if regions is None else float(regions.mask(shape, 1.0).sum())
     summary, notes = summarise(subject, table["class"].value_counts().to_dict(), int(table["review"].sum()), area)
     shift = subject.state.get("shift")
@@ -104,8 +104,8 @@ def join(subject: Subject, results: Sequence[Result]) -> Result:
     plan, shape, classes = whole.plan, whole.shape, subject.cards[PART].classes
     overview = Overview(plan.picture, plan.picture.shape[1] / shape[1], classes, subject.image.pixel_size_um)
     counts: dict[str, int] = dict.fromkeys(classes, 0)
-    for table in whole.tables():
-        overview.add(table)
+    for table, labels, origin in whole.windows():
+        overview.add(table, labels, origin)
         for name, count in table["class"].value_counts().items():
             counts[str(name)] += int(count)
     summary, notes = summarise(subject, counts, overview.reviewed, plan.area)
@@ -118,7 +118,8 @@ def join(subject: Subject, results: Sequence[Result]) -> Result:
     artefacts[".density.png"] = overview.density()
     artefacts[".geojson.gz" if shape[0] * shape[1] > LARGE else ".geojson"] = Features(whole.features)
     return Result(
-        objects=Rows(whole.resolved.count, whole.tables),
+        objects=pd.DataFrame(),
+        rows=Rows(whole.resolved.count, whole.tables),
         summary=summary | columns,
         artefacts=artefacts,
         warnings=notes + more + _slide_warnings(subject, plan, results),
@@ -154,19 +155,23 @@ class Whole:
             table = self._own(number, result)
             yield table.assign(label=self.resolved.numbers[number][table["label"].to_numpy(int)])
 
+    def windows(self) -> Iterator[tuple[pd.DataFrame, np.ndarray, tuple[int, int]]]:
+        """Give every window's rows and label image, both under the window's own labels, and its first pixel."""
+        for number, result in enumerate(self.results):
+            row, column = result.artefacts["place"].tolist()
+            patch = self.resolved.patch(number, result.artefacts["labels"])
+            yield self._own(number, result), patch, (row, column)
+
     def features(self) -> Iterator[Mapping[str, Any]]:
         """Give the GeoJSON features."""
         classes = self.subject.cards[PART].classes
-        for number, result in enumerate(self.results):
-            table = self._own(number, result)
-            patch = self.resolved.patch(number, result.artefacts["labels"])
-            row, column = result.artefacts["place"].tolist()
+        for number, (table, patch, origin) in enumerate(self.windows()):
             numbers = self.resolved.numbers[number][table["label"].to_numpy(int)].tolist()
-            yield from features(patch, table, self.subject.name, classes, (row, column), numbers=numbers)
+            yield from features(patch, table, self.subject.name, classes, origin, numbers=numbers)
 
     def _own(self, number: int, result: Result) -> pd.DataFrame:
         """Give the rows of a window that are kept, under its own labels."""
-        table = rows_of(result)
+        table = result.objects
         again = self._again.get(number)
         if again is not None:
             table = pd.concat([table[~table["label"].isin(again["label"])], again], ignore_index=True)
@@ -189,7 +194,7 @@ class Whole:
                 result = self.results[number]
                 patch = self.resolved.patch(number, result.artefacts["labels"])
                 row, column = result.artefacts["place"].tolist()
-                table = rows_of(result)
+                table = result.objects
                 rows = [self._one(pixels, table, patch, label, (row, column), at) for label, at in cut.items()]
                 found[number] = pd.concat(rows, ignore_index=True)[list(table.columns)]
         pixels.close()
@@ -213,12 +218,6 @@ class Whole:
         box = Box(*origin, origin[0] + labels.shape[0], origin[1] + labels.shape[1])
         measured = self._measure(_input_rgb(pixels, self.plan, box), nuclei, origin)
         return measured[measured["label"] == 1].assign(label=label)
-
-
-def rows_of(result: Result) -> pd.DataFrame:
-    """Give the rows of a window."""
-    assert isinstance(result.objects, pd.DataFrame)
-    return result.objects
 
 
 def _input_rgb(pixels: Pixels, plan: Plan, box: Box) -> np.ndarray:

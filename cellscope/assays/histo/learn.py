@@ -11,11 +11,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cellscope import __version__
-from cellscope.assays.histo.calibrate import fit_calibration
 from cellscope.assays.histo.config import TrainOptions
 from cellscope.assays.histo.data import Tile, Windows, load_tiles, stratum_weights
 from cellscope.assays.histo.losses import branch_losses
 from cellscope.assays.histo.model import MEAN, STD, arguments_of, build_network, geometry, normalise
+from cellscope.assays.histo.tune import tune
 from cellscope.assays.histo.validation import score_tiles
 from cellscope.engine.averaging import Averaging
 from cellscope.engine.learning import (
@@ -215,7 +215,7 @@ class Learner(Averaging):
 
     def calibrated(self) -> dict[str, float]:
         """Give the thresholds for the model card, from the validation tiles and the weights that are kept."""
-        return fit_calibration(self.network.eval(), self.validation)
+        return tune(self.network.eval(), self.validation)
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by options; no weight decay on norms and biases."""

@@ -64,7 +64,9 @@ class Entry:
     mark: str = "outline"
 
 
-def entries_of(counts: dict[str, int], n_review: int, classes: Sequence[str], *, discs: bool = False) -> list[Entry]:
+def entries_of(
+    counts: dict[str, int], n_review: int, classes: Sequence[str], *, discs: bool = False, dots: bool = True
+) -> list[Entry]:
     """Make the legend's entries: every type with its count, then how many are to be reviewed.
 
     Parameters
@@ -74,11 +76,13 @@ def entries_of(counts: dict[str, int], n_review: int, classes: Sequence[str], *,
     n_review : int
     classes : sequence of str
     discs : bool
-        The picture shows nuclei as discs, and does not mark those to review.
+        The picture shows nuclei as discs instead of outlines.
+    dots : bool
+        It marks those to review with dots.
     """
     colours, mark = colours_of(classes), "disc" if discs else "outline"
     entries = [Entry(f"{name.replace('_', ' ')} {counts.get(name, 0):,}", colours[name], mark) for name in classes]
-    return [*entries, Entry(f"to review {n_review:,}", mark="none" if discs else "dot")]
+    return [*entries, Entry(f"to review {n_review:,}", mark="dot" if dots else "none")]
 
 
 def scale_length(um_per_px: float, width: int) -> tuple[float, int]:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from cellscope.assays.histo.figures import draw_outlines
 from cellscope.assays.histo.legend import add_legend, colours_of, entries_of, scale_length
 from cellscope.report.plots import new_figure, render_figure
 
@@ -17,10 +18,16 @@ SPREAD_UM = 50.0
 _CELLS, _MOST_CELLS = 2.0, 640
 #: The same in pixels where the pixel size is not known.
 _SPREAD_PX = 200.0
+#: Fractional bits of the coordinates that OpenCV draws with.
+_SHIFT = 4
+_FINE = 1 << _SHIFT
 #: Width and height of a panel of the density map, inches.
 _PANEL = 5.2
-#: Share of white that the tissue is mixed with under the nuclei.
-_FADE = 0.35
+#: Share of white that the tissue is mixed with under discs, and under outlines.
+_FADE, _FADE_OUTLINED = 0.35, 0.1
+#: Half the width of a small nucleus, micrometres, or pixels where the pixel size is not known; from `_SEEN` pixels of
+#: the picture on, nuclei are outlined instead of dotted.
+_SMALL_UM, _SMALL_PX, _SEEN = 3.0, 12.0, 3.0
 
 
 class Overview:
@@ -35,6 +42,11 @@ class Overview:
     classes : tuple of str
     pixel_size_um : float or None
         Of the slide.
+
+    Attributes
+    ----------
+    outlined : bool
+        The picture is fine enough for outlines: from a pixel of about 1 um on.
     """
 
     def __init__(
@@ -42,7 +54,9 @@ class Overview:
     ) -> None:
         self.factor, self.classes, self.pixel_size_um = factor, classes, pixel_size_um
         self.thumbnail = thumbnail
-        self.canvas = np.rint(thumbnail * (1 - _FADE) + 255 * _FADE).astype(np.uint8)
+        self.outlined = (_SMALL_UM / pixel_size_um if pixel_size_um else _SMALL_PX) * factor >= _SEEN
+        white = np.float32(_FADE_OUTLINED if self.outlined else _FADE)
+        self.canvas = np.rint(thumbnail * (1 - white) + 255 * white).astype(np.uint8)
         height, width = (side / factor for side in thumbnail.shape[:2])  # pixels of the slide
         self.spread = SPREAD_UM / pixel_size_um if pixel_size_um else _SPREAD_PX
         self.cell = max(self.spread / _CELLS, max(height, width) / _MOST_CELLS)
@@ -51,13 +65,17 @@ class Overview:
         self.reviewed = 0
         self._inside = _inside(height, width, shape, self.cell)
 
-    def add(self, table: pd.DataFrame) -> None:
+    def add(self, table: pd.DataFrame, labels: np.ndarray | None = None, origin: tuple[int, int] = (0, 0)) -> None:
         """Draw and count a batch of nuclei.
 
         Parameters
         ----------
         table : DataFrame
-            ``class``, ``review``, ``area``, ``centroid-0``, ``centroid-1`` in pixels of the slide.
+            From `measure_nuclei`, in pixels of the slide.
+        labels : (h, w) int, optional
+            The batch's label image, under the table's labels; needed only where `outlined`.
+        origin : (row, column)
+            Of its first pixel in the slide.
         """
         if table.empty:
             return
@@ -69,18 +87,26 @@ class Overview:
         )
         np.add.at(self.counts, (y, x, number), 1)
         self.reviewed += int(table["review"].sum())
+        if self.outlined and labels is not None:
+            draw_outlines(self.canvas, labels, table, self.classes, self.factor, origin=origin)
+        else:
+            self._draw_discs(table, number)
+
+    def _draw_discs(self, table: pd.DataFrame, number: np.ndarray) -> None:
+        """Draw discs of a third of each nucleus's area: neighbours stay apart, and tissue is seen between them."""
         colours = list(colours_of(self.classes).values())
-        # Discs of a third of the nucleus's area: neighbours stay apart and tissue can be seen between them.
+        points = table[["centroid-1", "centroid-0"]].to_numpy(float)
+        centres = np.rint(((points + 0.5) * self.factor - 0.5) * _FINE).astype(int).tolist()
         radius = np.maximum(np.sqrt(table["area"].to_numpy(float) / (3 * np.pi)) * self.factor, 0.7)
-        at = np.rint(((np.stack([columns, rows], 1) + 0.5) * self.factor - 0.5) * 16).astype(int).tolist()
-        for centre, size, index in zip(at, np.rint(radius * 16).astype(int).tolist(), number.tolist(), strict=True):
-            cv2.circle(self.canvas, centre, size, colours[index], -1, cv2.LINE_AA, 4)
+        sizes = np.rint(radius * _FINE).astype(int).tolist()
+        for centre, size, index in zip(centres, sizes, number.tolist(), strict=True):
+            cv2.circle(self.canvas, centre, size, colours[index], -1, cv2.LINE_AA, _SHIFT)
 
     def overlay(self) -> np.ndarray:
-        """Give the slide with a disc per nucleus in its type's colour, and the legend: (h, w, 3) uint8."""
+        """Give the slide with an outline or a disc per nucleus, by type, and the legend: (h, w, 3) uint8."""
         counts = dict(zip(self.classes, self.counts.sum((0, 1), dtype=float).astype(int).tolist(), strict=True))
         um_per_px = self.pixel_size_um / self.factor if self.pixel_size_um else None
-        entries = entries_of(counts, self.reviewed, self.classes, discs=True)
+        entries = entries_of(counts, self.reviewed, self.classes, discs=not self.outlined, dots=False)
         return add_legend(self.canvas, entries, um_per_px)
 
     def per_area(self) -> np.ndarray:

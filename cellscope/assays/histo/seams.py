@@ -115,12 +115,17 @@ def resolve(results: Sequence[Result], tops: Sequence[int], shape: tuple[int, in
                 shared.add(label)
                 if count >= SAME * min(own[label], areas[other]):
                     gone.add(label)
+        cut: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        for label in sorted(shared - gone):
+            rows, columns = np.nonzero((labels == label) & (view == 0))
+            cut[label] = (rows, columns)
+        gone |= {label for label, (rows, _) in cut.items() if len(rows) < (1 - SAME) * own[label]}  # taken by several
+        cut = {label: places for label, places in cut.items() if label not in gone}
         keep = own > 0
         keep[0] = False
         keep[list(gone)] = False
         numbers = np.zeros(len(own), np.int32)
         numbers[keep] = resolved.count + 1 + np.arange(int(keep.sum()))
-        cut = {label: np.nonzero((labels == label) & (view == 0)) for label in sorted(shared - gone)}
         resolved.numbers.append(numbers)
         resolved.cut.append(cut)
         resolved.count += int(keep.sum())
@@ -129,7 +134,7 @@ def resolve(results: Sequence[Result], tops: Sequence[int], shape: tuple[int, in
         areas[numbers[keep]] = own[keep]
         for label, (rows, _) in cut.items():
             areas[numbers[label]] = len(rows)
-        free = (labels > 0) & (view == 0)
+        free = keep[labels] & (view == 0)
         view[free] = numbers[labels[free]]
     return resolved
 

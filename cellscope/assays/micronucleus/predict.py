@@ -326,7 +326,7 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
         ) from error
     network = network.eval()
     fold_norms(network)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.to(memory_format=torch.channels_last)
 
 
 def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
