@@ -117,7 +117,17 @@ RECIPES = {
         training={"nuclei": ["--arch", "histonext-test", "--set", "core=64"]},
         inputs=histo_inputs,
         # Two steps teach nothing: everything counts as nucleus, parted by what noise there is.
-        options=["--set", "probability_threshold=0", "--set", "edge=0.01", "--set", "min_area=4", "--set", "block=96"],
+        options=[
+            "--set",
+            "probability_threshold=0",
+            "--set",
+            "edge=0.01",
+            "--set",
+            "min_area=4",
+            "--set",
+            "block=96",
+            "--no-tissue",
+        ],
     ),
     "micronucleus": Recipe(
         source="micronucleus_source",
