@@ -111,13 +111,18 @@ def histo_inputs(folder: Path) -> dict[str, str | None]:
     return dict(sorted((expected | {"slide.tif": "slide"}).items()))
 
 
+def sets(*options: str) -> list[str]:
+    """Give options as ``--set`` takes them."""
+    return [word for option in options for word in ("--set", option)]
+
+
 RECIPES = {
     "histo": Recipe(
         source="histo_source",
         training={"nuclei": ["--arch", "histonext-test", "--set", "core=64"]},
         inputs=histo_inputs,
         # Two steps teach nothing: everything counts as nucleus, parted by what noise there is.
-        options=["--set", "probability_threshold=0", "--set", "edge=0.01", "--set", "min_area=4", "--set", "block=96"],
+        options=["--no-tissue", *sets("probability_threshold=0", "edge=0.01", "min_area=4", "block=96")],
     ),
     "micronucleus": Recipe(
         source="micronucleus_source",

@@ -149,7 +149,8 @@ class Whole:
     def tables(self) -> Iterator[pd.DataFrame]:
         """Give the rows of every window under the labels of the whole; at least one table."""
         if not len(self.results):
-            nothing = Nuclei(np.zeros((2, 2), np.int32), np.zeros((0, 1), np.float32), np.zeros(0, np.float32))
+            types = len(self.subject.cards[PART].classes)
+            nothing = Nuclei(np.zeros((2, 2), np.int32), np.zeros((0, types), np.float32), np.zeros(0, np.float32))
             yield self._measure(np.zeros((2, 2, 3), np.uint8), nothing, (0, 0))
         for number, result in enumerate(self.results):
             table = self._own(number, result)
