@@ -192,3 +192,17 @@ def test_options_that_contradict_each_other(untrained, drawn, tmp_path):
     path.write_text("image,centroid-0,centroid-1\na,1,2\n")
     with pytest.raises(UsageError, match="no column class"):
         read_corrections(path)
+
+
+def test_a_thumbnail_marks_only_the_micronuclei_of_its_own_cell():
+    from cellscope.assays.micronucleus.figures import gallery_of
+
+    rng = np.random.default_rng(0)
+    grey = rng.random((80, 80)).astype(np.float32)
+    cell = {"scorable": True, "class": "micronucleus", "review": False, "p_micronucleus": 0.9}
+    table = pd.DataFrame([{"label": 1, "centroid-0": 40.0, "centroid-1": 40.0, **cell}])
+    none, other, own = (np.zeros((80, 80), np.int32) for _ in range(3))
+    other[44:48, 44:48], own[44:48, 44:48] = 2, 1
+    pictures = [gallery_of("a", grey, table, parents, 20.0, 5)["cells"][0]["picture"] for parents in (none, other, own)]
+    assert pictures[0] == pictures[1]
+    assert pictures[0] != pictures[2]

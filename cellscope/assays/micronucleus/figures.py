@@ -105,7 +105,7 @@ def as_features(image: str, labels: np.ndarray, table: pd.DataFrame) -> dict[str
 
 
 def gallery_of(
-    image: str, grey: np.ndarray, table: pd.DataFrame, micronuclei: np.ndarray, diameter: float, most: int
+    image: str, grey: np.ndarray, table: pd.DataFrame, parents: np.ndarray, diameter: float, most: int
 ) -> dict[str, Any]:
     """Cut thumbnails of the positive and the unsure cells for the review gallery of the report.
 
@@ -114,7 +114,8 @@ def gallery_of(
     image : str
     grey : (H, W) float32
     table : DataFrame
-    micronuclei : (H, W) int
+    parents : (H, W) int
+        The nucleus whose micronucleus a pixel belongs to, else 0: a thumbnail marks its own cell's only.
     diameter : float
         Median nucleus diameter, pixels.
     most : int
@@ -140,13 +141,13 @@ def gallery_of(
                 "class": str(row["class"]),
                 "probability": round(float(row["p_micronucleus"]), 4),
                 "review": bool(row["review"]),
-                "picture": encode(_thumb(shown, micronuclei, y, x, half)),
+                "picture": encode(_thumb(shown, parents == row["label"], y, x, half)),
             }
         )
     return {"image": image, "classes": list(CLASSES), "total": len(wanted), "cells": cells}
 
 
-def _thumb(shown: np.ndarray, micronuclei: np.ndarray, y: int, x: int, half: int) -> np.ndarray:
+def _thumb(shown: np.ndarray, own: np.ndarray, y: int, x: int, half: int) -> np.ndarray:
     """Cut one thumbnail; what was taken for a micronucleus has a thin ring."""
     padded = np.zeros((2 * half, 2 * half), np.uint8)
     marks = np.zeros_like(padded)
@@ -154,7 +155,7 @@ def _thumb(shown: np.ndarray, micronuclei: np.ndarray, y: int, x: int, half: int
     cut = shown[top : y + half, left : x + half]
     at = (slice(top - y + half, top - y + half + cut.shape[0]), slice(left - x + half, left - x + half + cut.shape[1]))
     padded[at] = cut
-    marks[at] = micronuclei[top : y + half, left : x + half] > 0
+    marks[at] = own[top : y + half, left : x + half]
     flags = cv2.INTER_AREA if 2 * half > THUMB else cv2.INTER_CUBIC
     picture = cv2.cvtColor(cv2.resize(padded, (THUMB, THUMB), interpolation=flags), cv2.COLOR_GRAY2RGB)
     ring = cv2.resize(marks, (THUMB, THUMB), interpolation=cv2.INTER_NEAREST)

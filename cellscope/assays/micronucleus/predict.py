@@ -256,6 +256,9 @@ def _conclude_field(subject: Subject) -> Result:
     table["n_micronuclei"] = table["label"].map(counts).fillna(0).astype(int)
     if not ids:
         warnings.append("no nucleus found; is this the DNA channel, and is --nucleus-diameter right?")
+    owned = np.zeros(int(mn_labels.max()) + 1, np.int32)
+    owned[list(parents)] = list(parents.values())
+    owned = owned[mn_labels]
     found = micronucleus_table(mn_labels, parents, scores, subject.image.pixel_size_um)
     return Result(
         objects=add_physical(table, subject.image.pixel_size_um),
@@ -265,7 +268,7 @@ def _conclude_field(subject: Subject) -> Result:
             ".micronuclei.tif": mn_labels,
             ".overlay.png": draw_overlay(grey, labels, mn_labels, table),
             ".geojson": as_features(subject.name, labels, table),
-            ".gallery.json": gallery_of(subject.name, grey, table, mn_labels, state["diameter"], options.gallery),
+            ".gallery.json": gallery_of(subject.name, grey, table, owned, state["diameter"], options.gallery),
         },
         warnings=warnings,
         tables={"micronuclei": found},
