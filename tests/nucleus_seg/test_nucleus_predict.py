@@ -131,8 +131,8 @@ def test_a_large_smear_does_not_depend_on_batch_or_grid(trained: list[Path], tmp
         out = tmp_path / f"out{number}"
         code, said = run(
             "nucleus-seg", "predict", tmp_path / "in", "-o", out, "-m", trained[0], "--device", "cpu", "--num-workers",
-            0, "--precision", "32", *words,
-        )  # fmt: skip
+            0, "--precision", "32", "--set", "split_depth=0.03", *words,
+        )  # fmt: skip  # a network of a few steps gives shallow dips between cells
         assert code == 0, said
         tables.append(pd.read_csv(out / "objects.csv"))
         labels = tifffile.imread(out / "a.labels.tif")
