@@ -1,11 +1,13 @@
 """Nuclei with the built-in model: against the paper's U-Net, against itself in float32, and memory on a large smear.
 
-usage: python benchmarks/nucleus_seg.py [--repeats 5] [--side 512] [--smear 6000x4000]
+usage: python benchmarks/nucleus_seg.py [--repeats 5] [--side 512] [--smear 6000x4000] [--dataset DATASET] [--keep DIR]
 
 All sides run in this process with the same threads, in turn, models loaded beforehand. "end to end" reads a file, finds
 its scale, segments, separates, measures, draws and writes every output; the U-Net (34,527,041 parameters, random
 weights) only runs its forward pass, in float32, on one image of the same side. Then one whole command runs on a
-generated smear, and its peak memory is measured.
+smear, and its peak memory is measured: a drawn one, or one stitched from the BCCD fields of the test split of DATASET
+(from `cellscope nucleus-seg prepare`), whose annotation is then compared as well. `--keep` keeps that smear and what
+was found.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ import tifffile
 import torch
 from harness import compare, environment, print_table, run_process
 
+from cellscope.assays.nucleus_seg.classes import NUCLEUS
 from cellscope.assays.nucleus_seg.config import PredictOptions
+from cellscope.assays.nucleus_seg.data import load_smear
 from cellscope.assays.nucleus_seg.model import arguments_of, build_network
 from cellscope.assays.nucleus_seg.predict import ASSAY, IMAGE
 from cellscope.engine.artefacts import write_artefacts
@@ -31,6 +35,7 @@ from cellscope.engine.device import pick_precision
 from cellscope.engine.options import RunOptions
 from cellscope.engine.predict import load_models
 from cellscope.engine.stages import run_subjects
+from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 
 
@@ -47,6 +52,26 @@ def draw_smear(height: int, width: int, seed: int = 0) -> np.ndarray:
         cv2.circle(image, at, round(1.4 * radius), (190, 180, 214), -1, cv2.LINE_AA)
         cv2.circle(image, at, radius, (92, 50, 140), -1, cv2.LINE_AA)
     return np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
+
+
+def stitch_smear(dataset: Path, height: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Lay test fields of BCCD beside one another, mirrored at random: the smear and its mask of nuclei."""
+    prepared = PreparedDataset.open(dataset, assay="nucleus-seg")
+    smears = [load_smear(prepared.root, row) for row in prepared.split("test").itertuples()]
+    fields = [smear for smear in smears if smear.source == "bccd"]
+    rng = np.random.default_rng(seed)
+    image, mask = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), bool)
+    high, wide = fields[0].mask.shape
+    for top in range(0, height, high):
+        for left in range(0, width, wide):
+            field, flips = fields[rng.integers(len(fields))], rng.integers(2, size=2) * 2 - 1
+            place = image[top : top + high, left : left + wide]
+            rows, columns = place.shape[:2]
+            place[:] = field.image[:: flips[0], :: flips[1]][:rows, :columns]
+            mask[top : top + high, left : left + wide] = (field.mask == NUCLEUS)[:: flips[0], :: flips[1]][
+                :rows, :columns
+            ]
+    return image, mask
 
 
 def find_nuclei_in(path: Path, out: Path, loaded: Any, dtype: torch.dtype | None) -> None:
@@ -72,6 +97,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--smear", default="6000x4000", metavar="WIDTHxHEIGHT")
+    parser.add_argument("--dataset", type=Path, help="Stitch the smear from its test split.")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="Keep the smear and the results here.")
     arguments = parser.parse_args()
     device = torch.device("cpu")
     fast = pick_precision("auto", device)
@@ -102,14 +129,24 @@ def main() -> None:
         print(environment())
         print_table(rows)
         width, height = map(int, arguments.smear.split("x"))
-        smear = Path(folder) / "smear.tif"
-        tifffile.imwrite(smear, draw_smear(height, width), photometric="rgb")
-        command = [sys.executable, "-m", "cellscope", "nucleus-seg", "predict", str(smear)]
-        measured = run_process([*command, "-o", str(Path(folder) / "out"), "--num-workers", "0", "-q"], timeout=3600)
+        where = arguments.keep or Path(folder)
+        where.mkdir(parents=True, exist_ok=True)
+        truth = None
+        if arguments.dataset:
+            pixels, truth = stitch_smear(arguments.dataset, height, width)
+        else:
+            pixels = draw_smear(height, width)
+        tifffile.imwrite(where / "smear.tif", pixels, photometric="rgb")
+        command = [sys.executable, "-m", "cellscope", "nucleus-seg", "predict", str(where / "smear.tif"), "--overwrite"]
+        measured = run_process([*command, "-o", str(where / "out"), "--num-workers", "0", "-q"], timeout=3600)
         if measured["returncode"]:
             raise RuntimeError(measured["stdout"])
         peak = f"peak memory {measured['peak_mib']:.0f} MiB"
         print(f"one command on a smear of {arguments.smear}: {measured['seconds']:.1f} s, {peak}")
+        if truth is not None:
+            labels = tifffile.imread(where / "out" / "smear.labels.tif")
+            dice = 2 * (truth & (labels > 0)).sum() / (truth.sum() + (labels > 0).sum())
+            print(f"{labels.max()} nuclei, Dice with the annotation {dice:.4f}")
 
 
 if __name__ == "__main__":
