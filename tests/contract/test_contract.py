@@ -101,13 +101,14 @@ def mitosis_inputs(folder: Path) -> dict[str, str | None]:
 
 def histo_inputs(folder: Path) -> dict[str, str | None]:
     (folder / "day1").mkdir(parents=True)
-    expected: dict[str, str | None] = {"broken.tif": None}
+    expected: dict[str, str | None] = {}  # the first input is one that works
     for number in range(11):
         image = tissue(number, 80, 8)[0]
         cv2.imwrite(str(folder / f"day1/tile{number:02}.png"), image[..., ::-1])
         expected[f"day1/tile{number:02}.png"] = "image"
     write_pyramid(folder / "slide.tif", draw_slide(4, 100, 10, glass=20))
-    (folder / "broken.tif").write_bytes(b"II*\0 nothing")
+    (folder / "unreadable.tif").write_bytes(b"II*\0 nothing")
+    expected["unreadable.tif"] = None
     return dict(sorted((expected | {"slide.tif": "slide"}).items()))
 
 
