@@ -25,7 +25,7 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in 
 PAGES["README.md"] = README
 EXAMPLE = ROOT / "examples" / "metaphase.tif"
 ENDS = {"&&", ";", "|", ":::"}
-FOREIGN = {"--strict", "--mem", "--time", "--sources"}
+FOREIGN = {"--strict", "--mem", "--time", "--sources", "--dataset", "--pairs"}
 """Options of other programs, and of benchmarks, that the text names."""
 
 
