@@ -25,7 +25,7 @@ class PredictOptions:
     check_grid: bool = option(
         False, "Compute everything on a shifted grid as well and report how much that changes (twice the time)."
     )
-    review_below: float = option(0.6, "Mark nuclei with less confidence than this for review.", low=0.0, high=1.0)
+    review_below: float = option(0.5, "Mark nuclei with less confidence than this for review.", low=0.0, high=1.0)
     probability_threshold: float | None = option(
         None, "Probability above which a pixel is nucleus; none takes the model's.", low=0.0, high=0.95, cli=False
     )
