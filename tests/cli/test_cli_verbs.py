@@ -237,7 +237,7 @@ def test_ctrl_c(predict):
         ("karyotype train d --part x", "'x' is not one of detect, classify"),
         ("karyotype pedict a", "'predict'"),
         ("karyotpe predict a", "'karyotype'"),
-        ("histo predict a", "no such command"),
+        ("cytometry predict a", "no such command"),
     ],
 )
 def test_usage_errors(predict, words, match):

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import signal
+import threading
 
 import numpy as np
 import pandas as pd
@@ -175,13 +176,14 @@ def test_a_failed_piece_fails_its_input_alone(tmp_path, go, images, capsys):
 
 
 def test_a_run_goes_on_with_the_pieces_that_are_missing(tmp_path, go, images, monkeypatch):
-    store, kept = Spool.store, []
+    store, kept, one_at_a_time = Spool.store, [], threading.Lock()
 
     def fill(self, number, result):
-        if len(kept) == 4:
-            raise OSError(28, "No space left on device")
-        store(self, number, result)
-        kept.append(number)
+        with one_at_a_time:  # several threads write
+            if len(kept) == 4:
+                raise OSError(28, "No space left on device")
+            store(self, number, result)
+            kept.append(number)
 
     monkeypatch.setattr(Spool, "store", fill)
     with pytest.raises(Exception, match="No space left"):
