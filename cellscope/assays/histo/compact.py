@@ -74,7 +74,7 @@ class Compact(nn.Module):
         ImageNet weights for the encoder.
     """
 
-    # A margin of 32 is enough to learn with; with 64 the windows' seams all but vanish (docs/histo.md).
+    # A margin of 32 is enough to learn with; in prediction a wider one makes less of where a window ends.
     core, margin, fixed = 640, 64, False
 
     def __init__(
