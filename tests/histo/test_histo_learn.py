@@ -239,7 +239,7 @@ def test_tuning_finds_the_settings_that_agree(monkeypatch: pytest.MonkeyPatch) -
             speck = (slice(row, row + 6), slice(column, column + 6))
             if not tile.labels[row - 2 : row + 8, column - 2 : column + 8].any():
                 maps[(*speck, 0)] = 0.9
-    monkeypatch.setattr(tuning, "whole_maps", lambda *_: maps)
+    monkeypatch.setattr(tuning, "whole_maps", lambda *_, **__: maps)
     found = tuning.tune(torch.nn.Identity(), [tile])
     assert found["threshold"] < 0.48
     start = {name: values[0] for name, values in tuning.TRIED.items()}
