@@ -20,6 +20,7 @@ from cellscope.assays.histo.learn import Learner, _Batches, train
 from cellscope.assays.histo.model import arguments_of, build_network
 from cellscope.assays.histo.prepare import prepare
 from cellscope.assays.histo.validation import score_tiles
+from cellscope.config import resolve
 from cellscope.errors import Interrupted, ModelError, UsageError
 from cellscope.models.card import ModelCard
 from cellscope.models.file import load_model
@@ -179,6 +180,9 @@ def test_the_paper_preset_is_the_papers() -> None:
     own = TrainOptions(preset="paper", learning_rate=5e-5, batch_size=128).settled(4563)
     assert own.learning_rate == 5e-5
     assert own.batch_size == 128
+    # The user's word counts where it is what the option would be without the preset, too.
+    scratch = resolve(TrainOptions, flags={"preset": "paper", "init": "none", "optimiser": "adamw"}, env={}).settled(64)
+    assert (scratch.init, scratch.optimiser, scratch.learning_rate) == ("none", "adamw", 1e-4)
 
 
 def test_a_perfect_network_scores_nearly_one(monkeypatch: pytest.MonkeyPatch) -> None:
