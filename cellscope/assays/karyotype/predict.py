@@ -21,6 +21,7 @@ from cellscope.assays.karyotype.clones import summarise
 from cellscope.assays.karyotype.detections import (
     Detection,
     detections_of,
+    drop_pale,
     drop_thick,
     to_labels,
     with_foreground,
@@ -52,6 +53,9 @@ USUAL_BOX = 1.45
 TOLERANCE = 1.5
 POLARITIES: dict[str, bool | None] = {"auto": None, "bright": True, "dark": False}
 PAD = 6
+#: Share of the usual tone below which a detection is no chromosome, for dark and for bright chromosomes: fluorescence
+#: differs more from one chromosome to the next.
+PALE = {False: 0.5, True: 0.3}
 
 
 def kind_of(image: Image, forced: str) -> str:
@@ -103,6 +107,7 @@ def take_detections(subject: Subject, outputs: list[Any]) -> None:
     if "masks" not in outputs[0]:
         kept = with_foreground(kept, subject.state["normalised"])
     kept = drop_thick(kept, shape)
+    kept = drop_pale(kept, subject.state["normalised"], limit=PALE[subject.state["bright"]])
     if not subject.state["bright"]:
         margin = subject.cards["detect"].thresholds.get("bright_field_box_margin", 0.0)
         margin /= float(np.mean(subject.state["scale"]))
