@@ -188,6 +188,6 @@ def test_what_is_paler_than_the_chromosomes_is_dropped() -> None:
     pale, faint = (Detection(np.array([60, y, 90, y + 10]), np.ones((10, 30), bool), 0.95) for y in (20, 60))
     normalised[20:30, 60:90], normalised[60:70, 60:90] = 0.5, 0.2
     assert drop_pale([*rods, pale, faint], normalised, limit=0.5) == [*rods, pale]
-    assert drop_pale([*rods, pale, faint], normalised, limit=0.6) == rods
+    assert drop_pale([*rods, pale, faint], normalised, limit=0.7) == rods
     few = [*rods[:7], pale, faint]
     assert drop_pale(few, normalised, limit=0.9) == few  # too few to tell
