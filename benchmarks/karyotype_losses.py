@@ -1,11 +1,11 @@
 """What becomes of every annotated chromosome: where detections are lost or made up, and how sure `confidence` may be.
 
-usage: python benchmarks/karyotype_losses.py DATASET [--splits val,test] [--sources bioimlab,tseng2023_gband] [--keep FILE]
+usage: python benchmarks/karyotype_losses.py DATASET [--splits val,test] [--sources bioimlab,tseng2023_gband]
 
 Both networks run once over the metaphases of a prepared dataset, as `predict` runs them. Printed are, per source and
 split, for all candidates and for what the whole cell keeps of them: recall, precision and box AP50; the chromosomes
-missed by the best IoU that any box has with them; the boxes too many by what they are (a second box on a chromosome that
-is found, a piece of one or a clump, nothing). Then `CONFIDENCE` of cell.py: the logistic regression, on the
+missed by the best IoU that any box has with them; the boxes too many by what they are (a second box on a chromosome
+that is found, a piece of one or a clump, nothing). Then `CONFIDENCE` of cell.py: the logistic regression, on the
 validation split, of "found, and of the class given" on the assignment's margin. `--keep` pickles what was found.
 """
 
@@ -133,9 +133,8 @@ def losses(title: str, cells: list[Found], kept: list[list[Detection]]) -> None:
         rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
         for row in set(range(len(iou))) - rows:
             best = iou[row].max(initial=0.0)
-            missed[
-                "IoU below 0.3" if best < 0.3 else "0.3 to 0.5" if best <= 0.5 else "above 0.5, taken by another"
-            ] += 1
+            why = "IoU below 0.3" if best < 0.3 else "0.3 to 0.5" if best <= 0.5 else "above 0.5, taken by another"
+            missed[why] += 1
         for column in set(range(len(boxes))) - columns:
             best = iou[:, column].max(initial=0.0)
             extra["nothing there" if best < 0.1 else "a piece or a clump" if best <= 0.5 else "found twice"] += 1
@@ -187,8 +186,9 @@ def reliability(title: str, confidence: np.ndarray, right: np.ndarray, review_be
     )
     looked = confidence < review_below
     print(
-        f"{title:34} n {len(right)}, right {right.mean():.3f}, mean confidence {confidence.mean():.3f}, calibration error "
-        f"{error:.3f}; below {review_below}: {looked.mean():.3f} of all, {looked[right == 0].mean():.3f} of the wrong ones"
+        f"{title:34} n {len(right)}, right {right.mean():.3f}, mean confidence {confidence.mean():.3f}, "
+        f"calibration error {error:.3f}; below {review_below}: {looked.mean():.3f} of all, "
+        f"{looked[right == 0].mean():.3f} of the wrong ones"
     )
 
 
