@@ -11,11 +11,12 @@ from synthetic import CLASSES, Generated, karyotype, metaphase
 
 from cellscope.assays.karyotype import karyogram
 from cellscope.assays.karyotype.assignment import UNASSIGNED
-from cellscope.assays.karyotype.cell import Cell, name_cell, objects_table
+from cellscope.assays.karyotype.cell import Cell, name_cell
 from cellscope.assays.karyotype.detections import Detection
 from cellscope.assays.karyotype.figures import as_coco, colour_of, draw_overlay
 from cellscope.assays.karyotype.karyogram import REVIEW, WIDTH, draw_karyogram
 from cellscope.assays.karyotype.record import as_karyotype
+from cellscope.assays.karyotype.table import objects_table
 from cellscope.imaging.tone import to_grey
 
 
