@@ -159,7 +159,8 @@ class TrainOptions(TrainingOptions):
         if filled.num_workers is None:
             filled = replace(filled, num_workers=0)
         if filled.val_every is None:
-            filled = replace(filled, val_every=max((filled.steps or 1) // 5, 1))
+            parts = 10 if filled.second_rate else 5  # so that one falls on the end of the first of two steps
+            filled = replace(filled, val_every=max((filled.steps or 1) // parts, 1))
         return filled
 
 
