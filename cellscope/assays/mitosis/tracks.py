@@ -84,14 +84,18 @@ def follow_cell(nuclei: np.ndarray, width: float) -> np.ndarray:
     (T, 2) float64
         Row and column.
     """
-    rows, columns = np.mgrid[: nuclei.shape[1], : nuclei.shape[2]].astype(np.float32)
+    rows, columns = (np.arange(side, dtype=np.float32) for side in nuclei.shape[1:])
     at = first_place(nuclei[0])
     places = []
     for frame in nuclei:
         bright = np.clip(frame - np.median(frame), 0, None) ** 1.5
         for _ in range(6):
-            weight = bright * np.exp(-((rows - at[0]) ** 2 + (columns - at[1]) ** 2) / (2 * width**2))
-            at = np.array([(weight * rows).sum(), (weight * columns).sum()]) / (weight.sum() + 1e-6)
+            down, across = (
+                np.exp(-((line - middle) ** 2) / (2 * width**2))
+                for line, middle in zip((rows, columns), at, strict=True)
+            )
+            by_row, by_column = down * (bright @ across), across * (down @ bright)
+            at = np.array([by_row @ rows, by_column @ columns]) / (by_row.sum() + 1e-6)
         places.append(at)
     return np.array(places)
 
