@@ -10,6 +10,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from cellscope.assays.mitosis.daughters import PER_FRAME as DAUGHTERS
+from cellscope.assays.mitosis.daughters import measure_daughters
+
 SCALES = ((6.0, 0.8), (8.0, 1.0), (11.0, 1.3))
 """Width of the mean shift's Gaussian in pixels, and factor of all radii."""
 
@@ -17,7 +20,8 @@ SEGMENTS = ((0.0, 1 / 6), (1 / 6, 1 / 3), (1 / 3, 1 / 2), (1 / 2, 3 / 4), (3 / 4
 """Parts of a sequence over which measurements are averaged; divisions split in the second or third."""
 
 PER_FRAME = 18
-FEATURES = PER_FRAME * len(SCALES) * (len(SEGMENTS) + 5)
+SUMMARIES = len(SEGMENTS) + 5
+FEATURES = (PER_FRAME * len(SCALES) + DAUGHTERS) * SUMMARIES
 """Length of the result of `measure`."""
 
 SMALLEST_PART = 8
@@ -38,7 +42,8 @@ def measure(pair: np.ndarray, zoom: float = 1.0) -> np.ndarray:
     -------
     (FEATURES,) float32
         Per scale and measurement: means over `SEGMENTS`, largest, smallest, standard deviation, mean step between
-        frames, second half less beginning.
+        frames, second half less beginning. Then the same of `daughters.measure_daughters`: models that know fewer
+        measurements take the first.
     """
     light, nuclei = pair[:, 0], pair[:, 1]
     middle = float(np.median(light))
@@ -47,7 +52,8 @@ def measure(pair: np.ndarray, zoom: float = 1.0) -> np.ndarray:
         contrast, nuclei = (ndimage.zoom(channel, (1, zoom, zoom), order=1) for channel in (contrast, nuclei))
     nuclei = smoothed(nuclei)
     each = np.concatenate([_follow_and_measure(contrast, nuclei, width, factor) for width, factor in SCALES], axis=1)
-    return summary(each).astype(np.float32)
+    daughters = measure_daughters(contrast, nuclei, follow_cell(nuclei, SCALES[1][0]))
+    return np.concatenate([summary(each), summary(daughters)]).astype(np.float32)
 
 
 def summary(each: np.ndarray) -> np.ndarray:
