@@ -28,7 +28,7 @@ from cellscope.models.file import ModelCard, load_model
 from cellscope.models.foreign import read_checkpoint
 from cellscope.models.registry import locate
 
-VIEW_SETTINGS = ("size", "zoom_power", "follow")
+VIEW_SETTINGS = ("size", "zoom_power", "follow", "turn")
 """What of an architecture's arguments says how a network sees sequences."""
 
 PREDICTIONS = "predictions.csv"
