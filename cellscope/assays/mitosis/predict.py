@@ -109,11 +109,9 @@ def take_views(subject: Subject, outputs: list[Any]) -> None:
 
 def cut_measurements(subject: Subject) -> list[np.ndarray]:
     """Give one (1, 1, features) array per division."""
-    arguments = subject.cards[PART].arch_args
-    if TRACKS not in kinds_of(arguments):
+    if TRACKS not in kinds_of(subject.cards[PART].arch_args):
         return []
-    known = int(arguments.get("parts", {}).get(TRACKS, arguments)["features"])
-    return [values[None, None, :known] for values in subject.state["measured"]]
+    return [values[None, None] for values in subject.state["measured"]]
 
 
 def classify_measurements(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarray]:

@@ -10,9 +10,6 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from cellscope.assays.mitosis.daughters import PER_FRAME as DAUGHTERS
-from cellscope.assays.mitosis.daughters import measure_daughters
-
 SCALES = ((6.0, 0.8), (8.0, 1.0), (11.0, 1.3))
 """Width of the mean shift's Gaussian in pixels, and factor of all radii."""
 
@@ -20,8 +17,7 @@ SEGMENTS = ((0.0, 1 / 6), (1 / 6, 1 / 3), (1 / 3, 1 / 2), (1 / 2, 3 / 4), (3 / 4
 """Parts of a sequence over which measurements are averaged; divisions split in the second or third."""
 
 PER_FRAME = 18
-SUMMARIES = len(SEGMENTS) + 5
-FEATURES = (PER_FRAME * len(SCALES) + DAUGHTERS) * SUMMARIES
+FEATURES = PER_FRAME * len(SCALES) * (len(SEGMENTS) + 5)
 """Length of the result of `measure`."""
 
 SMALLEST_PART = 8
@@ -42,8 +38,7 @@ def measure(pair: np.ndarray, zoom: float = 1.0) -> np.ndarray:
     -------
     (FEATURES,) float32
         Per scale and measurement: means over `SEGMENTS`, largest, smallest, standard deviation, mean step between
-        frames, second half less beginning. Then the same of `daughters.measure_daughters`: models that know fewer
-        measurements take the first.
+        frames, second half less beginning.
     """
     light, nuclei = pair[:, 0], pair[:, 1]
     middle = float(np.median(light))
@@ -52,8 +47,7 @@ def measure(pair: np.ndarray, zoom: float = 1.0) -> np.ndarray:
         contrast, nuclei = (ndimage.zoom(channel, (1, zoom, zoom), order=1) for channel in (contrast, nuclei))
     nuclei = smoothed(nuclei)
     each = np.concatenate([_follow_and_measure(contrast, nuclei, width, factor) for width, factor in SCALES], axis=1)
-    daughters = measure_daughters(contrast, nuclei, follow_cell(nuclei, SCALES[1][0]))
-    return np.concatenate([summary(each), summary(daughters)]).astype(np.float32)
+    return summary(each).astype(np.float32)
 
 
 def summary(each: np.ndarray) -> np.ndarray:
@@ -104,6 +98,22 @@ def follow_cell(nuclei: np.ndarray, width: float) -> np.ndarray:
             at = np.array([by_row @ rows, by_column @ columns]) / (by_row.sum() + 1e-6)
         places.append(at)
     return np.array(places)
+
+
+def long_axis(nuclei: np.ndarray, places: np.ndarray, radius: float = 14.0) -> np.ndarray:
+    """Say which way chromatin is long around each place, smoothed over three frames: (T,) radians, 0 along columns."""
+    rows, columns = np.mgrid[: nuclei.shape[1], : nuclei.shape[2]].astype(np.float32)
+    spreads = []
+    for frame, (row, column) in zip(nuclei, places, strict=True):
+        near = np.hypot(rows - row, columns - column) < radius
+        weight = np.clip(frame - 0.3 * (frame[near].max() if near.any() else 1.0), 0, None) * near
+        total = float(weight.sum()) + 1e-6
+        y, x = float((weight * rows).sum()) / total, float((weight * columns).sum()) / total
+        down, across = rows - y, columns - x
+        spreads.append([float((weight * product).sum()) / total for product in (down**2, down * across, across**2)])
+    padded = np.array([spreads[0], *spreads, spreads[-1]])
+    tall, both, wide = (padded[:-2] + 2 * padded[1:-1] + padded[2:]).T
+    return 0.5 * np.arctan2(2 * both, wide - tall)
 
 
 def first_place(frame: np.ndarray) -> np.ndarray:

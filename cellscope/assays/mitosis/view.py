@@ -10,8 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from cellscope.assays.mitosis.daughters import long_axis
-from cellscope.assays.mitosis.tracks import SCALES, follow_cell, smoothed
+from cellscope.assays.mitosis.tracks import SCALES, follow_cell, long_axis, smoothed
 from cellscope.errors import InputError
 
 FRAMES = 12
