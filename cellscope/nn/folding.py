@@ -5,12 +5,18 @@ from __future__ import annotations
 from itertools import pairwise
 
 from timm.layers import BatchNormAct2d, ConvNormAct
+from timm.models import resnet
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+_RESNET = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
+
 
 def fold_norms(network: nn.Module) -> int:
-    """Fold batch norms into convolutions, where the order of both is known: `nn.Sequential` and timm's `ConvNormAct`.
+    """Fold batch norms into convolutions, where the order of both is known.
+
+    It is in `nn.Sequential`, timm's `ConvNormAct` and ResNets, and modules that say so in an attribute ``folds``: names
+    of a convolution and the norm that follows it at once, ``(("conv1", "norm1"), ...)``.
 
     Changes `network` for good: it can predict, but not be trained or saved as before.
 
@@ -26,13 +32,7 @@ def fold_norms(network: nn.Module) -> int:
     """
     folded = 0
     for module in list(network.modules()):
-        if isinstance(module, ConvNormAct):
-            pairs = [("conv", "bn")]
-        elif isinstance(module, nn.Sequential):
-            pairs = list(pairwise(module._modules))
-        else:
-            continue
-        for first, second in pairs:
+        for first, second in _pairs(module):
             norm = getattr(module, second)
             holder, name = _last_convolution(module, first)
             if holder is None or not _foldable(norm):
@@ -42,6 +42,17 @@ def fold_norms(network: nn.Module) -> int:
             setattr(module, second, rest)
             folded += 1
     return folded
+
+
+def _pairs(module: nn.Module) -> list[tuple[str, str]]:
+    """List names of a module's children that run one right after the other."""
+    if isinstance(module, ConvNormAct):
+        return [("conv", "bn")]
+    if isinstance(module, nn.Sequential):
+        return list(pairwise(module._modules))
+    if isinstance(module, (resnet.ResNet, resnet.Bottleneck, resnet.BasicBlock)):
+        return [pair for pair in _RESNET if hasattr(module, pair[1])]
+    return list(getattr(module, "folds", ()))
 
 
 def _foldable(norm: nn.Module) -> bool:
