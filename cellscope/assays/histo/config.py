@@ -120,7 +120,9 @@ class TrainOptions(TrainingOptions):
         first = filled.frozen_batch_size or batch
         places = max(n_windows, 1)
         frozen = filled.frozen_steps or round(filled.frozen_epochs * places / first)
-        steps = filled.steps or frozen + max(round((filled.epochs or 50) * places / batch), 1)
+        steps = filled.steps
+        if steps is None:
+            steps = frozen + max(round((filled.epochs or 50) * places / batch), 1)
         filled = replace(filled, frozen_steps=min(frozen, steps), steps=steps)
         if filled.schedule == "step" and self.step_every == untouched["step_every"]:
             filled = replace(filled, step_every=max(round(STEP_EPOCHS * places / batch), 1))
