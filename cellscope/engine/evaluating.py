@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FOLDS = "folds"
 """The split that stands for all folds of a cross-validation."""
 
-_OF_PREDICT = ("shard", "skip_existing", "glob", "pixel_size")
+_OF_PREDICT = ("shard", "skip_existing", "glob", "pixel_size", "group_by")
 
 
 def refuse_options_of_predict(run: RunOptions) -> None:

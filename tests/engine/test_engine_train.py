@@ -54,6 +54,18 @@ def test_the_best_checkpoint_becomes_the_model(tmp_path: Path) -> None:
     assert not torch.equal(last["network.0.weight"], weights(tmp_path / "best")["0.weight"])
 
 
+def test_no_steps_only_tune_a_model_that_is_there(tmp_path: Path) -> None:
+    toy = run_toy(tmp_path / "tuned", steps=0, init="some-model")
+    assert {path.name for path in (tmp_path / "tuned").iterdir()} == {"model.safetensors", "config.toml", "run.json"}
+    assert toy.validated == []
+    for name, value in toy.network.state_dict().items():
+        assert torch.equal(value, weights(tmp_path / "tuned")[name])
+    assert json.loads((tmp_path / "tuned" / "run.json").read_text())["steps"] == 0
+    with pytest.raises(UsageError, match="--steps 0 trains nothing"):
+        run_toy(tmp_path / "untrained", steps=0)
+    assert not (tmp_path / "untrained").exists()
+
+
 def test_patience_stops_early(tmp_path: Path) -> None:
     toy = run_toy(tmp_path, scores=[0.9, 0.5, 0.4, 0.3, 0.2], steps=20, patience=2)
     assert toy.validated == [4, 8, 12]

@@ -8,7 +8,8 @@ import pytest
 from scipy.optimize import minimize
 from typer.testing import CliRunner
 
-from cellscope.assays.micronucleus.dose import curve_from, estimate_dose, fit_curve, poisson_limits
+from cellscope.assays.micronucleus.dose import curve_from, fit_curve
+from cellscope.assays.micronucleus.dose_estimate import estimate_dose, poisson_limits
 from cellscope.cli import app
 from cellscope.errors import UsageError
 

@@ -102,15 +102,18 @@ def test_norm_attention_by_hand():
 
 @pytest.mark.parametrize("arch", ["mobilevit-mn", "mv2-nam-mb-se", "mv2-se-tr3", *TIMM, *TORCHVISION])
 def test_every_architecture_learns(arch):
-    if arch == "vgg16":
-        pytest.skip("138 million parameters: too much memory for a test")
     torch.manual_seed(0)
-    network = build_classifier(arch).train()
-    logits = network(torch.rand(2, 1, 64, 64))
+    # VGG-16 has 138 million parameters: its shapes and gradients are followed without their numbers
+    place = torch.device("meta" if arch == "vgg16" else "cpu")
+    with place:
+        network = build_classifier(arch).train()
+        logits = network(torch.rand(2, 1, 64, 64))
     assert logits.shape == (2, 2)
     logits.square().sum().backward()
-    without = [name for name, p in network.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
-    assert not without
+    gradients = {name: p.grad for name, p in network.named_parameters()}
+    assert all(g is not None for g in gradients.values())
+    if place.type == "cpu":
+        assert not [name for name, g in gradients.items() if not torch.isfinite(g).all()]
 
 
 def test_unknown_architectures_are_named():

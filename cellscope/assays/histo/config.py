@@ -119,7 +119,9 @@ class TrainOptions(TrainingOptions):
         if filled.schedule == "step":
             filled = fill(filled, {"step_every": max(round(STEP_EPOCHS * places / batch), 1)})
         frozen = filled.frozen_steps or round(filled.frozen_epochs * places / first)
-        steps = filled.steps or frozen + max(round((filled.epochs or 50) * places / batch), 1)
+        steps = filled.steps
+        if steps is None:
+            steps = frozen + max(round((filled.epochs or 50) * places / batch), 1)
         filled = replace(filled, frozen_steps=min(frozen, steps), steps=steps)
         if filled.num_workers is None:
             filled = replace(filled, num_workers=0)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from cellscope.assays.micronucleus.data_nuclei import Field
 from cellscope.assays.micronucleus.finder import Finder
-from cellscope.assays.micronucleus.instances import evidence, nuclei_of, reachable
+from cellscope.assays.micronucleus.instances import evidence, nuclei_of
 from cellscope.assays.micronucleus.scaling import finder_maps, finder_view
 from cellscope.assays.micronucleus.score import match_nuclei
 from cellscope.engine.train import optimiser_and_schedule
@@ -60,7 +60,7 @@ class FinderLearner(L.LightningModule):
             self._cells.append(
                 (
                     np.array([label in positive for label in labels]),
-                    evidence(maps[2], reachable(field.nuclei, field.diameter), labels),
+                    evidence(maps[2], field.nuclei, field.diameter, labels),
                 )
             )
 

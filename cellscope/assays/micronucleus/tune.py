@@ -88,7 +88,7 @@ def field_witnesses(
         for label, row, column in zip(labels, table["centroid-0"], table["centroid-1"], strict=True)
     ]
     finder.eval()
-    seen = evidence(maps_of(finder, field)[2], reachable(field.nuclei, field.diameter), labels)
+    seen = evidence(maps_of(finder, field)[2], field.nuclei, field.diameter, labels)
     positive = field.positive()
     return crop_logits(classifier, views), seen, np.array([label in positive for label in labels], bool)
 
