@@ -107,9 +107,10 @@ class TrainOptions(TrainingOptions):
     scale_jitter: float = option(
         0.75, "Random scale around that: up to this power of two either way.", low=0.0, high=3.0, cli=False
     )
-    augment: Literal["strong", "geometry", "flips", "none"] = option(
+    augment: Literal["strong", "wide", "geometry", "flips", "none"] = option(
         "strong",
-        "Stain, colour, blur and geometry; or geometry alone; or only flips and quarter turns; or nothing.",
+        "Stain, colour, blur and geometry; wider, with other sources' stains and red cells of any darkness; or "
+        "geometry alone; or only flips and quarter turns; or nothing.",
         cli=False,
     )
     pair_rate: float = option(0.5, "Share of crops into which touching cells are pasted.", low=0.0, high=1.0, cli=False)
