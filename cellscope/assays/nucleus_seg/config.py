@@ -176,8 +176,16 @@ class PredictOptions:
     doubtful_area: float = option(
         0.35, "The same for pieces that the image's border cuts and for doubtful ones.", low=0.0, high=1.0, cli=False
     )
+    min_stain: float = option(
+        0.55,
+        "Drop objects stained less than this share of the image's strongest nucleus: red cells.",
+        low=0.0,
+        high=1.0,
+        cli=False,
+    )
+    doubtful_stain: float = option(0.75, "The same for doubtful ones.", low=0.0, high=1.0, cli=False)
     doubtful_score: float = option(
-        0.88, "Confidence below which a small nucleus is doubtful.", low=0.0, high=1.0, cli=False
+        0.88, "Confidence below which a small or weakly stained nucleus is doubtful.", low=0.0, high=1.0, cli=False
     )
     probability_threshold: float = option(
         0.5, "Probability above which a pixel is nucleus.", low=0.05, high=0.95, cli=False

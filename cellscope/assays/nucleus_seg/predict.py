@@ -226,10 +226,13 @@ def nuclei_of(subject: Subject, output: np.ndarray) -> Nuclei:
     return find_nuclei(
         _maps(output, subject),
         (subject.image.height, subject.image.width),
+        rgb=_rgb(subject),
         threshold=options.probability_threshold,
         depth=options.split_depth,
         min_area=options.min_area,
         doubtful_area=options.doubtful_area,
+        min_stain=options.min_stain,
+        doubtful_stain=options.doubtful_stain,
         doubtful_score=options.doubtful_score,
     )
 
