@@ -15,7 +15,8 @@ from synthetic_smears import smear
 from typer.testing import CliRunner
 
 from cellscope.assays.nucleus_seg.config import PredictOptions
-from cellscope.assays.nucleus_seg.predict import ASSAY, OTSU_CARD, cut_look, kind_of, take_look
+from cellscope.assays.nucleus_seg.predict import ASSAY, OTSU_CARD, kind_of
+from cellscope.assays.nucleus_seg.scale import cut_look, take_look
 from cellscope.cli import app
 from cellscope.engine.assay import Subject
 from cellscope.errors import UsageError
