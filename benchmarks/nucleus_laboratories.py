@@ -1,10 +1,9 @@
-"""How a model holds up on images as other laboratories would have taken them, as far as arithmetic can make such images.
+"""How a model holds up on images as other laboratories would have taken them, as far as arithmetic can make them.
 
-usage: python benchmarks/nucleus_laboratories.py DATASET [--split test] [-m MODEL] [--only same,dark] [--set NAME=VALUE] ...
+usage: python benchmarks/nucleus_laboratories.py DATASET [--split test] [-m MODEL] [--only NAMES] [--set NAME=VALUE]
 
-DATASET is one that `cellscope nucleus-seg prepare` made. Every image is changed in each of the ways below, always alike;
-printed are the mean Dice per source and the worst image's, and how many of all changed images are
-below 0.8.
+DATASET is one that `cellscope nucleus-seg prepare` made. Every image is changed in each of the ways below, each image
+alike; printed are the mean Dice per source, with the worst image's, and how many of all changed images are below 0.8.
 """
 
 from __future__ import annotations
