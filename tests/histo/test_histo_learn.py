@@ -126,6 +126,18 @@ def test_going_on_from_a_model_of_other_types(dataset: Path, tmp_path: Path, cap
     assert run["metrics"]["val_score"] >= 0
 
 
+def test_tuning_anew_keeps_the_weights_and_what_they_were_trained_on(dataset: Path, tmp_path: Path) -> None:
+    train(dataset, tmp_path / "first", TINY, argv=[])
+    first = tmp_path / "first" / "model.safetensors"
+    train(dataset, tmp_path / "tuned", replace(TINY, steps=0, init=str(first)), argv=[])
+    (before, weights), (after, same) = (
+        load_model(tmp_path / run / "model.safetensors", assay="histo") for run in ("first", "tuned")
+    )
+    assert all(torch.equal(value, same[name]) for name, value in weights.items())
+    assert (after.training["steps"], after.training["weights"]) == (0, before.training)
+    assert after.thresholds == before.thresholds  # the same tiles choose the same settings
+
+
 def test_imagenet_weights_that_cannot_be_had(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import timm
 
