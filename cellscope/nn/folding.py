@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
+from typing import Any
 
-from timm.layers import BatchNormAct2d, ConvNormAct
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -24,9 +25,10 @@ def fold_norms(network: nn.Module) -> int:
     int
         Norms that were folded.
     """
+    blocks, acting = _kinds_of_timm()
     folded = 0
     for module in list(network.modules()):
-        if isinstance(module, ConvNormAct):
+        if isinstance(module, blocks):
             pairs = [("conv", "bn")]
         elif isinstance(module, nn.Sequential):
             pairs = list(pairwise(module._modules))
@@ -38,10 +40,16 @@ def fold_norms(network: nn.Module) -> int:
             if holder is None or not _foldable(norm):
                 continue
             setattr(holder, name, fuse_conv_bn_eval(getattr(holder, name), norm))
-            rest = nn.Sequential(norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else nn.Identity()
+            rest = nn.Sequential(norm.drop, norm.act) if isinstance(norm, acting) else nn.Identity()
             setattr(module, second, rest)
             folded += 1
     return folded
+
+
+def _kinds_of_timm() -> tuple[Any, Any]:
+    """Give timm's `ConvNormAct` and `BatchNormAct2d`; nothing while nobody has imported timm, which takes long."""
+    layers = sys.modules.get("timm.layers")
+    return (layers.ConvNormAct, layers.BatchNormAct2d) if layers else ((), ())
 
 
 def _foldable(norm: nn.Module) -> bool:

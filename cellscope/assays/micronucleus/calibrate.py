@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
 
 RIDGE = 0.001
@@ -28,6 +27,8 @@ def fit_logistic(features: np.ndarray, positive: np.ndarray) -> np.ndarray:
     (F + 1,) float
         Intercept first.
     """
+    from scipy.optimize import minimize  # here, since predicting does without it and it takes a while to import
+
     design = np.column_stack([np.ones(len(features)), features])
     sign = np.where(positive, 1.0, -1.0)
 
