@@ -10,7 +10,6 @@ from scipy.special import expit
 from skimage.measure import label as components
 from skimage.segmentation import find_boundaries
 
-from cellscope.assays.micronucleus.crops import owners
 from cellscope.imaging.labels import find_markers, marker_watershed, relabel, remove_small
 
 NUCLEUS = 0.5
@@ -82,8 +81,8 @@ def reachable(labels: np.ndarray, diameter: float, reach: float = REACH) -> np.n
     """
     if not labels.any():
         return np.zeros(labels.shape, np.int32)
-    distance = ndimage.distance_transform_edt(labels == 0)
-    return np.where(distance <= reach * diameter, owners(labels), 0).astype(np.int32)
+    distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    return np.where(distance <= reach * diameter, labels[tuple(nearest)], 0).astype(np.int32)
 
 
 def micronuclei_of(
