@@ -81,7 +81,7 @@ def test_weights_are_drawn_as_timm_draws_them():
     drawn = dict(ours.named_parameters())
     for name, value in theirs.named_parameters():
         if value.numel() > 1000:
-            assert float(drawn[name].std()) == pytest.approx(float(value.std()), rel=0.15), name
+            assert drawn[name].std().item() == pytest.approx(value.std().item(), rel=0.15), name
         elif value.std() == 0:
             assert torch.equal(drawn[name], value), name
 

@@ -33,6 +33,13 @@ class Bright(torch.nn.Module):
         return torch.cat([nucleus, 4 * broad - 2, self.gain * (light - 2 * broad)], 1)
 
 
+class Blind(Bright):
+    """A finder that sees nothing anywhere."""
+
+    def forward(self, x):
+        return x.new_full((len(x), 3, *x.shape[-2:]), -9.0)
+
+
 class Mean(torch.nn.Module):
     """A classifier that looks at the light alone."""
 
@@ -60,7 +67,9 @@ def test_both_witnesses_are_weighed(cells, where):
     fields = load_fields(dataset, "val") if where == "fields" else []
     loader = DataLoader(CropViews(crops, 64, seed=None), 8)
     thresholds, calibration = tune_classifier(Mean(), loader, Bright(), fields, 64, crops=crops)
-    assert set(thresholds) == {"field_offset", "field_classify", "field_finder", "crop_offset", "crop_scale"}
+    both = {f"{kind}_{name}" for kind in ("field", "cell") for name in ("offset", "classify", "finder")}
+    assert set(thresholds) == both | {"crop_offset", "crop_scale"}
+    assert (thresholds["field_offset"] == thresholds["cell_offset"]) == (where == "crops")
     assert np.isfinite(list(thresholds.values())).all()
     assert calibration["measured_on"] == where
     assert 8 <= len(calibration["normal"]) + len(calibration["micronucleus"]) <= len(crops) == 12
@@ -70,10 +79,8 @@ def test_both_witnesses_are_weighed(cells, where):
 def test_a_finder_that_finds_nothing_is_no_witness(cells):
     dataset = PreparedDataset.open(cells, assay="micronucleus")
     crops = load_crops(dataset, "val")
-    blind = Bright()
-    blind.gain.data = torch.tensor(-20.0)
     loader = DataLoader(CropViews(crops, 64, seed=None), 8)
-    thresholds, calibration = tune_classifier(Mean(), loader, blind, load_fields(dataset, "val"), 64, crops=crops)
+    thresholds, calibration = tune_classifier(Mean(), loader, Blind(), load_fields(dataset, "val"), 64, crops=crops)
     assert set(thresholds) == {"crop_offset", "crop_scale"}
     assert calibration["measured_on"] == "crops"
 

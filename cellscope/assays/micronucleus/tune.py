@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from cellscope.assays.micronucleus.calibrate import crop_probability, field_probability, fit_logistic
+from cellscope.assays.micronucleus.calibrate import crop_probability, field_probability, fit_both, fit_logistic
 from cellscope.assays.micronucleus.crops import SIDE, cell_crop, crop_view, normalise_crop, owners
 from cellscope.assays.micronucleus.data_classify import Crop
 from cellscope.assays.micronucleus.data_nuclei import SMALLEST, Field
-from cellscope.assays.micronucleus.field import median_diameter
+from cellscope.assays.micronucleus.field import estimate_diameter, median_diameter, normalise_field
 from cellscope.assays.micronucleus.instances import MICRONUCLEUS, evidence, micronuclei_of, nuclei_of, reachable
 from cellscope.assays.micronucleus.scaling import finder_maps, finder_view
 from cellscope.assays.micronucleus.score import match_nuclei
@@ -100,11 +100,11 @@ def field_witnesses(
 
 @torch.no_grad()
 def crop_evidence(finder: torch.nn.Module, crop: Crop) -> float:
-    """Ask the finder about the cell in the middle of a stored crop; NaN where it sees no nucleus."""
+    """Ask the finder about the cell in the middle of a stored crop, as `predict` does; NaN where it sees no nucleus."""
     pixels = crop.pixels.astype(np.float32)
     height, width = pixels.shape
-    diameter = max(height, width) / SIDE
-    view = torch.from_numpy(finder_view(pixels, diameter))[None].to(_device(finder))
+    diameter = estimate_diameter(pixels) or max(height, width) / SIDE
+    view = torch.from_numpy(finder_view(normalise_field(pixels), diameter))[None].to(_device(finder))
     maps = finder_maps(finder(view)[0].float().cpu().numpy(), pixels.shape)
     labels = nuclei_of(maps[0], maps[1], diameter)
     if not labels.any():
@@ -136,7 +136,7 @@ def tune_classifier(
     size : int
         Side of the network's input.
     crops : sequence of Crop
-        Those of `loader`, for the finder where there are no fields.
+        Those of `loader`, for the finder.
 
     Returns
     -------
@@ -154,22 +154,25 @@ def tune_classifier(
         offset, scale = fit_logistic(logits[:, None], positive)
         thresholds |= {"crop_offset": _short(offset), "crop_scale": _short(scale)}
         calibration = _by_class(crop_probability(logits, thresholds), positive, "crops")
-    if finder is None or not (fields or crops):
+    if finder is None:
         return thresholds, calibration
-    where = "fields" if fields else "crops"
+    finder.eval()
+    if crops:
+        seen = np.array([crop_evidence(finder, crop) for crop in crops])
+        known = np.isfinite(seen)
+        both = fit_both("cell", logits[known], seen[known], positive[known])
+        if both:  # a finder that finds nothing yet is no witness
+            thresholds |= both | {name.replace("cell", "field"): weight for name, weight in both.items()}
+            together = field_probability(logits[known], seen[known], thresholds, kind="cell")
+            calibration = _by_class(together, positive[known], "crops")
     if fields:
         found = [field_witnesses(network, finder, field, size) for field in fields]
         logits, seen, positive = (np.concatenate(values) for values in zip(*found, strict=True))
-    else:
-        finder.eval()
-        seen = np.array([crop_evidence(finder, crop) for crop in crops])
-        logits, seen, positive = (values[np.isfinite(seen)] for values in (logits, seen, positive))
-    if positive.any() and not positive.all():  # a finder that finds nothing yet is no witness
-        weights = fit_logistic(np.column_stack([logits, seen]), positive)
-        names = ("field_offset", "field_classify", "field_finder")
-        thresholds |= dict(zip(names, map(_short, weights), strict=True))
-        calibration = _by_class(field_probability(logits, seen, thresholds), positive, where)
-        calibration |= {"fields": [field.id for field in fields]} if fields else {}
+        both = fit_both("field", logits, seen, positive)
+        if both:
+            thresholds |= both
+            calibration = _by_class(field_probability(logits, seen, thresholds), positive, "fields")
+            calibration["fields"] = [field.id for field in fields]
     return thresholds, calibration
 
 
