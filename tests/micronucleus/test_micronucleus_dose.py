@@ -38,6 +38,20 @@ def test_the_manuals_dose():
     assert poisson_limits(25) == pytest.approx((16.179, 36.905), abs=1e-3)  # Garwood's table
 
 
+def test_another_program_agrees():
+    """Biodose Tools' documented fit of the same counts, and its Merkle interval (83 %, 83 %) for 100 in 361 cells."""
+    curve = fit_curve(IAEA)
+    assert curve.coefficients == pytest.approx((0.001280319, 0.021038724, 0.063032534), rel=1e-5)
+    theirs = [
+        [2.222231e-07, -9.949044e-07, 4.379944e-07],
+        [-9.949044e-07, 2.660101e-05, -1.510494e-05],
+        [4.379944e-07, -1.510494e-05, 1.605914e-05],
+    ]
+    assert np.asarray(curve.covariance) == pytest.approx(np.array(theirs), rel=1e-4)
+    found = estimate_dose(curve, 100, 361)
+    assert (found.low, found.dose, found.high) == pytest.approx((1.712, 1.931, 2.187), abs=6e-4)
+
+
 def test_an_independent_optimiser_agrees():
     rng = np.random.default_rng(2)
     dose = np.array([0, 0.25, 0.5, 1, 2, 3, 4.0])

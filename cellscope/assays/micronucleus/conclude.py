@@ -111,7 +111,7 @@ def crop_cell_probability(subject: Subject) -> float:
         return float(crop_probability(state["logits"], thresholds)[0])
     middle = owners(labels)[labels.shape[0] // 2, labels.shape[1] // 2]
     seen = evidence(state["mn_logits"], labels, state["diameter"], [int(middle)])
-    return float(field_probability(state["logits"], seen, thresholds)[0])
+    return float(field_probability(state["logits"], seen, thresholds, kind="cell")[0])
 
 
 def _conclude_crop(subject: Subject) -> Result:

@@ -10,7 +10,6 @@ from scipy.special import expit
 from skimage.measure import label as components
 from skimage.segmentation import find_boundaries
 
-from cellscope.assays.micronucleus.crops import owners
 from cellscope.imaging.labels import find_markers, marker_watershed, relabel, remove_small
 
 NUCLEUS = 0.5
@@ -32,6 +31,9 @@ REACH = 0.75
 """How far from its parent's rim a micronucleus may lie, in median nucleus diameters: 99 of 100 lie nearer."""
 
 FLOOR = 1e-4
+
+RIM = 0.1
+"""How deep inside an outlined nucleus a micronucleus that touches it may lie, in median nucleus diameters."""
 
 PARENT_SPREAD = 0.06
 """How fast a further nucleus becomes less likely to be the parent, in median nucleus diameters. Where the two nearest
@@ -79,8 +81,8 @@ def reachable(labels: np.ndarray, diameter: float, reach: float = REACH) -> np.n
     """
     if not labels.any():
         return np.zeros(labels.shape, np.int32)
-    distance = ndimage.distance_transform_edt(labels == 0)
-    return np.where(distance <= reach * diameter, owners(labels), 0).astype(np.int32)
+    distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    return np.where(distance <= reach * diameter, labels[tuple(nearest)], 0).astype(np.int32)
 
 
 def micronuclei_of(
@@ -122,8 +124,8 @@ def micronuclei_of(
 def evidence(logits: np.ndarray, labels: np.ndarray, diameter: float, ids: list[int]) -> np.ndarray:
     """Say for each nucleus how sure the finder is of a micronucleus of its own.
 
-    Bright spots inside a nucleus do not count. A peak between two nuclei counts for both, in the measure in which
-    either is likely to be its parent.
+    Only peaks count, and none deep inside a nucleus: what rises towards the nucleus itself is no micronucleus. A peak
+    between two nuclei counts for both, in the measure in which either is likely to be its parent.
 
     Parameters
     ----------
@@ -144,14 +146,16 @@ def evidence(logits: np.ndarray, labels: np.ndarray, diameter: float, ids: list[
     """
     best = np.zeros(len(ids))
     smooth = ndimage.uniform_filter(expit(logits).astype(np.float32), 2)
-    places = np.argwhere((labels == 0) & (smooth > FLOOR) & (smooth >= ndimage.maximum_filter(smooth, 3)))
+    shallow = ndimage.distance_transform_edt(labels) <= RIM * diameter
+    places = np.argwhere(shallow & (smooth > FLOOR) & (smooth >= ndimage.maximum_filter(smooth, 3)))
     rims = np.argwhere(find_boundaries(labels, mode="inner"))
     if len(places) and len(rims):
         around = cKDTree(rims).query_ball_point(places, REACH * diameter)
         peak = np.repeat(np.arange(len(places)), [len(indices) for indices in around])
         rim = np.concatenate(around).astype(int)
         pairs = pd.DataFrame({"peak": peak, "label": labels[tuple(rims[rim].T)]})
-        pairs["distance"] = np.sqrt(((rims[rim] - places[peak]) ** 2).sum(1)) / diameter
+        distance = np.sqrt(((rims[rim] - places[peak]) ** 2).sum(1)) / diameter
+        pairs["distance"] = np.where(labels[tuple(places[peak].T)] == pairs["label"], 0.0, distance)
         pairs = pairs.groupby(["peak", "label"], as_index=False)["distance"].min()
         further = pairs["distance"] - pairs.groupby("peak")["distance"].transform("min")
         share = np.exp(-further / PARENT_SPREAD)
