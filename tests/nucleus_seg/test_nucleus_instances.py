@@ -71,14 +71,14 @@ def test_red_cells_that_a_network_takes_for_nuclei_are_dropped_by_their_stain() 
     cells = [nucleus, pale, red, speck]
     maps = maps_of(cells, np.any(cells, axis=0))
     rgb = np.full((*SHAPE, 3), 240, np.uint8)
-    rgb[nucleus], rgb[pale], rgb[red], rgb[speck] = (80, 40, 130), (120, 70, 160), (200, 110, 120), (190, 90, 170)
-    # densities in red and green: 1.10 and 1.79; 0.69 and 1.23; 0.18 and 0.78; 0.23 and 0.98
+    rgb[nucleus], rgb[pale], rgb[red], rgb[speck] = (80, 40, 130), (130, 76, 165), (200, 110, 120), (190, 90, 170)
+    # densities in red and green: 1.10 and 1.79; 0.61 and 1.15; 0.18 and 0.78; 0.23 and 0.98
     found = find_nuclei(maps, SHAPE, rgb=rgb)
     assert [int(found.labels[50, x]) > 0 for x in (20, 60, 100, 140)] == [True, True, False, False]
     assert found.dropped == 2
     assert find_nuclei(maps, SHAPE, rgb=rgb, min_stain=0, doubtful_stain=0).labels.max() == 4
     assert find_nuclei(maps, SHAPE).labels.max() == 4  # without the image nothing is compared
-    maps.nucleus[pale] = 150  # sqrt(0.69 / 1.10 * 1.23 / 1.79) = 0.66: kept where the network is sure, else not
+    maps.nucleus[pale] = 150  # sqrt(0.61 / 1.10 * 1.15 / 1.79) = 0.60: kept where the network is sure, else not
     assert find_nuclei(maps, SHAPE, rgb=rgb).labels.max() == 1
 
 

@@ -119,8 +119,8 @@ def find_nuclei(
     depth: float | None = None,
     min_area: float = 0.12,
     doubtful_area: float = 0.35,
-    min_stain: float = 0.55,
-    doubtful_stain: float = 0.75,
+    min_stain: float = 0.5,
+    doubtful_stain: float = 0.65,
     doubtful_score: float = 0.88,
 ) -> Nuclei:
     """Find the nuclei of an image at its own resolution.
