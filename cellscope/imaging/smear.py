@@ -83,7 +83,7 @@ def background_colour(rgb: np.ndarray) -> np.ndarray:
 
 
 def stain_densities(labels: np.ndarray, rgb: np.ndarray) -> np.ndarray:
-    """Measure how strongly objects are stained: mean optical density over the background's, in red and in green.
+    """Measure how strongly objects are stained: mean optical density over the background's, by channel.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def stain_densities(labels: np.ndarray, rgb: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (N + 1, 2) float
+    (N + 1, 3) float
         Natural optical densities by label, from 0; 0 for the background and numbers without a pixel.
     """
     paper = np.maximum(background_colour(rgb), 30)
@@ -101,7 +101,7 @@ def stain_densities(labels: np.ndarray, rgb: np.ndarray) -> np.ndarray:
     count = int(numbers.max(initial=0)) + 1
     area = np.maximum(np.bincount(numbers, minlength=count), 1)
     means = []
-    for channel in (0, 1):
+    for channel in range(3):
         density = -np.log(np.clip(np.arange(256) / paper[channel], 0.02, 1))
         means.append(np.bincount(numbers, weights=density[rgb[..., channel][inside]], minlength=count) / area)
     return np.stack(means, 1)

@@ -174,13 +174,13 @@ class PredictOptions:
         0.35, "The same for pieces that the image's border cuts and for doubtful ones.", low=0.0, high=1.0, cli=False
     )
     min_stain: float = option(
-        0.55,
+        0.5,
         "Drop objects stained less than this share of the image's strongest nucleus: red cells.",
         low=0.0,
         high=1.0,
         cli=False,
     )
-    doubtful_stain: float = option(0.75, "The same for doubtful ones.", low=0.0, high=1.0, cli=False)
+    doubtful_stain: float = option(0.65, "The same for doubtful ones.", low=0.0, high=1.0, cli=False)
     doubtful_score: float = option(
         0.88, "Confidence below which a small or weakly stained nucleus is doubtful.", low=0.0, high=1.0, cli=False
     )

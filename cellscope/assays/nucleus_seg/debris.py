@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from skimage.measure import label as components
+
+from cellscope.imaging.smear import stain_densities
 
 #: Objects of at least this share of the largest one's area say how strongly nuclei are stained in an image.
 SIZEABLE = 0.15
+#: What is darker than this (natural optical density) in red, green and blue is no stain: ink, dirt, black fill.
+INK = 2.2
 #: A channel in which not even those are darker than this (natural optical density) tells nothing.
 LEAST_DENSITY = 0.15
 
@@ -24,73 +29,93 @@ def relative_stain(areas: np.ndarray, densities: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     areas : (N,) float
-    densities : (N, C) float
-        Mean optical densities over the background's, by channel.
+    densities : (N, 3) float
+        Mean optical densities over the background's, in red, green and blue.
 
     Returns
     -------
     (N,) float
-        Geometric mean over the channels of density / strongest density. Red cells let red light through and a nucleus
-        does not, whatever the stain; green tells the pale part of a nucleus and cytoplasm. 1 where no channel tells.
+        Geometric mean over red and green of density / strongest density. Red cells let red light through and a nucleus
+        does not, whatever the stain; green tells the pale part of a nucleus and cytoplasm. 1 where neither tells.
     """
-    sizeable = areas >= max(SIZEABLE * areas.max(initial=0), 1)
+    sizeable = (areas >= max(SIZEABLE * areas.max(initial=0), 1)) & (densities.min(1) < INK)
     if not sizeable.any():
         return np.ones(len(areas))
-    strongest = densities[sizeable].max(0)
+    strongest = densities[sizeable, :2].max(0)
     telling = strongest >= LEAST_DENSITY
     if not telling.any():
         return np.ones(len(areas))
-    shares = np.clip(densities[:, telling] / strongest[telling], 0, None)
+    shares = np.clip(densities[:, :2][:, telling] / strongest[telling], 0, None)
     return np.asarray(shares.prod(1) ** (1 / telling.sum()))
 
 
-def worth_keeping(
+def weakly_stained(
     labels: np.ndarray,
     scores: np.ndarray,
-    densities: np.ndarray | None,
+    rgb: np.ndarray,
     *,
-    min_area: float,
-    doubtful_area: float,
     min_stain: float,
     doubtful_stain: float,
     doubtful_score: float,
 ) -> np.ndarray:
-    """Say for each label whether it is a nucleus rather than debris or a red cell.
+    """Find red cells that were taken for nuclei, also those that were taken for a further lobe of one.
 
     Parameters
     ----------
     labels : (H, W) int
     scores : (N + 1,) float
         Confidence by label, from 0.
-    densities : (N' + 1, C) float or None
-        See `relative_stain`, by label; labels above N' have no pixel. Stain is not compared when not given.
+    rgb : (H, W, 3) uint8
+    min_stain : float
+        Separate pieces with less relative stain (`relative_stain`) are no nuclei.
+    doubtful_stain, doubtful_score : float
+        Nor are those with less than `doubtful_stain` whose object's score is below `doubtful_score`.
+
+    Returns
+    -------
+    (H, W) bool
+    """
+    pieces = components(labels, connectivity=2).astype(np.int32)
+    count = int(pieces.max(initial=0)) + 1
+    owner = np.zeros(count, np.int64)
+    owner[pieces] = labels
+    areas = np.bincount(pieces.ravel(), minlength=count).astype(float)
+    areas[0] = 0
+    stain = relative_stain(areas, stain_densities(pieces, rgb))
+    weak = (stain < min_stain) | ((stain < doubtful_stain) & (scores[owner] < doubtful_score))
+    weak[0] = False
+    return np.asarray(weak[pieces])
+
+
+def worth_keeping(
+    labels: np.ndarray, scores: np.ndarray, *, min_area: float, doubtful_area: float, doubtful_score: float
+) -> np.ndarray:
+    """Say for each label whether it is a nucleus rather than debris.
+
+    Parameters
+    ----------
+    labels : (H, W) int
+    scores : (N + 1,) float
+        Confidence by label, from 0.
     min_area : float
         Nuclei smaller than this share of the usual one (area-weighted median of the image) are dropped: debris,
         platelets.
-    doubtful_area : float
-        Those smaller than this share are dropped as well if the image's border cuts them (slivers of cells outside) or
-        their score is doubtful (platelet clumps, stippled red cells).
-    min_stain, doubtful_stain : float
-        The same for the relative stain: red cells. It is judged first, so that red cells do not say what is usual.
-    doubtful_score : float
-        Scores below this are doubtful.
+    doubtful_area, doubtful_score : float
+        Nuclei smaller than this share are dropped as well if the image's border cuts them (slivers of cells outside) or
+        their score is below `doubtful_score` (platelet clumps, stippled red cells).
 
     Returns
     -------
     (N + 1,) bool
-        The largest that is stained enough is always kept.
+        The largest is always kept.
     """
     areas = np.bincount(labels.ravel(), minlength=len(scores)).astype(float)
     areas[0] = 0
-    unsure = scores < doubtful_score
-    if densities is not None:
-        stain = np.ones(len(scores))
-        stain[: len(densities)] = relative_stain(areas[: len(densities)], densities)
-        areas = np.where((stain < min_stain) | (unsure & (stain < doubtful_stain)), 0, areas)
     usual = usual_area(areas)
     border = np.zeros(len(scores), bool)
     border[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
-    keep = (areas >= min_area * usual) & ~((border | unsure) & (areas < doubtful_area * usual)) & (areas > 0)
+    doubtful = border | (scores < doubtful_score)
+    keep = (areas >= min_area * usual) & ~(doubtful & (areas < doubtful_area * usual)) & (areas > 0)
     if areas.any():
         keep[areas.argmax()] = True
     return keep

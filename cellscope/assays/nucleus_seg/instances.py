@@ -9,9 +9,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.measure import label as components
 
-from cellscope.assays.nucleus_seg.debris import usual_area, worth_keeping
+from cellscope.assays.nucleus_seg.debris import usual_area, weakly_stained, worth_keeping
 from cellscope.imaging.labels import find_markers, marker_watershed, relabel
-from cellscope.imaging.smear import stain_densities
 
 #: Smoothing of the distance map before its peaks are sought, pixels at the network's scale.
 SIGMA = 2.0
@@ -120,8 +119,8 @@ def find_nuclei(
     depth: float | None = None,
     min_area: float = 0.12,
     doubtful_area: float = 0.35,
-    min_stain: float = 0.55,
-    doubtful_stain: float = 0.75,
+    min_stain: float = 0.5,
+    doubtful_stain: float = 0.65,
     doubtful_score: float = 0.88,
 ) -> Nuclei:
     """Find the nuclei of an image at its own resolution.
@@ -138,7 +137,7 @@ def find_nuclei(
     depth : float, optional
         See `split_cells`.
     min_area, doubtful_area, min_stain, doubtful_stain, doubtful_score : float
-        What is taken for debris or a red cell: see `debris.worth_keeping`.
+        What is taken for debris or a red cell: see `debris.worth_keeping` and `debris.weakly_stained`.
 
     Returns
     -------
@@ -154,17 +153,17 @@ def find_nuclei(
     probability = cv2.resize(maps.nucleus, size, interpolation=cv2.INTER_LINEAR)
     labels = np.where(probability > threshold * 255, owner, 0)
     scores = expected_dice(labels, owner, probability)
-    keep = worth_keeping(
-        labels,
-        scores,
-        None if rgb is None else stain_densities(labels, rgb),
-        min_area=min_area,
-        doubtful_area=doubtful_area,
-        min_stain=min_stain,
-        doubtful_stain=doubtful_stain,
-        doubtful_score=doubtful_score,
-    )
-    found, kept = int((np.bincount(labels.ravel())[1:] > 0).sum()), int(keep.sum())
+    found = int((np.bincount(labels.ravel())[1:] > 0).sum())
+    if rgb is not None:
+        weak = weakly_stained(
+            labels, scores, rgb, min_stain=min_stain, doubtful_stain=doubtful_stain, doubtful_score=doubtful_score
+        )
+        if weak.any():
+            labels[weak], probability[weak], owner[weak] = 0, 0, 0
+            scores = expected_dice(labels, owner, probability)
+            scores = np.pad(scores, (0, max(int(cells.max(initial=0)) + 1 - len(scores), 0)))
+    keep = worth_keeping(labels, scores, min_area=min_area, doubtful_area=doubtful_area, doubtful_score=doubtful_score)
+    kept = int(keep.sum())
     labels = np.where(keep[labels], labels, 0)
     _tidy(labels)
     ordered = relabel(labels, by_position=True)
