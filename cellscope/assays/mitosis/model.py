@@ -31,7 +31,7 @@ ARCHS: dict[str, dict[str, Any]] = {
     "mitonet-turned": {
         "backbone": "mitonet",
         "widths": [16, 32, 64, 128],
-        "size": 40,
+        "size": 32,
         "zoom_power": 0.0,
         "follow": True,
         "turn": True,
