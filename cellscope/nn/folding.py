@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -49,7 +49,7 @@ class _Timm(NamedTuple):
     """Classes of timm: a convolution with its norm, a norm with its activation, ResNets and their blocks."""
 
     block: tuple[type, ...] = ()
-    acting: tuple[type, ...] = ()
+    acting: Any = ()
     resnet: tuple[type, ...] = ()
 
 
