@@ -45,6 +45,10 @@ def test_exposure_is_looked_at():
     assert "saturated" in exposure_warnings(burnt, burnt[..., 0].astype(np.float32))[0]
     fine = draw_field().grey
     assert exposure_warnings(fine[..., None], fine.astype(np.float32)) == []
+    sparse = np.full((100, 100, 1), 20, np.uint8)
+    sparse[40:50, 40:50] = 255  # 1 % of the field, but all of its only nucleus
+    [warning] = exposure_warnings(sparse, sparse[..., 0].astype(np.float32))
+    assert "of the nuclei's pixels are saturated" in warning
 
 
 def test_light_is_normalised_whatever_the_gain():

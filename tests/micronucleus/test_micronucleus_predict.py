@@ -18,10 +18,12 @@ from cellscope.assays.micronucleus.calibrate import (
     threshold_at,
 )
 from cellscope.assays.micronucleus.corrections import read_corrections
+from cellscope.assays.micronucleus.field import choose_channel
 from cellscope.assays.micronucleus.objects import apply_corrections
+from cellscope.assays.micronucleus.reading import read_field
 from cellscope.assays.micronucleus.summary import frequency_row
 from cellscope.cli import app
-from cellscope.errors import UsageError
+from cellscope.errors import InputError, UsageError
 
 
 def run(models, *words):
@@ -206,3 +208,18 @@ def test_a_thumbnail_marks_only_the_micronuclei_of_its_own_cell():
     pictures = [gallery_of("a", grey, table, parents, 20.0, 5)["cells"][0]["picture"] for parents in (none, other, own)]
     assert pictures[0] == pictures[1]
     assert pictures[0] != pictures[2]
+
+
+def test_pages_of_a_stack_are_channels(tmp_path):
+    grey = draw_field(1, size=64).grey
+    tifffile.imwrite(tmp_path / "stack.tif", np.stack([grey // 2, grey]), photometric="minisblack")
+    image = read_field(tmp_path / "stack.tif")
+    assert image.pixels.shape == (64, 64, 2)
+    with pytest.raises(InputError, match=r"stack.tif: the image has 2 channels.*--channel 0\.\.1"):
+        choose_channel(image.pixels, None, image.name)
+    assert np.array_equal(choose_channel(image.pixels, 1, image.name), grey)
+    tifffile.imwrite(tmp_path / "long.tif", np.zeros((17, 8, 8), np.uint8), photometric="minisblack")
+    with pytest.raises(InputError, match=r"long.tif: the file holds 17 pages"):
+        read_field(tmp_path / "long.tif")
+    tifffile.imwrite(tmp_path / "one.tif", grey)
+    assert read_field(tmp_path / "one.tif").channels == 1

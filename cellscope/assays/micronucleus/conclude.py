@@ -79,8 +79,9 @@ def _conclude_field(subject: Subject) -> Result:
     mn_labels, parents, scores = localise(logits, reach, positive, mn_threshold)
     counts = pd.Series(list(parents.values()), dtype=int).value_counts()
     table["n_micronuclei"] = table["label"].map(counts).fillna(0).astype(int)
-    if not ids:
-        warnings.append("no nucleus found; is this the DNA channel, and is --nucleus-diameter right?")
+    if not able.any():
+        found_none = "no nucleus found" if not ids else f"none of the {len(ids)} objects found can be scored"
+        warnings.append(f"{found_none}; is this the DNA channel, and is --nucleus-diameter right?")
     owned = np.zeros(int(mn_labels.max()) + 1, np.int32)
     owned[list(parents)] = list(parents.values())
     owned = owned[mn_labels]

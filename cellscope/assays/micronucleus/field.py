@@ -16,7 +16,8 @@ MIN_DIAMETER, MAX_DIAMETER = 6.0, 400.0
 LINEAR_TOP = 3.0
 ASINH = 10.0
 SATURATED = 0.02
-"""Share of pixels at the highest grey value above which a field is called saturated."""
+SATURATED_NUCLEI = 0.2
+"""Shares of all pixels, and of the bright ones, at the highest grey value above which a field is called saturated."""
 
 
 def choose_channel(pixels: np.ndarray, channel: int | None, name: str) -> np.ndarray:
@@ -82,7 +83,11 @@ def exposure_warnings(pixels: np.ndarray, grey: np.ndarray) -> list[str]:
             "the field is all black: no signal" if high <= 0 else "the field is blank: every pixel has the same value"
         ]
     top = float(np.iinfo(pixels.dtype).max) if pixels.dtype.kind == "u" else None
-    share = float(np.mean(grey >= (top if top is not None else high)))
+    full = grey >= (top if top is not None else high)
+    bright = bright_mask(grey)
+    if bright is not None and (share := float(np.mean(full[bright]))) > SATURATED_NUCLEI:
+        return [f"{share:.0%} of the nuclei's pixels are saturated: micronuclei that touch a nucleus are lost in it"]
+    share = float(np.mean(full))
     if share > SATURATED:
         return [f"{share:.0%} of the pixels are saturated: micronuclei that touch a nucleus are lost in it"]
     return []

@@ -25,6 +25,7 @@ from cellscope.assays.micronucleus.finder import DIAMETER, Finder
 from cellscope.assays.micronucleus.instances import nuclei_of
 from cellscope.assays.micronucleus.masks import find_mask, labels_of
 from cellscope.assays.micronucleus.objects import MN_COLUMNS
+from cellscope.assays.micronucleus.reading import read_field
 from cellscope.assays.micronucleus.scaling import finder_maps, finder_view
 from cellscope.assays.micronucleus.summary import summarise
 from cellscope.engine.assay import Assay, Stage, Subject, probability_columns
@@ -245,4 +246,5 @@ ASSAY = Assay(
     tables={"micronuclei": MN_COLUMNS},
     summarise=summarise,
     beside=beside,
+    read=read_field,
 )

@@ -8,9 +8,10 @@ from typing import Any
 
 from cellscope.assays.micronucleus.classes import parse_class
 from cellscope.assays.micronucleus.field import choose_channel, to_integers
+from cellscope.assays.micronucleus.reading import read_field
 from cellscope.assays.micronucleus.sources.record import CropRecord
 from cellscope.errors import DatasetError, InputError
-from cellscope.io.read import SUFFIXES, read
+from cellscope.io.read import SUFFIXES
 
 
 def detect(source: Path) -> bool:
@@ -36,7 +37,7 @@ def read_source(source: Path, options: Any) -> Iterator[CropRecord]:
         for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
             relative = path.relative_to(folder)
             try:
-                image = read(path)
+                image = read_field(path)
                 grey = choose_channel(image.pixels, options.channel, path.name)
             except InputError as error:
                 raise DatasetError(str(error)) from error
