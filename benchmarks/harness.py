@@ -29,12 +29,16 @@ PACKAGES = ("numpy", "torch", "opencv-python-headless")
 MIB = 2**20
 
 
-def _timed(function: Callable[[], Any]) -> float:
-    """Seconds of one call; collects garbage first so that neither side pays for the other's."""
+def _timed(function: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds of one call, by the clock and by the processor; garbage is collected first, at neither side's cost."""
     gc.collect()
-    start = time.perf_counter()
+    start, start_processor = time.perf_counter(), time.process_time()
     function()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - start_processor
+
+
+def _ratio(a: float, b: float) -> float:
+    return a / b if b > 0 else float("inf")
 
 
 def compare(
@@ -61,7 +65,8 @@ def compare(
     -------
     dict
         ``name_a, name_b, median_a, median_b`` (seconds), ``ratio`` (median over pairs of time A / time B: above 1, B is
-        faster), ``ratio_low, ratio_high`` (smallest and largest pair), ``times_a, times_b`` and ``repeats``.
+        faster), ``ratio_low, ratio_high`` (smallest and largest pair), ``processor_ratio`` (median over pairs of the
+        processor's seconds, which a busy machine disturbs less), ``times_a, times_b`` and ``repeats``.
 
     Raises
     ------
@@ -73,11 +78,9 @@ def compare(
     for _ in range(warmup):
         fn_a()
         fn_b()
-    times_a, times_b = [], []
-    for _ in range(repeats):
-        times_a.append(_timed(fn_a))
-        times_b.append(_timed(fn_b))
-    ratios = [a / b if b > 0 else float("inf") for a, b in zip(times_a, times_b, strict=True)]
+    pairs = [(_timed(fn_a), _timed(fn_b)) for _ in range(repeats)]
+    times_a, times_b = [a[0] for a, _ in pairs], [b[0] for _, b in pairs]
+    ratios, processor_ratios = ([_ratio(a[k], b[k]) for a, b in pairs] for k in (0, 1))
     return {
         "name_a": name_a,
         "name_b": name_b,
@@ -86,6 +89,7 @@ def compare(
         "ratio": statistics.median(ratios),
         "ratio_low": min(ratios),
         "ratio_high": max(ratios),
+        "processor_ratio": statistics.median(processor_ratios),
         "times_a": times_a,
         "times_b": times_b,
         "repeats": repeats,

@@ -2,7 +2,8 @@
 
 usage: python benchmarks/karyotype.py [--image FILE] [--repeats 5] [--copies 1,20,200] [--threads 2]
 
-Both sides run in this process with the same threads, in turn, models loaded beforehand. The peer has random weights,
+Both sides run in this process with the same threads, in turn, models loaded beforehand; the ratio is given by the clock
+and by processor time, which other work on the machine disturbs less. The peer has random weights,
 which costs no less than trained ones up to its final suppression, sees one 768 x 576 image at its own size, and
 writes nothing. Then the memory of one whole command is measured, and of the same command over more copies of the image,
 which must not grow; every process of a command counts, pages they share in each of them.
@@ -84,6 +85,7 @@ def main() -> None:
             repeats=arguments.repeats,
         )
         print_table([row], title="karyotype speed")
+        print(f"by processor time: {row['processor_ratio']:.2f}\n")
         for copies in arguments.copies:
             inputs = folder / f"in{copies}"
             inputs.mkdir()

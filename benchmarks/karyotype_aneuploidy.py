@@ -33,9 +33,11 @@ from cellscope.assays.karyotype.assignment import assign_cell
 from cellscope.assays.karyotype.cell import LEAVING_OUT, cell_evidence, certainty
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.config import PredictOptions
-from cellscope.assays.karyotype.data_detect import load_metaphase
+from cellscope.assays.karyotype.detect_stage import score_threshold
 from cellscope.assays.karyotype.evaluate import cell_of
-from cellscope.assays.karyotype.predict import ASSAY, CHROMOSOME, METAPHASE, name_subject, score_threshold
+from cellscope.assays.karyotype.inputs import CHROMOSOME, METAPHASE
+from cellscope.assays.karyotype.metaphase import load_metaphase
+from cellscope.assays.karyotype.predict import ASSAY, name_subject
 from cellscope.engine.assay import Result, Subject
 from cellscope.engine.options import RunOptions
 from cellscope.engine.predict import load_models

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from cellscope.assays.karyotype import baselines, chrrender
 from cellscope.assays.karyotype.chrnet import build_classifier, classify_views
 from cellscope.assays.karyotype.chrrender import ChrRender
+from cellscope.assays.karyotype.config import TrainOptions
 from cellscope.errors import ModelError, UsageError
 
 TINY = {**chrrender.ARCHS["chrrender-test"], "fpn_norm": True}
@@ -49,6 +54,23 @@ def test_imagenet_weights_are_for_the_baselines() -> None:
         build_classifier("chrnet4", classes=24, pretrained=True)
     with pytest.raises(ModelError, match="se-resnet50"):
         build_classifier("vgg19", classes=24)
+
+
+def test_imagenet_weights_of_a_file_reach_detector_and_baseline(tmp_path: Path) -> None:
+    """Random numbers, saved as timm publishes weights, stand for those of ImageNet."""
+    published = timm.create_model("resnet10t").state_dict()
+    save_file(published, tmp_path / "resnet10t.safetensors")
+    given = {"pretrained": True, "weights": tmp_path / "resnet10t.safetensors"}
+    name = "layer2.0.conv1.weight"
+    detector = ChrRender(**TINY, **given)
+    assert torch.equal(detector.backbone.body.state_dict()[name], published[name])
+    baseline = baselines.Baseline(classes=5, backbone="resnet10t", **given)
+    assert torch.equal(baseline.body.state_dict()[name], published[name])
+
+
+def test_the_file_is_for_imagenet_weights() -> None:
+    with pytest.raises(UsageError, match="--imagenet is the file of --init imagenet"):
+        TrainOptions(imagenet=Path("resnet50.safetensors")).settled()
 
 
 def test_chrrender_has_detectron2s_parameters() -> None:

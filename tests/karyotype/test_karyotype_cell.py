@@ -11,11 +11,13 @@ from synthetic import CLASSES, Generated, karyotype, metaphase
 
 from cellscope.assays.karyotype import karyogram
 from cellscope.assays.karyotype.assignment import UNASSIGNED
-from cellscope.assays.karyotype.cell import Cell, name_cell, objects_table
+from cellscope.assays.karyotype.cell import Cell, Chromosome, name_cell
 from cellscope.assays.karyotype.detections import Detection
 from cellscope.assays.karyotype.figures import as_coco, colour_of, draw_overlay
-from cellscope.assays.karyotype.karyogram import REVIEW, WIDTH, draw_karyogram
+from cellscope.assays.karyotype.karyogram import MARGIN, REVIEW, WIDTH, draw_karyogram, lay_out
+from cellscope.assays.karyotype.page import Image
 from cellscope.assays.karyotype.record import as_karyotype
+from cellscope.assays.karyotype.table import objects_table
 from cellscope.imaging.tone import to_grey
 
 
@@ -303,3 +305,21 @@ def test_coco_and_json_say_the_same(spread: Generated) -> None:
     assert [one["class"] for one in record["chromosomes"]] == spread.classes
     assert record["chromosomes"][0]["probability"] == pytest.approx(0.99, abs=1e-3)
     json.dumps([coco, record], allow_nan=False)
+
+
+@pytest.mark.parametrize(("copies", "ideograms"), [(20, True), (20, False), (3, True)])
+def test_a_row_of_many_wide_chromosomes_fits_the_page(copies: int, ideograms: bool) -> None:
+    """All are made smaller, and stay at one scale."""
+    square = Detection(np.array([10, 10, 50, 50]), np.ones((40, 40), bool), 0.9)
+    names = [*["6"] * copies, "8", "8", "1"]
+    chromosomes = [
+        Chromosome(label, square, name, np.full(24, 1 / 24), 0.0, None) for label, name in enumerate(names, 1)
+    ]
+    grey = np.zeros((60, 60), np.float32)
+    grey[10:50, 10:50] = 1.0
+    page = lay_out(Cell(chromosomes, (60, 60), True), grey, title="many", ideograms=ideograms)
+    images = [item for item in page.things if isinstance(item, Image)]
+    assert len(images) == len(names)
+    assert max(image.x + image.pixels.shape[1] for image in images) <= WIDTH - MARGIN
+    assert len({image.pixels.shape for image in images}) == 1
+    assert (images[0].pixels.shape[1] > 200) == (copies == 3)

@@ -112,6 +112,7 @@ def test_chromosomes_of_known_class_are_collected(dataset: PreparedDataset, boxe
     assert len(found) == 46 * spreads + len(rows) - spreads
     assert {one.group for one in found} == set(rows["group"])
     assert len(collect_chromosomes(dataset, "train", metaphases=False)) == len(rows) - spreads
+    assert [one.label for one in collect_chromosomes(dataset, "train", limit=3)] == [one.label for one in found[:3]]
     boxed = collect_chromosomes(boxes_only, "train")
     n_boxed = len(boxes_only.split("train"))
     assert 30 * n_boxed < len(boxed) < 46 * n_boxed  # crossing ones share too much of their boxes

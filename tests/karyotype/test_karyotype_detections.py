@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,15 @@ from hypothesis import strategies as st
 from pycocotools import mask as rle
 from synthetic import rod
 
-from cellscope.assays.karyotype.detections import Detection, drop_duplicates, encode, overlap, place, to_labels
+from cellscope.assays.karyotype.detections import (
+    Detection,
+    drop_duplicates,
+    drop_pale,
+    encode,
+    overlap,
+    place,
+    to_labels,
+)
 
 SHAPE = (60, 70)
 
@@ -158,3 +168,26 @@ def test_nuclei_are_dropped_by_their_thickness():
     inside = Detection(np.array([100, 9, 160, 25]), thick, 0.8)
     cut = Detection(np.array([240, 50, 300, 66]), thick, 0.8)
     assert drop_thick([*rods, inside, cut], (300, 300)) == [*rods, inside]
+
+
+def test_the_reported_box_lies_midway_between_mask_and_network() -> None:
+    placed = place(np.array([10.0, 20.0, 30.0, 40.0]), np.pad(np.ones((8, 8), np.float32), 1), SHAPE, 0.9)
+    assert placed is not None
+    assert placed.bbox.tolist() == [12, 22, 28, 38]
+    np.testing.assert_allclose(placed.reported_box(SHAPE), [11, 21, 29, 39])
+    np.testing.assert_allclose(replace(placed, margin=12.0).reported_box(SHAPE), [0, 9, 41, 51])
+    np.testing.assert_allclose(replace(placed, margin=40.0).reported_box(SHAPE), [0, 0, 69, 60])
+    np.testing.assert_allclose(replace(placed, box=None).reported_box(SHAPE), placed.bbox)
+
+
+def test_what_is_paler_than_the_chromosomes_is_dropped() -> None:
+    normalised = np.zeros((300, 100), np.float32)
+    rods = [Detection(np.array([9, 20 * i + 9, 49, 20 * i + 19]), np.ones((10, 40), bool), 0.9) for i in range(12)]
+    for number, one in enumerate(rods):
+        normalised[one.bbox[1] : one.bbox[3], 9:49] = 0.8 if number % 2 else 1.0
+    pale, faint = (Detection(np.array([60, y, 90, y + 10]), np.ones((10, 30), bool), 0.95) for y in (20, 60))
+    normalised[20:30, 60:90], normalised[60:70, 60:90] = 0.5, 0.2
+    assert drop_pale([*rods, pale, faint], normalised, limit=0.5) == [*rods, pale]
+    assert drop_pale([*rods, pale, faint], normalised, limit=0.7) == rods
+    few = [*rods[:7], pale, faint]
+    assert drop_pale(few, normalised, limit=0.9) == few  # too few to tell

@@ -19,8 +19,9 @@ from synthetic import CLASSES, metaphase
 from cellscope.assays.karyotype.cell import name_cell
 from cellscope.assays.karyotype.detections import Detection
 from cellscope.assays.karyotype.editing import apply_edits
+from cellscope.assays.karyotype.inputs import METAPHASE
 from cellscope.assays.karyotype.iscn import draft_iscn
-from cellscope.assays.karyotype.predict import ASSAY, METAPHASE
+from cellscope.assays.karyotype.predict import ASSAY
 from cellscope.assays.karyotype.record import as_karyotype, read_karyotype
 from cellscope.io.write import write_json, write_png
 from cellscope.report.page import Card, render

@@ -24,12 +24,15 @@ def test_pairs_run_in_turn_after_the_warm_up(harness, monkeypatch):
     calls = []
     clock = iter([0, 4, 10, 12, 20, 29, 30, 33, 40, 41, 50, 51])  # A takes 4, 9, 1; B takes 2, 3, 1
     monkeypatch.setattr(harness.time, "perf_counter", lambda: next(clock))
+    processor = iter([0, 3, 3, 4, 4, 5, 5, 6, 6, 14, 14, 16])  # A takes 3, 1, 8; B takes 1, 1, 2
+    monkeypatch.setattr(harness.time, "process_time", lambda: next(processor))
     result = harness.compare("a", lambda: calls.append("a"), "b", lambda: calls.append("b"), repeats=3, warmup=2)
     assert "".join(calls) == "ababababab"
     assert result["times_a"] == [4, 9, 1]
     assert result["times_b"] == [2, 3, 1]
     assert (result["median_a"], result["median_b"]) == (4, 2)
     assert (result["ratio"], result["ratio_low"], result["ratio_high"]) == (2, 1, 3)
+    assert result["processor_ratio"] == 3
 
 
 def test_nonsense_is_refused(harness):

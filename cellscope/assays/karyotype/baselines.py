@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import timm
 from timm.layers import SEModule
 from torch import Tensor, nn
+
+from cellscope.nn.pretrained import timm_network
 
 #: For 24 classes 89.86, 87.85 and 99.46 MiB of float32. The paper prints 89.96 for ResNet-50, which a bias in every
 #: convolution gives (26,560 numbers more); they would do nothing before batch normalisation and are left out.
@@ -30,20 +32,24 @@ class Baseline(nn.Module):
         A timm model. The squeeze-and-excitation layers of ``seresnet50`` have no biases, which is what the paper's
         count of parameters says; those of pretrained weights are left out.
     pretrained : bool
-        ImageNet weights from timm's cache or download.
+        ImageNet weights.
+    weights : Path, optional
+        Their file; see `timm_network`.
     """
 
     #: Which arm is up is not learnt.
     polarity = None
     in_channels = 3
 
-    def __init__(self, classes: int = 24, backbone: str = "resnet50", pretrained: bool = False):
+    def __init__(
+        self, classes: int = 24, backbone: str = "resnet50", pretrained: bool = False, weights: Path | None = None
+    ):
         super().__init__()
         changes: dict[str, Any] = {}
         if backbone.startswith("se"):
             layer = partial(SEModule, rd_ratio=1 / REDUCTION, bias=False)
             changes = {"block_args": {"attn_layer": layer}, "pretrained_strict": False}
-        self.body = timm.create_model(backbone, pretrained=pretrained, num_classes=0, **changes)
+        self.body = timm_network(backbone, pretrained=pretrained, weights=weights, num_classes=0, **changes)
         self.feature_size = int(self.body.num_features)  # type: ignore[arg-type]
         self.fc = nn.Linear(self.feature_size, classes)
 

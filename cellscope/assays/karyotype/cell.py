@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cellscope.assays.karyotype.assignment import UNASSIGNED, Assignment, assign_cell, most_probable
 from cellscope.assays.karyotype.classes import CLASSES
@@ -15,15 +13,15 @@ from cellscope.assays.karyotype.detections import Detection, overlap
 from cellscope.assays.karyotype.iscn import draft_iscn, sex_chromosomes
 from cellscope.assays.karyotype.sizes import odd_sizes, size_evidence
 from cellscope.assays.karyotype.upright import main_axis
-from cellscope.imaging.measure import add_physical, measure_mask
 
 #: Polarity logits nearer to 0 than this do not decide which arm is up: of G-band singles between 1 and 2, eight in ten
 #: are right, below 1 one in two.
 POLARITY_MARGIN = 1.0
 EXPECTED = 46
-#: Confidence from an assignment's margin: a logistic regression on the validation split's metaphases of "found, and of
-#: the class given". Below a margin of 1 most are pieces or clumps rather than another class.
-CONFIDENCE = (0.93, -1.13)
+#: Confidence from an assignment's margin: a logistic regression on the validation split's Q- and G-band metaphases of
+#: "found, and of the class given" (`benchmarks/karyotype_losses.py`). Below a margin of 1 most are pieces or clumps
+#: rather than another class.
+CONFIDENCE = (1.06, -1.22)
 #: What fits no place and has a lower score than this is left out: a piece or debris rather than a marker chromosome.
 CERTAIN = 0.8
 #: Share of the score threshold down to which the rest of the cell may call for a chromosome.
@@ -291,39 +289,3 @@ def _reasons(chromosome: Chromosome, review_below: float) -> list[str]:
     if chromosome.detection.score < 0.6:
         reasons.append("may not be a chromosome")
     return reasons
-
-
-def objects_table(cell: Cell, grey: np.ndarray, pixel_size_um: float | None) -> pd.DataFrame:
-    """Give the cell's rows of ``objects.csv``.
-
-    Parameters
-    ----------
-    cell : Cell
-    grey : (H, W) float32
-        The image's own grey values.
-    pixel_size_um : float or None
-    """
-    rows = []
-    for chromosome in cell.chromosomes:
-        x0, y0, x1, y1 = map(int, chromosome.detection.bbox)
-        row: dict[str, Any] = {
-            "label": chromosome.label,
-            "class": chromosome.class_,
-            "score": chromosome.detection.score,
-            "review": chromosome.review,
-        }
-        row |= {f"p_{name}": float(p) for name, p in zip(CLASSES, chromosome.probabilities, strict=True)}
-        row |= measure_mask(chromosome.detection.mask, (y0, x0), grey[y0:y1, x0:x1])
-        row |= {
-            "confidence": chromosome.confidence,
-            "odd_size": chromosome.odd_size,
-            "angle_degrees": float(np.degrees(chromosome.angle)),
-            "short_arm_up": "" if chromosome.short_arm_up is None else chromosome.short_arm_up,
-            "touching": chromosome.touching,
-            "cut_off": chromosome.cut_off,
-            "reasons": "; ".join(chromosome.reasons),
-        }
-        rows.append(row)
-    columns = ["label", "class", "score", "review", *(f"p_{name}" for name in CLASSES)]
-    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
-    return add_physical(table, pixel_size_um)

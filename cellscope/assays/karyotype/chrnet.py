@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -182,8 +183,8 @@ def build_chrnet(arch: str, *, classes: int, **changes: Any) -> ChrNet:
     return ChrNet(classes=classes, **(ARCHS[arch] | changes))
 
 
-def build_classifier(arch: str, *, classes: int, pretrained: bool = False) -> Classifier:
-    """Build ChrNet or one of the paper's baselines by name.
+def build_classifier(arch: str, *, classes: int, pretrained: bool = False, weights: Path | None = None) -> Classifier:
+    """Build ChrNet or one of the paper's baselines by name; `weights` is the file of the ImageNet weights, if any.
 
     Raises
     ------
@@ -193,7 +194,7 @@ def build_classifier(arch: str, *, classes: int, pretrained: bool = False) -> Cl
         If ImageNet weights are wanted of a network that has none.
     """
     if arch in baselines.ARCHS:
-        return baselines.Baseline(classes=classes, pretrained=pretrained, **baselines.ARCHS[arch])
+        return baselines.Baseline(classes=classes, pretrained=pretrained, weights=weights, **baselines.ARCHS[arch])
     if pretrained:
         raise UsageError(
             f"there are no ImageNet weights for {arch}; --init imagenet is for {', '.join(baselines.ARCHS)} and the "

@@ -5,6 +5,7 @@ The paper's baselines, Faster R-CNN and Mask R-CNN, are the same network with an
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -83,7 +84,9 @@ class ChrRender(nn.Module):
         How often the boxes found go through the box head again, as Cascade R-CNN's do (Cai and Vasconcelos 2018),
         with the same head each time: boxes of long, curved chromosomes reach their ends.
     pretrained : bool
-        ImageNet weights for the backbone, from timm's cache or download.
+        ImageNet weights for the backbone.
+    weights : Path, optional
+        Their file; see `cellscope.nn.pretrained.timm_network`.
     in_channels, classes : int
         Classes without the background.
     conventions : str
@@ -114,6 +117,7 @@ class ChrRender(nn.Module):
         max_detections: int = 120,
         box_refinements: int = 0,
         pretrained: bool = False,
+        weights: Path | None = None,
         mask: Literal["points", "conv", "none"] = "points",
         in_channels: int = 1,
         classes: int = 1,
@@ -140,6 +144,7 @@ class ChrRender(nn.Module):
             fpn_channels,
             fpn_norm,
             pretrained,
+            weights=weights,
             in_channels=in_channels,
             frozen=frozen_norm,
             stride_in_1x1=stride_in_1x1,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from cellscope.config import check, option
 from cellscope.engine.options import BaseOptions
 from cellscope.engine.training_options import TrainingOptions
+from cellscope.errors import UsageError
 
 #: What the options left open come to, per part.
 PART_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -25,6 +26,11 @@ class TrainOptions(TrainingOptions):
 
     part: Literal["detect", "classify"] = option("detect", "Which network to train.")
     arch: str | None = option(None, "Architecture; the part's small built-in one when not given.", metavar="NAME")
+    imagenet: Path | None = option(
+        None,
+        "File of the ImageNet weights of the backbone or baseline, as timm publishes it, for --init imagenet.",
+        metavar="FILE",
+    )
     backend: Literal["native", "detectron2"] = option(
         "native", "detect: who computes; detectron2 where it is installed. The files are the same."
     )
@@ -73,6 +79,8 @@ class TrainOptions(TrainingOptions):
     def settled(self) -> TrainOptions:
         """Fill what was left open with the part's defaults."""
         defaults = PART_DEFAULTS[self.part]
+        if self.imagenet is not None and self.init != "imagenet":
+            raise UsageError("--imagenet is the file of --init imagenet; give both")
         filled = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
         if filled.num_workers is None:
             filled = replace(filled, num_workers=1)

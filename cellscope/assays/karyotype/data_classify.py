@@ -51,9 +51,15 @@ class Chromosome:
 
 
 def collect_chromosomes(
-    dataset: PreparedDataset, split: str, *, fold: int | None = None, metaphases: bool = True, singles: bool = True
+    dataset: PreparedDataset,
+    split: str,
+    *,
+    fold: int | None = None,
+    metaphases: bool = True,
+    singles: bool = True,
+    limit: int | None = None,
 ) -> list[Chromosome]:
-    """Gather every chromosome of known class in a split.
+    """Gather every chromosome of known class in a split, or the first `limit` of them.
 
     Boxes without masks give the foreground inside them, less what lies in another box too; boxes that share more than
     a third of their area with others are left out.
@@ -61,6 +67,8 @@ def collect_chromosomes(
     rows = dataset.split(split, fold=fold).rename(columns={"class": "class_"})
     found: list[Chromosome] = []
     for row in rows.itertuples():
+        if limit is not None and len(found) >= limit:
+            break
         source = str(row.id).split("/", 1)[0]
         if row.target:
             if metaphases:
@@ -69,7 +77,7 @@ def collect_chromosomes(
             image, mask = single_chromosome(read(dataset.root / str(row.image)).pixels[..., 0].astype(np.float32))
             up = 1 if source in SHORT_ARM_UP else UNKNOWN
             found.append(Chromosome(image, mask, CLASSES.index(str(row.class_)), up, source, str(row.group)))
-    return found
+    return found[:limit]
 
 
 def _from_metaphase(metaphase: Any, group: str) -> list[Chromosome]:

@@ -29,12 +29,15 @@ class Detection:
     margin : float
         Pixels by which the reported box reaches beyond the mask on each side: boxes are reported as the annotators of
         the training images drew them, which is tight for fluorescence and with a margin for bright field.
+    box : (4,) float, optional
+        The network's own box in the image, before its mask was drawn.
     """
 
     bbox: np.ndarray
     mask: np.ndarray
     score: float
     margin: float = 0.0
+    box: np.ndarray | None = None
 
     @property
     def area(self) -> int:
@@ -42,9 +45,13 @@ class Detection:
         return int(self.mask.sum())
 
     def reported_box(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Give the box with its margin, clipped to an image of `shape`: (4,) float, x0, y0, x1, y1."""
-        low = np.maximum(self.bbox[:2] - self.margin, 0.0)
-        return np.concatenate([low, np.minimum(self.bbox[2:] + self.margin, [shape[1], shape[0]])])
+        """Give the box with its margin, clipped to an image of `shape`: (4,) float, x0, y0, x1, y1.
+
+        Midway between the network's box and its mask's extent, where both are known: they err independently.
+        """
+        box = self.bbox if self.box is None else (self.bbox + self.box) / 2
+        low = np.maximum(box[:2] - self.margin, 0.0)
+        return np.concatenate([low, np.minimum(box[2:] + self.margin, [shape[1], shape[0]])])
 
 
 def place(
@@ -95,7 +102,7 @@ def place(
     top, left = int(inside_rows[0]), int(inside_columns[0])
     mask = np.ascontiguousarray(mask[top : inside_rows[-1] + 1, left : inside_columns[-1] + 1])
     bbox = np.array([x0 + left, y0 + top, x0 + left + mask.shape[1], y0 + top + mask.shape[0]])
-    return Detection(bbox, mask, float(score))
+    return Detection(bbox, mask, float(score), box=np.asarray(box, float))
 
 
 def overlap(a: Detection, b: Detection) -> int:
@@ -167,6 +174,32 @@ def drop_thick(
     widths = np.array([half_width(detection.mask) for detection in detections])
     limits = np.array([border_limit if _at_border(one, shape) else limit for one in detections]) * np.median(widths)
     return [one for one, width, most in zip(detections, widths, limits, strict=True) if width <= most]
+
+
+def drop_pale(detections: list[Detection], normalised: np.ndarray, *, limit: float) -> list[Detection]:
+    """Drop what is much paler than the cell's chromosomes: streaks of stain, shadows of nuclei, dust out of focus.
+
+    Parameters
+    ----------
+    detections : list of Detection
+    normalised : (H, W) float32
+        From `cellscope.imaging.tone.normalise_tone`.
+    limit : float
+        Times the median tone of all detections, a detection's tone being the median inside its mask; with fewer than
+        ten there is no telling, and all are kept.
+
+    Returns
+    -------
+    list of Detection
+    """
+    if len(detections) < 10:
+        return detections
+    tones = []
+    for one in detections:
+        x0, y0, x1, y1 = one.bbox
+        tones.append(np.median(normalised[y0:y1, x0:x1][one.mask]))
+    least = limit * np.median(tones)
+    return [one for one, tone in zip(detections, tones, strict=True) if tone >= least]
 
 
 def _at_border(detection: Detection, shape: tuple[int, ...]) -> bool:

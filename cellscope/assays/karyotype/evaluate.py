@@ -15,8 +15,9 @@ import pandas as pd
 
 from cellscope.assays.karyotype.assignment import UNASSIGNED
 from cellscope.assays.karyotype.classes import CLASSES, parse_class
+from cellscope.assays.karyotype.inputs import CHROMOSOME, METAPHASE
 from cellscope.assays.karyotype.metaphase import Metaphase, load_metaphase
-from cellscope.assays.karyotype.predict import ASSAY, CHROMOSOME, METAPHASE, name_subject
+from cellscope.assays.karyotype.predict import ASSAY, name_subject
 from cellscope.assays.karyotype.score import Prediction, assigned_labels, detection_metrics, metaphase_table
 from cellscope.assays.karyotype.score_karyotype import (
     NAMES,

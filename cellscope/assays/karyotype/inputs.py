@@ -1,4 +1,4 @@
-"""What a detector is shown of a metaphase, as its model card asks for it."""
+"""What an input is, and what a detector is shown of a metaphase, as its model card asks for it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,32 @@ import numpy as np
 from PIL import Image as Picture
 
 from cellscope.assays.karyotype.scale import detector_scale, resize
-from cellscope.errors import ModelError
+from cellscope.errors import ModelError, UsageError
+from cellscope.io.image import Image
 
+METAPHASE, CHROMOSOME = "metaphase", "chromosome"
+KINDS = (METAPHASE, CHROMOSOME)
+#: Images with no side longer than this hold one chromosome, unless --input says otherwise.
+LARGEST_CHROMOSOME = 256
 #: Brings chromosomes to one size whatever the image's.
 CANONICAL = "metaphase"
 #: Resizes whole images: the paper's 256 x 256, or detectron2's shortest edge.
 RESIZED = "resized"
+
+
+def kind_of(image: Image, forced: str) -> str:
+    """Tell a metaphase from a single chromosome by the image's size, or obey `forced`.
+
+    Raises
+    ------
+    UsageError
+        If `forced` is neither ``auto`` nor a kind.
+    """
+    if forced in KINDS:
+        return forced
+    if forced != "auto":
+        raise UsageError(f"--input {forced}: karyotype reads {', '.join(KINDS)} (or auto)")
+    return CHROMOSOME if max(image.height, image.width) <= LARGEST_CHROMOSOME else METAPHASE
 
 
 def network_input(

@@ -27,6 +27,10 @@ REVIEW = (204, 92, 0)
 TALLEST = 420
 SMALLEST_SLOT = 84
 BETWEEN = 14
+#: Least room between classes, and room between groups.
+TIGHTEST, GAP = 4, 70
+#: Mean width of chromosomes that are not made smaller to fit a row.
+NARROWEST = 12
 #: Width of an ideogram, and of the room it takes beside its chromosomes.
 IDEOGRAM, IDEOGRAM_ROOM = 34, 52
 SUSPECT_BAR = 8
@@ -79,11 +83,11 @@ def lay_out(cell: Cell, grey: np.ndarray, *, title: str, ideograms: bool = False
     """
     scale = _scale(cell)
     contrast = _contrast(cell, grey)
-    drawn: dict[str, list[_Drawn]] = {}
-    for chromosome in cell.chromosomes:
-        drawn.setdefault(chromosome.class_, []).append(_Drawn(chromosome, _picture(chromosome, contrast, scale)))
-    for copies in drawn.values():
-        copies.sort(key=lambda one: (-one.height, one.chromosome.label))
+    room = IDEOGRAM_ROOM if ideograms else 0
+    drawn = _pictures(cell, contrast, scale)
+    while (factor := _fitting(drawn, room)) < 1:
+        scale *= factor
+        drawn = _pictures(cell, contrast, scale)
     page = Page(WIDTH)
     y = _header(page, cell, title)
     per_mb = _dots_per_mb(drawn) if ideograms else None
@@ -93,6 +97,36 @@ def lay_out(cell: Cell, grey: np.ndarray, *, title: str, ideograms: bool = False
         y = _unplaced(page, drawn[UNASSIGNED], y)
     page.height = _footer(page, y, ideograms=ideograms)
     return page
+
+
+def _pictures(cell: Cell, contrast: np.ndarray, scale: float) -> dict[str, list[_Drawn]]:
+    """Draw every chromosome at one scale, by class, the longest first."""
+    drawn: dict[str, list[_Drawn]] = {}
+    for chromosome in cell.chromosomes:
+        drawn.setdefault(chromosome.class_, []).append(_Drawn(chromosome, _picture(chromosome, contrast, scale)))
+    for copies in drawn.values():
+        copies.sort(key=lambda one: (-one.height, one.chromosome.label))
+    return drawn
+
+
+def _fitting(drawn: dict[str, list[_Drawn]], room: int) -> float:
+    """Factor by which chromosomes should be smaller, so that every row fits the page: 1 where it does, else below.
+
+    Extra copies and bent chromosomes are wide, and all are drawn at one scale; a few dots' width is the least.
+    """
+    factor = 1.0
+    for row in ROWS:
+        slots = [drawn.get(name, []) for group in row for name in GROUPS[group]]
+        images = sum(one.width for copies in slots for one in copies)
+        excess = sum(_widths(slots, room)) + GAP * (len(row) - 1) + TIGHTEST * len(slots) - (WIDTH - 2 * MARGIN)
+        if excess > 0 and images > NARROWEST * sum(map(len, slots)):
+            factor = min(factor, max(1 - excess / images, 0.5) * 0.98)
+    return factor
+
+
+def _widths(slots: list[list[_Drawn]], room: int) -> list[int]:
+    """Width that each class takes in its row, with `room` for its ideogram."""
+    return [room + max(SMALLEST_SLOT, sum(one.width + BETWEEN for one in copies) + 20) for copies in slots]
 
 
 def _scale(cell: Cell) -> float:
@@ -164,17 +198,16 @@ def _row(
         heights += [round(ideogram_length(name) * per_mb) for _, name, _ in slots]
     height = max([*heights, 110])
     room = IDEOGRAM_ROOM if per_mb is not None else 0
-    widths = [room + max(SMALLEST_SLOT, sum(one.width + BETWEEN for one in copies) + 20) for _, _, copies in slots]
-    gap = 70
-    free = WIDTH - 2 * MARGIN - sum(widths) - gap * (len(groups) - 1)
-    spread = max(free // max(len(slots), 1), 4)
+    widths = _widths([copies for _, _, copies in slots], room)
+    free = WIDTH - 2 * MARGIN - sum(widths) - GAP * (len(groups) - 1)
+    spread = max(free // max(len(slots), 1), TIGHTEST)
     base = y + height + 16
     x = MARGIN + spread // 2
     start, last_group = x, slots[0][0]
     bounds: dict[str, list[int]] = {}
     for (group, name, copies), width in zip(slots, widths, strict=True):
         if group != last_group:
-            x += gap
+            x += GAP
             start, last_group = x, group
         bounds.setdefault(group, [start, x])
         if per_mb is not None:

@@ -91,11 +91,13 @@ def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, 
     arch = str(options.arch)
     if options.backend != "native":
         raise UsageError("--backend detectron2 is for --part detect")
-    network = chrnet.build_classifier(arch, classes=len(CLASSES), pretrained=options.init == "imagenet")
+    network = chrnet.build_classifier(
+        arch, classes=len(CLASSES), pretrained=options.init == "imagenet", weights=options.imagenet
+    )
     initialise(network, options, assay="karyotype", part="classify")
     settings = view_settings(*options.view, options.rotate)
-    train_set = collect_chromosomes(prepared, "train", fold=options.fold)[: options.limit]
-    val_set = collect_chromosomes(prepared, "val", fold=options.fold)
+    train_set = collect_chromosomes(prepared, "train", fold=options.fold, limit=options.limit)
+    val_set = collect_chromosomes(prepared, "val", fold=options.fold, limit=options.limit)
     if not train_set:
         raise UsageError(f"{prepared.root} holds no chromosomes of known class to train on")
     say(f"{len(train_set)} chromosomes to train on, {len(val_set)} to validate on")

@@ -109,7 +109,8 @@ def train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, ar
     network, weights, arch, arguments = _network(options)
     initialise(weights, options, assay="karyotype", part="detect")
     metaphases = load_metaphases(prepared, "train", fold=options.fold, limit=options.limit, tight=True)
-    validation = load_metaphases(prepared, "val", fold=options.fold, limit=options.val_limit or None, tight=True)
+    limits = [limit for limit in (options.val_limit, options.limit) if limit]
+    validation = load_metaphases(prepared, "val", fold=options.fold, limit=min(limits, default=None), tight=True)
     if options.backend == IMPORTED and arguments.get("mask", "points") != "none":
         # Its mask heads take every mask for known.
         metaphases = [one for one in metaphases if all(mask is not None for mask in one.masks)]
@@ -174,14 +175,14 @@ def _network(options: TrainOptions) -> tuple[torch.nn.Module, torch.nn.Module, s
     if options.frozen_norm:
         arguments["frozen_norm"] = True
     if options.backend == "native":
-        network: torch.nn.Module = chrrender.ChrRender(**arguments, pretrained=pretrained)
+        network: torch.nn.Module = chrrender.ChrRender(**arguments, pretrained=pretrained, weights=options.imagenet)
         return network, network, arch, arguments
     if arch != IMPORTED:
         arguments = training_arguments(arguments)
     network = Detectron2Network(arguments, learn_norm=options.init == "none")
     weights = NativeWeights(network)
     if pretrained:
-        start = chrrender.ChrRender(**arguments, pretrained=True).state_dict()
+        start = chrrender.ChrRender(**arguments, pretrained=True, weights=options.imagenet).state_dict()
         weights.load_state_dict({name: value for name, value in start.items() if ".body." in name}, strict=False)
     return network, weights, IMPORTED, arguments
 

@@ -12,8 +12,10 @@ import numpy as np
 from cellscope.assays.karyotype.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell import Cell, Chromosome, cell_evidence
 from cellscope.assays.karyotype.classes import CLASSES
+from cellscope.assays.karyotype.classify_stage import classify, cut_out, tempered
 from cellscope.assays.karyotype.editing import apply_edits
-from cellscope.assays.karyotype.predict import ASSAY, METAPHASE, classify, cut_out, metaphase_result, tempered
+from cellscope.assays.karyotype.inputs import METAPHASE
+from cellscope.assays.karyotype.predict import ASSAY, metaphase_result
 from cellscope.assays.karyotype.record import read_karyotype
 from cellscope.assays.karyotype.views import view_of
 from cellscope.engine.assay import Assay, Result, Stage, Subject

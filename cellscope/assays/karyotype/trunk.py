@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
-import timm
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from cellscope.errors import ModelError
+from cellscope.nn.pretrained import timm_network
 
 
 class Trunk(nn.Module):
@@ -25,7 +26,9 @@ class Trunk(nn.Module):
     norm : bool
         Batch normalisation in the pyramid.
     pretrained : bool
-        ImageNet weights from timm's cache or download.
+        ImageNet weights.
+    weights : Path, optional
+        Their file; see `timm_network`.
     in_channels : int
     frozen : bool
         Frozen batch normalisation in the backbone, as detectron2 has it.
@@ -41,17 +44,19 @@ class Trunk(nn.Module):
         norm: bool,
         pretrained: bool,
         *,
+        weights: Path | None = None,
         in_channels: int = 1,
         frozen: bool = False,
         stride_in_1x1: bool = False,
     ):
         super().__init__()
-        self.body = timm.create_model(
+        self.body = timm_network(
             name,
+            pretrained=pretrained,
+            weights=weights,
             features_only=True,
             out_indices=tuple(range(1, stages + 1)),
             in_chans=in_channels,
-            pretrained=pretrained,
         )
         if frozen:
             _freeze_norms(self.body)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from cellscope.config import check, option
+from cellscope.config import check, fill, option
 from cellscope.engine.options import PrepareOptions
 from cellscope.engine.training_options import TrainingOptions
 
@@ -140,10 +140,7 @@ class TrainOptions(TrainingOptions):
             Training images, for epochs.
         """
         chosen = DEFAULTS if self.preset == "none" else {**PAPER, **PRESETS[self.preset]}
-        untouched = {field.name: field.default for field in fields(self)}
-        filled = replace(
-            self, **{name: value for name, value in chosen.items() if getattr(self, name) == untouched[name]}
-        )
+        filled = fill(self, chosen)
         if filled.steps is None:
             batches = max(n_items, 1) / (filled.batch_size or 1)
             filled = replace(filled, steps=max(round((filled.epochs or 100) * batches), 1))
