@@ -58,9 +58,7 @@ def _kinds_of_timm() -> _Timm:
     layers, resnet = sys.modules.get("timm.layers"), sys.modules.get("timm.models.resnet")
     if layers is None or resnet is None:
         return _Timm()
-    return _Timm(
-        (layers.ConvNormAct,), (layers.BatchNormAct2d,), (resnet.ResNet, resnet.Bottleneck, resnet.BasicBlock)
-    )
+    return _Timm((layers.ConvNormAct,), (layers.BatchNormAct2d,), (resnet.ResNet, resnet.Bottleneck, resnet.BasicBlock))
 
 
 def _pairs(module: nn.Module, timm: _Timm) -> list[tuple[str, str]]:
