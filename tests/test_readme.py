@@ -170,8 +170,9 @@ def test_every_command_shown_is_real(call, idle, tmp_path):
         if word == "--roi":
             region = {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 0]]]}
             (tmp_path / following).write_text(json.dumps(region), encoding="utf-8")
-        # a model to start from is a built-in one, or what another command shown writes
-        assert word != "--init" or following in {"none", "imagenet"} | builtin_names() | OUTPUTS
+        # a model to start from is a built-in one, what another command shown writes, or another program's checkpoint
+        known = {"none", "imagenet"} | builtin_names() | OUTPUTS
+        assert word != "--init" or following in known or following.endswith(".pth")
     result = CliRunner().invoke(app, call)
     assert result.exit_code == 0, result.output
 

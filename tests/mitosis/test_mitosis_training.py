@@ -25,7 +25,7 @@ CLASSES = ["normal", "abnormal"]
 
 def test_several_cross_validations(mitosis_dataset, tmp_path):
     out = tmp_path / "run"
-    words = ["--arch", "tracknet", "--cross-validate", "--repeats", "2", "--steps", "30", "--set", "val_every=30"]
+    words = ["--arch", "tracknet", "--cross-validate", "--repeats", "2", "--steps", "8", "--set", "val_every=8"]
     words += ["--device", "cpu", "--precision", "32"]
     result = CliRunner().invoke(app, ["mitosis", "train", str(mitosis_dataset), "-o", str(out), *words])
     assert result.exit_code == 0, result.stderr

@@ -227,11 +227,10 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     thresholds = {"views": round(of_views, 4), "tracks": round(of_tracks, 4), "bias": round(bias, 4)}
     columns = [f"p_{name}" for name in classes]
     p = combine(views[columns].to_numpy(float), tracks[columns].to_numpy(float), thresholds)
-    repeats = max(len(each) for each in seeds.values())
-    by_seed = [
-        combine(*(seeds[kind][k % len(seeds[kind])][columns].to_numpy(float) for kind in (VIEWS, TRACKS)), thresholds)
-        for k in range(repeats)
-    ]
+    by_seed = []
+    for k in range(max(len(each) for each in seeds.values())):
+        one, other = (seeds[kind][k % len(seeds[kind])][columns].to_numpy(float) for kind in (VIEWS, TRACKS))
+        by_seed.append(combine(one, other, thresholds))
     metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, p).items()}
     joint = {"parts": parts, **{name: parts[VIEWS][name] for name in VIEW_SETTINGS if name in parts[VIEWS]}}
     facts = training_facts(prepared, options, len(views)) | {"folds": int(prepared.info.get("folds") or 0)}
