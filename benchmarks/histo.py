@@ -171,8 +171,8 @@ def network(repeats: int) -> dict[str, Any]:
     return row
 
 
-def draw_slide(path: Path, side: int) -> None:
-    """Write a pyramid of three levels: glass, and tissue on a disc of a fifth of the area."""
+def draw_slide(path: Path, side: int, tissue: float) -> None:
+    """Write a pyramid of three levels: glass, and tissue on a disc of this share of the area (from 1 on all over)."""
     rng = np.random.default_rng(0)
     tile = np.full((1024, 1024, 3), (232, 186, 210), np.uint8)
     for _ in range(600):
@@ -180,7 +180,7 @@ def draw_slide(path: Path, side: int) -> None:
         axes = tuple(int(value) for value in rng.integers(8, 15, 2))
         cv2.ellipse(tile, place, axes, float(rng.uniform(0, 180)), 0, 360, (112, 70, 150), -1, cv2.LINE_AA)
     tile = np.clip(tile + rng.normal(0, 5, tile.shape), 0, 255).astype(np.uint8)
-    radius = 0.25 * side
+    radius = side * (np.sqrt(tissue / np.pi) if tissue < 1 else 1)
 
     def tiles(factor: int) -> Any:
         small = cv2.resize(tile, (1024 // factor, 1024 // factor), interpolation=cv2.INTER_AREA)
@@ -203,11 +203,11 @@ def draw_slide(path: Path, side: int) -> None:
             )  # fmt: skip
 
 
-def slide(side: int, model: str | None) -> None:
+def slide(side: int, model: str | None, tissue: float) -> None:
     """Predict a drawn slide in one command and say what memory that took."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "slide.tif"
-        draw_slide(path, side)
+        draw_slide(path, side, tissue)
         command = [
             sys.executable,
             "-m",
@@ -225,7 +225,7 @@ def slide(side: int, model: str | None) -> None:
             raise RuntimeError(done["stdout"][-2000:])
         table = (Path(folder) / "out/images.csv").read_text().splitlines()
         count = dict(zip(table[0].split(","), table[1].split(","), strict=True))["n_objects"]
-        millimetres = np.pi * (0.25 * side * 0.25e-3) ** 2
+        millimetres = min(tissue, 1) * (side * 0.25e-3) ** 2
         print(
             f"slide of {side} x {side} ({millimetres:.2f} mm2 of tissue, {model or 'built-in model'}): {count} nuclei, "
             f"{done['seconds']:.0f} s, peak memory {done['peak_mib'] / 1024:.2f} GiB"
@@ -238,6 +238,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", default="post,growth,metrics,network,slide")
     parser.add_argument("--slide", type=int, default=20000)
+    parser.add_argument("--tissue", type=float, default=0.2, help="share of the slide")
     parser.add_argument("--model", help="for the slide; the built-in one without")
     arguments = parser.parse_args()
     began = time.monotonic()
@@ -248,7 +249,7 @@ def main() -> None:
     if rows:
         print_table(rows)
     if "slide" in chosen:
-        slide(arguments.slide, arguments.model)
+        slide(arguments.slide, arguments.model, arguments.tissue)
     print(f"{time.monotonic() - began:.0f} s in all")
 
 

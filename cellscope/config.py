@@ -21,6 +21,7 @@ __all__ = [
     "Settings",
     "check",
     "describe",
+    "fill",
     "nearest",
     "option",
     "parse_set",
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+#: Attribute of resolved options: names of what a person set. No field, since it is no option and no part of equality.
+_GIVEN = "_given"
 
 
 class Settings(dict[str, Any]):
@@ -116,8 +120,33 @@ def resolve_all(
                 except ValueError as error:
                     raise UsageError(f"{source}: {error}") from error
                 break
-        made.append(_build(cls, values))
+        instance = _build(cls, values)
+        object.__setattr__(instance, _GIVEN, frozenset(values))
+        made.append(instance)
     return made
+
+
+def fill(instance: T, chosen: Mapping[str, Any]) -> T:
+    """Give what a person left open the values of a preset.
+
+    Parameters
+    ----------
+    instance : instance of an options dataclass
+        From :func:`resolve`, which knows what was given: that stays, even where it is what the option would be anyway.
+        Of options made otherwise, those that differ from their defaults count as given.
+    chosen : mapping
+        Values by name.
+
+    Returns
+    -------
+    instance of the same class
+    """
+    given: frozenset[str] = getattr(instance, _GIVEN, frozenset())
+    defaults = {field.name: default_of(field) for field in dataclasses.fields(instance)}  # type: ignore[arg-type]
+    open_ = [name for name in chosen if name not in given and getattr(instance, name) == defaults[name]]
+    filled = dataclasses.replace(instance, **{name: chosen[name] for name in open_})  # type: ignore[type-var]
+    object.__setattr__(filled, _GIVEN, given)
+    return filled
 
 
 def read_config(path: str | os.PathLike[str]) -> Settings:

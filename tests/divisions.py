@@ -90,3 +90,30 @@ def field(
                 area = (frame - 3 + t, slice(row - 24, row + 24), slice(column - 24, column + 24))
                 movie[area] += pair[t] - np.array([110, 18])
     return np.clip(np.rint(movie), 0, 255).astype(np.uint8)
+
+
+def write_event_tables(folder: Path, events: list[tuple[int, int, int]], size: tuple[int, int]) -> list[Path]:
+    """Write divisions (frame of the split, row, column) as CSV, TrackMate XML and a Cell Tracking Challenge folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "events.csv").write_text("frame,y,x\n" + "".join(f"{t},{y},{x}\n" for t, y, x in events))
+    spots, links, tracks = [], [], []
+    masks: dict[int, np.ndarray] = {}
+    for number, (t, y, x) in enumerate(events):
+        mother, *daughters = (3 * number + k + 1 for k in range(3))
+        for label, frame, row in ((mother, t - 1, y), (daughters[0], t, y - 4), (daughters[1], t, y + 4)):
+            spots.append(f'<Spot ID="{label}" FRAME="{frame}" POSITION_Y="{row * 1.15}" POSITION_X="{x * 1.15}"/>')
+            mask = masks.setdefault(frame, np.zeros(size, np.uint16))
+            mask[row - 2 : row + 3, x - 2 : x + 3] = label
+            tracks.append(f"{label} {frame} {frame} {0 if label == mother else mother}")
+        links += [f'<Edge SPOT_SOURCE_ID="{mother}" SPOT_TARGET_ID="{label}"/>' for label in daughters]
+    (folder / "tracks.xml").write_text(
+        f'<?xml version="1.0"?><TrackMate><Model spatialunits="micron"><AllSpots>{"".join(spots)}</AllSpots>'
+        f"<AllTracks><Track>{''.join(links)}</Track></AllTracks></Model>"
+        '<Settings><ImageData pixelwidth="1.15" pixelheight="1.15"/></Settings></TrackMate>'
+    )
+    challenge = folder / "01_GT" / "TRA"
+    challenge.mkdir(parents=True, exist_ok=True)
+    (challenge / "man_track.txt").write_text("\n".join(tracks) + "\n")
+    for frame, mask in masks.items():
+        tifffile.imwrite(challenge / f"man_track{frame:03d}.tif", mask)
+    return [folder / "events.csv", folder / "tracks.xml", challenge]

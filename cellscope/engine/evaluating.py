@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cellscope.engine.device import pick_device, pick_precision
+from cellscope.engine.evaluate import Metric
 from cellscope.engine.predict import load_models
 from cellscope.engine.stages import run_subjects
 from cellscope.errors import CellscopeError, UsageError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 FOLDS = "folds"
 """The split that stands for all folds of a cross-validation."""
 
-_OF_PREDICT = ("shard", "skip_existing", "glob", "pixel_size")
+_OF_PREDICT = ("shard", "skip_existing", "glob", "pixel_size", "group_by")
 
 
 def refuse_options_of_predict(run: RunOptions) -> None:
@@ -167,3 +168,30 @@ def run_job(
 
 def _no_columns(_cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
     return ()
+
+
+def over_folds(table: pd.DataFrame, names: Iterable[str]) -> list[Metric]:
+    """Give mean and spread of the folds' means, as papers with a cross-validation print them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per image, with a column ``fold``; without it there is nothing to give.
+    names : iterable of str
+        Columns; images where one is empty count for nothing.
+
+    Returns
+    -------
+    list of Metric
+        ``folds.<name>_mean`` and ``folds.<name>_sd``.
+    """
+    if "fold" not in table:
+        return []
+    metrics, folds = [], table.groupby("fold")
+    for name in names:
+        means = folds[name].mean().dropna()
+        text = f"mean over {len(means)} folds of the mean over images"
+        metrics.append(Metric(f"folds.{name}_mean", float(means.mean()), None, None, len(means), text))
+        spread = f"standard deviation (n - 1) of the {len(means)} folds' means"
+        metrics.append(Metric(f"folds.{name}_sd", float(means.std(ddof=1)), None, None, len(means), spread))
+    return metrics

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from cellscope.engine.draws import WeightedDraws
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.prepared import PreparedDataset
-from cellscope.models.file import load_model
+from cellscope.models.file import load_model, read_card
 from cellscope.models.registry import locate
 
 
@@ -128,7 +128,8 @@ def run_record(prepared: PreparedDataset, part: str) -> dict[str, Any]:
 
 
 def training_facts(prepared: PreparedDataset, options: Any, n_items: int) -> dict[str, Any]:
-    """Give what the model card says about its training."""
+    """Give what the model card says about its training; of weights that are only tuned anew, also their own."""
+    weights = {} if options.steps else {"weights": read_card(locate(options.init)).training}
     return {
         "data": prepared.info["sources"],
         "dataset_hash": prepared.hash,
@@ -139,4 +140,4 @@ def training_facts(prepared: PreparedDataset, options: Any, n_items: int) -> dic
         "batch_size": options.batch_size,
         "seed": options.seed,
         "init": options.init,
-    }
+    } | weights

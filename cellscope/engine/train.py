@@ -156,11 +156,14 @@ def fit(
     Raises
     ------
     UsageError
-        If `out` holds a training and neither ``--resume`` nor ``--overwrite`` is given.
+        If `out` holds a training and neither ``--resume`` nor ``--overwrite`` is given, or there are no steps and no
+        model to start from.
     Interrupted
         After SIGINT or SIGTERM, once ``last.ckpt`` is written.
     """
     out = Path(out)
+    if options.steps == 0 and options.init in ("none", "imagenet"):
+        raise UsageError("--steps 0 trains nothing and only tunes the model of --init; name one")
     resume = find_resume(out, options.resume)
     done = _steps_taken(resume) if resume else 0
     first = (
@@ -173,6 +176,12 @@ def fit(
     _quieten()
     device = pick_device(options.device)
     precision = PRECISION_NAMES[pick_precision(options.precision, device)]
+    began = time.time()
+    if options.steps == 0:
+        return _write_run(
+            out, network, {}, began, card=card, options=options, argv=argv, record=record, steps=0,
+            device=str(device), precision=precision,
+        )  # fmt: skip
     val_every = options.val_every if val_loader is not None else None
     stop = SaveAndStop(out / LAST, save_every=options.save_every, val_every=val_every)
     table = MetricsFile(out / "metrics.csv", resumed=resume is not None or not first)
@@ -214,7 +223,6 @@ def fit(
         default_root_dir=out,
         use_distributed_sampler=False,
     )
-    began = time.time()
     threads = torch.get_num_threads()
     if options.devices == 1 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(available_cpus())
@@ -243,26 +251,30 @@ def fit(
         metrics = table.at(int(best["global_step"]))
     if not all(torch.isfinite(value).all() for value in network.state_dict().values() if value.is_floating_point()):
         raise CellscopeError(f"training in {out} ended with weights that are not finite; lower --set learning_rate")
-    save_model(
-        out / MODEL,
-        {name: value.detach().cpu() for name, value in network.state_dict().items()},
-        card(metrics),
-        half=options.half,
-    )
     draw_curves(table.rows(), out / "curves.png")
-    write_json(
-        out / "run.json",
-        training_record(
-            argv,
-            options,
-            device=str(device),
-            precision=precision,
-            seconds=time.time() - began,
-            steps=trainer.global_step,
-        )
-        | {"metrics": metrics}
-        | record,
-    )
+    return _write_run(
+        out, network, metrics, began, card=card, options=options, argv=argv, record=record, steps=trainer.global_step,
+        device=str(device), precision=precision,
+    )  # fmt: skip
+
+
+def _write_run(
+    out: Path,
+    network: torch.nn.Module,
+    metrics: dict[str, float],
+    began: float,
+    *,
+    card: Callable[[dict[str, float]], ModelCard],
+    options: Any,
+    argv: list[str],
+    record: dict[str, Any],
+    **facts: Any,
+) -> Path:
+    """Write ``model.safetensors``, whose card is made (and its thresholds tuned) only now, and then ``run.json``."""
+    tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    save_model(out / MODEL, tensors, card(metrics), half=options.half)
+    run = training_record(argv, options, seconds=time.time() - began, **facts)
+    write_json(out / "run.json", run | {"metrics": metrics} | record)
     return out / MODEL
 
 

@@ -27,7 +27,7 @@ class TrainingOptions(ComputeOptions):
     fold: int | None = option(
         None, "Validate on this fold of a dataset prepared with --folds, train on the others.", low=0
     )
-    steps: int | None = option(None, "Optimiser steps in all.", low=1)
+    steps: int | None = option(None, "Optimiser steps in all; 0 only tunes the model of --init anew.", low=0)
     learning_rate: float | None = option(None, "Highest learning rate.", low=0.0)
     optimiser: Literal["adamw", "adam", "sgd"] = option("adamw", "Update rule.", cli=False)
     weight_decay: float | None = option(None, "Weight decay.", low=0.0, cli=False)

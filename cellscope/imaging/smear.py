@@ -66,6 +66,47 @@ def has_colour(rgb: np.ndarray) -> bool:
     return bool((sample.max(2) - sample.min(2)).max() > 8 or np.ptp(sample) < 16)
 
 
+def background_colour(rgb: np.ndarray) -> np.ndarray:
+    """Guess the colour of the bare background: the median of the brightest quarter.
+
+    Parameters
+    ----------
+    rgb : (H, W, 3) uint8
+
+    Returns
+    -------
+    (3,) float
+    """
+    pixels = rgb.reshape(-1, 3)[::7]
+    green = pixels[:, 1]
+    return np.median(pixels[green >= np.percentile(green, 75)], axis=0)
+
+
+def stain_densities(labels: np.ndarray, rgb: np.ndarray) -> np.ndarray:
+    """Measure how strongly objects are stained: mean optical density over the background's, by channel.
+
+    Parameters
+    ----------
+    labels : (H, W) int, 0 is background
+    rgb : (H, W, 3) uint8
+
+    Returns
+    -------
+    (N + 1, 3) float
+        Natural optical densities by label, from 0; 0 for the background and numbers without a pixel.
+    """
+    paper = np.maximum(background_colour(rgb), 30)
+    inside = labels > 0
+    numbers = labels[inside]
+    count = int(numbers.max(initial=0)) + 1
+    area = np.maximum(np.bincount(numbers, minlength=count), 1)
+    means = []
+    for channel in range(3):
+        density = -np.log(np.clip(np.arange(256) / paper[channel], 0.02, 1))
+        means.append(np.bincount(numbers, weights=density[rgb[..., channel][inside]], minlength=count) / area)
+    return np.stack(means, 1)
+
+
 def otsu_classes(rgb: np.ndarray) -> np.ndarray:
     """Segment by three-class Otsu on the green channel, opened and filled: the baseline every network must beat.
 

@@ -30,7 +30,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Returns
     -------
     dict of str to Tensor
-        What stands under ``model``, or everything where there is no such entry. On the CPU.
+        What stands under ``model`` or ``state_dict``, or everything where there is no such entry. On the CPU.
 
     Raises
     ------
@@ -50,8 +50,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             raise ModelError(f"{path}: not a checkpoint of weights only ({reason}); nothing in it was run") from error
     if isinstance(content, Mapping) and "blobs" in content:
         raise ModelError(f"{path}: a Caffe2 model; only models in detectron2's own format can be read")
-    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
-        content = content["model"]
+    for entry in ("model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(entry), Mapping):
+            content = content[entry]
     if not isinstance(content, Mapping) or not content:
         raise ModelError(f"{path}: holds no weights by name")
     weights = {str(name): _tensor(value) for name, value in content.items()}

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
+from typing import Any, NamedTuple
 
-from timm.layers import BatchNormAct2d, ConvNormAct
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+_RESNET = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
+
 
 def fold_norms(network: nn.Module) -> int:
-    """Fold batch norms into convolutions, where the order of both is known: `nn.Sequential` and timm's `ConvNormAct`.
+    """Fold batch norms into convolutions, where the order of both is known.
+
+    It is in `nn.Sequential`, timm's `ConvNormAct` and ResNets, and modules that say so in an attribute ``folds``: names
+    of a convolution and the norm that follows it at once, ``(("conv1", "norm1"), ...)``.
 
     Changes `network` for good: it can predict, but not be trained or saved as before.
 
@@ -24,24 +30,46 @@ def fold_norms(network: nn.Module) -> int:
     int
         Norms that were folded.
     """
+    timm = _kinds_of_timm()
     folded = 0
     for module in list(network.modules()):
-        if isinstance(module, ConvNormAct):
-            pairs = [("conv", "bn")]
-        elif isinstance(module, nn.Sequential):
-            pairs = list(pairwise(module._modules))
-        else:
-            continue
-        for first, second in pairs:
+        for first, second in _pairs(module, timm):
             norm = getattr(module, second)
             holder, name = _last_convolution(module, first)
             if holder is None or not _foldable(norm):
                 continue
             setattr(holder, name, fuse_conv_bn_eval(getattr(holder, name), norm))
-            rest = nn.Sequential(norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else nn.Identity()
+            rest = nn.Sequential(norm.drop, norm.act) if isinstance(norm, timm.acting) else nn.Identity()
             setattr(module, second, rest)
             folded += 1
     return folded
+
+
+class _Timm(NamedTuple):
+    """Classes of timm: a convolution with its norm, a norm with its activation, ResNets and their blocks."""
+
+    block: tuple[type, ...] = ()
+    acting: Any = ()
+    resnet: tuple[type, ...] = ()
+
+
+def _kinds_of_timm() -> _Timm:
+    """Give the classes; none while nobody has imported timm, which takes long."""
+    layers, resnet = sys.modules.get("timm.layers"), sys.modules.get("timm.models.resnet")
+    if layers is None or resnet is None:
+        return _Timm()
+    return _Timm((layers.ConvNormAct,), (layers.BatchNormAct2d,), (resnet.ResNet, resnet.Bottleneck, resnet.BasicBlock))
+
+
+def _pairs(module: nn.Module, timm: _Timm) -> list[tuple[str, str]]:
+    """List names of a module's children that run one right after the other."""
+    if isinstance(module, timm.block):
+        return [("conv", "bn")]
+    if isinstance(module, nn.Sequential):
+        return list(pairwise(module._modules))
+    if isinstance(module, timm.resnet):
+        return [pair for pair in _RESNET if hasattr(module, pair[1])]
+    return list(getattr(module, "folds", ()))
 
 
 def _foldable(norm: nn.Module) -> bool:

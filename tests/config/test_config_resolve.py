@@ -12,6 +12,7 @@ from cellscope.config import (
     Settings,
     check,
     describe,
+    fill,
     nearest,
     option,
     parse_set,
@@ -273,3 +274,15 @@ def test_types_options_cannot_have():
 
     with pytest.raises(TypeError, match="'table'"):
         resolve(Wrong, flags={}, env={})
+
+
+def test_a_preset_fills_only_what_was_left_open():
+    """Also where what was given is the default: to give it is to choose it."""
+    preset = {"epochs": 50, "mode": "slow", "title": "preset"}
+    assert fill(make(), preset) == Options(epochs=50, mode="slow", title="preset")
+    for source in ({"flags": {"epochs": 10}}, {"config": {"epochs": 10}}, {"env": {"CELLSCOPE_EPOCHS": "10"}}):
+        filled = fill(make(**source), preset)
+        assert (filled.epochs, filled.mode) == (10, "slow")
+        assert fill(filled, {"epochs": 99, "half": False}) == Options(mode="slow", title="preset", half=False)
+    made = fill(Options(epochs=7), preset)  # not resolved: what differs from the default is kept
+    assert (made.epochs, made.mode) == (7, "slow")

@@ -166,8 +166,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "ds"
 
 
-def run(*words: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [str(word) for word in ("histo", "eval", *words, "--device", "cpu")])
+def run(*words: object, command: str = "eval") -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(word) for word in ("histo", command, *words, "--device", "cpu")])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.stderr
     return result.exit_code, result.stderr
 
@@ -217,3 +217,27 @@ def test_the_baseline_alone_and_what_is_refused(dataset: Path, tmp_path: Path) -
     code, said = run(dataset, "-o", tmp_path / "otsu", "-m", "otsu")
     assert code == 2
     assert "already holds results" in said
+
+
+def test_three_folds_each_with_the_network_that_left_it_out(tmp_path: Path) -> None:
+    write_tiles(tmp_path / "typed", 6, side=128)
+    prepare([tmp_path / "typed"], tmp_path / "ds", splits=(0.8, 0.1, 0.1), folds=3, pixel_size=0.25)
+    settings = ["steps=1", "core=64", "val_every=1", "batch_size=1"]
+    words = ["--arch", "histonext-test", "--precision", "32", *(word for one in settings for word in ("--set", one))]
+    models: list[object] = []
+    for fold in range(3):
+        code, said = run(tmp_path / "ds", "-o", tmp_path / f"{fold}", "--fold", fold, *words, command="train")
+        assert code == 0, said
+        models += ["-m", tmp_path / f"{fold}"]
+    code, said = run(tmp_path / "ds", "-o", tmp_path / "x", "--split", "folds", *models[:4])
+    assert code == 2
+    assert "left out fold 2" in said
+    code, said = run(tmp_path / "ds", "-o", tmp_path / "out", "--split", "folds", *models)
+    assert code == 0, said
+    table = pd.read_csv(tmp_path / "out/per_image.csv")
+    assert sorted(table["image"]) == [f"typed/train_{number}" for number in range(1, 7)]
+    assert table["fold"].value_counts().to_dict() == {0: 2, 1: 2, 2: 2}
+    overall = json.loads((tmp_path / "out/eval.json").read_text())["metrics"]["overall"]
+    means = table.groupby("fold")["dice"].mean()
+    assert overall["folds.dice_mean"]["value"] == pytest.approx(means.mean(), abs=1e-4)
+    assert overall["folds.dice_sd"]["value"] == pytest.approx(means.std(ddof=1), abs=1e-4)

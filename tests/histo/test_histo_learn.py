@@ -20,6 +20,7 @@ from cellscope.assays.histo.learn import Learner, _Batches, train
 from cellscope.assays.histo.model import arguments_of, build_network
 from cellscope.assays.histo.prepare import prepare
 from cellscope.assays.histo.validation import score_tiles
+from cellscope.config import resolve
 from cellscope.errors import Interrupted, ModelError, UsageError
 from cellscope.models.card import ModelCard
 from cellscope.models.file import load_model
@@ -125,6 +126,18 @@ def test_going_on_from_a_model_of_other_types(dataset: Path, tmp_path: Path, cap
     assert run["metrics"]["val_score"] >= 0
 
 
+def test_tuning_anew_keeps_the_weights_and_what_they_were_trained_on(dataset: Path, tmp_path: Path) -> None:
+    train(dataset, tmp_path / "first", TINY, argv=[])
+    first = tmp_path / "first" / "model.safetensors"
+    train(dataset, tmp_path / "tuned", replace(TINY, steps=0, init=str(first)), argv=[])
+    (before, weights), (after, same) = (
+        load_model(tmp_path / run / "model.safetensors", assay="histo") for run in ("first", "tuned")
+    )
+    assert all(torch.equal(value, same[name]) for name, value in weights.items())
+    assert (after.training["steps"], after.training["weights"]) == (0, before.training)
+    assert after.thresholds == pytest.approx(before.thresholds, rel=1e-4)  # the same tiles choose the same settings
+
+
 def test_imagenet_weights_that_cannot_be_had(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import timm
 
@@ -179,6 +192,9 @@ def test_the_paper_preset_is_the_papers() -> None:
     own = TrainOptions(preset="paper", learning_rate=5e-5, batch_size=128).settled(4563)
     assert own.learning_rate == 5e-5
     assert own.batch_size == 128
+    # The user's word counts where it is what the option would be without the preset, too.
+    scratch = resolve(TrainOptions, flags={"preset": "paper", "init": "none", "optimiser": "adamw"}, env={}).settled(64)
+    assert (scratch.init, scratch.optimiser, scratch.learning_rate) == ("none", "adamw", 1e-4)
 
 
 def test_a_perfect_network_scores_nearly_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +255,7 @@ def test_tuning_finds_the_settings_that_agree(monkeypatch: pytest.MonkeyPatch) -
             speck = (slice(row, row + 6), slice(column, column + 6))
             if not tile.labels[row - 2 : row + 8, column - 2 : column + 8].any():
                 maps[(*speck, 0)] = 0.9
-    monkeypatch.setattr(tuning, "whole_maps", lambda *_: maps)
+    monkeypatch.setattr(tuning, "whole_maps", lambda *_, **__: maps)
     found = tuning.tune(torch.nn.Identity(), [tile])
     assert found["threshold"] < 0.48
     start = {name: values[0] for name, values in tuning.TRIED.items()}

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
+from shapely.geometry import shape
+from shapely.validation import explain_validity
 
 from cellscope.imaging.polygons import collection, feature, fill, outline, outlines
 
@@ -66,6 +68,19 @@ def test_outlines_drawn_again_give_the_mask(mask: np.ndarray) -> None:
             inside = [cv2.pointPolygonTest(np.array(ring, np.float32), point, False) > 0 for ring in rings]
             hits += inside[0] and not any(inside[1:])
         assert hits == mask[row, column]
+
+
+@settings(deadline=None, max_examples=150)
+@given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)))
+def test_another_library_finds_outlines_valid_and_of_the_right_size(labels: np.ndarray) -> None:
+    """No ring crosses or touches itself or another, and objects side by side do not overlap."""
+    shapes = {label: shape(geometry) for label, geometry in outlines(labels).items()}
+    for label, polygon in shapes.items():
+        assert polygon.is_valid, explain_validity(polygon)
+        # A ring cuts every corner by an eighth of a pixel, so at most half a pixel for each pixel it surrounds.
+        assert abs(polygon.area - (labels == label).sum()) <= 0.5 * (labels == label).sum() + 1e-9
+    for label, polygon in shapes.items():
+        assert all(polygon.intersection(other).area < 1e-9 for number, other in shapes.items() if number > label)
 
 
 def test_outlines_of_labels() -> None:

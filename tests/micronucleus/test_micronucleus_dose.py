@@ -8,7 +8,8 @@ import pytest
 from scipy.optimize import minimize
 from typer.testing import CliRunner
 
-from cellscope.assays.micronucleus.dose import curve_from, estimate_dose, fit_curve, poisson_limits
+from cellscope.assays.micronucleus.dose import curve_from, fit_curve
+from cellscope.assays.micronucleus.dose_estimate import estimate_dose, poisson_limits
 from cellscope.cli import app
 from cellscope.errors import UsageError
 
@@ -35,6 +36,20 @@ def test_the_manuals_dose():
     assert 0.9 < found.high < 1.0
     assert (found.per_cell_low * 500, found.per_cell_high * 500) == pytest.approx(poisson_limits(25))
     assert poisson_limits(25) == pytest.approx((16.179, 36.905), abs=1e-3)  # Garwood's table
+
+
+def test_another_program_agrees():
+    """Biodose Tools' documented fit of the same counts, and its Merkle interval (83 %, 83 %) for 100 in 361 cells."""
+    curve = fit_curve(IAEA)
+    assert curve.coefficients == pytest.approx((0.001280319, 0.021038724, 0.063032534), rel=1e-5)
+    theirs = [
+        [2.222231e-07, -9.949044e-07, 4.379944e-07],
+        [-9.949044e-07, 2.660101e-05, -1.510494e-05],
+        [4.379944e-07, -1.510494e-05, 1.605914e-05],
+    ]
+    assert np.asarray(curve.covariance) == pytest.approx(np.array(theirs), rel=1e-4)
+    found = estimate_dose(curve, 100, 361)
+    assert (found.low, found.dose, found.high) == pytest.approx((1.712, 1.931, 2.187), abs=6e-4)
 
 
 def test_an_independent_optimiser_agrees():

@@ -92,8 +92,29 @@ def test_perfect_maps_give_the_field_back():
     assert parents == {1: 1, 2: 3}
     assert scores == pytest.approx({1: 0.9933, 2: 0.9933}, abs=1e-3)
     assert overlap_table(field.micronuclei, found).diagonal().min() > 0.8
-    seen = evidence(maps[2], reach, [1, 2, 3, 4])
+    seen = evidence(maps[2], labels, 25.0, [1, 2, 3, 4])
     assert (seen > 0).tolist() == [True, False, True, False]
+
+
+def test_evidence_is_shared_between_two_possible_parents_and_none_comes_from_inside():
+    labels = np.zeros((30, 64), np.int32)
+    labels[5:25, 2:22], labels[5:25, 42:62] = 7, 9
+    logits = np.full(labels.shape, -9.0, np.float32)
+
+    def seen(columns, ids=(7, 9)):
+        spot = logits.copy()
+        spot[13:16, columns] = 4.0
+        return 1 / (1 + np.exp(-evidence(spot, labels, 20.0, list(ids))))
+
+    high = 1 / (1 + np.exp(-4.0))
+    between = seen(slice(30, 33))
+    assert between == pytest.approx([0.5 * high] * 2, abs=0.25)  # half a pixel decides little
+    near = seen(slice(24, 27))
+    assert near[0] > 0.98 * high
+    assert near[1] < 0.02
+    assert seen(slice(10, 13)).max() < 0.001  # inside a nucleus
+    assert seen(slice(24, 27), ids=(9, 7)).argmax() == 1
+    assert seen(slice(24, 27), ids=()).size == 0
 
 
 def test_touching_nuclei_are_separated():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from divisions import composite, division, field, write_composite
+from divisions import composite, division, field, write_composite, write_event_tables
 from typer.testing import CliRunner
 
 from cellscope.assays.mitosis.config import MitosisPrepareOptions
@@ -225,6 +225,21 @@ def test_a_movie_gives_a_row_per_event(movie, both, tmp_path):
     assert cellscope("mitosis", "predict", movie / "colours.tif", "-o", tmp_path / "b", *words)[0] == 0
     again = pd.read_csv(tmp_path / "b" / "objects.csv")
     np.testing.assert_allclose(again["p_abnormal"], objects["p_abnormal"], atol=0.05)
+
+
+def test_the_same_events_in_three_tables_give_the_same_windows(movie, both, tmp_path):
+    events = [(8, 60, 60), (10, 110, 150)]
+    found = []
+    for number, table in enumerate(write_event_tables(tmp_path / "tables", events, (160, 200))):
+        out = tmp_path / str(number)
+        words = ["--events", table, "-m", both, "-o", out, *QUICK]
+        assert cellscope("mitosis", "predict", movie / "well.tif", *words)[0] == 0
+        found.append(out)
+    objects = [pd.read_csv(out / "objects.csv") for out in found]
+    assert objects[0][["frame", "centroid-0", "centroid-1"]].to_numpy().tolist() == [[8, 60, 60], [10, 110, 150]]
+    for other, out in zip(objects[1:], found[1:], strict=True):
+        pd.testing.assert_frame_equal(other, objects[0])
+        assert (out / "well.filmstrip.png").read_bytes() == (found[0] / "well.filmstrip.png").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,16 @@ from divisions import composite, division
 
 from cellscope.assays.mitosis.channels import two_channels
 from cellscope.assays.mitosis.names import Facts, parse_name
+from cellscope.assays.mitosis.tracks import long_axis
 from cellscope.assays.mitosis.view import (
+    Trace,
     affine_grid,
     choose_frames,
     field_of_view,
+    follow_trace,
     network_view,
     normalise,
+    sample,
 )
 from cellscope.errors import InputError
 
@@ -134,3 +138,32 @@ def test_names(stem, facts):
 def test_groups_are_positions_of_movies():
     assert parse_name("A_160930.nd2_PC3_4Gy_p2_532_543").group == "160930_PC3_4_p2"
     assert parse_name("8Gy_p3-2_260-271").group == "unknown_unknown_8_p3-2"
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7, 1.5, 2.6])
+def test_the_square_lies_as_the_cell_does(angle):
+    rows, columns = np.mgrid[:80, :80].astype(np.float32) - 39.5
+    nuclei = np.zeros((3, 80, 80), np.float32)
+    for sign, height in ((1, 1.0), (-1, 0.8)):
+        row, column = sign * 8 * np.sin(angle), sign * 8 * np.cos(angle)
+        nuclei += height * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 18)
+    turn = long_axis(nuclei, np.full((3, 2), 39.5))
+    assert np.abs(np.sin(turn - angle)).max() < 0.03
+    trace = Trace(torch.zeros(3, 2), torch.from_numpy(turn.astype(np.float32)))
+    grid = affine_grid(torch.tensor([48.0]), (80, 80), 48)
+    seen = sample(torch.from_numpy(nuclei)[:, None], grid, trace, turned=True)[1, 0].numpy()
+    row, column = np.unravel_index(seen.argmax(), seen.shape)
+    assert row == pytest.approx(23.5, abs=1)  # both daughters side by side in the middle row
+    assert abs(column - 23.5) == pytest.approx(8, abs=1)
+    assert seen[row, 47 - column] / seen.max() == pytest.approx(0.8, abs=0.03)
+    as_it_is = sample(torch.from_numpy(nuclei)[:, None], grid, trace)[1, 0].numpy()
+    row = np.unravel_index(as_it_is.argmax(), as_it_is.shape)[0]
+    assert row - 23.5 == pytest.approx(8 * np.sin(angle), abs=1)
+
+
+def test_a_view_that_follows_and_turns():
+    shown = normalise(np.moveaxis(division(3, abnormal=False).astype(np.float32), -1, 1))
+    settings = {"size": 24, "zoom_power": 0.0, "follow": True, "turn": True}
+    assert network_view(shown, None, settings).shape == (12, 2, 24, 24)
+    trace = follow_trace(shown[:, 1])
+    assert (trace.shift.shape, trace.turn.shape) == ((12, 2), (12,))

@@ -47,6 +47,33 @@ def test_timms_blocks_keep_their_activation():
 
 
 @torch.no_grad()
+def test_resnets_and_blocks_that_say_what_follows_what():
+    class Block(nn.Module):
+        folds = (("conv", "norm"),)
+
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+
+        def forward(self, x):
+            return x + self.norm(self.conv(x)).relu()
+
+    torch.manual_seed(0)
+    image = torch.rand(2, 3, 64, 64)
+    for network in (
+        timm.create_model("resnet18", num_classes=2),
+        timm.create_model("resnet26", num_classes=2),
+        Block(),
+    ):
+        varied(network)
+        norms = sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+        before = network(image)
+        assert fold_norms(network) == norms
+        after = network(image)
+        assert torch.allclose(after, before, atol=1e-3 * float(before.abs().max()))
+
+
+@torch.no_grad()
 def test_a_norm_before_its_convolution_stays():
     network = varied(nn.Sequential(nn.BatchNorm2d(2), nn.Conv2d(2, 2, 1), nn.ReLU(), nn.BatchNorm2d(2)))
     assert fold_norms(network) == 0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from cellscope.assays.nucleus_seg.debris import relative_stain
 from cellscope.assays.nucleus_seg.instances import Maps, expected_dice, find_nuclei, split_cells, usual_area
 
 
@@ -63,6 +64,49 @@ def test_debris_slivers_and_doubtful_specks_are_dropped_and_counted() -> None:
     assert found.labels[50, 50] == 1
     kept = find_nuclei(maps, SHAPE, min_area=0, doubtful_area=0)
     assert kept.labels.max() == 4
+
+
+def test_red_cells_that_a_network_takes_for_nuclei_are_dropped_by_their_stain() -> None:
+    nucleus, pale, red, speck = (disc(SHAPE, 50, x, 14) for x in (20, 60, 100, 140))
+    cells = [nucleus, pale, red, speck]
+    maps = maps_of(cells, np.any(cells, axis=0))
+    rgb = np.full((*SHAPE, 3), 240, np.uint8)
+    rgb[nucleus], rgb[pale], rgb[red], rgb[speck] = (80, 40, 130), (130, 76, 165), (200, 110, 120), (190, 90, 170)
+    # densities in red and green: 1.10 and 1.79; 0.61 and 1.15; 0.18 and 0.78; 0.23 and 0.98
+    found = find_nuclei(maps, SHAPE, rgb=rgb)
+    assert [int(found.labels[50, x]) > 0 for x in (20, 60, 100, 140)] == [True, True, False, False]
+    assert found.dropped == 2
+    assert find_nuclei(maps, SHAPE, rgb=rgb, min_stain=0, doubtful_stain=0).labels.max() == 4
+    assert find_nuclei(maps, SHAPE).labels.max() == 4  # without the image nothing is compared
+    maps.nucleus[pale] = 150  # sqrt(0.61 / 1.10 * 1.15 / 1.79) = 0.60: kept where the network is sure, else not
+    assert find_nuclei(maps, SHAPE, rgb=rgb).labels.max() == 1
+
+
+def test_a_red_cell_in_a_white_cell_is_neither_lobe_nor_cytoplasm() -> None:
+    cell, lobe, red = disc(SHAPE, 50, 60, 34), disc(SHAPE, 50, 50, 14), disc(SHAPE, 50, 80, 9)
+    maps = maps_of([cell], lobe | red)
+    rgb = np.full((*SHAPE, 3), 240, np.uint8)
+    rgb[cell], rgb[lobe], rgb[red] = (190, 170, 210), (80, 40, 130), (200, 110, 120)
+    with_red = find_nuclei(maps, SHAPE)
+    found = find_nuclei(maps, SHAPE, rgb=rgb)
+    assert (with_red.labels.max(), found.labels.max()) == (1, 1)
+    np.testing.assert_array_equal(found.labels > 0, lobe)
+    assert found.cells is not None
+    assert not found.cells[red].any()
+    assert found.score[0] > 0.9  # what was taken out does not count against the rest
+
+
+def test_relative_stain_by_hand() -> None:
+    areas = np.array([0.0, 100, 100, 5])
+    densities = np.array([[0, 0, 0], [1.0, 2.0, 0.5], [0.25, 2.0, 0.5], [2.0, 2.0, 1.0]])  # the last one is a speck
+    np.testing.assert_allclose(relative_stain(areas, densities)[1:3], [1, 0.5])
+    # black fill is no stain, however large
+    ink = np.vstack([densities, [3.9, 3.9, 3.9]])
+    np.testing.assert_allclose(relative_stain(np.append(areas, 500), ink)[1:3], [1, 0.5])
+    # a channel that shows nothing is left out; with none left all are alike
+    np.testing.assert_allclose(relative_stain(areas, densities * [0.1, 1, 1])[1:3], [1, 1])
+    np.testing.assert_array_equal(relative_stain(areas, densities * 0.01), 1)
+    np.testing.assert_array_equal(relative_stain(np.zeros(2), np.zeros((2, 3))), 1)
 
 
 def test_the_only_nucleus_is_kept_even_at_the_border() -> None:

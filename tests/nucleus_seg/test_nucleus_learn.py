@@ -12,7 +12,7 @@ import torch
 from scipy import ndimage
 from synthetic_smears import smear
 
-from cellscope.assays.nucleus_seg.appearance import change_appearance
+from cellscope.assays.nucleus_seg.appearance import borrow_stain, change_appearance, stain_red_cells
 from cellscope.assays.nucleus_seg.classes import NUCLEUS, cells_of, nucleus_diameter
 from cellscope.assays.nucleus_seg.config import TrainOptions
 from cellscope.assays.nucleus_seg.data import Crops, Smear, Whole, cell_distance, contact, load_smears
@@ -165,6 +165,42 @@ def test_appearance_changes_colour_not_place() -> None:
         # the nucleus stays the darkest of the three classes
         grey = changed.mean(2)
         assert grey[mask == 255].mean() < grey[mask == 0].mean()
+
+
+def test_borrowed_stain_takes_background_and_nuclei_to_the_other_image() -> None:
+    image, mask = smear(0)
+    other, other_mask = smear(1)
+    other = (other * np.array([0.8, 0.9, 0.6])).astype(np.uint8)  # another lamp
+
+    def means(rgb: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        outside = rgb[codes == 0]
+        bright = outside[outside[:, 1] >= np.median(outside[:, 1])]
+        return np.stack([rgb[codes == 255].mean(0), bright.mean(0)])
+
+    class Whole_(np.random.Generator):
+        """Draws the whole way."""
+
+        def uniform(self, low=0.0, high=1.0, size=None):  # type: ignore[override,no-untyped-def]
+            return high
+
+    changed = borrow_stain(image, mask, other, other_mask, Whole_(np.random.PCG64(0)))
+    before = np.abs(means(image, mask) - means(other, other_mask)).max()
+    assert np.abs(means(changed, mask) - means(other, other_mask)).max() < 0.35 * before
+    assert borrow_stain(image, np.zeros_like(mask), other, other_mask, np.random.default_rng(0)) is image
+
+
+def test_red_cells_are_stained_and_nuclei_are_not() -> None:
+    image, mask = smear(0)
+    image[:12, :12] = (205, 150, 150)  # a red cell in the corner
+    assert (mask[:12, :12] == 0).all()
+    reds = []
+    for seed in range(12):
+        changed = stain_red_cells(image, mask, np.random.default_rng(seed))
+        inner = cv2.erode((mask == 255).astype(np.uint8), np.ones((9, 9))) > 0
+        assert np.abs(changed[inner].astype(int) - image[inner]).max() <= 2
+        reds.append(float(changed[2:10, 2:10].mean()))
+        assert changed[2:10, 2:10].mean() > changed[inner].mean()  # never as dark as a nucleus
+    assert min(reds) < image[2:10, 2:10].mean() - 15 < image[2:10, 2:10].mean() + 3 < max(reds)
 
 
 def test_whole_images_come_at_the_networks_scale() -> None:

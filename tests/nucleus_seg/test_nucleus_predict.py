@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from shapely.geometry import shape
 from synthetic_smears import smear
 from typer.testing import CliRunner
 
 from cellscope.assays.nucleus_seg.config import PredictOptions
-from cellscope.assays.nucleus_seg.predict import ASSAY, OTSU_CARD, cut_look, kind_of, take_look
+from cellscope.assays.nucleus_seg.predict import ASSAY, OTSU_CARD, kind_of
+from cellscope.assays.nucleus_seg.scale import cut_look, take_look
 from cellscope.cli import app
 from cellscope.engine.assay import Subject
 from cellscope.errors import UsageError
@@ -48,6 +50,7 @@ def test_the_baseline_finds_measures_and_draws(tmp_path: Path) -> None:
     geojson = json.loads((tmp_path / "out/a.geojson").read_text())
     assert [f["properties"]["measurements"]["label"] for f in geojson["features"]] == [1, 2, 3, 4]
     assert {f["properties"]["objectType"] for f in geojson["features"]} == {"detection"}
+    assert all(shape(f["geometry"]).is_valid for f in geojson["features"])
     record = json.loads((tmp_path / "out/run.json").read_text())
     assert record["models"][0]["name"] == "otsu"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from cellscope.config import option
+from cellscope.config import fill, option
 from cellscope.engine.training_options import TrainingOptions
 
 #: What the options left open come to by the default recipe, measured stronger on the small network.
@@ -112,18 +112,17 @@ class TrainOptions(TrainingOptions):
             Places that windows are drawn from, for epochs.
         """
         chosen = DEFAULTS if self.preset == "none" else PAPER
-        untouched = {field.name: field.default for field in fields(self)}
-        filled = replace(
-            self, **{name: value for name, value in chosen.items() if getattr(self, name) == untouched[name]}
-        )
+        filled = fill(self, chosen)
         batch = filled.batch_size or 1
         first = filled.frozen_batch_size or batch
         places = max(n_windows, 1)
+        if filled.schedule == "step":
+            filled = fill(filled, {"step_every": max(round(STEP_EPOCHS * places / batch), 1)})
         frozen = filled.frozen_steps or round(filled.frozen_epochs * places / first)
-        steps = filled.steps or frozen + max(round((filled.epochs or 50) * places / batch), 1)
+        steps = filled.steps
+        if steps is None:
+            steps = frozen + max(round((filled.epochs or 50) * places / batch), 1)
         filled = replace(filled, frozen_steps=min(frozen, steps), steps=steps)
-        if filled.schedule == "step" and self.step_every == untouched["step_every"]:
-            filled = replace(filled, step_every=max(round(STEP_EPOCHS * places / batch), 1))
         if filled.num_workers is None:
             filled = replace(filled, num_workers=0)
         if filled.val_every is None:

@@ -30,12 +30,12 @@ from cellscope.engine.evaluate import (
     reliability_figure,
     write_evaluation,
 )
-from cellscope.engine.evaluating import Job, jobs_of, refuse_options_of_predict, run_job
+from cellscope.engine.evaluating import Job, jobs_of, over_folds, refuse_options_of_predict, run_job
 from cellscope.errors import UsageError
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, expected_calibration_error, reliability_table
-from cellscope.metrics.conventions import RADIUS_UM, ImageInstances, Summary
+from cellscope.metrics.conventions import IMAGE_METRICS, RADIUS_UM, ImageInstances, Summary
 
 if TYPE_CHECKING:
     from cellscope.assays.histo.predict_options import PredictOptions
@@ -109,6 +109,7 @@ def evaluate(
         Summary([item.baseline for item in found], tissues),
         list(table["source"]), list(table["group"]), classes, run.seed,
     )  # fmt: skip
+    metrics += over_folds(table, (*IMAGE_METRICS, *(f"f1_{name}" for name in classes)))
     metrics += _of_types(found, list(table["group"]), run.seed)
     sources = source_table(metrics, list(table["source"]))
     if not run.quiet:

@@ -56,7 +56,8 @@ class Overview:
         self.thumbnail = thumbnail
         self.outlined = (_SMALL_UM / pixel_size_um if pixel_size_um else _SMALL_PX) * factor >= _SEEN
         white = np.float32(_FADE_OUTLINED if self.outlined else _FADE)
-        self.canvas = np.rint(thumbnail * (1 - white) + 255 * white).astype(np.uint8)
+        faded = np.rint(np.arange(256, dtype=np.float32) * (1 - white) + 255 * white).astype(np.uint8)
+        self.canvas = faded[thumbnail]  # as a table: the picture in floats would take more memory than a window's work
         height, width = (side / factor for side in thumbnail.shape[:2])  # pixels of the slide
         self.spread = SPREAD_UM / pixel_size_um if pixel_size_um else _SPREAD_PX
         self.cell = max(self.spread / _CELLS, max(height, width) / _MOST_CELLS)

@@ -25,6 +25,10 @@ class PredictOptions:
     check_grid: bool = option(
         False, "Compute everything on a shifted grid as well and report how much that changes (twice the time)."
     )
+    views: int = option(
+        2, "Look at every tile from so many sides and average: better outlines for as many times the time.", low=1,
+        high=8,
+    )  # fmt: skip
     review_below: float = option(0.5, "Mark nuclei with less confidence than this for review.", low=0.0, high=1.0)
     probability_threshold: float | None = option(
         None, "Probability above which a pixel is nucleus; none takes the model's.", low=0.0, high=0.95, cli=False
@@ -32,6 +36,10 @@ class PredictOptions:
     edge: float | None = option(
         None, "How sharply touching nuclei part; lower separates more, none takes the model's.", low=0.01, cli=False
     )
+    min_score: float | None = option(
+        None, "Drop nuclei whose pixels are less probable than this on average; none takes the model's.", low=0.0,
+        high=1.0, cli=False,
+    )  # fmt: skip
     min_area: int | None = option(
         None, "Drop smaller nuclei, pixels at the model's scale; none takes the model's.", low=0, high=10000, cli=False
     )

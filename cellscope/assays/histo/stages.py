@@ -12,6 +12,7 @@ from cellscope.assays.histo.calibrate import calibrate
 from cellscope.assays.histo.model import geometry, normalise, to_maps
 from cellscope.assays.histo.postprocess import Nuclei, find_nuclei
 from cellscope.assays.histo.slides import touches
+from cellscope.assays.histo.views import average, seen
 from cellscope.assays.histo.windows import (
     Box,
     Frame,
@@ -32,7 +33,7 @@ OTSU = "otsu"
 #: Items a network sees at once, by device; a tile of half a megapixel keeps a CPU busy alone.
 AT_ONCE, MANY = {"cpu": 1}, 8
 #: Arguments of `find_nuclei` that a model's card may hold, and the options that overrule them.
-TUNED = {"threshold": "probability_threshold", "edge": "edge", "min_area": "min_area"}
+TUNED = {"threshold": "probability_threshold", "edge": "edge", "min_score": "min_score", "min_area": "min_area"}
 
 
 def rgb_of(subject: Subject) -> np.ndarray:
@@ -90,7 +91,13 @@ def _cut(subject: Subject, shift: tuple[int, int]) -> list[np.ndarray]:
     tiling = tiling_of(subject)
     scale, origin = subject.state.get("source", (frame.scale, (0, 0)))
     tiles = cut_tiles(rgb, scale, frame.window, tiling, origin=origin, shift=shift)
-    return [tile for tile, wanted in zip(tiles, _wanted(subject, shift), strict=True) if wanted]
+    views = subject.options.views
+    return [
+        view
+        for tile, wanted in zip(tiles, _wanted(subject, shift), strict=True)
+        if wanted
+        for view in seen(tile, views)
+    ]
 
 
 def _wanted(subject: Subject, shift: tuple[int, int]) -> list[bool]:
@@ -110,7 +117,8 @@ def _wanted(subject: Subject, shift: tuple[int, int]) -> list[bool]:
 
 def _join(subject: Subject, outputs: list[Any], shift: tuple[int, int]) -> np.ndarray:
     """Put the maps of the tiles together; there is nothing where no tile was looked at."""
-    given = iter(outputs)
+    views = subject.options.views
+    given = (average(outputs[first : first + views]) for first in range(0, len(outputs), views))
     nothing = np.zeros_like(outputs[0][:1, :1])
     tiling, window = tiling_of(subject), frame_of(subject).window
     sizes = [

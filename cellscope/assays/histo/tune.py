@@ -8,6 +8,7 @@ import numpy as np
 
 from cellscope.assays.histo.calibrate import fit_calibration
 from cellscope.assays.histo.postprocess import find_nuclei
+from cellscope.assays.histo.predict_options import PredictOptions
 from cellscope.assays.histo.whole import whole_maps
 from cellscope.metrics.instance_counts import count_types, panoptic
 from cellscope.metrics.instances import aji, overlaps, pairs_by_overlap
@@ -21,8 +22,13 @@ if TYPE_CHECKING:
 TRIED: dict[str, tuple[float, ...]] = {
     "threshold": (0.5, 0.45, 0.4, 0.55, 0.6),
     "edge": (0.12, 0.09, 0.07, 0.05, 0.04, 0.16, 0.2),
+    "min_score": (0.0, 0.6, 0.65, 0.7, 0.75, 0.8),
     "min_area": (24, 40, 60, 80),
 }
+
+
+#: Views of a tile as in prediction by default.
+VIEWS = PredictOptions.views
 
 
 def tune(network: torch.nn.Module, tiles: list[Tile]) -> dict[str, float]:
@@ -42,7 +48,7 @@ def tune(network: torch.nn.Module, tiles: list[Tile]) -> dict[str, float]:
     """
     if not tiles:
         return {}
-    maps = [whole_maps(network, tile.image) for tile in tiles]
+    maps = [whole_maps(network, tile.image, views=VIEWS) for tile in tiles]
     chosen = {name: values[0] for name, values in TRIED.items()}
     best = agreement(tiles, maps, chosen)
     for name, values in TRIED.items():

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from cellscope.assays.histo.model import normalise, to_maps
+from cellscope.assays.histo.views import average, seen
 from cellscope.imaging.tiles import Grid, cut_window
 
 
 @torch.no_grad()
-def whole_maps(network: Any, image: np.ndarray, *, batch: int = 2) -> np.ndarray:
+def whole_maps(network: Any, image: np.ndarray, *, views: int = 1) -> np.ndarray:
     """Give the maps of an image at the network's scale.
 
     Parameters
@@ -20,8 +21,8 @@ def whole_maps(network: Any, image: np.ndarray, *, batch: int = 2) -> np.ndarray
     network : Module
         In eval mode.
     image : (H, W, 3) uint8
-    batch : int
-        Windows at once.
+    views : int
+        Mirrored and turned views of each window to average, see `cellscope.assays.histo.views`.
 
     Returns
     -------
@@ -31,17 +32,15 @@ def whole_maps(network: Any, image: np.ndarray, *, batch: int = 2) -> np.ndarray
     height, width = image.shape[:2]
     grid = Grid((height, width), network.core, network.margin)
     device = next(network.parameters()).device
-    corners = grid.corners
     maps: np.ndarray | None = None
-    for first in range(0, len(corners), batch):
-        places = corners[first : first + batch]
-        windows = np.stack([cut_window(image, grid, corner) for corner in places]).transpose(0, 3, 1, 2)
-        inputs = normalise(torch.from_numpy(windows).to(device).float() / 255)
+    for row, column in grid.corners:
+        window = cut_window(image, grid, (row, column)).transpose(2, 0, 1)
+        inputs = normalise(torch.from_numpy(np.stack(seen(window, views))).to(device).float() / 255)
         outputs = to_maps(network(inputs.contiguous(memory_format=torch.channels_last))).cpu().numpy()
+        found = average(list(outputs))
         if maps is None:
-            maps = np.empty((height, width, outputs.shape[-1]), np.float16)
-        for (row, column), found in zip(places, outputs, strict=True):
-            here = maps[row : row + grid.core, column : column + grid.core]
-            here[:] = found[: here.shape[0], : here.shape[1]]
+            maps = np.empty((height, width, found.shape[-1]), np.float16)
+        here = maps[row : row + grid.core, column : column + grid.core]
+        here[:] = found[: here.shape[0], : here.shape[1]]
     assert maps is not None
     return maps

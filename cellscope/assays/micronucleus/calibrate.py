@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
 
 RIDGE = 0.001
@@ -28,6 +27,8 @@ def fit_logistic(features: np.ndarray, positive: np.ndarray) -> np.ndarray:
     (F + 1,) float
         Intercept first.
     """
+    from scipy.optimize import minimize  # here, since predicting does without it and it takes a while to import
+
     design = np.column_stack([np.ones(len(features)), features])
     sign = np.where(positive, 1.0, -1.0)
 
@@ -41,8 +42,29 @@ def fit_logistic(features: np.ndarray, positive: np.ndarray) -> np.ndarray:
     return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B").x)
 
 
-def field_probability(logits: np.ndarray, evidence: np.ndarray, thresholds: Mapping[str, float]) -> np.ndarray:
-    """Combine the classifier's logit and the finder's evidence for cells of a field.
+BOTH = ("offset", "classify", "finder")
+"""What weighs both witnesses: `field_offset` and so on for cells of fields, `cell_offset` and so on for crops."""
+
+
+def fit_both(kind: str, logits: np.ndarray, evidence: np.ndarray, positive: np.ndarray) -> dict[str, float]:
+    """Fit the weights of both witnesses; none where a class is missing.
+
+    Parameters
+    ----------
+    kind : {"field", "cell"}
+    logits, evidence : (N,) float
+    positive : (N,) bool
+    """
+    if not positive.any() or positive.all():
+        return {}
+    weights = fit_logistic(np.column_stack([logits, evidence]), positive)
+    return {f"{kind}_{name}": float(f"{weight:.5g}") for name, weight in zip(BOTH, weights, strict=True)}
+
+
+def field_probability(
+    logits: np.ndarray, evidence: np.ndarray, thresholds: Mapping[str, float], *, kind: str = "field"
+) -> np.ndarray:
+    """Combine the classifier's logit and the finder's evidence for cells of a field, or of crops.
 
     Parameters
     ----------
@@ -53,18 +75,18 @@ def field_probability(logits: np.ndarray, evidence: np.ndarray, thresholds: Mapp
     thresholds : mapping
         Of the classifier's model card: ``field_offset``, ``field_classify``, ``field_finder``. A model without them
         gives the classifier's own probability.
+    kind : {"field", "cell"}
+        ``cell`` for crops, whose neighbours are blanked; a model without these weights takes those of fields.
 
     Returns
     -------
     (N,) float in [0, 1]
     """
-    if "field_offset" not in thresholds:
+    kind = next((name for name in (kind, "field") if f"{name}_offset" in thresholds), "")
+    if not kind:
         return crop_probability(logits, thresholds)
-    return expit(
-        thresholds["field_offset"]
-        + thresholds["field_classify"] * np.asarray(logits, float)
-        + thresholds["field_finder"] * np.asarray(evidence, float)
-    )
+    offset, classify, finder = (thresholds[f"{kind}_{name}"] for name in BOTH)
+    return expit(offset + classify * np.asarray(logits, float) + finder * np.asarray(evidence, float))
 
 
 def crop_probability(logits: np.ndarray, thresholds: Mapping[str, float]) -> np.ndarray:

@@ -1,9 +1,12 @@
-"""The two classes of a cell (no heavy import here)."""
+"""The two classes of a cell, and the two kinds of image (no heavy import here)."""
 
 from __future__ import annotations
 
 NORMAL, MICRONUCLEUS = "normal", "micronucleus"
 CLASSES = (NORMAL, MICRONUCLEUS)
+
+FIELD, CROP = "field", "crop"
+KINDS = (FIELD, CROP)
 
 #: What people write in folder names and tables, in lower case without separators -> class.
 _SPELLINGS = {

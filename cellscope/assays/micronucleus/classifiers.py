@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from timm.models import load_state_dict
 from torch import nn
 
 from cellscope.assays.micronucleus import mobilevit
@@ -75,6 +73,8 @@ def build_classifier(
 
 def _check_names(network: nn.Module, weights: Path) -> None:
     """Raise ValueError for a file whose layers are those of another network, which timm would leave out one by one."""
+    from timm.models import load_state_dict
+
     own = set(network.state_dict())
     if len(own & set(load_state_dict(str(weights)))) < len(own) / 2:
         raise ValueError("most of the network's layers are not in it")
@@ -85,6 +85,9 @@ def _build(arch: str, classes: int, pretrained: bool, weights: Path | None) -> n
         return mobilevit.build_mobilevit(
             **mobilevit.ARCHS[arch], classes=classes, pretrained=pretrained, weights=weights
         )
+    import timm  # here and below: predicting with the built-in network does without, and they take long to import
+    from timm.models import load_state_dict
+
     if arch in TIMM:
         made: nn.Module = timm.create_model(
             TIMM[arch], num_classes=classes, pretrained=pretrained, **mobilevit.from_file(weights)

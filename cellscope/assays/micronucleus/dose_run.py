@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.micronucleus.config import DoseOptions
-from cellscope.assays.micronucleus.dose import Curve, Dose, curve_from, estimate_dose, fit_curve
+from cellscope.assays.micronucleus.dose import Curve, curve_from, fit_curve
+from cellscope.assays.micronucleus.dose_estimate import Dose, estimate_dose
 from cellscope.engine.options import BaseOptions
 from cellscope.engine.provenance import environment, now
 from cellscope.errors import UsageError

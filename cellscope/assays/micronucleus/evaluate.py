@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from cellscope.assays.micronucleus import predict as road
 from cellscope.assays.micronucleus.calibrate import DECISION, crop_probability, threshold_at
-from cellscope.assays.micronucleus.classes import MICRONUCLEUS, NORMAL
+from cellscope.assays.micronucleus.classes import CROP, FIELD, MICRONUCLEUS, NORMAL
+from cellscope.assays.micronucleus.conclude import conclude, crop_cell_probability, decision
 from cellscope.assays.micronucleus.data_nuclei import Field, load_field
 from cellscope.assays.micronucleus.eval_figures import class_figures, frequency_figure
 from cellscope.assays.micronucleus.eval_metrics import (
@@ -27,19 +25,19 @@ from cellscope.assays.micronucleus.eval_metrics import (
     operating_points,
 )
 from cellscope.assays.micronucleus.field import classical_nuclei
+from cellscope.assays.micronucleus.predict import ASSAY
 from cellscope.assays.micronucleus.score import match_nuclei
 from cellscope.engine.assay import Result, Subject
-from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.evaluate import Metric, interval_figure, refuse_evaluation, write_evaluation
-from cellscope.engine.predict import load_models
-from cellscope.engine.stages import run_subjects
-from cellscope.errors import CellscopeError, UsageError
+from cellscope.engine.evaluating import Job, refuse_options_of_predict, run_job
+from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 
 if TYPE_CHECKING:
     from cellscope.assays.micronucleus.config import PredictOptions
     from cellscope.engine.options import RunOptions
+    from cellscope.models.card import ModelCard
 
 WINDOW = 4
 
@@ -80,51 +78,39 @@ def evaluate(
         For options that only ``predict`` has.
     """
     began = time.monotonic()
-    for owner, names in (
-        (run, ("shard", "skip_existing", "glob", "pixel_size", "group_by")),
-        (options, ("nuclei", "corrections")),
-    ):
-        for name in names:
-            if getattr(owner, name):
-                raise UsageError(f"eval takes its items from the dataset: --{name.replace('_', '-')} is for predict")
+    refuse_options_of_predict(run)
+    for name in ("nuclei", "corrections"):
+        if getattr(options, name):
+            raise UsageError(f"eval takes its items from the dataset: --{name} is for predict")
     refuse_evaluation(out, overwrite=run.overwrite)
     prepared = PreparedDataset.open(dataset, assay="micronucleus")
     rows = prepared.split(split).rename(columns={"class": "class_"})
     if run.limit:
         fields, crops = rows[rows["class_"] == ""], rows[rows["class_"] != ""]
         rows = pd.concat([fields.head(run.limit), crops.head(run.limit)])
-    device = pick_device(run.device)
-    loaded = load_models(road.ASSAY, models, device)
-    measured = replace(road.ASSAY, conclude=conclude_for_measuring, classes_columns=no_columns)
-    cells: list[pd.DataFrame] = []
-    fields_seen: list[dict[str, Any]] = []
-    subjects = _subjects(prepared, rows, options, loaded.cards)
-    dtype = pick_precision(run.precision, device)
-    for number, (subject, result, error) in enumerate(
-        run_subjects(measured, subjects, loaded.modules, run=run, device=device, dtype=dtype, window=WINDOW), 1
-    ):
-        if result is None:
-            raise CellscopeError(f"{subject.name}: {error}")
-        cells.append(result.artefacts["cells"])
-        if "field" in result.artefacts:
-            fields_seen.append(result.artefacts["field"])
-        if number % 100 == 0 and not run.quiet:
-            print(f"micronucleus eval: {number} of {len(rows)}", file=sys.stderr, flush=True)
+    thresholds: dict[str, float] = {}
+
+    def subjects(cards: Mapping[str, ModelCard]) -> Iterator[Subject]:
+        thresholds.update(_thresholds(options, cards["classify"].training.get("calibration") or {}))
+        return _subjects(prepared, rows, options, cards)
+
+    measured, records = run_job(
+        ASSAY, Job(None, rows, models), conclude_for_measuring, subjects, run=run, window=WINDOW
+    )
     group_of = dict(zip(rows["id"], rows["group"], strict=True))
-    table = pd.concat(cells, ignore_index=True)
+    table = pd.concat([found["cells"] for _, found in measured], ignore_index=True)
     table.insert(1, "group", table["image"].map(group_of))
-    fields = pd.DataFrame(fields_seen)
+    fields = pd.DataFrame([found["field"] for _, found in measured if "field" in found])
     metrics: list[Metric] = []
     figures: dict[str, Any] = {}
     points: list[pd.DataFrame] = []
-    thresholds = _thresholds(options, loaded.cards["classify"].training.get("calibration") or {})
-    for kind, title in ((road.CROP, "crops"), (road.FIELD, "field_cells")):
+    for kind, title in ((CROP, "crops"), (FIELD, "field_cells")):
         part = table[table["kind"] == kind].reset_index(drop=True)
         if len(part):
             metrics += by_line(part, title, classification_metrics, seed=run.seed)
             figures |= class_figures(part, title)
             points.append(operating_points(part, title, thresholds, seed=run.seed))
-        if len(part) and kind == road.CROP:
+        if len(part) and kind == CROP:
             alone = part["classifier_alone"].to_numpy(float)
             called = np.where(alone >= DECISION, MICRONUCLEUS, NORMAL)
             metrics += by_line(
@@ -149,10 +135,10 @@ def evaluate(
         split=split,
         n=len(rows),
         metrics=metrics,
-        per_image=pd.concat([fields, table[table["kind"] == road.CROP]], ignore_index=True),
+        per_image=pd.concat([fields, table[table["kind"] == CROP]], ignore_index=True),
         figures=figures,
         tables={"lines": line_table(metrics), "operating_points": pd.concat(points, ignore_index=True)},
-        models=loaded.records,
+        models=records,
         argv=argv,
         seconds=time.monotonic() - began,
         overwrite=run.overwrite,
@@ -176,7 +162,7 @@ def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards
     for row in rows.itertuples():
         image = read(prepared.root / str(row.image))
         is_field = not row.class_
-        subject = Subject(str(row.id), image, road.FIELD if is_field else road.CROP, options, cards)
+        subject = Subject(str(row.id), image, FIELD if is_field else CROP, options, cards)
         if is_field:
             subject.state["truth"] = load_field(prepared.root, row)
         else:
@@ -184,26 +170,21 @@ def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards
         yield subject
 
 
-def no_columns(_cards: Any) -> tuple[str, ...]:
-    """Ask for no probability columns: what is measured is not written as objects."""
-    return ()
-
-
 def conclude_for_measuring(subject: Subject) -> Result:
     """Give what the metrics need instead of pictures and files."""
     empty = pd.DataFrame(columns=["label", "class", "score", "review"])
     line = subject.name.split("/", 1)[0]
-    if subject.kind == road.CROP:
-        probability = np.array([road.crop_cell_probability(subject)])
-        called = probability >= road.decision(subject)
+    if subject.kind == CROP:
+        probability = np.array([crop_cell_probability(subject)])
+        called = probability >= decision(subject)
         alone = crop_probability(subject.state["logits"], subject.cards["classify"].thresholds)
         cell = cells_frame(
-            subject.name, road.CROP, line, np.array([subject.state["class"] == MICRONUCLEUS]), probability, called
+            subject.name, CROP, line, np.array([subject.state["class"] == MICRONUCLEUS]), probability, called
         )
         cell["classifier_alone"] = alone
         return Result(empty, artefacts={"cells": cell})
     truth: Field = subject.state["truth"]
-    found = road.conclude(subject)
+    found = conclude(subject)
     labels, objects = found.artefacts[".labels.tif"], found.objects.set_index("label")
     pairs = match_nuclei(truth.nuclei, labels)
     true_ids = [int(label) for label in np.unique(truth.nuclei) if label]
@@ -214,7 +195,7 @@ def conclude_for_measuring(subject: Subject) -> Result:
     classical = classical_nuclei(truth.grey)
     field = {
         "image": subject.name,
-        "kind": road.FIELD,
+        "kind": FIELD,
         "line": line,
         "n_true": len(true_ids),
         "n_found": len(objects),
@@ -228,7 +209,7 @@ def conclude_for_measuring(subject: Subject) -> Result:
     }
     cells = cells_frame(
         subject.name,
-        road.FIELD,
+        FIELD,
         line,
         np.array([label in carriers for label in pairs], bool),
         matched[f"p_{MICRONUCLEUS}"].to_numpy(float),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from cellscope.metrics.intervals import wilson
 
@@ -59,7 +59,7 @@ def dispersion(positive: np.ndarray, total: np.ndarray) -> Dispersion:
     if share in (0.0, 1.0):
         return Dispersion(fields, None, None)
     statistic = float(np.sum((positive - total * share) ** 2 / (total * share * (1 - share))))
-    return Dispersion(fields, statistic / (fields - 1), float(chi2.sf(statistic, fields - 1)))
+    return Dispersion(fields, statistic / (fields - 1), float(chdtrc(fields - 1, statistic)))
 
 
 def interval(positive: int, total: int, index: float | None = None) -> tuple[float, float] | tuple[None, None]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
+from scipy.spatial import cKDTree
 from scipy.special import expit
 from skimage.measure import label as components
+from skimage.segmentation import find_boundaries
 
-from cellscope.assays.micronucleus.crops import owners
 from cellscope.imaging.labels import find_markers, marker_watershed, relabel, remove_small
 
 NUCLEUS = 0.5
@@ -29,6 +31,14 @@ REACH = 0.75
 """How far from its parent's rim a micronucleus may lie, in median nucleus diameters: 99 of 100 lie nearer."""
 
 FLOOR = 1e-4
+
+RIM = 0.1
+"""How deep inside an outlined nucleus a micronucleus that touches it may lie, in median nucleus diameters."""
+
+PARENT_SPREAD = 0.06
+"""How fast a further nucleus becomes less likely to be the parent, in median nucleus diameters. Where the two nearest
+nuclei are equally far but for 0.05, 0.05 to 0.1 and 0.1 to 0.2 of it, the nearer one is the parent of 66, 82 and 90 of
+100 annotated micronuclei; where the difference is clearer, of 99."""
 
 
 def nuclei_of(nucleus: np.ndarray, depth: np.ndarray, diameter: float) -> np.ndarray:
@@ -71,8 +81,8 @@ def reachable(labels: np.ndarray, diameter: float, reach: float = REACH) -> np.n
     """
     if not labels.any():
         return np.zeros(labels.shape, np.int32)
-    distance = ndimage.distance_transform_edt(labels == 0)
-    return np.where(distance <= reach * diameter, owners(labels), 0).astype(np.int32)
+    distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    return np.where(distance <= reach * diameter, labels[tuple(nearest)], 0).astype(np.int32)
 
 
 def micronuclei_of(
@@ -111,23 +121,46 @@ def micronuclei_of(
     return labels, parents, scores
 
 
-def evidence(logits: np.ndarray, reach: np.ndarray, labels: list[int]) -> np.ndarray:
+def evidence(logits: np.ndarray, labels: np.ndarray, diameter: float, ids: list[int]) -> np.ndarray:
     """Say for each nucleus how sure the finder is of a micronucleus of its own.
+
+    Only peaks count, and none deep inside a nucleus: what rises towards the nucleus itself is no micronucleus. A peak
+    between two nuclei counts for both, in the measure in which either is likely to be its parent.
 
     Parameters
     ----------
     logits : (H, W) float32
-    reach : (H, W) int32
-    labels : list of int
+        "This pixel is micronucleus".
+    labels : (H, W) int
         The nuclei.
+    diameter : float
+        Their median diameter, pixels.
+    ids : list of int
+        The nuclei to answer for.
 
     Returns
     -------
     (N,) float64
-        Logit of the highest micronucleus probability within reach, slightly smoothed, at least that of 1e-4.
+        Logit of the highest probability of a peak within reach (slightly smoothed) times that of being its parent, at
+        least that of 1e-4.
     """
-    if not labels:
-        return np.zeros(0)
+    best = np.zeros(len(ids))
     smooth = ndimage.uniform_filter(expit(logits).astype(np.float32), 2)
-    best = np.clip(ndimage.maximum(smooth, reach, labels), FLOOR, 1 - FLOOR)
-    return np.log(best / (1 - best))
+    shallow = ndimage.distance_transform_edt(labels) <= RIM * diameter
+    places = np.argwhere(shallow & (smooth > FLOOR) & (smooth >= ndimage.maximum_filter(smooth, 3)))
+    rims = np.argwhere(find_boundaries(labels, mode="inner"))
+    if len(places) and len(rims):
+        around = cKDTree(rims).query_ball_point(places, REACH * diameter)
+        peak = np.repeat(np.arange(len(places)), [len(indices) for indices in around])
+        rim = np.concatenate(around).astype(int)
+        pairs = pd.DataFrame({"peak": peak, "label": labels[tuple(rims[rim].T)]})
+        distance = np.sqrt(((rims[rim] - places[peak]) ** 2).sum(1)) / diameter
+        pairs["distance"] = np.where(labels[tuple(places[peak].T)] == pairs["label"], 0.0, distance)
+        pairs = pairs.groupby(["peak", "label"], as_index=False)["distance"].min()
+        further = pairs["distance"] - pairs.groupby("peak")["distance"].transform("min")
+        share = np.exp(-further / PARENT_SPREAD)
+        share /= share.groupby(pairs["peak"]).transform("sum")
+        pairs["value"] = smooth[tuple(places[pairs["peak"]].T)] * share
+        best = pairs.groupby("label")["value"].max().reindex(ids, fill_value=0.0).to_numpy()
+    best = np.clip(best, FLOOR, 1 - FLOOR)
+    return np.asarray(np.log(best / (1 - best)), float)

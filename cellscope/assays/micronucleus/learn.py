@@ -80,8 +80,9 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
     network = finders.build_finder(arch)
     taken = _taken_over(options)
     initialise(network, options, assay=ASSAY, part="nuclei")
-    fields = load_fields(prepared, _splits(options), fold=options.fold, limit=options.limit)
-    if not fields:
+    tuned_only = options.steps == 0
+    fields = [] if tuned_only else load_fields(prepared, _splits(options), fold=options.fold, limit=options.limit)
+    if not fields and not tuned_only:
         raise UsageError(f"{prepared.root} holds no fields with outlined nuclei to train on")
     held = [] if options.learn_from == "all" else _fields_of(prepared, options)
     options = options.with_steps(len(fields))
@@ -107,7 +108,7 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
             pixel_size_um=None,
             thresholds=taken[0] if taken else tune_finder(network, held),
             training=_facts(prepared, options, len(fields)),
-            metrics=metrics,
+            metrics=_metrics(options, metrics),
             cellscope_version=__version__,
         ),
         network=network,
@@ -126,13 +127,16 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
     network = network.to(memory_format=torch.channels_last)
     taken = _taken_over(options)
     initialise(network, options, assay=ASSAY, part="classify")
-    crops = load_crops(prepared, _splits(options), fold=options.fold, limit=options.limit)
-    if {crop.label for crop in crops} != set(range(len(CLASSES))):
+    tuned_only = options.steps == 0
+    crops = [] if tuned_only else load_crops(prepared, _splits(options), fold=options.fold, limit=options.limit)
+    if not tuned_only and {crop.label for crop in crops} != set(range(len(CLASSES))):
         raise UsageError(f"{prepared.root} does not hold crops of both classes to train on ({', '.join(CLASSES)})")
     try:
         held = [] if options.learn_from == "all" else load_crops(prepared, "val", fold=options.fold)
     except DatasetError:
         held = []
+    if tuned_only and not held:
+        raise UsageError(f"{prepared.root} holds no validation cells to tune on; prepare it with --splits 0,1,0")
     options = options.with_steps(len(crops))
     say(f"{len(crops)} cells to train on, {len(held)} to validate on")
     views = CropViews(
@@ -152,7 +156,7 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
         else:
             finder = _finder(options) if held else None
             fields = _fields_of(prepared, options) if finder is not None else []
-            thresholds, found = tune_classifier(network, val_loader, finder, fields, size)
+            thresholds, found = tune_classifier(network, val_loader, finder, fields, size, crops=held)
         calibrated.update(found)
         return ModelCard(
             assay=ASSAY,
@@ -165,7 +169,7 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
             pixel_size_um=None,
             thresholds=thresholds,
             training=_facts(prepared, options, len(crops)) | {"calibration": calibrated},
-            metrics=metrics,
+            metrics=_metrics(options, metrics),
             cellscope_version=__version__,
         )
 
@@ -207,12 +211,20 @@ def _finder(options: TrainOptions) -> torch.nn.Module | None:
 
 
 def _facts(prepared: PreparedDataset, options: TrainOptions, n_items: int) -> dict[str, Any]:
+    """Say what a model learnt from; of one that was only tuned, what it had learnt from before, and on what it was."""
+    if options.steps == 0:
+        tuned_on = {"data": prepared.info["sources"], "dataset_hash": prepared.hash}
+        return dict(read_card(locate(options.init)).training) | {"tuned_on": tuned_on}
     return training_facts(prepared, options, n_items) | {
         "learn_from": options.learn_from,
         "thresholds_from": options.thresholds_from,
         "pretrain_steps": options.pretrain_steps,
         "synthetic": options.synthetic,
     }
+
+
+def _metrics(options: TrainOptions, metrics: dict[str, float]) -> dict[str, float]:
+    return metrics if options.steps else dict(read_card(locate(options.init)).metrics)
 
 
 def _weights(strata: list[str], options: TrainOptions) -> dict[str, float]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from cellscope.assays.micronucleus.data_nuclei import Field
 from cellscope.assays.micronucleus.finder import Finder
-from cellscope.assays.micronucleus.instances import evidence, nuclei_of, reachable
+from cellscope.assays.micronucleus.instances import evidence, nuclei_of
 from cellscope.assays.micronucleus.scaling import finder_maps, finder_view
 from cellscope.assays.micronucleus.score import match_nuclei
 from cellscope.engine.train import optimiser_and_schedule
@@ -47,7 +47,7 @@ class FinderLearner(L.LightningModule):
         return loss
 
     def validation_step(self, batch: Any, _index: int) -> None:
-        """Find the nuclei of whole fields at their true scale; weigh the micronucleus plane of the true nuclei."""
+        """Find the nuclei of whole fields at their true scale; weigh the micronucleus plane around them."""
         for number in batch.tolist():
             field = self.fields[number]
             view = torch.from_numpy(finder_view(field.normalised, field.diameter))[None].to(self.device)
@@ -55,14 +55,9 @@ class FinderLearner(L.LightningModule):
             found = nuclei_of(maps[0], maps[1], field.diameter)
             pairs = match_nuclei(field.nuclei, found)
             self._found += (len(pairs), int(found.max()) - len(pairs), len(np.unique(field.nuclei)) - 1 - len(pairs))
-            labels = [int(label) for label in np.unique(field.nuclei)[1:]]
             positive = field.positive()
-            self._cells.append(
-                (
-                    np.array([label in positive for label in labels]),
-                    evidence(maps[2], reachable(field.nuclei, field.diameter), labels),
-                )
-            )
+            seen = evidence(maps[2], found, field.diameter, list(pairs.values()))
+            self._cells.append((np.array([label in positive for label in pairs], bool), seen))
 
     def on_validation_epoch_end(self) -> None:
         """Log F1 of the nuclei, ROC AUC of the micronucleus plane, and their mean (``val_score``)."""

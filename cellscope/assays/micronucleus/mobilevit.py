@@ -1,4 +1,4 @@
-"""MobileViT-MN and its variants (paper, section Methods; Tables 2 and 3), on timm's ``mobilevit_xxs``.
+"""MobileViT-MN and its variants (paper, section Methods; Tables 2 and 3), on MobileViT-XXS.
 
 Names of unchanged layers are timm's, so that its ImageNet weights load where there are any.
 """
@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from timm.models.byobnet import BottleneckBlock
-from timm.models.mobilevit import MobileVitBlock
-from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
 from cellscope.assays.micronucleus.crops import COMPRESSIONS
+from cellscope.assays.micronucleus.mobilevit_xxs import (
+    InvertedResidual,
+    MobileViT,
+    MobileVitBlock,
+    TransformerLayer,
+    initialise,
+)
 
 CLASSES = 2
 
@@ -101,6 +104,15 @@ def blocks_of(network: nn.Module, kind: type) -> Iterator[Any]:
     return (module for module in network.modules() if isinstance(module, kind))
 
 
+def imagenet(weights: Path | None) -> dict[str, Tensor]:
+    """Give timm's ImageNet weights of MobileViT-XXS: from a file, or downloaded once."""
+    import timm
+
+    network = timm.create_model("mobilevit_xxs", pretrained=True, **from_file(weights))
+    tensors: dict[str, Tensor] = network.state_dict()
+    return tensors
+
+
 def from_file(weights: Path | None) -> dict[str, Any]:
     """Give what tells `timm.create_model` to take pretrained weights from a file; nothing without one."""
     return {} if weights is None else {"pretrained_cfg_overlay": {"file": str(weights)}}
@@ -139,24 +151,25 @@ def build_mobilevit(
     Module
         (B, 3, H, W) -> (B, classes) logits; H and W multiples of 32.
     """
-    network = timm.create_model("mobilevit_xxs", num_classes=classes, pretrained=pretrained, **from_file(weights))
-    for attention in blocks_of(network, Attention):
-        attention.fused_attn = False  # on CPUs the fused kernel's gradient takes ten times as long for maps so small
+    network = MobileViT(classes)
+    if pretrained:
+        own = network.state_dict()
+        fitting = {name: value for name, value in imagenet(weights).items() if own[name].shape == value.shape}
+        network.load_state_dict(fitting, strict=False)
     for vit in blocks_of(network, MobileVitBlock):
         if dsc:
             vit.conv_kxk.conv = _separable(vit.conv_kxk.conv)
             vit.conv_fusion.conv = _separable(vit.conv_fusion.conv)
         if depth:
-            layers = list(vit.transformer)
-            fresh = timm.create_model("mobilevit_xxs", num_classes=0) if depth > len(layers) else None
-            if fresh is not None:
-                twin = next(b for b in blocks_of(fresh, MobileVitBlock) if b.norm.weight.shape == vit.norm.weight.shape)
-                layers += list(twin.transformer)
+            more = [TransformerLayer(vit.conv_1x1.out_channels) for _ in range(depth - len(vit.transformer))]
+            for layer in more:
+                initialise(layer)
+            layers = [*vit.transformer, *more]
             vit.transformer = nn.Sequential(*layers[:depth])
         if block:
             vit.conv_kxk = nn.Sequential(vit.conv_kxk, GATES[block](vit.conv_1x1.in_channels))
     if mv2:
-        for bottleneck in blocks_of(network, BottleneckBlock):
+        for bottleneck in blocks_of(network, InvertedResidual):
             bottleneck.attn = GATES[mv2](bottleneck.conv2_kxk.bn.num_features)
     return network
 

@@ -7,7 +7,6 @@ their group.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -23,8 +22,9 @@ from cellscope.assays.micronucleus.config import MicronucleusPrepareOptions
 from cellscope.assays.micronucleus.crops import CROP, cell_crop, owners
 from cellscope.assays.micronucleus.field import median_diameter
 from cellscope.assays.micronucleus.sources import FORMATS, CropRecord, FieldRecord
-from cellscope.errors import DatasetError, UsageError
+from cellscope.errors import DatasetError
 from cellscope.io.prepared import Item, assign_splits, hold_out, write_dataset
+from cellscope.io.sources import choose_format, clear_dataset, refuse_existing
 from cellscope.io.write import write_png
 
 SOURCE_FACTS = {
@@ -56,16 +56,12 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
         If a source is not recognised or broken, a cell line to hold out is not there, or `out` already holds a dataset.
     """
     out = Path(out)
-    if (out / "dataset.json").exists():
-        if not options.overwrite:
-            raise UsageError(f"{out} already holds a dataset; use --overwrite or another folder")
-        for part in FOLDERS:
-            shutil.rmtree(out / part, ignore_errors=True)
-        (out / "dataset.json").unlink()
+    refuse_existing(out, overwrite=options.overwrite)
+    formats = [choose_format(source, options.format, FORMATS) for source in sources]
+    clear_dataset(out, FOLDERS)
     items: list[Item] = []
     facts = []
-    for source in sources:
-        name = _format_of(source, options.format)
+    for source, name in zip(sources, formats, strict=True):
         before = len(items)
         for record in FORMATS[name].read_source(source, options):
             items += (
@@ -91,19 +87,6 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
         extra={"recipe": options.recipe, "hold_out": options.hold_out, "crop_size": options.crop_size},
     )
     return 0
-
-
-def _format_of(source: Path, format: str | None) -> str:
-    if not source.exists():
-        raise UsageError(f"{source}: there is no such file or folder")
-    if format is not None:
-        if format not in FORMATS:
-            raise UsageError(f"unknown format {format!r}; use one of {', '.join(FORMATS)}")
-        return format
-    for name, reader in FORMATS.items():
-        if reader.detect(source):
-            return name
-    raise DatasetError(f"{source} is in no known layout ({', '.join(FORMATS)}); name one with --format")
 
 
 def _store_field(record: FieldRecord, out: Path, options: Any) -> list[Item]:

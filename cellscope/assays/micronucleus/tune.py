@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from cellscope.assays.micronucleus.calibrate import crop_probability, field_probability, fit_logistic
-from cellscope.assays.micronucleus.crops import cell_crop, crop_view, normalise_crop, owners
+from cellscope.assays.micronucleus.calibrate import crop_probability, field_probability, fit_both, fit_logistic
+from cellscope.assays.micronucleus.crops import SIDE, cell_crop, crop_view, normalise_crop, owners
+from cellscope.assays.micronucleus.data_classify import Crop
 from cellscope.assays.micronucleus.data_nuclei import SMALLEST, Field
-from cellscope.assays.micronucleus.instances import MICRONUCLEUS, evidence, micronuclei_of, reachable
+from cellscope.assays.micronucleus.field import estimate_diameter, median_diameter, normalise_field
+from cellscope.assays.micronucleus.instances import MICRONUCLEUS, evidence, micronuclei_of, nuclei_of, reachable
 from cellscope.assays.micronucleus.scaling import finder_maps, finder_view
+from cellscope.assays.micronucleus.score import match_nuclei
 from cellscope.imaging.labels import label_table
 
 CANDIDATES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -70,33 +74,55 @@ def crop_logits(network: torch.nn.Module, views: list[np.ndarray]) -> np.ndarray
 def field_witnesses(
     classifier: torch.nn.Module, finder: torch.nn.Module, field: Field, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ask both networks about the true nuclei of a field.
+    """Ask both networks about the nuclei of a field that the finder finds, as `predict` does.
 
     Returns
     -------
     logits, evidence : (N,) float64
+        Of the found nuclei that an outlined one corresponds to.
     positive : (N,) bool
     """
-    table = label_table(field.nuclei, shapes=("area",))
-    labels = [int(label) for label in table["label"]]
-    owner = owners(field.nuclei)
-    views = [
-        crop_view(
-            normalise_crop(cell_crop(field.grey, field.nuclei, owner, label, (row, column), field.diameter)),
-            size,
-        )
-        for label, row, column in zip(labels, table["centroid-0"], table["centroid-1"], strict=True)
-    ]
     finder.eval()
-    seen = evidence(maps_of(finder, field)[2], reachable(field.nuclei, field.diameter), labels)
+    maps = maps_of(finder, field)
+    found = nuclei_of(maps[0], maps[1], field.diameter)
+    pairs = match_nuclei(field.nuclei, found)
+    diameter = median_diameter(found) or field.diameter
+    table = label_table(found, shapes=("area",)).set_index("label").loc[list(pairs.values())]
+    owner = owners(found)
+    views = [
+        crop_view(normalise_crop(cell_crop(field.grey, found, owner, int(label), (row, column), diameter)), size)
+        for label, row, column in zip(table.index, table["centroid-0"], table["centroid-1"], strict=True)
+    ]
+    seen = evidence(maps[2], found, diameter, list(pairs.values()))
     positive = field.positive()
-    return crop_logits(classifier, views), seen, np.array([label in positive for label in labels], bool)
+    return crop_logits(classifier, views), seen, np.array([label in positive for label in pairs], bool)
+
+
+@torch.no_grad()
+def crop_evidence(finder: torch.nn.Module, crop: Crop) -> float:
+    """Ask the finder about the cell in the middle of a stored crop, as `predict` does; NaN where it sees no nucleus."""
+    pixels = crop.pixels.astype(np.float32)
+    height, width = pixels.shape
+    diameter = estimate_diameter(pixels) or max(height, width) / SIDE
+    view = torch.from_numpy(finder_view(normalise_field(pixels), diameter))[None].to(_device(finder))
+    maps = finder_maps(finder(view)[0].float().cpu().numpy(), pixels.shape)
+    labels = nuclei_of(maps[0], maps[1], diameter)
+    if not labels.any():
+        return float("nan")
+    middle = int(owners(labels)[height // 2, width // 2])
+    return float(evidence(maps[2], labels, diameter, [middle])[0])
 
 
 def tune_classifier(
-    network: torch.nn.Module, loader: DataLoader | None, finder: torch.nn.Module | None, fields: list[Field], size: int
+    network: torch.nn.Module,
+    loader: DataLoader | None,
+    finder: torch.nn.Module | None,
+    fields: list[Field],
+    size: int,
+    *,
+    crops: Sequence[Crop] = (),
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Calibrate on validation data.
+    """Calibrate on validation data: each witness, and both together, in fields or else in crops.
 
     Parameters
     ----------
@@ -109,6 +135,8 @@ def tune_classifier(
         Validation fields; may be empty.
     size : int
         Side of the network's input.
+    crops : sequence of Crop
+        Those of `loader`, for the finder.
 
     Returns
     -------
@@ -126,15 +154,25 @@ def tune_classifier(
         offset, scale = fit_logistic(logits[:, None], positive)
         thresholds |= {"crop_offset": _short(offset), "crop_scale": _short(scale)}
         calibration = _by_class(crop_probability(logits, thresholds), positive, "crops")
-    if finder is not None and fields:
+    if finder is None:
+        return thresholds, calibration
+    finder.eval()
+    if crops:
+        seen = np.array([crop_evidence(finder, crop) for crop in crops])
+        known = np.isfinite(seen)
+        both = fit_both("cell", logits[known], seen[known], positive[known])
+        if both:  # a finder that finds nothing yet is no witness
+            thresholds |= both | {name.replace("cell", "field"): weight for name, weight in both.items()}
+            together = field_probability(logits[known], seen[known], thresholds, kind="cell")
+            calibration = _by_class(together, positive[known], "crops")
+    if fields:
         found = [field_witnesses(network, finder, field, size) for field in fields]
         logits, seen, positive = (np.concatenate(values) for values in zip(*found, strict=True))
-        offset, own, other = fit_logistic(np.column_stack([logits, seen]), positive)
-        thresholds |= {
-            "field_offset": _short(offset), "field_classify": _short(own), "field_finder": _short(other),
-        }  # fmt: skip
-        calibration = _by_class(field_probability(logits, seen, thresholds), positive, "fields")
-        calibration["fields"] = [field.id for field in fields]
+        both = fit_both("field", logits, seen, positive)
+        if both:
+            thresholds |= both
+            calibration = _by_class(field_probability(logits, seen, thresholds), positive, "fields")
+            calibration["fields"] = [field.id for field in fields]
     return thresholds, calibration
 
 

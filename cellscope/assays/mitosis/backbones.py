@@ -85,6 +85,8 @@ def shift_in_time(features: torch.Tensor, frames: int, share: int = 8) -> torch.
 class _Block(nn.Module):
     """A residual block of two 3x3 convolutions, after a shift in time where asked for."""
 
+    folds = (("conv1", "norm1"), ("conv2", "norm2"))
+
     def __init__(self, inner: int, outer: int, stride: int, shifted: bool):
         super().__init__()
         self.shifted = shifted

@@ -94,7 +94,11 @@ class TrainOptions(TrainingOptions):
     part: Literal["classify"] = option("classify", "Which network to train; mitosis has one.")
     arch: str = option("mitonet", "Architecture.", metavar="NAME")
     repeats: int = option(
-        1, "Train this many times with seeds of their own, and report mean and standard deviation.", low=1, high=100
+        1,
+        "Train this many times with seeds of their own, and report mean and standard deviation; with --cross-validate, "
+        "cross-validate this many times.",
+        low=1,
+        high=100,
     )
     cross_validate: bool = option(
         False, "Train once per fold of the dataset; the model file then holds all of them, tuned on what each held out."
@@ -135,8 +139,6 @@ class TrainOptions(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.repeats > 1 and self.cross_validate:
-            raise UsageError("--repeats and --cross-validate exclude each other; give one of them")
         if self.leave_out is not None and (self.cross_validate or self.fold is not None):
             raise UsageError("--leave-out chooses what is held out; give it without --fold and --cross-validate")
 
@@ -157,7 +159,8 @@ class TrainOptions(TrainingOptions):
         if filled.num_workers is None:
             filled = replace(filled, num_workers=0)
         if filled.val_every is None:
-            filled = replace(filled, val_every=max((filled.steps or 1) // 5, 1))
+            parts = 10 if filled.second_rate else 5  # so that one falls on the end of the first of two steps
+            filled = replace(filled, val_every=max((filled.steps or 1) // parts, 1))
         return filled
 
 

@@ -19,10 +19,11 @@ from cellscope.assays.mitosis.tracks import measure
 from cellscope.assays.mitosis.view import (
     FRAMES,
     TRAINED_PIXEL_UM,
+    Trace,
     affine_grid,
     choose_frames,
     field_of_view,
-    followed_shift,
+    follow_trace,
     normalise,
     sample,
 )
@@ -35,6 +36,9 @@ SEQUENCES = "sequences.csv"
 
 RARE = 15.0
 """Added to the number of sequences of a dose, line and class when draws are balanced: single ones stay rare."""
+
+TURN = 0.25
+"""Most that a square which lies as the cell does is turned in training, radians; half as much more in each frame."""
 
 
 @dataclass
@@ -52,8 +56,8 @@ class Sequences:
     facts : list of Facts
     measurements : (N, FEATURES) float32
         From `tracks.measure`.
-    shifts : list of (T, 2) float32
-        From `view.followed_shift`.
+    traces : list of Trace
+        From `view.follow_trace`.
     """
 
     ids: list[str]
@@ -63,7 +67,7 @@ class Sequences:
     labels: np.ndarray
     facts: list[Facts]
     measurements: torch.Tensor
-    shifts: list[torch.Tensor]
+    traces: list[Trace]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -97,29 +101,28 @@ def load_sequences(
         Measure them as well, which takes ten times as long; otherwise ``measurements`` has no columns.
     """
     facts = read_facts(dataset)
-    pixels, sizes, measurements, shifts = [], [], [], []
+    pixels, sizes, measurements, traces = [], [], [], []
     for image in rows["image"]:
-        shown, measures, shift, size = _read_one(str(dataset.root / image), dataset.hash, measured)
-        shifts.append(shift)
+        shown, measures, trace, size = _read_one(str(dataset.root / image), dataset.hash, measured)
+        traces.append(trace)
         pixels.append(shown)
         measurements.append(measures)
         sizes.append(np.nan if size is None else size)
     labels = np.array([list(classes).index(name) for name in rows["class"]], np.int64)
     known = [facts.get(name, Facts()) for name in rows["id"]]
     sizes_um, stacked = np.array(sizes, np.float32), torch.stack(measurements) if measurements else torch.zeros(0, 0)
-    return Sequences(list(rows["id"]), list(rows["group"]), pixels, sizes_um, labels, known, stacked, shifts)
+    return Sequences(list(rows["id"]), list(rows["group"]), pixels, sizes_um, labels, known, stacked, traces)
 
 
 @lru_cache(maxsize=4096)
-def _read_one(path: str, _hash: str, measured: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float | None]:
+def _read_one(path: str, _hash: str, measured: bool) -> tuple[torch.Tensor, torch.Tensor, Trace, float | None]:
     """Read one prepared sequence; kept, because the trainings of a cross-validation share them."""
     movie = open_movie(path)
     pair = two_channels(movie.read(choose_frames(movie.frames, FRAMES, "pad").tolist()))
     zoom = (movie.pixel_size_um or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM
     measures = torch.from_numpy(measure(pair, zoom)) if measured else torch.zeros(0)
     shown = normalise(pair)
-    shift = torch.from_numpy(followed_shift(shown[:, 1]))
-    return torch.from_numpy(shown).half(), measures, shift, movie.pixel_size_um
+    return torch.from_numpy(shown).half(), measures, follow_trace(shown[:, 1]), movie.pixel_size_um
 
 
 def draw_weights(sequences: Sequences, balance: str) -> np.ndarray:
@@ -165,7 +168,7 @@ class Places(Dataset):
 def plain_batch(sequences: Sequences, index: Sequence[int], settings: Mapping[str, Any]) -> torch.Tensor:
     """Give sequences as a network sees them in prediction: (B, T, 2, size, size) float32."""
     fields = sequences.fields(settings)
-    return torch.stack([_sample(sequences.pixels[i], sequences.shifts[i], fields[i : i + 1], settings) for i in index])
+    return torch.stack([_sample(sequences.pixels[i], sequences.traces[i], fields[i : i + 1], settings) for i in index])
 
 
 def varied_batch(
@@ -178,7 +181,7 @@ def varied_batch(
     sequences : Sequences
     index : sequence of int
     settings : mapping
-        ``size``, ``zoom_power``.
+        ``size``, ``zoom_power``, ``follow``, ``turn``.
     kind : str
         ``paper``: flips, rotation by up to 90 degrees, uniform noise, elastic deformation on a grid of 3x3 nodes.
         ``strong``: rotation by any angle, zoom, shift and elastic deformation; contrast, brightness and gamma of each
@@ -192,20 +195,24 @@ def varied_batch(
     """
     if kind == "none":
         return torch.stack(
-            [_sample(sequences.pixels[i], sequences.shifts[i], fields[i : i + 1], settings) for i in index]
+            [_sample(sequences.pixels[i], sequences.traces[i], fields[i : i + 1], settings) for i in index]
         )
     strong = kind == "strong"
     views = []
     for i in index:
         order = _jitter(len(sequences.pixels[i])) if strong else torch.arange(len(sequences.pixels[i]))
-        pixels, places = sequences.pixels[i][order], sequences.shifts[i][order]
+        pixels, trace = sequences.pixels[i][order], sequences.traces[i]
+        trace = Trace(trace.shift[order], trace.turn[order])
         fov = fields[i : i + 1] * (torch.exp(_uniform(0.2)) if strong else 1.0)
         angle = torch.rand(1) * (2 * torch.pi if strong else torch.pi / 2)
+        if settings.get("turn"):  # as the cell lies, more or less, either way round
+            angle = _uniform(TURN) + torch.pi * (torch.rand(1) < 0.5)
+            trace = Trace(trace.shift, trace.turn + _uniform(TURN / 2, len(trace.turn)))
         mirror = (torch.rand(1) < 0.5).float() * 2 - 1
         shift = torch.cat([_uniform(5.0), _uniform(5.0)])[None] if strong else torch.zeros(1, 2)
         nodes = 4 if strong else 3
         elastic = (torch.rand(1, 2, nodes, nodes) * 2 - 1) * 0.07
-        view = _sample(pixels, places, fov, settings, elastic, angle=angle, mirror=mirror, shift=shift)
+        view = _sample(pixels, trace, fov, settings, elastic, angle=angle, mirror=mirror, shift=shift)
         views.append(view if strong or torch.rand(1) < 0.5 else view.flip(-2))
     batch = torch.stack(views)
     return _vary_tone(batch) if strong else batch + (torch.rand_like(batch) * 2 - 1) * 0.05
@@ -217,7 +224,7 @@ def _uniform(most: float, count: int = 1) -> torch.Tensor:
 
 def _sample(
     pixels: torch.Tensor,
-    places: torch.Tensor,
+    trace: Trace,
     fov: torch.Tensor,
     settings: Mapping[str, Any],
     elastic: torch.Tensor | None = None,
@@ -229,7 +236,8 @@ def _sample(
     if elastic is not None:
         bend = F.interpolate(elastic, (size, size), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
         grid = grid + bend * fov / torch.tensor([width, height])
-    return sample(pixels.float(), grid, places if settings.get("follow") else None)
+    turned = bool(settings.get("turn"))
+    return sample(pixels.float(), grid, trace if settings.get("follow") else None, turned=turned)
 
 
 def _jitter(frames: int) -> torch.Tensor:

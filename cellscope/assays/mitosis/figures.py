@@ -174,10 +174,10 @@ def conditions_figure(table: pd.DataFrame) -> Figure:
     table : DataFrame
         From `summary.conditions_table`.
     """
-    figure = new_figure(6.6, 4.2)
-    axes = figure.subplots()
     by_dose = bool(len(table)) and table["dose"].notna().all() and table["dose"].nunique() > 1
     series = [(name, part) for name, part in table.groupby("series", sort=True)] if by_dose else [("", table)]
+    figure = new_figure(6.6, 4.2 + 0.2 * (len(series) if by_dose else 0))
+    axes = figure.subplots()
     colours = [ACCENT, "#aa1e3c", "#7a5cc4", "#cc5c00", "#3d6fb6", "#5b7f1f"]
     marks = "osD^vP"
     for number, (name, part) in enumerate(series):
@@ -191,17 +191,28 @@ def conditions_figure(table: pd.DataFrame) -> Figure:
             at + shift, value, yerr=np.clip([value - low, high - value], 0, None), fmt=f"{mark}-" if by_dose else mark,
             color=colour, capsize=3, linewidth=1.2, markersize=5, label=name or None,
         )  # fmt: skip
-        for x, y, count in zip(at + shift, high, part["n"], strict=True):
-            axes.annotate(f"{count}", (x, y), (0, 3), textcoords="offset points", ha="center", fontsize=7, color=MUTED)
+        if by_dose:  # in rows below the axis: beside the marks, numbers of neighbours would cover each other
+            row = -0.2 - 0.055 * number
+            axes.text(-0.04, row, f"{name} n".strip(), transform=axes.transAxes, ha="right", fontsize=8, color=colour)
+            for x, count in zip(at, part["n"], strict=True):
+                below = axes.get_xaxis_transform()
+                axes.text(x, row, f"{count}", transform=below, ha="center", fontsize=8, color=colour)
+        else:
+            for x, y, count in zip(at, high, part["n"], strict=True):
+                axes.annotate(
+                    f"{count}", (x, y), (0, 3), textcoords="offset points", ha="center", fontsize=7, color=MUTED
+                )
     if by_dose:
         axes.set_xlabel("dose (Gy)")
+        axes.set_xticks(sorted(set(table["dose"])))
         if len(series) > 1:
-            axes.legend(frameon=False, fontsize=8)
+            axes.legend(frameon=False, fontsize=8, loc="lower right")
     else:
         axes.set_xticks(range(len(table)), list(table["group"]), rotation=30, ha="right", fontsize=8)
         axes.set_xlim(-0.6, len(table) - 0.4)
     axes.set(ylabel="abnormal fraction", ylim=(0, 1.08))
-    axes.set_title("abnormal divisions, 95 % Wilson intervals; small numbers: divisions", fontsize=9, color=MUTED)
+    said = "n: divisions" if by_dose else "small numbers: divisions"
+    axes.set_title(f"abnormal divisions, 95 % Wilson intervals; {said}", fontsize=9, color=MUTED)
     axes.grid(axis="y", color=LIGHT)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -2,163 +2,37 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lightning as L
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
 from cellscope import __version__
 from cellscope.assays.mitosis.config import TrainOptions
-from cellscope.assays.mitosis.data import (
-    Places,
-    Sequences,
-    draw_weights,
-    load_sequences,
-    plain_batch,
-    varied_batch,
-)
+from cellscope.assays.mitosis.data import Places, Sequences, draw_weights, load_sequences, plain_batch
+from cellscope.assays.mitosis.learner import SequenceLearner, TrackLearner
 from cellscope.assays.mitosis.model import TrackNet, arguments_of, build_network, probabilities
-from cellscope.assays.mitosis.score import scores
+from cellscope.assays.mitosis.resnet3d import ResNet3D
 from cellscope.assays.mitosis.view import FRAMES
-from cellscope.engine.averaging import move_average
 from cellscope.engine.draws import WeightedDraws
-from cellscope.engine.train import fit, optimiser_and_schedule
+from cellscope.engine.train import fit
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.write import write_csv
 from cellscope.metrics.calibration import best_slope_and_bias, log_odds
 from cellscope.models.file import ModelCard, load_model
+from cellscope.models.foreign import read_checkpoint
 from cellscope.models.registry import locate
 
-VIEW_SETTINGS = ("size", "zoom_power", "follow")
+VIEW_SETTINGS = ("size", "zoom_power", "follow", "turn")
 """What of an architecture's arguments says how a network sees sequences."""
-
-NOISE, MIXING = 0.3, 0.4
-"""Of measurements in training: noise in units of their spread, and both parameters of the mixing share's beta law."""
 
 PREDICTIONS = "predictions.csv"
 """In a run folder: what the final model says of the sequences it was validated on."""
-
-
-class SequenceLearner(L.LightningModule):
-    """Loss, moving average, the paper's two steps, and validation by F1 and ROC AUC of the last class.
-
-    Parameters
-    ----------
-    network : Module
-    options : TrainOptions
-    train, val : Sequences
-        Batches are indices into them.
-    settings : dict
-        How the network sees sequences.
-    """
-
-    def __init__(
-        self,
-        network: torch.nn.Module,
-        options: TrainOptions,
-        train: Sequences,
-        val: Sequences,
-        settings: dict[str, Any],
-    ):
-        super().__init__()
-        self.network, self.options, self.train_set, self.val_set, self.settings = network, options, train, val, settings
-        self.averaged = copy.deepcopy(network).requires_grad_(False) if options.average else None
-        self._fields = train.fields(settings) if settings["size"] else torch.zeros(0)
-        self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    @property
-    def final(self) -> torch.nn.Module:
-        """The network to keep: the average of weights where one is made."""
-        return self.network if self.averaged is None else self.averaged
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        """In the first of two steps, keep the backbone as it came from ImageNet."""
-        frozen = bool(self._frozen_until()) and self.global_step < self._frozen_until()
-        backbone = getattr(self.network, "backbone", None)
-        if backbone is not None and self._frozen_until():
-            backbone.requires_grad_(not frozen)
-            backbone.train(not frozen)
-
-    def _frozen_until(self) -> int:
-        two_steps = self.options.freeze_first and self.options.second_rate and self.options.init != "none"
-        return (self.options.steps or 0) // 2 if two_steps else 0
-
-    def training_step(self, batch: torch.Tensor, _index: int) -> torch.Tensor:
-        """Cross entropy with label smoothing; the paper's L2 penalty on its dense layer where asked for."""
-        index = batch.tolist()
-        with torch.autocast("cpu", enabled=False):  # views are made in float32 whatever the network computes in
-            views = varied_batch(self.train_set, index, self.settings, str(self.options.augment), self._fields)
-        labels = torch.from_numpy(self.train_set.labels[index]).to(self.device)
-        logits = self.network(views.to(self.device)).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing or 0.0)
-        self.log_dict(
-            {"loss": loss.detach(), "accuracy": (logits.argmax(1) == labels).float().mean()}, batch_size=len(index)
-        )
-        dense = getattr(self.network, "dense", None)
-        if self.options.head_decay and dense is not None:
-            loss = loss + self.options.head_decay * dense.weight.pow(2).sum()
-        return loss
-
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Move the average of weights as part of the step, so that a checkpoint of the step holds it."""
-        super().optimizer_step(*args, **kwargs)
-        if self.averaged is not None:
-            move_average(self.averaged, self.network, step=self.global_step + 1, decay=self.options.average or 0.0)
-
-    def validation_step(self, batch: torch.Tensor, _index: int) -> None:
-        """Classify plain views."""
-        with torch.autocast("cpu", enabled=False):
-            views = plain_batch(self.val_set, batch.tolist(), self.settings).to(self.device)
-        labels = torch.from_numpy(self.val_set.labels[batch.tolist()])
-        self._seen.append((probabilities(self.final.eval(), views, flips=False).cpu(), labels))
-
-    def on_validation_epoch_end(self) -> None:
-        """Log accuracy, precision, recall, F1, ROC AUC and ``val_score``: the mean of F1 and ROC AUC."""
-        p, labels = (torch.cat(values).numpy() for values in zip(*self._seen, strict=True))
-        self._seen = []
-        found = scores(labels, p)
-        logged = {f"val_{name}": value for name, value in found.items() if value is not None}
-        self.log_dict(logged | {"val_score": ((found["f1"] or 0.0) + (found["roc_auc"] or 0.5)) / 2})
-
-    def configure_optimizers(self) -> Any:
-        """Optimiser and schedule by options; no weight decay on norms and biases."""
-        decay = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
-        return optimiser_and_schedule([{"params": decay}, {"params": plain, "weight_decay": 0.0}], self.options)
-
-
-class TrackLearner(SequenceLearner):
-    """Training of a network over measurements: noise and mixtures of sequences take the place of varied pictures."""
-
-    def training_step(self, batch: torch.Tensor, _index: int) -> torch.Tensor:
-        """Cross entropy of mixed, noisy measurements with label smoothing."""
-        index = batch.tolist()
-        network = cast(TrackNet, self.network)
-        x = self.train_set.measurements[index].to(self.device)
-        labels = torch.from_numpy(self.train_set.labels[index]).to(self.device)
-        strength = 0.0 if self.options.augment == "none" else NOISE
-        x = x + strength * torch.randn_like(x) * network.scale
-        share = float(torch.distributions.Beta(MIXING, MIXING).sample()) if strength else 1.0
-        other = torch.randperm(len(index))
-        logits = self.network(share * x + (1 - share) * x[other]).float()
-        smooth = self.options.label_smoothing or 0.0
-        loss = share * F.cross_entropy(logits, labels, label_smoothing=smooth)
-        loss = loss + (1 - share) * F.cross_entropy(logits, labels[other], label_smoothing=smooth)
-        self.log_dict({"loss": loss.detach()}, batch_size=len(index))
-        return loss
-
-    def validation_step(self, batch: torch.Tensor, _index: int) -> None:
-        """Classify measurements."""
-        x = self.val_set.measurements[batch.tolist()].to(self.device)
-        labels = torch.from_numpy(self.val_set.labels[batch.tolist()])
-        self._seen.append((self.final.eval()(x).float().softmax(1).cpu(), labels))
 
 
 def split_rows(prepared: PreparedDataset, options: TrainOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -253,10 +127,13 @@ def training_facts(prepared: PreparedDataset, options: TrainOptions, count: int)
     }
 
 
-def _initialised(arguments: dict[str, Any], classes: list[str], options: TrainOptions) -> torch.nn.Module:
+def initialised(arguments: dict[str, Any], classes: list[str], options: TrainOptions) -> torch.nn.Module:
+    """Build a network with the weights that ``--init`` names."""
     pretrained = options.init == "imagenet"
     if options.init in ("none", "imagenet"):
         return build_network(arguments, len(classes), pretrained=pretrained)
+    if Path(options.init).suffix in (".pth", ".pt"):
+        return _from_kinetics(build_network(arguments, len(classes)), Path(options.init))
     card, tensors = load_model(locate(options.init), assay="mitosis", part="classify")
     prefix = "members.0." if int(card.arch_args.get("members", 1)) > 1 else ""
     tensors = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -266,6 +143,18 @@ def _initialised(arguments: dict[str, Any], classes: list[str], options: TrainOp
     if len(fitting) < len(own) // 2:
         raise ModelError(f"{options.init} is a {card.arch} and does not fit; train with --arch {card.arch}")
     network.load_state_dict(fitting, strict=False)
+    return network
+
+
+def _from_kinetics(network: torch.nn.Module, path: Path) -> torch.nn.Module:
+    """Take over the Kinetics weights of 3D-ResNets-PyTorch's ``r3d50``; ModelError if they are another network's."""
+    if not isinstance(network, ResNet3D):
+        raise UsageError(f"--init {path}: checkpoints of 3D-ResNets-PyTorch are for --arch resnet50-3d")
+    state = {name.removeprefix("module."): value for name, value in read_checkpoint(path).items()}
+    try:
+        network.load_kinetics(state)
+    except (KeyError, RuntimeError) as error:
+        raise ModelError(f"{path} is no r3d50 of 3D-ResNets-PyTorch: {str(error).splitlines()[0]}") from error
     return network
 
 
@@ -279,7 +168,7 @@ def train_one(prepared: PreparedDataset, out: Path, options: TrainOptions, *, ar
     train, val = (load_sequences(prepared, rows, classes, measured=measured) for rows in (train_rows, val_rows))
     say(f"{len(train)} sequences to train on, {len(val)} to validate on")
     L.seed_everything(options.seed, verbose=False)
-    network = _initialised(arguments, classes, options)
+    network = initialised(arguments, classes, options)
     if isinstance(network, TrackNet):
         if options.init == "none":
             network.standardise_by(train.measurements)

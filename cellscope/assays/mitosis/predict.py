@@ -24,6 +24,7 @@ from cellscope.io.tracks import Event
 from cellscope.metrics.calibration import apply_line, log_odds
 from cellscope.metrics.intervals import wilson
 from cellscope.models.card import ModelCard
+from cellscope.nn.folding import fold_norms
 
 PART = "classify"
 SUMMARY = ("n_abnormal", "abnormal_fraction", "abnormal_fraction_low", "abnormal_fraction_high")
@@ -200,13 +201,15 @@ def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
 
 
 def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
-    """Build the network of a model file; ModelError if its numbers do not fit."""
+    """Build the network of a model file, ready to predict; ModelError if its numbers do not fit."""
     try:
         full = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
         network = build_classifier(card.arch_args, len(card.classes), full)
     except (KeyError, RuntimeError, TypeError) as error:
         raise ModelError(f"the model file does not fit its architecture {card.arch}: {str(error)[:200]}") from error
-    return network.eval()
+    network = network.eval()
+    fold_norms(network)
+    return network
 
 
 ASSAY = Assay(

@@ -27,12 +27,15 @@ from cellscope.metrics.calibration import best_weights_and_bias, log_odds
 from cellscope.models.file import load_model, save_model
 
 REPEATS = "repeats.csv"
+SEEDS = "seeds.csv"
+"""Of several cross-validations: what each gives out of fold, and mean and standard deviation over them."""
+
 OUT_OF_FOLD = "out_of_fold.csv"
 """Of a cross-validation: every measure of ``eval`` with its interval, each sequence judged by who had not seen it."""
 
 
 def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -> int:
-    """Train on a prepared dataset: once, ``--repeats`` times, or once per fold with ``--cross-validate``.
+    """Train on a prepared dataset: once, ``--repeats`` times, once per fold with ``--cross-validate``, or with both.
 
     Parameters
     ----------
@@ -94,12 +97,18 @@ def say(text: str) -> None:
 def _plan(prepared: PreparedDataset, options: TrainOptions) -> list[tuple[str, TrainOptions]]:
     """List (folder, options) of the trainings."""
     one = replace(options, repeats=1, cross_validate=False)
-    if options.cross_validate:
-        folds = int(prepared.info.get("folds") or 0)
-        if folds < 2:
-            raise UsageError(f"{prepared.root} has no folds; prepare it with --folds 5")
-        return [(f"fold-{fold}", replace(one, fold=fold, seed=options.seed + fold)) for fold in range(folds)]
-    return [(f"repeat-{k + 1}", replace(one, seed=options.seed + k)) for k in range(options.repeats)]
+    if not options.cross_validate:
+        return [(f"repeat-{k + 1}", replace(one, seed=options.seed + k)) for k in range(options.repeats)]
+    folds = int(prepared.info.get("folds") or 0)
+    if folds < 2:
+        raise UsageError(f"{prepared.root} has no folds; prepare it with --folds 5")
+    plan = []
+    for k in range(options.repeats):
+        above = f"repeat-{k + 1}/" if options.repeats > 1 else ""
+        for fold in range(folds):
+            seed = options.seed + k * folds + fold
+            plan.append((f"{above}fold-{fold}", replace(one, fold=fold, seed=seed)))
+    return plan
 
 
 def _table(out: Path, names: list[str]) -> pd.DataFrame:
@@ -131,18 +140,50 @@ def _join(prepared: PreparedDataset, out: Path, names: list[str], options: Train
         card, own = load_model(out / name / MODEL, assay="mitosis", part="classify")
         tensors |= {f"members.{number}.{key}": value for key, value in own.items()}
         arguments = {**card.arch_args, **card.normalisation}
-    table = pd.concat([pd.read_csv(out / name / PREDICTIONS, dtype={"dose": str}) for name in names], ignore_index=True)
+    each = _predictions_by_seed(out, names)
+    table = _mean_predictions(each, classes)
     write_csv(out / PREDICTIONS, table)
     p = table[[f"p_{name}" for name in classes]].to_numpy(float)
     labels = np.array([classes.index(name) for name in table["class"]])
     thresholds = tuned(p, labels)
     metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, calibrate(p, thresholds)).items()}
     _write_out_of_fold(out, table, calibrate(p, thresholds), classes)
+    columns = [f"p_{name}" for name in classes]
+    _write_seeds(out, labels, [calibrate(one[columns].to_numpy(float), thresholds) for one in each])
     arguments["members"] = len(names)
-    facts = training_facts(prepared, options, len(table)) | {"folds": len(names)}
+    facts = training_facts(prepared, options, len(table)) | {"folds": len(names) // len(each), "repeats": len(each)}
     card = make_card(arguments, options.arch, classes, prepared, facts, thresholds, metrics)
     save_model(out / MODEL, tensors, card, half=options.half)
     say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))
+
+
+def _predictions_by_seed(out: Path, names: list[str]) -> list[pd.DataFrame]:
+    """Read what networks said of the sequences they had not seen: a table per cross-validation, sorted by id."""
+    parts: dict[Path, list[pd.DataFrame]] = {}
+    for name in names:
+        parts.setdefault(Path(name).parent, []).append(pd.read_csv(out / name / PREDICTIONS, dtype={"dose": str}))
+    return [pd.concat(tables).sort_values("id", ignore_index=True) for tables in parts.values()]
+
+
+def _mean_predictions(each: list[pd.DataFrame], classes: list[str]) -> pd.DataFrame:
+    """Average probabilities over cross-validations of the same sequences."""
+    columns = [f"p_{name}" for name in classes]
+    table = each[0].copy()
+    table[columns] = np.mean([one[columns].to_numpy(float) for one in each], axis=0)
+    return table
+
+
+def _write_seeds(out: Path, labels: np.ndarray, each: list[np.ndarray]) -> None:
+    """Write and say what every cross-validation gives, and mean and standard deviation (n - 1) over them."""
+    if len(each) < 2:
+        return
+    table = pd.DataFrame([{"repeat": str(k), **scores(labels, p)} for k, p in enumerate(each, 1)])
+    numbers = table.drop(columns="repeat")
+    ends = [{"repeat": "mean", **numbers.mean()}, {"repeat": "standard deviation", **numbers.std(ddof=1)}]
+    write_csv(out / SEEDS, pd.concat([table, pd.DataFrame(ends)], ignore_index=True))
+    shown = ("accuracy", "f1", "f1_balanced", "roc_auc")
+    said = [f"{name} {numbers[name].mean():.3f} +- {numbers[name].std(ddof=1):.3f}" for name in shown]
+    say(f"over {len(each)} cross-validations: {', '.join(said)}")
 
 
 def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
@@ -163,6 +204,7 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     tensors: dict[str, Any] = {}
     parts: dict[str, dict[str, Any]] = {}
     tables: dict[str, pd.DataFrame] = {}
+    seeds: dict[str, list[pd.DataFrame]] = {}
     for name in str(options.join).split(","):
         run = Path(name.strip())
         if not (run / MODEL).is_file() or not (run / PREDICTIONS).is_file():
@@ -172,6 +214,8 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
         parts[kind] = {**card.arch_args, **card.normalisation}
         tensors |= {f"{kind}.{key}": value for key, value in own.items()}
         tables[kind] = pd.read_csv(run / PREDICTIONS, dtype={"dose": str}).sort_values("id", ignore_index=True)
+        folders = sorted(path.parent.relative_to(run).as_posix() for path in run.glob("repeat-*/fold-*/" + PREDICTIONS))
+        seeds[kind] = _predictions_by_seed(run, folders) or [tables[kind]]
     if set(parts) != {VIEWS, TRACKS}:
         raise UsageError("--join wants two runs: one of a network over frames, one of tracknet")
     views, tracks = tables[VIEWS], tables[TRACKS]
@@ -181,21 +225,22 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     both = np.stack([log_odds(table[f"p_{classes[1]}"].to_numpy(float)) for table in (views, tracks)], 1)
     (of_views, of_tracks), bias = best_weights_and_bias(both, labels == 1)
     thresholds = {"views": round(of_views, 4), "tracks": round(of_tracks, 4), "bias": round(bias, 4)}
-    p = combine(
-        views[[f"p_{name}" for name in classes]].to_numpy(float),
-        tracks[[f"p_{name}" for name in classes]].to_numpy(float),
-        thresholds,
-    )
+    columns = [f"p_{name}" for name in classes]
+    p = combine(views[columns].to_numpy(float), tracks[columns].to_numpy(float), thresholds)
+    repeats = max(len(each) for each in seeds.values())
+    by_seed = [
+        combine(*(seeds[kind][k % len(seeds[kind])][columns].to_numpy(float) for kind in (VIEWS, TRACKS)), thresholds)
+        for k in range(repeats)
+    ]
     metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, p).items()}
     joint = {"parts": parts, **{name: parts[VIEWS][name] for name in VIEW_SETTINGS if name in parts[VIEWS]}}
     facts = training_facts(prepared, options, len(views)) | {"folds": int(prepared.info.get("folds") or 0)}
     card = make_card(joint, "+".join(sorted({"mitonet", "tracknet"})), classes, prepared, facts, thresholds, metrics)
     out.mkdir(parents=True, exist_ok=True)
-    table = views[["id", "group", "line", "dose", "class"]].join(
-        pd.DataFrame(p, columns=[f"p_{name}" for name in classes])
-    )
+    table = views[["id", "group", "line", "dose", "class"]].join(pd.DataFrame(p, columns=columns))
     write_csv(out / PREDICTIONS, table)
     _write_out_of_fold(out, table, p, classes)
+    _write_seeds(out, labels, by_seed)
     save_model(out / MODEL, tensors, card, half=options.half)
     say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))
     write_json(out / "run.json", training_record(argv, options, device="", precision="", seconds=0.0, steps=0))

@@ -59,6 +59,11 @@ class ResNet3D(nn.Module):
         logits: torch.Tensor = self.fc(features.mean((2, 3, 4)))
         return logits
 
+    @property
+    def backbone(self) -> nn.ModuleList:
+        """All layers but the last."""
+        return nn.ModuleList([child for name, child in self.named_children() if name != "fc"])
+
     def load_kinetics(self, state: dict[str, torch.Tensor]) -> None:
         """Take over the weights of ``r3d50`` (all but the last layer); KeyError if they are another network's."""
         own = {name: value for name, value in self.state_dict().items() if not name.startswith("fc.")}

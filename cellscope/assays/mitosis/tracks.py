@@ -84,16 +84,36 @@ def follow_cell(nuclei: np.ndarray, width: float) -> np.ndarray:
     (T, 2) float64
         Row and column.
     """
-    rows, columns = np.mgrid[: nuclei.shape[1], : nuclei.shape[2]].astype(np.float32)
+    rows, columns = (np.arange(side, dtype=np.float32) for side in nuclei.shape[1:])
     at = first_place(nuclei[0])
     places = []
     for frame in nuclei:
         bright = np.clip(frame - np.median(frame), 0, None) ** 1.5
         for _ in range(6):
-            weight = bright * np.exp(-((rows - at[0]) ** 2 + (columns - at[1]) ** 2) / (2 * width**2))
-            at = np.array([(weight * rows).sum(), (weight * columns).sum()]) / (weight.sum() + 1e-6)
+            down, across = (
+                np.exp(-((line - middle) ** 2) / (2 * width**2))
+                for line, middle in zip((rows, columns), at, strict=True)
+            )
+            by_row, by_column = down * (bright @ across), across * (down @ bright)
+            at = np.array([by_row @ rows, by_column @ columns]) / (by_row.sum() + 1e-6)
         places.append(at)
     return np.array(places)
+
+
+def long_axis(nuclei: np.ndarray, places: np.ndarray, radius: float = 14.0) -> np.ndarray:
+    """Say which way chromatin is long around each place, smoothed over three frames: (T,) radians, 0 along columns."""
+    rows, columns = np.mgrid[: nuclei.shape[1], : nuclei.shape[2]].astype(np.float32)
+    spreads = []
+    for frame, (row, column) in zip(nuclei, places, strict=True):
+        near = np.hypot(rows - row, columns - column) < radius
+        weight = np.clip(frame - 0.3 * (frame[near].max() if near.any() else 1.0), 0, None) * near
+        total = float(weight.sum()) + 1e-6
+        y, x = float((weight * rows).sum()) / total, float((weight * columns).sum()) / total
+        down, across = rows - y, columns - x
+        spreads.append([float((weight * product).sum()) / total for product in (down**2, down * across, across**2)])
+    padded = np.array([spreads[0], *spreads, spreads[-1]])
+    tall, both, wide = (padded[:-2] + 2 * padded[1:-1] + padded[2:]).T
+    return 0.5 * np.arctan2(2 * both, wide - tall)
 
 
 def first_place(frame: np.ndarray) -> np.ndarray:

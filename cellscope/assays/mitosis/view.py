@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from cellscope.assays.mitosis.tracks import SCALES, follow_cell, smoothed
+from cellscope.assays.mitosis.tracks import SCALES, follow_cell, long_axis, smoothed
 from cellscope.errors import InputError
 
 FRAMES = 12
@@ -103,46 +104,61 @@ def field_of_view(side: float, pixel_size_um: float | None, settings: Mapping[st
     return seen / scale
 
 
-def followed_shift(nuclei: np.ndarray) -> np.ndarray:
-    """Say where the dividing cell is, from the middle of the frames.
+@dataclass(frozen=True)
+class Trace:
+    """Where the dividing cell is in each frame, and which way it lies.
 
-    Parameters
+    Attributes
     ----------
-    nuclei : (T, H, W) float32
-        Any unit.
-
-    Returns
-    -------
-    (T, 2) float32
-        x and y in pixels, smoothed over three frames: the square glides, it does not shake.
+    shift : (T, 2) float32
+        x and y in pixels from the middle of the frames, smoothed over three frames: the square glides, it does not
+        shake.
+    turn : (T,) float32
+        Direction of the long axis of its chromatin, radians from the x axis towards y.
     """
-    places = follow_cell(smoothed(nuclei), SCALES[1][0])
+
+    shift: torch.Tensor
+    turn: torch.Tensor
+
+
+def follow_trace(nuclei: np.ndarray) -> Trace:
+    """Follow the dividing cell through (T, H, W) float32 nuclei as `normalise` gives them."""
+    nuclei = smoothed(nuclei**2)  # undo the square root
+    places = follow_cell(nuclei, SCALES[1][0])
     padded = np.concatenate([places[:1], places, places[-1:]])
     glide = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
     middle = (np.array(nuclei.shape[1:]) - 1) / 2
-    return (glide - middle)[:, ::-1].astype(np.float32).copy()
+    shift = (glide - middle)[:, ::-1].astype(np.float32).copy()
+    return Trace(torch.from_numpy(shift), torch.from_numpy(long_axis(nuclei, places).astype(np.float32)))
 
 
-def sample(flat: torch.Tensor, grid: torch.Tensor, shift: torch.Tensor | None) -> torch.Tensor:
-    """Sample frames on a grid, each displaced by its own shift where one is given.
+def sample(flat: torch.Tensor, grid: torch.Tensor, trace: Trace | None, *, turned: bool = False) -> torch.Tensor:
+    """Sample frames on a grid, each displaced along the cell's path where one is given.
 
     Parameters
     ----------
     flat : (T, C, H, W) float32
     grid : (1, size, size, 2)
         From `affine_grid`.
-    shift : (T, 2) float32 or None
-        x and y in pixels.
+    trace : Trace or None
+    turned : bool
+        Turn the grid in each frame as the cell lies, so that its long axis runs along the rows of the result.
 
     Returns
     -------
     (T, C, size, size) float32; outside the frames 0, which is background
     """
     frames, channels, height, width = flat.shape
-    if shift is None:
+    if trace is None:
         sampled = F.grid_sample(flat.flatten(0, 1)[None], grid, align_corners=False, padding_mode="zeros")
         return sampled.view(frames, channels, *grid.shape[1:3])
-    moved = grid + (2 * shift / torch.tensor([width, height], dtype=torch.float32))[:, None, None]
+    half = torch.tensor([width, height], dtype=torch.float32) / 2
+    pixels = (grid * half).expand(frames, -1, -1, -1)
+    if turned:
+        cos, sin = trace.turn.cos()[:, None, None], trace.turn.sin()[:, None, None]
+        x, y = pixels.unbind(-1)
+        pixels = torch.stack([x * cos - y * sin, x * sin + y * cos], -1)
+    moved = (pixels + trace.shift[:, None, None]) / half
     return F.grid_sample(flat, moved, align_corners=False, padding_mode="zeros")
 
 
@@ -187,7 +203,7 @@ def network_view(normalised: np.ndarray, pixel_size_um: float | None, settings: 
         From `normalise`.
     pixel_size_um : float or None
     settings : mapping
-        ``size`` (pixels of the result), ``zoom_power`` and ``follow``, from the model card.
+        ``size`` (pixels of the result), ``zoom_power``, ``follow`` and ``turn``, from the model card.
 
     Returns
     -------
@@ -196,5 +212,6 @@ def network_view(normalised: np.ndarray, pixel_size_um: float | None, settings: 
     height, width = normalised.shape[2:]
     fov = torch.tensor([field_of_view((height + width) / 2, pixel_size_um, settings)])
     grid = affine_grid(fov, (height, width), int(settings["size"]))
-    shift = torch.from_numpy(followed_shift(normalised[:, 1])) if settings.get("follow") else None
-    return sample(torch.from_numpy(np.ascontiguousarray(normalised)), grid, shift).numpy()
+    trace = follow_trace(normalised[:, 1]) if settings.get("follow") else None
+    pixels = torch.from_numpy(np.ascontiguousarray(normalised))
+    return sample(pixels, grid, trace, turned=bool(settings.get("turn"))).numpy()

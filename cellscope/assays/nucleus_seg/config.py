@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from cellscope.config import check, option
+from cellscope.config import check, fill, option
 from cellscope.engine.options import PrepareOptions
 from cellscope.engine.training_options import TrainingOptions
 
@@ -107,9 +107,10 @@ class TrainOptions(TrainingOptions):
     scale_jitter: float = option(
         0.75, "Random scale around that: up to this power of two either way.", low=0.0, high=3.0, cli=False
     )
-    augment: Literal["strong", "geometry", "flips", "none"] = option(
+    augment: Literal["strong", "wide", "geometry", "flips", "none"] = option(
         "strong",
-        "Stain, colour, blur and geometry; or geometry alone; or only flips and quarter turns; or nothing.",
+        "Stain, colour, blur and geometry; wider, with other sources' stains and red cells of any darkness; or "
+        "geometry alone; or only flips and quarter turns; or nothing.",
         cli=False,
     )
     pair_rate: float = option(0.5, "Share of crops into which touching cells are pasted.", low=0.0, high=1.0, cli=False)
@@ -139,10 +140,7 @@ class TrainOptions(TrainingOptions):
             Training images, for epochs.
         """
         chosen = DEFAULTS if self.preset == "none" else {**PAPER, **PRESETS[self.preset]}
-        untouched = {field.name: field.default for field in fields(self)}
-        filled = replace(
-            self, **{name: value for name, value in chosen.items() if getattr(self, name) == untouched[name]}
-        )
+        filled = fill(self, chosen)
         if filled.steps is None:
             batches = max(n_items, 1) / (filled.batch_size or 1)
             filled = replace(filled, steps=max(round((filled.epochs or 100) * batches), 1))
@@ -175,8 +173,16 @@ class PredictOptions:
     doubtful_area: float = option(
         0.35, "The same for pieces that the image's border cuts and for doubtful ones.", low=0.0, high=1.0, cli=False
     )
+    min_stain: float = option(
+        0.5,
+        "Drop objects stained less than this share of the image's strongest nucleus: red cells.",
+        low=0.0,
+        high=1.0,
+        cli=False,
+    )
+    doubtful_stain: float = option(0.65, "The same for doubtful ones.", low=0.0, high=1.0, cli=False)
     doubtful_score: float = option(
-        0.88, "Confidence below which a small nucleus is doubtful.", low=0.0, high=1.0, cli=False
+        0.88, "Confidence below which a small or weakly stained nucleus is doubtful.", low=0.0, high=1.0, cli=False
     )
     probability_threshold: float = option(
         0.5, "Probability above which a pixel is nucleus.", low=0.05, high=0.95, cli=False

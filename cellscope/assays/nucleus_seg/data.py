@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from cellscope.assays.nucleus_seg.appearance import change_appearance
+from cellscope.assays.nucleus_seg.appearance import borrow_stain, change_appearance, stain_red_cells
 from cellscope.assays.nucleus_seg.classes import OUTSIDE, cells_of, class_indices, nucleus_diameter
 from cellscope.assays.nucleus_seg.paste import paste_neighbour
 from cellscope.io.prepared import PreparedDataset
@@ -19,6 +19,8 @@ from cellscope.io.read import read
 
 #: Images are kept no larger than this many times the network's scale: warping from far larger ones would alias.
 KEPT_SCALE = 1.6
+#: How much wider than by default the ranges of colour, tone and blur are with `augment` wide.
+WIDE = 1.4
 #: Where the size of the nuclei cannot be told, since there are none.
 USUAL_DIAMETER = 56.0
 
@@ -120,8 +122,8 @@ class Crops(Dataset):
                 other = self.smears[others[rng.integers(len(others))]]
                 view = self._view(other, rng, centred=True)
                 image, mask, cells = paste_neighbour(image, mask, cells, view, rng, touch_rate=options.touch_rate)
-        if options.augment == "strong":
-            image = change_appearance(image, rng)
+        if options.augment in ("strong", "wide"):
+            image = self._stained(image, mask, rng)
         distance = cell_distance(cells)
         if (mask == OUTSIDE).any():
             distance[:] = -1
@@ -132,13 +134,26 @@ class Crops(Dataset):
             torch.from_numpy(contact(cells)),
         )
 
+    def _stained(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Change the crop's appearance; with `augment` wide also to the stain of another source's image."""
+        if self.options.augment == "strong":
+            return change_appearance(image, rng)
+        if rng.random() < 0.4:
+            image = stain_red_cells(image, mask, rng)
+        if rng.random() < 0.4:
+            sources = sorted(self.by_source)
+            numbers = self.by_source[sources[rng.integers(len(sources))]]
+            other = self.smears[numbers[rng.integers(len(numbers))]]
+            image = borrow_stain(image, mask, other.image, other.mask, rng)
+        return change_appearance(image, rng, width=WIDE)
+
     def _view(
         self, smear: Smear, rng: np.random.Generator, *, centred: bool = False
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Cut one crop by a random similarity (with `augment` none, an upright one at a fixed scale)."""
         options = self.options
         side: int = options.crop
-        free = options.augment in ("strong", "geometry")
+        free = options.augment in ("strong", "wide", "geometry")
         jitter = options.scale_jitter if free else 0.0
         wanted = options.diameter or smear.diameter
         zoom = wanted / smear.diameter * 2 ** rng.uniform(-jitter, jitter)

@@ -18,7 +18,7 @@ from cellscope.assays.nucleus_seg.predict import ASSAY, IMAGE, find, otsu_nuclei
 from cellscope.assays.nucleus_seg.score import MEASURES, compare_tables, image_measures
 from cellscope.engine.assay import Result, Subject
 from cellscope.engine.evaluate import Metric, interval_figure, measure, refuse_evaluation, write_evaluation
-from cellscope.engine.evaluating import Job, jobs_of, refuse_options_of_predict, run_job
+from cellscope.engine.evaluating import Job, jobs_of, over_folds, refuse_options_of_predict, run_job
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
@@ -244,15 +244,7 @@ def _metrics(table: pd.DataFrame, found: list[Measured], seed: int) -> list[Metr
     for name in ("dice", "iou", "accuracy", "precision", "recall"):
         add(f"pooled.{name}", everything, partial(_pooled, name, ours), "all pixels of all images pooled")
     add("otsu.pooled.dice", everything, partial(_pooled, "dice", theirs), "baseline: all pixels of all images pooled")
-    if "fold" in table:
-        folds = table.groupby("fold")
-        for name in ("dice", "iou", "accuracy", "precision", "recall"):
-            means = folds[name].mean()
-            text = f"mean over {len(means)} folds of the mean over images"
-            metrics.append(Metric(f"folds.{name}_mean", float(means.mean()), None, None, len(means), text))
-            spread = f"standard deviation (n - 1) of the {len(means)} folds' means"
-            metrics.append(Metric(f"folds.{name}_sd", float(means.std(ddof=1)), None, None, len(means), spread))
-    return metrics
+    return metrics + over_folds(table, ("dice", "iou", "accuracy", "precision", "recall"))
 
 
 def _say_comparison(folder: Path, tested: pd.DataFrame, quiet: bool) -> None:

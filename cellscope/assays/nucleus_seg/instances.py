@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.measure import label as components
 
+from cellscope.assays.nucleus_seg.debris import usual_area, weakly_stained, worth_keeping
 from cellscope.imaging.labels import find_markers, marker_watershed, relabel
 
 #: Smoothing of the distance map before its peaks are sought, pixels at the network's scale.
@@ -113,10 +114,13 @@ def find_nuclei(
     maps: Maps,
     shape: tuple[int, int],
     *,
+    rgb: np.ndarray | None = None,
     threshold: float = 0.5,
     depth: float | None = None,
     min_area: float = 0.12,
     doubtful_area: float = 0.35,
+    min_stain: float = 0.5,
+    doubtful_stain: float = 0.65,
     doubtful_score: float = 0.88,
 ) -> Nuclei:
     """Find the nuclei of an image at its own resolution.
@@ -126,16 +130,14 @@ def find_nuclei(
     maps : Maps
         At the network's scale.
     shape : (H, W) of the image
+    rgb : (H, W, 3) uint8, optional
+        The image, to compare how strongly objects are stained; they are not compared when it is not given.
     threshold : float
         Probability of a pixel to be nucleus.
     depth : float, optional
         See `split_cells`.
-    min_area : float
-        Nuclei smaller than this share of the usual one (area-weighted median of the image) are dropped: debris,
-        platelets.
-    doubtful_area, doubtful_score : float
-        Nuclei smaller than this share are dropped as well if the image's border cuts them (slivers of cells outside) or
-        their score is below `doubtful_score` (platelet clumps, stippled red cells). The largest is always kept.
+    min_area, doubtful_area, min_stain, doubtful_stain, doubtful_score : float
+        What is taken for debris or a red cell: see `debris.worth_keeping` and `debris.weakly_stained`.
 
     Returns
     -------
@@ -151,8 +153,17 @@ def find_nuclei(
     probability = cv2.resize(maps.nucleus, size, interpolation=cv2.INTER_LINEAR)
     labels = np.where(probability > threshold * 255, owner, 0)
     scores = expected_dice(labels, owner, probability)
-    keep = _worth_keeping(labels, scores, min_area=min_area, doubtful_area=doubtful_area, doubtful_score=doubtful_score)
-    found, kept = int((np.bincount(labels.ravel())[1:] > 0).sum()), int(keep.sum())
+    found = int((np.bincount(labels.ravel())[1:] > 0).sum())
+    if rgb is not None:
+        weak = weakly_stained(
+            labels, scores, rgb, min_stain=min_stain, doubtful_stain=doubtful_stain, doubtful_score=doubtful_score
+        )
+        if weak.any():
+            labels[weak], probability[weak], owner[weak] = 0, 0, 0
+            scores = expected_dice(labels, owner, probability)
+            scores = np.pad(scores, (0, max(int(cells.max(initial=0)) + 1 - len(scores), 0)))
+    keep = worth_keeping(labels, scores, min_area=min_area, doubtful_area=doubtful_area, doubtful_score=doubtful_score)
+    kept = int(keep.sum())
     labels = np.where(keep[labels], labels, 0)
     _tidy(labels)
     ordered = relabel(labels, by_position=True)
@@ -166,30 +177,6 @@ def find_nuclei(
     score = np.zeros(int(numbers.max(initial=0)) + 1)
     score[numbers] = scores
     return Nuclei(ordered, whole, score[1:], found - kept)
-
-
-def usual_area(areas: np.ndarray) -> float:
-    """Give the area-weighted median of areas: half of all nucleus pixels are in nuclei at least this large."""
-    order = np.sort(areas[areas > 0])
-    if not len(order):
-        return 0.0
-    return float(order[np.searchsorted(np.cumsum(order), order.sum() / 2)])
-
-
-def _worth_keeping(
-    labels: np.ndarray, scores: np.ndarray, *, min_area: float, doubtful_area: float, doubtful_score: float
-) -> np.ndarray:
-    """Say for each label, from 0, whether it is a nucleus rather than debris; see `find_nuclei`."""
-    areas = np.bincount(labels.ravel(), minlength=len(scores)).astype(float)
-    areas[0] = 0
-    usual = usual_area(areas)
-    border = np.zeros(len(scores), bool)
-    border[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
-    doubtful = border | (scores < doubtful_score)
-    keep = (areas >= min_area * usual) & ~(doubtful & (areas < doubtful_area * usual)) & (areas > 0)
-    if areas.any():
-        keep[areas.argmax()] = True
-    return keep
 
 
 def _tidy(labels: np.ndarray) -> None:

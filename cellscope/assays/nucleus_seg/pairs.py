@@ -7,7 +7,8 @@ import numpy as np
 
 from cellscope.assays.nucleus_seg.classes import NUCLEUS
 from cellscope.assays.nucleus_seg.data import Smear
-from cellscope.assays.nucleus_seg.paste import background_colour, shifted
+from cellscope.assays.nucleus_seg.paste import shifted
+from cellscope.imaging.smear import background_colour
 
 
 def is_single(smear: Smear) -> bool:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from cellscope.assays.nucleus_seg.classes import CYTOPLASM, NUCLEUS
+from cellscope.imaging.smear import background_colour
 
 #: A crop: image (h, w, 3) uint8, mask (h, w) uint8 in codes of `classes`, cells (h, w) int.
 Crop = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -125,10 +126,3 @@ def shifted(array: np.ndarray, shift: np.ndarray) -> np.ndarray:
         max(-y, 0) : height + min(-y, 0), max(-x, 0) : width + min(-x, 0)
     ]
     return moved
-
-
-def background_colour(image: np.ndarray) -> np.ndarray:
-    """Guess the background's colour: the median of the brightest quarter."""
-    pixels = image.reshape(-1, 3)[::7]
-    green = pixels[:, 1]
-    return np.median(pixels[green >= np.percentile(green, 75)], axis=0)

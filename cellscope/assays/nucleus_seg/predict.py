@@ -11,42 +11,23 @@ import torch
 
 from cellscope.assays.nucleus_seg.classes import CLASSES
 from cellscope.assays.nucleus_seg.figures import as_geojson, draw_overlay
-from cellscope.assays.nucleus_seg.instances import Maps, Nuclei, find_nuclei, split_cells, usual_area
+from cellscope.assays.nucleus_seg.instances import Nuclei, find_nuclei
 from cellscope.assays.nucleus_seg.model import build_network, has_distance, normalise
 from cellscope.assays.nucleus_seg.morphometry import measure_nuclei
-from cellscope.assays.nucleus_seg.passes import (
-    CORE,
-    LARGEST_WHOLE,
-    LIMITS,
-    MARGIN,
-    average_passes,
-    cut_pass,
-    plan_passes,
-    resize,
-    scaled_shape,
-)
+from cellscope.assays.nucleus_seg.passes import average_passes, cut_pass, plan_passes
+from cellscope.assays.nucleus_seg.scale import cut_look, cut_look_again, take_look
+from cellscope.assays.nucleus_seg.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
-from cellscope.errors import InputError, ModelError, UsageError
-from cellscope.imaging.smear import guess_diameter, has_colour, otsu_classes, to_rgb8
-from cellscope.imaging.tiles import Grid, cut_window
+from cellscope.errors import ModelError, UsageError
+from cellscope.imaging.smear import otsu_classes
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES
 from cellscope.models.card import ModelCard
 
-PART = "nuclei"
 IMAGE, SLIDE = "image", "slide"
 KINDS = (IMAGE, SLIDE)
 #: Images with more pixels are slides: no label image at full size in memory twice over, compressed GeoJSON.
 LARGEST_IMAGE = 2**28
-#: What a white blood cell's nucleus measures, micrometres, where the pixel size is known: a first guess only.
-USUAL_UM = 9.0
-#: The darkest Otsu class's inscribed circles are this share of the nuclei's diameter (median over three sources).
-OTSU_SHARE = 0.68
-#: Guesses further off than this are looked at once more at the better scale.
-FAR = 2.0
-#: Windows of a large smear that are looked at to find its scale.
-LOOKS = 4
-OTSU = "otsu"
 #: Summary columns of ``images.csv``.
 SUMMARY = (
     "n_review", "n_dropped", "nucleus_diameter", "area_median", "circularity_median", "nucleus_cell_ratio_median",
@@ -75,87 +56,6 @@ def kind_of(image: Image, forced: str) -> str:
     return SLIDE if image.height * image.width > LARGEST_IMAGE else IMAGE
 
 
-def _rgb(subject: Subject) -> np.ndarray:
-    try:
-        return to_rgb8(subject.image.pixels, subject.name)
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{subject.name}: {error}") from error
-
-
-def _network_diameter(subject: Subject) -> float:
-    return float(subject.cards[PART].normalisation.get("diameter", 0.0))
-
-
-def _factor(subject: Subject, diameter: float) -> float:
-    return float(np.clip(_network_diameter(subject) / diameter, *LIMITS))
-
-
-def cut_look(subject: Subject) -> list[np.ndarray]:
-    """Give a first look at the image, to find its scale: the whole of it, or the darkest windows of a large one."""
-    options = subject.options
-    rgb = _rgb(subject)
-    subject.state["colour"] = has_colour(rgb)
-    if subject.cards[PART].arch == OTSU or not _network_diameter(subject):
-        subject.state["diameter"] = options.nucleus_diameter
-        return []
-    if options.nucleus_diameter:
-        subject.state["diameter"] = options.nucleus_diameter
-        return []
-    if subject.image.pixel_size_um:
-        guess = USUAL_UM / subject.image.pixel_size_um
-    else:
-        found = guess_diameter(rgb)
-        # Nothing stands out: a quarter of the image is as good a guess as any, for an image of one cell.
-        guess = found / OTSU_SHARE if found else max(min(rgb.shape[:2]) / 4, 8.0)
-    subject.state["diameter"] = guess
-    return _look(subject, rgb)
-
-
-def _look(subject: Subject, rgb: np.ndarray) -> list[np.ndarray]:
-    factor = _factor(subject, subject.state["diameter"])
-    size = scaled_shape(rgb.shape, factor)
-    if max(size) <= LARGEST_WHOLE:
-        (way,) = plan_passes(rgb.shape, factor)
-        return cut_pass(rgb, way)
-    scaled = resize(rgb, size)
-    grid = Grid(size, CORE, MARGIN)
-    dark = otsu_classes(scaled) == 2
-    corners = sorted(grid.corners, key=lambda at: -int(dark[at[0] : at[0] + CORE, at[1] : at[1] + CORE].sum()))[:LOOKS]
-    return [
-        np.ascontiguousarray(cut_window(scaled, grid, corner).transpose(2, 0, 1), np.float32) / 255
-        for corner in corners
-    ]
-
-
-def take_look(subject: Subject, outputs: list[Any]) -> None:
-    """Refine the scale by what the network found at a first glance."""
-    if not outputs:
-        return
-    options = subject.options
-    areas = []
-    for output in outputs:
-        maps = _maps(output, subject)
-        cells = split_cells(maps, threshold=options.probability_threshold, depth=options.split_depth)
-        areas.append(np.bincount(cells[maps.nucleus > options.probability_threshold * 255])[1:])
-    usual = usual_area(np.concatenate(areas))
-    subject.state["again"] = False
-    if usual:
-        factor = _factor(subject, subject.state["diameter"])
-        diameter = float(np.sqrt(4 * usual / np.pi) / factor)
-        ratio = diameter / subject.state["diameter"]
-        subject.state["diameter"] = diameter
-        subject.state["again"] = not 1 / FAR < ratio < FAR
-
-
-def cut_look_again(subject: Subject) -> list[np.ndarray]:
-    """Look once more where the first guess of the scale was far off."""
-    if not subject.state.pop("again", False):
-        return []
-    return _look(subject, _rgb(subject))
-
-
 def cut_windows(subject: Subject) -> list[np.ndarray]:
     """Cut the image at its scale: whole, or the windows of the fixed grid, in every view and scale to average."""
     return _cut(subject, shift=False)
@@ -169,8 +69,8 @@ def cut_shifted(subject: Subject) -> list[np.ndarray]:
 def _cut(subject: Subject, *, shift: bool) -> list[np.ndarray]:
     if subject.cards[PART].arch == OTSU:
         return []
-    rgb = _rgb(subject)
-    factor = _factor(subject, subject.state["diameter"]) if _network_diameter(subject) else 1.0
+    rgb = rgb_of(subject)
+    factor = factor_of(subject, subject.state["diameter"]) if network_diameter(subject) else 1.0
     options = subject.options
     passes = plan_passes(rgb.shape, factor, views=options.views, scales=options.scales, shift=shift)
     subject.state["passes"] = passes
@@ -188,14 +88,6 @@ def segment(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarr
         maps.append(outputs[:, -1:].sigmoid())
     joined = (torch.cat(maps, 1) * 255).round().to(torch.uint8).movedim(1, -1)
     return list(joined.cpu().numpy())
-
-
-def _maps(output: np.ndarray, subject: Subject) -> Maps:
-    """Name the maps of `segment`: [cytoplasm,] nucleus[, distance]."""
-    classes = len(subject.cards[PART].normalisation.get("pixel_classes", ("background", "cytoplasm", "nucleus")))
-    maps = [np.ascontiguousarray(output[..., index]) for index in range(output.shape[-1])]
-    cytoplasm = maps.pop(0) if classes == 3 else None
-    return Maps(maps[0], cytoplasm, maps[1] if len(maps) > 1 else None)
 
 
 def take_maps(subject: Subject, outputs: list[Any]) -> None:
@@ -224,12 +116,15 @@ def nuclei_of(subject: Subject, output: np.ndarray) -> Nuclei:
     """Turn averaged maps into nuclei by the subject's options."""
     options = subject.options
     return find_nuclei(
-        _maps(output, subject),
+        maps_of(output, subject),
         (subject.image.height, subject.image.width),
+        rgb=rgb_of(subject),
         threshold=options.probability_threshold,
         depth=options.split_depth,
         min_area=options.min_area,
         doubtful_area=options.doubtful_area,
+        min_stain=options.min_stain,
+        doubtful_stain=options.doubtful_stain,
         doubtful_score=options.doubtful_score,
     )
 
@@ -248,13 +143,13 @@ def otsu_nuclei(rgb: np.ndarray) -> Nuclei:
 def find(subject: Subject) -> Nuclei:
     """Give the nuclei of a subject that has been through the stages."""
     if subject.cards[PART].arch == OTSU:
-        return otsu_nuclei(_rgb(subject))
+        return otsu_nuclei(rgb_of(subject))
     return nuclei_of(subject, subject.state.pop("maps"))
 
 
 def conclude(subject: Subject) -> Result:
     """Turn a finished subject into its rows, pictures and files."""
-    rgb = _rgb(subject)
+    rgb = rgb_of(subject)
     nuclei = find(subject)
     table = objects_table(nuclei, rgb, subject.image.pixel_size_um, review_below=subject.options.review_below)
     warnings = list(subject.image.warnings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,9 @@ import numpy as np
 from cellscope.assays.nucleus_seg.classes import CODES, PIXEL_CLASSES
 from cellscope.assays.nucleus_seg.config import NucleusPrepareOptions
 from cellscope.assays.nucleus_seg.sources import FORMATS, Record
-from cellscope.errors import DatasetError, UsageError
+from cellscope.errors import DatasetError
 from cellscope.io.prepared import Item, hold_out, write_dataset
+from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_names
 from cellscope.io.write import write_png
 
 SOURCE_FACTS = {
@@ -52,16 +52,10 @@ def prepare(
         If a source is not recognised or broken, one to hold out is not there, or `out` already holds a dataset.
     """
     out = Path(out)
-    if (out / "dataset.json").exists() and not options.overwrite:
-        raise UsageError(f"{out} already holds a dataset; use --overwrite or another folder")
-    names = [_name(source) for source in sources]
-    if len(set(names)) != len(names):
-        raise UsageError("two sources have the same name; rename one, since ids are made from it")
-    layouts = [_format_of(source, options.format) for source in sources]
-    if (out / "dataset.json").exists():
-        for part in ("images", "targets"):
-            shutil.rmtree(out / part, ignore_errors=True)
-        (out / "dataset.json").unlink()
+    refuse_existing(out, overwrite=options.overwrite)
+    names = source_names(sources)
+    layouts = [choose_format(source, options.format, FORMATS) for source in sources]
+    clear_dataset(out, ("images", "targets"))
     items: list[Item] = []
     facts: list[dict[str, Any]] = []
     first: dict[str, str] = {}  # what an image's pixels are -> the group of the first image with them
@@ -104,23 +98,6 @@ def prepare(
         },
     )
     return 0
-
-
-def _name(source: Path) -> str:
-    return source.resolve().stem if source.is_file() else source.resolve().name
-
-
-def _format_of(source: Path, format: str | None) -> str:
-    if not source.exists():
-        raise UsageError(f"{source} does not exist")
-    if format is not None:
-        if format not in FORMATS:
-            raise UsageError(f"unknown format {format!r}; use one of {', '.join(FORMATS)}")
-        return format
-    for name, reader in FORMATS.items():
-        if reader.detect(source):
-            return name
-    raise DatasetError(f"{source} is in no known layout ({', '.join(FORMATS)}); name one with --format")
 
 
 def _joined(group: str, same_as: dict[str, str]) -> str:

@@ -1,0 +1,121 @@
+"""Which of the objects a network finds are nuclei: by size, stain and confidence, each beside the image's own."""
+
+from __future__ import annotations
+
+import numpy as np
+from skimage.measure import label as components
+
+from cellscope.imaging.smear import stain_densities
+
+#: Objects of at least this share of the largest one's area say how strongly nuclei are stained in an image.
+SIZEABLE = 0.15
+#: What is darker than this (natural optical density) in red, green and blue is no stain: ink, dirt, black fill.
+INK = 2.2
+#: A channel in which not even those are darker than this (natural optical density) tells nothing.
+LEAST_DENSITY = 0.15
+
+
+def usual_area(areas: np.ndarray) -> float:
+    """Give the area-weighted median of areas: half of all nucleus pixels are in nuclei at least this large."""
+    order = np.sort(areas[areas > 0])
+    if not len(order):
+        return 0.0
+    return float(order[np.searchsorted(np.cumsum(order), order.sum() / 2)])
+
+
+def relative_stain(areas: np.ndarray, densities: np.ndarray) -> np.ndarray:
+    """Compare every object's stain with the strongest of the sizeable objects of the image.
+
+    Parameters
+    ----------
+    areas : (N,) float
+    densities : (N, 3) float
+        Mean optical densities over the background's, in red, green and blue.
+
+    Returns
+    -------
+    (N,) float
+        Geometric mean over red and green of density / strongest density. Red cells let red light through and a nucleus
+        does not, whatever the stain; green tells the pale part of a nucleus and cytoplasm. 1 where neither tells.
+    """
+    sizeable = (areas >= max(SIZEABLE * areas.max(initial=0), 1)) & (densities.min(1) < INK)
+    if not sizeable.any():
+        return np.ones(len(areas))
+    strongest = densities[sizeable, :2].max(0)
+    telling = strongest >= LEAST_DENSITY
+    if not telling.any():
+        return np.ones(len(areas))
+    shares = np.clip(densities[:, :2][:, telling] / strongest[telling], 0, None)
+    return np.asarray(shares.prod(1) ** (1 / telling.sum()))
+
+
+def weakly_stained(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    rgb: np.ndarray,
+    *,
+    min_stain: float,
+    doubtful_stain: float,
+    doubtful_score: float,
+) -> np.ndarray:
+    """Find red cells that were taken for nuclei, also those that were taken for a further lobe of one.
+
+    Parameters
+    ----------
+    labels : (H, W) int
+    scores : (N + 1,) float
+        Confidence by label, from 0.
+    rgb : (H, W, 3) uint8
+    min_stain : float
+        Separate pieces with less relative stain (`relative_stain`) are no nuclei.
+    doubtful_stain, doubtful_score : float
+        Nor are those with less than `doubtful_stain` whose object's score is below `doubtful_score`.
+
+    Returns
+    -------
+    (H, W) bool
+    """
+    pieces = components(labels, connectivity=2).astype(np.int32)
+    count = int(pieces.max(initial=0)) + 1
+    owner = np.zeros(count, np.int64)
+    owner[pieces] = labels
+    areas = np.bincount(pieces.ravel(), minlength=count).astype(float)
+    areas[0] = 0
+    stain = relative_stain(areas, stain_densities(pieces, rgb))
+    weak = (stain < min_stain) | ((stain < doubtful_stain) & (scores[owner] < doubtful_score))
+    weak[0] = False
+    return np.asarray(weak[pieces])
+
+
+def worth_keeping(
+    labels: np.ndarray, scores: np.ndarray, *, min_area: float, doubtful_area: float, doubtful_score: float
+) -> np.ndarray:
+    """Say for each label whether it is a nucleus rather than debris.
+
+    Parameters
+    ----------
+    labels : (H, W) int
+    scores : (N + 1,) float
+        Confidence by label, from 0.
+    min_area : float
+        Nuclei smaller than this share of the usual one (area-weighted median of the image) are dropped: debris,
+        platelets.
+    doubtful_area, doubtful_score : float
+        Nuclei smaller than this share are dropped as well if the image's border cuts them (slivers of cells outside) or
+        their score is below `doubtful_score` (platelet clumps, stippled red cells).
+
+    Returns
+    -------
+    (N + 1,) bool
+        The largest is always kept.
+    """
+    areas = np.bincount(labels.ravel(), minlength=len(scores)).astype(float)
+    areas[0] = 0
+    usual = usual_area(areas)
+    border = np.zeros(len(scores), bool)
+    border[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
+    doubtful = border | (scores < doubtful_score)
+    keep = (areas >= min_area * usual) & ~(doubtful & (areas < doubtful_area * usual)) & (areas > 0)
+    if areas.any():
+        keep[areas.argmax()] = True
+    return keep
