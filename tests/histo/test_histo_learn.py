@@ -129,7 +129,7 @@ def test_going_on_from_a_model_of_other_types(dataset: Path, tmp_path: Path, cap
 def test_tuning_anew_keeps_the_weights_and_what_they_were_trained_on(dataset: Path, tmp_path: Path) -> None:
     train(dataset, tmp_path / "first", TINY, argv=[])
     first = tmp_path / "first" / "model.safetensors"
-    train(dataset, tmp_path / "tuned", replace(TINY, steps=0, init=str(first)), argv=[])
+    train(dataset, tmp_path / "tuned", replace(TINY, steps=0, val_every=None, init=str(first)), argv=[])
     (before, weights), (after, same) = (
         load_model(tmp_path / run / "model.safetensors", assay="histo") for run in ("first", "tuned")
     )

@@ -127,5 +127,5 @@ class TrainOptions(TrainingOptions):
             filled = replace(filled, num_workers=0)
         if filled.val_every is None:
             often = VAL_EPOCHS * places / batch if filled.preset == "paper" else steps / 6
-            filled = replace(filled, val_every=min(max(round(often), 1), steps))
+            filled = replace(filled, val_every=max(min(round(often), steps), 1))
         return filled
