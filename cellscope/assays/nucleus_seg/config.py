@@ -174,7 +174,7 @@ class PredictOptions:
         0.35, "The same for pieces that the image's border cuts and for doubtful ones.", low=0.0, high=1.0, cli=False
     )
     min_stain: float = option(
-        0.5,
+        0.35,
         "Drop objects stained less than this share of the image's strongest nucleus: red cells.",
         low=0.0,
         high=1.0,

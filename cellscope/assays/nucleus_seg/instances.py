@@ -119,7 +119,7 @@ def find_nuclei(
     depth: float | None = None,
     min_area: float = 0.12,
     doubtful_area: float = 0.35,
-    min_stain: float = 0.5,
+    min_stain: float = 0.35,
     doubtful_stain: float = 0.65,
     doubtful_score: float = 0.88,
 ) -> Nuclei:
