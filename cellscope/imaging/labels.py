@@ -57,8 +57,13 @@ def marker_watershed(height: np.ndarray, markers: np.ndarray, mask: np.ndarray) 
     (H, W) int32
         Labels; every pixel of `mask` has one.
     """
-    labels = watershed(-np.asarray(height, np.float32), np.asarray(markers, np.int32), mask=mask).astype(np.int32)
-    orphans = components(mask & (labels == 0), connectivity=1)
+    labels = watershed(-np.asarray(height, np.float32), np.asarray(markers, np.int32), mask=mask).astype(
+        np.int32, copy=False
+    )
+    unreached = mask & (labels == 0)
+    if not unreached.any():
+        return labels
+    orphans = components(unreached, connectivity=1)
     return np.where(orphans > 0, orphans + labels.max(initial=0), labels).astype(np.int32)
 
 
@@ -128,9 +133,9 @@ def remove_small(labels: np.ndarray, min_area: float) -> np.ndarray:
     (H, W), dtype of `labels`
     """
     areas = np.bincount(labels.ravel())
-    small = areas < min_area
-    small[0] = True  # background stays background
-    return np.where(small[labels], 0, labels).astype(labels.dtype)
+    kept = np.arange(len(areas)).astype(labels.dtype)
+    kept[areas < min_area] = 0
+    return kept[labels]
 
 
 def label_table(

@@ -168,13 +168,17 @@ def edge_strength(hv: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
     """
     smooth, slope = _kernels(float(sigma))
     unit = np.float32(_STEPS * float(smooth.sum()) * float(np.abs(slope).sum() / 2))
-    total = np.zeros(mask.shape, np.float32)
+    total, outside = np.zeros(mask.shape, np.float32), ~mask
     for channel, (along_x, along_y) in enumerate(((slope, smooth), (smooth, slope))):
-        steps = np.rint(np.clip(hv[..., channel].astype(np.float32), -1, 1) * np.float32(_STEPS))
-        steps[~mask] = 0
+        steps = hv[..., channel].astype(np.float32)
+        np.clip(steps, -1, 1, out=steps)
+        steps *= np.float32(_STEPS)
+        np.rint(steps, out=steps)
+        steps[outside] = 0
         rise = cv2.sepFilter2D(steps, cv2.CV_32F, along_x, along_y, borderType=cv2.BORDER_REPLICATE)
-        total += np.maximum(-rise, 0)
-    return total / unit
+        total -= np.minimum(rise, 0, out=rise)
+    total /= unit
+    return total
 
 
 def _reach(sigma: float) -> int:
