@@ -24,7 +24,6 @@ from cellscope.assays.histo.windows import (
     scale_between,
 )
 from cellscope.engine.assay import Subject
-from cellscope.errors import InputError
 from cellscope.imaging.labels import relabel
 from cellscope.imaging.smear import to_rgb8
 
@@ -44,12 +43,7 @@ def rgb_of(subject: Subject) -> np.ndarray:
     InputError
         If they are no colour image.
     """
-    try:
-        return to_rgb8(subject.image.pixels, subject.name)
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{subject.name}: {error}") from error
+    return to_rgb8(subject.image.pixels, subject.name)
 
 
 def frame_of(subject: Subject) -> Frame:

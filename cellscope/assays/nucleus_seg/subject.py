@@ -7,7 +7,6 @@ import numpy as np
 from cellscope.assays.nucleus_seg.instances import Maps
 from cellscope.assays.nucleus_seg.passes import LIMITS
 from cellscope.engine.assay import Subject
-from cellscope.errors import InputError
 from cellscope.imaging.smear import to_rgb8
 
 PART = "nuclei"
@@ -23,12 +22,7 @@ def rgb_of(subject: Subject) -> np.ndarray:
     InputError
         If it has no colour channels.
     """
-    try:
-        return to_rgb8(subject.image.pixels, subject.name)
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{subject.name}: {error}") from error
+    return to_rgb8(subject.image.pixels, subject.name)
 
 
 def network_diameter(subject: Subject) -> float:
