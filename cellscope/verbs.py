@@ -14,6 +14,7 @@ import typer
 
 from cellscope.config import to_toml
 from cellscope.engine.options import BaseOptions, RunOptions
+from cellscope.groups import settle
 
 Sources = Annotated[list[Path], typer.Argument(metavar="SOURCE", help="Folders or files of the data set.")]
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="A folder that `prepare` made.")]
@@ -48,6 +49,7 @@ def speaking(base: BaseOptions, *options: Any, hush: bool = False) -> Iterator[N
         With ``--quiet``, drop everything written to stderr: for verbs that do not know the option themselves. Errors
         are printed after this context has ended.
     """
+    settle()  # a verb has imported what it needs by now
     if base.verbose:
         for instance in {id(item): item for item in (base, *options)}.values():
             typer.echo(to_toml(instance), err=True)
