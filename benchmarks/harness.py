@@ -121,7 +121,8 @@ def run_process(
     Returns
     -------
     dict
-        ``seconds``, ``peak_mib``, ``returncode``, ``stdout`` (with stderr, text).
+        ``seconds``, ``processor`` (seconds that it and its children worked, system calls included; 0 on Windows),
+        ``peak_mib``, ``returncode``, ``stdout`` (with stderr, text).
 
     Raises
     ------
@@ -130,7 +131,7 @@ def run_process(
     import psutil
 
     with tempfile.TemporaryFile() as output:
-        start = time.perf_counter()
+        start, before = time.perf_counter(), os.times()
         process = subprocess.Popen(
             list(command), stdout=output, stderr=subprocess.STDOUT, cwd=cwd, env={**os.environ, **(env or {})}
         )
@@ -148,10 +149,26 @@ def run_process(
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        seconds = time.perf_counter() - start
+        seconds, after = time.perf_counter() - start, os.times()
+        processor = after.children_user + after.children_system - before.children_user - before.children_system
         output.seek(0)
         text = output.read().decode(errors="replace")
-    return {"seconds": seconds, "peak_mib": peak / MIB, "returncode": process.returncode, "stdout": text}
+    return {
+        "seconds": seconds,
+        "processor": processor,
+        "peak_mib": peak / MIB,
+        "returncode": process.returncode,
+        "stdout": text,
+    }
+
+
+def with_bytecode(folder: str | Path) -> dict[str, str]:
+    """Variables for `run_process` that let Python keep compiled modules in a folder, as an installed package has them.
+
+    A first run fills the folder. Without it, a command in an environment that was never compiled spends seconds on
+    compiling PyTorch and pandas, every time anew where ``PYTHONDONTWRITEBYTECODE`` is set.
+    """
+    return {"PYTHONPYCACHEPREFIX": str(folder), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def _tree_memory(root: Any) -> int:

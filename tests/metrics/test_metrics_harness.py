@@ -52,6 +52,16 @@ def test_the_table_is_markdown_with_an_environment_line(harness, capsys):
     assert harness.seconds(3.2e-5) == "32 µs"
 
 
+def test_a_process_works_or_sleeps(harness, tmp_path):
+    code = "import time, json.tool; start = time.process_time()\nwhile time.process_time() - start < 0.3: pass"
+    busy = harness.run_process([sys.executable, "-c", code], env=harness.with_bytecode(tmp_path))
+    idle = harness.run_process([sys.executable, "-c", "import time; time.sleep(0.3)"])
+    assert 0.3 < busy["processor"] < 3
+    assert idle["processor"] < busy["processor"]
+    assert idle["seconds"] > 0.3
+    assert list(tmp_path.rglob("tool.*.pyc"))
+
+
 def test_memory_of_a_process_and_its_children_is_seen(harness):
     child = "import time; block = bytearray(b'x') * (60 << 20); time.sleep(0.3)"
     small = harness.run_process([sys.executable, "-c", "import time; time.sleep(0.2); print('done')"])

@@ -57,7 +57,7 @@ def _conclude_field(subject: Subject) -> Result:
     ids = [int(label) for label in measured["label"]]
     maps = state.get("mn_logits")
     logits = maps if maps is not None else np.full(grey.shape, -20.0, np.float32)
-    reach = reachable(labels, state["diameter"])
+    reach = reachable(labels, state["diameter"], owner=state["owner"])
     seen = evidence(logits, labels, state["diameter"], ids)
     probability = field_probability(state["logits"], seen, subject.cards["classify"].thresholds)
     background = float(np.median(grey[labels == 0])) if (labels == 0).any() else float(grey.min())

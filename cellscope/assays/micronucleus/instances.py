@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pandas as pd
 from scipy import ndimage
@@ -10,6 +11,7 @@ from scipy.special import expit
 from skimage.measure import label as components
 from skimage.segmentation import find_boundaries
 
+from cellscope.assays.micronucleus.crops import owners
 from cellscope.imaging.labels import find_markers, marker_watershed, relabel, remove_small
 
 NUCLEUS = 0.5
@@ -66,7 +68,9 @@ def nuclei_of(nucleus: np.ndarray, depth: np.ndarray, diameter: float) -> np.nda
     return relabel(remove_small(labels, SMALLEST_NUCLEUS * np.pi / 4 * diameter**2), by_position=True)
 
 
-def reachable(labels: np.ndarray, diameter: float, reach: float = REACH) -> np.ndarray:
+def reachable(
+    labels: np.ndarray, diameter: float, reach: float = REACH, *, owner: np.ndarray | None = None
+) -> np.ndarray:
     """Give each pixel the nucleus whose micronucleus it could be: the nearest, if it is near enough; else 0.
 
     Parameters
@@ -74,6 +78,8 @@ def reachable(labels: np.ndarray, diameter: float, reach: float = REACH) -> np.n
     labels : (H, W) int
     diameter : float
     reach : float
+    owner : (H, W) int, optional
+        From `cellscope.assays.micronucleus.crops.owners`, where that is known already.
 
     Returns
     -------
@@ -81,8 +87,13 @@ def reachable(labels: np.ndarray, diameter: float, reach: float = REACH) -> np.n
     """
     if not labels.any():
         return np.zeros(labels.shape, np.int32)
-    distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
-    return np.where(distance <= reach * diameter, labels[tuple(nearest)], 0).astype(np.int32)
+    owner = owners(labels) if owner is None else owner
+    return np.where(_distance(labels == 0) <= reach * diameter, owner, 0).astype(np.int32)
+
+
+def _distance(mask: np.ndarray) -> np.ndarray:
+    """Distance of every pixel of a mask from the nearest one outside, exact; a tenth of the time SciPy takes."""
+    return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 def micronuclei_of(
@@ -146,7 +157,7 @@ def evidence(logits: np.ndarray, labels: np.ndarray, diameter: float, ids: list[
     """
     best = np.zeros(len(ids))
     smooth = ndimage.uniform_filter(expit(logits).astype(np.float32), 2)
-    shallow = ndimage.distance_transform_edt(labels) <= RIM * diameter
+    shallow = _distance(labels > 0) <= RIM * diameter
     places = np.argwhere(shallow & (smooth > FLOOR) & (smooth >= ndimage.maximum_filter(smooth, 3)))
     rims = np.argwhere(find_boundaries(labels, mode="inner"))
     if len(places) and len(rims):

@@ -145,7 +145,7 @@ def cut_cells(subject: Subject) -> list[np.ndarray]:
     labels = state["labels"]
     state["measured"] = label_table(labels, state["grey"])
     state["diameter"] = median_diameter(labels) or state["diameter"] or DIAMETER
-    owner = owners(labels)
+    owner = state["owner"] = owners(labels)
     measured = state["measured"]
     return [
         crop_view(normalise_crop(cell_crop(state["grey"], labels, owner, int(label), place, state["diameter"])), size)
