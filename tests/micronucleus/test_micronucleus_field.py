@@ -139,6 +139,22 @@ def test_a_micronucleus_too_far_from_every_nucleus_is_nobodys():
     assert micronuclei_of(logits, reachable(labels, 11.0))[1] == {}
 
 
+def test_what_a_nucleus_reaches_is_exact():
+    labels = np.zeros((40, 50), np.int32)
+    labels[3:9, 4:12], labels[20:31, 30:37], labels[36, 2] = 4, 9, 5
+    pixels, nuclei = np.argwhere(labels >= 0), np.argwhere(labels > 0)
+    distance = np.sqrt(((pixels[:, None] - nuclei[None]) ** 2).sum(-1))
+    near = distance <= 0.75 * 16
+    found = reachable(labels, 16.0).ravel()
+    assert ((found > 0) == near.any(1)).all()
+    ids = labels[tuple(nuclei.T)]
+    for pixel in np.flatnonzero(found):  # one of the nearest
+        assert found[pixel] in ids[distance[pixel] == distance[pixel].min()]
+    known = owners(labels)
+    assert np.array_equal(reachable(labels, 16.0, owner=known).ravel(), found)
+    assert not reachable(np.zeros_like(labels), 16.0).any()
+
+
 def test_positive_cells_show_where():
     field = draw_field()
     logits = maps_of(field)[2]
