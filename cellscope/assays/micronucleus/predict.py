@@ -51,18 +51,8 @@ CORE, MARGIN = 1024, 96
 SMALLEST_CROP = 32
 
 
-def kind_of(image: Image, forced: str) -> str:
-    """Tell a field from a crop of one cell by the image's size, or obey `forced`.
-
-    Raises
-    ------
-    UsageError
-        If `forced` is neither ``auto`` nor a kind.
-    """
-    if forced in KINDS:
-        return forced
-    if forced != "auto":
-        raise UsageError(f"--input {forced}: micronucleus reads {', '.join(KINDS)} (or auto)")
+def kind_of(image: Image) -> str:
+    """Tell a field from a crop of one cell by the image's size."""
     return CROP if max(image.height, image.width) <= LARGEST_CROP else FIELD
 
 
