@@ -49,9 +49,10 @@ def micronucleus_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def karyotype_dataset(karyotype_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The prepared dataset of `karyotype_source`; tests must not change it."""
     from cellscope.assays.karyotype.prepare import prepare
+    from cellscope.engine.options import PrepareOptions
 
     out = tmp_path_factory.mktemp("prepared") / "dataset"
-    prepare([karyotype_source], out)
+    prepare([karyotype_source], out, PrepareOptions())
     return out
 
 

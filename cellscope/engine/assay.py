@@ -247,6 +247,9 @@ class Assay:
     beside
         ``beside(image, options)`` -> files to read beside an input into ``subject.beside``, by name: a mask that
         another tool made, for example. It looks for files but opens none. Raises InputError where one is missing.
+    settle
+        ``settle(options)`` -> the predict options of a run once the files they name were read, before any work.
+        UsageError says what is wrong with one.
     admit
         ``admit(image, kind)`` raises InputError where an image lacks what its kind needs, guessed or asked for.
     """
@@ -271,6 +274,7 @@ class Assay:
     class_summary: Callable[[Mapping[str, ModelCard]], tuple[str, ...]] | None = None
     divide: Callable[[Subject], Pieces | None] | None = None
     join: Callable[[Subject, Sequence[Result]], Result] | None = None
+    settle: Callable[[Any], Any] | None = None
     admit: Callable[[Any, str], None] | None = None
 
     def summaries(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:

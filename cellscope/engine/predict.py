@@ -117,6 +117,8 @@ def predict(
     """
     started = now()
     out = Path(out)
+    if assay.settle is not None:
+        options = assay.settle(options)
     if run.input not in (AUTO, *assay.kinds):
         raise UsageError(f"--input {run.input}: {assay.name} knows {', '.join((AUTO, *assay.kinds))}")
     if plan is None:

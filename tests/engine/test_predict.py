@@ -241,6 +241,21 @@ def test_what_a_kind_needs_is_asked_of_guessed_and_forced_ones_alike(tmp_path, g
     assert table(tmp_path / "guessed" / "images.csv")["error"].tolist() == ["no field without a pixel size"]
 
 
+def test_options_are_settled_before_any_work(tmp_path, go):
+    def settle(options):
+        if options.threshold > 0.9:
+            raise UsageError("nothing is that bright")
+        return dataclasses.replace(options, threshold=0.6)
+
+    assay = dataclasses.replace(ASSAY, settle=settle)
+    images = write_images(tmp_path / "in", 1)
+    with pytest.raises(UsageError, match="nothing is that bright"):
+        go(images, assay=assay, options=FakeOptions(threshold=0.95))
+    assert not (tmp_path / "out").exists()
+    assert go(images, assay=assay) == 0
+    assert record(tmp_path / "out")["options"]["fake"]["threshold"] == 0.6
+
+
 def test_sub_folders_are_kept(tmp_path, go):
     write_images(tmp_path / "in" / "day1", 2)
     write_images(tmp_path / "in" / "day2", 2)

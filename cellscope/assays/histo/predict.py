@@ -29,6 +29,7 @@ from cellscope.engine.large import Pieces
 from cellscope.errors import InputError, ModelError
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES, read
+from cellscope.io.regions import check_regions
 from cellscope.io.wsi import SLIDE_SUFFIXES, Slide, open_slide
 from cellscope.models.card import ModelCard
 
@@ -54,6 +55,12 @@ def read_input(path: Path, max_pixels: int, options: PredictOptions) -> Image | 
         What is wrong with the file.
     """
     return open_slide(path, largest=max_pixels) or read(path, max_pixels=max_pixels)
+
+
+def settle(options: PredictOptions) -> PredictOptions:
+    """Read the regions of ``--roi`` before any work; UsageError says what is wrong with them."""
+    check_regions(options.roi)
+    return options
 
 
 def kind_of(image: Image | Slide) -> str:
@@ -132,6 +139,7 @@ ASSAY = Assay(
     classes_columns=classes_columns,
     class_summary=class_summary,
     kind_of=kind_of,
+    settle=settle,
     admit=admit,
     build=build,
     conclude=conclude,

@@ -12,6 +12,7 @@ import torch
 from cellscope.assays.micronucleus import classifiers
 from cellscope.assays.micronucleus.classes import CROP, FIELD, KINDS
 from cellscope.assays.micronucleus.conclude import conclude
+from cellscope.assays.micronucleus.corrections import with_corrections
 from cellscope.assays.micronucleus.crops import cell_crop, crop_view, normalise_crop, owners
 from cellscope.assays.micronucleus.field import (
     bright_mask,
@@ -230,6 +231,7 @@ ASSAY = Assay(
     ),
     classes_columns=classes_columns,
     kind_of=kind_of,
+    settle=with_corrections,
     build=build,
     conclude=conclude,
     figures={FIELD: (".overlay.png",)},

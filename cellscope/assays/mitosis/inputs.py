@@ -42,10 +42,11 @@ def _events(path: str) -> tuple[Event, ...]:
     return tuple(read_events(path))
 
 
-def check_options(options: PredictOptions) -> None:
+def settle(options: PredictOptions) -> PredictOptions:
     """Read the table of events before any work; UsageError says what is wrong with it."""
     if options.events is not None and not _events(str(options.events)):
         raise UsageError(f"{options.events}: the table names no division")
+    return options
 
 
 def movie_of(subject: Subject) -> Movie:
