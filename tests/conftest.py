@@ -4,6 +4,7 @@ import os
 
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported anywhere, subprocesses included
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks for weights online
 for _name in [name for name in os.environ if name.startswith("CELLSCOPE_") and name != "CELLSCOPE_DATA"]:
     del os.environ[_name]
 

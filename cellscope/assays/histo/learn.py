@@ -27,7 +27,7 @@ from cellscope.engine.learning import (
     training_facts,
 )
 from cellscope.engine.train import fit, optimiser_and_schedule
-from cellscope.errors import DatasetError, ModelError, UsageError
+from cellscope.errors import DatasetError, UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import ModelCard
 
@@ -108,15 +108,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
 def _start(options: TrainOptions, arguments: dict[str, Any]) -> torch.nn.Module:
     """Make the network with the weights to start from."""
     more = {} if "size" in arguments else {"drop_path": options.drop_path}
-    try:
-        network = build_network(arguments | more, pretrained=options.init == "imagenet")
-    except (OSError, RuntimeError) as error:
-        if options.init != "imagenet":
-            raise
-        raise ModelError(
-            f"--init imagenet: the weights of {arguments.get('size') or arguments['encoder']} cannot be had "
-            f"({str(error).splitlines()[0]}); connect once, fill timm's cache, or use --init none"
-        ) from error
+    network = build_network(arguments | more, pretrained=options.init == "imagenet")
     initialise(network, options, assay="histo", part=PART)
     return network
 
