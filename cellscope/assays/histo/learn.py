@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from cellscope import __version__
 from cellscope.assays.histo.config import TrainOptions
@@ -20,6 +20,7 @@ from cellscope.assays.histo.validation import score_tiles
 from cellscope.engine.averaging import Averaging
 from cellscope.engine.learning import (
     DrawSampler,
+    Places,
     initialise,
     run_record,
     say,
@@ -79,7 +80,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     fit(
         learner,
         window_batches(windows, weights, options),
-        DataLoader(_Once(), 1) if validation else None,
+        DataLoader(Places(1), 1) if validation else None,  # what validates whole tiles knows them itself
         out,
         options=options,
         card=lambda metrics: ModelCard(
@@ -111,18 +112,6 @@ def _start(options: TrainOptions, arguments: dict[str, Any]) -> torch.nn.Module:
     network = build_network(arguments | more, pretrained=options.init == "imagenet")
     initialise(network, options, assay="histo", part=PART)
     return network
-
-
-class _Once(Dataset):
-    """One item: what validates whole tiles knows them itself."""
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int) -> int:
-        if index:
-            raise IndexError(index)
-        return index
 
 
 class _Batches(Sampler):
