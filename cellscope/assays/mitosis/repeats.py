@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from cellscope.assays.mitosis.config import TrainOptions
 from cellscope.assays.mitosis.learn import PREDICTIONS, VIEW_SETTINGS, make_card, train_one, training_facts, tuned
@@ -18,6 +16,7 @@ from cellscope.assays.mitosis.model import TRACKS, VIEWS, kinds_of
 from cellscope.assays.mitosis.predict import calibrate, call, combine
 from cellscope.assays.mitosis.score import scores
 from cellscope.config import to_toml
+from cellscope.engine.learning import say
 from cellscope.engine.provenance import now, training_record
 from cellscope.engine.train import MODEL
 from cellscope.errors import UsageError
@@ -58,7 +57,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
         join_runs(prepared, out, options, argv)
         return 0
     if not options.cross_validate and options.repeats == 1:
-        train_one(prepared, out, options, argv=argv, say=say)
+        train_one(prepared, out, options, argv=argv)
         return 0
     out = Path(out)
     if not options.resume and not options.overwrite and (out / "run.json").exists():
@@ -72,7 +71,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
             say(f"{name} is done")
             continue
         say(f"{name} ({number} of {len(runs)})")
-        train_one(prepared, out / name, own, argv=argv, say=say)
+        train_one(prepared, out / name, own, argv=argv)
     table = _table(out, [name for name, _ in runs])
     write_csv(out / REPEATS, table)
     say(_spread(table))
@@ -86,12 +85,6 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     record = training_record(argv, options, device="", precision="", seconds=0.0, steps=0)
     write_json(out / "run.json", record | {"runs": [name for name, _ in runs], "finished": now()})
     return 0
-
-
-def say(text: str) -> None:
-    """Print a progress line on stderr; of several training processes only the first speaks."""
-    if getattr(rank_zero_only, "rank", 0) == 0:
-        print(text, file=sys.stderr, flush=True)
 
 
 def _plan(prepared: PreparedDataset, options: TrainOptions) -> list[tuple[str, TrainOptions]]:
