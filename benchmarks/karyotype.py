@@ -19,43 +19,25 @@ from pathlib import Path
 
 import torch
 from harness import compare, print_table, run_process
+from road import CPU, through
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 from cellscope.assays.karyotype.config import PredictOptions
 from cellscope.assays.karyotype.predict import ASSAY
+from cellscope.engine.artefacts import write_artefacts
 from cellscope.engine.assay import Subject
-from cellscope.engine.options import RunOptions
 from cellscope.engine.predict import load_models
-from cellscope.engine.stages import run_subjects
+from cellscope.engine.session import LoadedModels
 from cellscope.io.read import read
-from cellscope.io.write import write_json, write_labels, write_png
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "metaphase.tif"
 
 
-def karyotype_file(path: Path, out: Path, loaded: object) -> None:
+def karyotype_file(path: Path, out: Path, loaded: LoadedModels) -> None:
     """Do what `predict` does with one input: read, detect, classify, draw, write."""
-    subject = Subject(path.name, read(path), "metaphase", PredictOptions(), loaded.cards)  # type: ignore[attr-defined]
-    for _, result, error in run_subjects(
-        ASSAY,
-        [subject],
-        loaded.modules,
-        run=RunOptions(),
-        device=torch.device("cpu"),
-        dtype=None,
-        window=1,  # type: ignore[attr-defined]
-    ):
-        if result is None:
-            raise RuntimeError(error)
-        for suffix, payload in result.artefacts.items():
-            target = out / f"cell{suffix}"
-            if suffix.endswith(".json"):
-                write_json(target, payload)
-            elif suffix.endswith(".tif"):
-                write_labels(target, payload)
-            else:
-                pixels, dpi = payload if isinstance(payload, tuple) else (payload, None)
-                write_png(target, pixels, dpi)
+    subject = Subject(path.name, read(path), "metaphase", PredictOptions(), loaded.cards)
+    for _, result in through(ASSAY, [subject], loaded):
+        write_artefacts(out, "cell", result.artefacts)
 
 
 def main() -> None:
@@ -67,7 +49,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    loaded = load_models(ASSAY, [], torch.device("cpu"))
+    loaded = load_models(ASSAY, [], CPU)
     peer = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=576, max_size=768).eval()
     pixels = torch.rand(3, 576, 768)
 

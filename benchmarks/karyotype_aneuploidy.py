@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
+from road import through
 
 from cellscope.assays.karyotype.aneuploidy import departure
 from cellscope.assays.karyotype.assignment import assign_cell
@@ -39,9 +39,8 @@ from cellscope.assays.karyotype.inputs import CHROMOSOME, METAPHASE
 from cellscope.assays.karyotype.metaphase import load_metaphase
 from cellscope.assays.karyotype.predict import ASSAY, name_subject
 from cellscope.engine.assay import Result, Subject
-from cellscope.engine.options import RunOptions
+from cellscope.engine.evaluating import measuring
 from cellscope.engine.predict import load_models
-from cellscope.engine.stages import run_subjects
 from cellscope.imaging.tone import foreground, normalise_tone
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
@@ -142,20 +141,9 @@ def keep_state(subject: Subject) -> Result:
     return Result(empty, artefacts={"score": found, "count": len(name_subject(subject).chromosomes)})
 
 
-def no_columns(_cards: Any) -> tuple[str, ...]:
-    """Nothing is written, so no columns are needed."""
-    return ()
-
-
 def run(subjects: Iterator[Subject], loaded: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Run both networks over subjects and give what `keep_state` keeps."""
-    measured = replace(ASSAY, conclude=keep_state, classes_columns=no_columns)
-    device = torch.device("cpu")
-    for subject, result, error in run_subjects(
-        measured, subjects, loaded.modules, run=RunOptions(), device=device, dtype=None, window=4
-    ):
-        if result is None:
-            raise SystemExit(f"{subject.name}: {error}")
+    for subject, result in through(measuring(ASSAY, keep_state), subjects, loaded):
         yield subject.name, result.artefacts
 
 

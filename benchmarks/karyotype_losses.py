@@ -15,13 +15,12 @@ import argparse
 import pickle
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
+from road import CPU, through
 from scipy.optimize import minimize
 
 from cellscope.assays.karyotype import cell
@@ -34,9 +33,8 @@ from cellscope.assays.karyotype.metaphase import Metaphase, load_metaphase
 from cellscope.assays.karyotype.predict import ASSAY
 from cellscope.engine.assay import Result, Subject
 from cellscope.engine.device import pick_precision
-from cellscope.engine.options import RunOptions
+from cellscope.engine.evaluating import measuring
 from cellscope.engine.predict import load_models
-from cellscope.engine.stages import run_subjects
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.coco import CocoScore, Instances
@@ -86,16 +84,10 @@ def keep_state(subject: Subject) -> Result:
     return Result(pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts=kept)
 
 
-def no_columns(_cards: Any) -> tuple[str, ...]:
-    """Nothing is written, so no columns are needed."""
-    return ()
-
-
 def find(dataset: PreparedDataset, splits: list[str], sources: list[str], models: list[str]) -> Iterator[Found]:
     """Run both networks over the metaphases."""
-    device = torch.device("cpu")
-    loaded = load_models(ASSAY, models, device)
-    measured = replace(ASSAY, conclude=keep_state, classes_columns=no_columns)
+    loaded = load_models(ASSAY, models, CPU)
+    measured = measuring(ASSAY, keep_state)
     for split in splits:
         rows = dataset.split(split).rename(columns={"class": "class_"})
         rows = rows[(rows["target"] != "") & rows["id"].str.split("/").str[0].isin(sources)]
@@ -104,17 +96,7 @@ def find(dataset: PreparedDataset, splits: list[str], sources: list[str], models
             Subject(str(row.id), read(dataset.root / str(row.image)), METAPHASE, PredictOptions(), loaded.cards)
             for row in rows.itertuples()
         )
-        for subject, result, error in run_subjects(
-            measured,
-            subjects,
-            loaded.modules,
-            run=RunOptions(),
-            device=device,
-            dtype=pick_precision("auto", device),
-            window=4,
-        ):
-            if result is None:
-                raise SystemExit(f"{subject.name}: {error}")
+        for subject, result in through(measured, subjects, loaded, dtype=pick_precision("auto", CPU)):
             kept, truth = result.artefacts, truths[subject.name]
             scores, bright = kept["log_probabilities"], bool(kept["bright"])
             yield Found(split, truth.source, truth, kept["detections"], scores, bright, score_threshold(subject))

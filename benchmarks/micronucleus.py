@@ -29,6 +29,7 @@ import tifffile
 import timm
 import torch
 from harness import compare, environment, print_table, run_process, with_bytecode
+from road import CPU, through
 
 from cellscope.assays.micronucleus.classifiers import ARCHS, build_classifier, rebuild
 from cellscope.assays.micronucleus.config import PredictOptions
@@ -37,14 +38,11 @@ from cellscope.assays.micronucleus.mobilevit import count_parameters, multiply_a
 from cellscope.assays.micronucleus.predict import ASSAY, classify, find
 from cellscope.engine.assay import Subject
 from cellscope.engine.device import autocast, pick_precision
-from cellscope.engine.options import RunOptions
 from cellscope.engine.predict import load_models
-from cellscope.engine.stages import run_subjects
 from cellscope.io.read import read
 from cellscope.models.file import load_model
 from cellscope.models.registry import default_for
 
-CPU = torch.device("cpu")
 SIDE, NUCLEI = 1024, 200
 PAPER_SECONDS = {
     "mobilevit": 0.0694, "mobilevit-dsc": 0.0633, "mv2-se": 0.0864, "mv2-se-tr1": 0.0799, "mv2-se-tr3": 0.0901,
@@ -133,10 +131,7 @@ def field() -> None:
 
         def whole_field() -> int:
             subject = Subject(path.name, read(path), "field", PredictOptions(), loaded.cards)
-            options = {"run": RunOptions(), "device": CPU, "dtype": dtype, "window": 1}
-            [(_, result, error)] = list(run_subjects(ASSAY, [subject], loaded.modules, **options))  # type: ignore[arg-type]
-            if result is None:
-                raise RuntimeError(error)
+            [(_, result)] = through(ASSAY, [subject], loaded, dtype=dtype)
             return len(result.objects)
 
         whole_field()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
+from road import CPU, through
 
 from cellscope.assays.nucleus_seg.classes import NUCLEUS
 from cellscope.assays.nucleus_seg.config import PredictOptions
@@ -22,9 +22,7 @@ from cellscope.assays.nucleus_seg.data import load_smear
 from cellscope.assays.nucleus_seg.predict import ASSAY, IMAGE
 from cellscope.engine.assay import Subject
 from cellscope.engine.device import pick_precision
-from cellscope.engine.options import RunOptions
 from cellscope.engine.predict import load_models
-from cellscope.engine.stages import run_subjects
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
 
@@ -113,8 +111,7 @@ def main() -> None:
     settings = dict(setting.split("=", 1) for setting in arguments.set)
     options = PredictOptions(**{name: float(value) for name, value in settings.items()})  # type: ignore[arg-type]
     chosen = arguments.only.split(",") if arguments.only else list(LABORATORIES)
-    device = torch.device("cpu")
-    loaded = load_models(ASSAY, arguments.model, device)
+    loaded = load_models(ASSAY, arguments.model, CPU)
     smears = [load_smear(prepared.root, row) for row in prepared.split(arguments.split).itertuples()]
     truths: dict[str, tuple[str, str, np.ndarray]] = {}
 
@@ -129,11 +126,7 @@ def main() -> None:
                 yield Subject(name, Image(pixels), IMAGE, options, loaded.cards)
 
     found: dict[str, dict[str, list[float]]] = {name: {} for name in chosen}
-    run, dtype = RunOptions(num_workers=0), pick_precision("auto", device)
-    road = run_subjects(ASSAY, subjects(), loaded.modules, run=run, device=device, dtype=dtype, window=4)
-    for subject, result, error in road:
-        if result is None:
-            raise RuntimeError(error)
+    for subject, result in through(ASSAY, subjects(), loaded, dtype=pick_precision("auto", CPU)):
         laboratory, source, truth = truths.pop(subject.name)
         nuclei = result.artefacts[".labels.tif"] > 0
         total = int(nuclei.sum() + truth.sum())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
+from road import CPU, through
 
 from cellscope.assays.nucleus_seg.config import PredictOptions
 from cellscope.assays.nucleus_seg.data import Smear, load_smear
@@ -24,9 +24,7 @@ from cellscope.assays.nucleus_seg.pairs import is_single, touching_pair
 from cellscope.assays.nucleus_seg.predict import ASSAY, IMAGE
 from cellscope.engine.assay import Subject
 from cellscope.engine.device import pick_precision
-from cellscope.engine.options import RunOptions
 from cellscope.engine.predict import load_models
-from cellscope.engine.stages import run_subjects
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.write import write_png
@@ -49,8 +47,7 @@ def main() -> None:
         smear = load_smear(prepared.root, row)
         if is_single(smear):
             singles.setdefault(smear.source, []).append(smear)
-    device = torch.device("cpu")
-    loaded = load_models(ASSAY, arguments.model, device)
+    loaded = load_models(ASSAY, arguments.model, CPU)
     rng = np.random.default_rng(arguments.seed)
 
     def subjects() -> Iterator[Subject]:
@@ -63,12 +60,7 @@ def main() -> None:
                 yield Subject(f"{source}/{number}", Image(pixels), IMAGE, PredictOptions(), loaded.cards)
 
     counts: dict[str, Counter[int]] = {}
-    run, dtype = RunOptions(num_workers=0), pick_precision("auto", device)
-    for subject, result, error in run_subjects(
-        ASSAY, subjects(), loaded.modules, run=run, device=device, dtype=dtype, window=4
-    ):
-        if result is None:
-            raise RuntimeError(error)
+    for subject, result in through(ASSAY, subjects(), loaded, dtype=pick_precision("auto", CPU)):
         found = len(result.objects)
         counts.setdefault(subject.name.rsplit("/", 1)[0], Counter())[found] += 1
         if arguments.pictures and found != 2:

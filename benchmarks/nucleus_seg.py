@@ -23,6 +23,7 @@ import numpy as np
 import tifffile
 import torch
 from harness import compare, environment, print_table, run_process
+from road import through
 
 from cellscope.assays.nucleus_seg.classes import NUCLEUS
 from cellscope.assays.nucleus_seg.config import PredictOptions
@@ -32,9 +33,7 @@ from cellscope.assays.nucleus_seg.predict import ASSAY, IMAGE
 from cellscope.engine.artefacts import write_artefacts
 from cellscope.engine.assay import Subject
 from cellscope.engine.device import pick_precision
-from cellscope.engine.options import RunOptions
 from cellscope.engine.predict import load_models
-from cellscope.engine.stages import run_subjects
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 
@@ -77,17 +76,7 @@ def stitch_smear(dataset: Path, height: int, width: int, seed: int = 0) -> tuple
 def find_nuclei_in(path: Path, out: Path, loaded: Any, dtype: torch.dtype | None) -> None:
     """Do what `predict` does with one input."""
     subject = Subject(path.name, read(path), IMAGE, PredictOptions(), loaded.cards)
-    for _, result, error in run_subjects(
-        ASSAY,
-        [subject],
-        loaded.modules,
-        run=RunOptions(),
-        device=torch.device("cpu"),
-        dtype=dtype,
-        window=1,
-    ):
-        if result is None:
-            raise RuntimeError(error)
+    for _, result in through(ASSAY, [subject], loaded, dtype=dtype):
         write_artefacts(out, path.stem, result.artefacts)
 
 

@@ -4,6 +4,7 @@ import os
 
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported anywhere, subprocesses included
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks for weights online
 for _name in [name for name in os.environ if name.startswith("CELLSCOPE_") and name != "CELLSCOPE_DATA"]:
     del os.environ[_name]
 
@@ -49,9 +50,10 @@ def micronucleus_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def karyotype_dataset(karyotype_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The prepared dataset of `karyotype_source`; tests must not change it."""
     from cellscope.assays.karyotype.prepare import prepare
+    from cellscope.engine.options import PrepareOptions
 
     out = tmp_path_factory.mktemp("prepared") / "dataset"
-    prepare([karyotype_source], out)
+    prepare([karyotype_source], out, PrepareOptions())
     return out
 
 

@@ -100,8 +100,6 @@ def idle(monkeypatch, tmp_path):
             "predict": {"ASSAY": SimpleNamespace(name=assay)},
             "render": {"render": nothing},
             "repeats": {"train": nothing},
-            "inputs": {"check_options": nothing},
-            "corrections": {"with_corrections": lambda options: options},
             "dose_run": {"run_dose": lambda *_: {}},
             "detectron2.assay": {"ASSAY": SimpleNamespace(name=assay)},
             "detectron2.importing": {"import_checkpoint": nothing},
@@ -109,7 +107,7 @@ def idle(monkeypatch, tmp_path):
             fake = ModuleType(f"{package}.{module}")
             vars(fake).update(members)
             monkeypatch.setitem(sys.modules, fake.__name__, fake)
-        monkeypatch.setattr(f"{package}.cli.report_inputs", lambda *_: {})
+    monkeypatch.setattr("cellscope.verbs.report_inputs", lambda *_: {})
     engine = ModuleType("cellscope.engine.predict")
     vars(engine).update(predict=nothing)
     monkeypatch.setitem(sys.modules, engine.__name__, engine)
@@ -167,9 +165,6 @@ def test_every_command_shown_is_real(call, idle, tmp_path):
         if word == "--config":
             (tmp_path / following).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / following).write_text("", encoding="utf-8")
-        if word == "--roi":
-            region = {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 0]]]}
-            (tmp_path / following).write_text(json.dumps(region), encoding="utf-8")
         # a model to start from is a built-in one, what another command shown writes, or another program's checkpoint
         known = {"none", "imagenet"} | builtin_names() | OUTPUTS
         assert word != "--init" or following in known or following.endswith(".pth")

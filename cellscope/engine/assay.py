@@ -220,7 +220,7 @@ class Assay:
         ``classes_columns(cards)`` -> the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no
         object (see `probability_columns`).
     kind_of
-        ``kind_of(image, forced)`` -> one of ``kinds``; ``forced`` is ``"auto"`` or a kind the user asked for.
+        ``kind_of(image)`` -> the one of ``kinds`` it looks like; not asked where ``--input`` names a kind.
     build
         ``build(card, tensors)`` -> the part's network with its weights, in eval mode, on the CPU. Raises ModelError.
     conclude
@@ -247,6 +247,11 @@ class Assay:
     beside
         ``beside(image, options)`` -> files to read beside an input into ``subject.beside``, by name: a mask that
         another tool made, for example. It looks for files but opens none. Raises InputError where one is missing.
+    settle
+        ``settle(options)`` -> the predict options of a run once the files they name were read, before any work.
+        UsageError says what is wrong with one.
+    admit
+        ``admit(image, kind)`` raises InputError where an image lacks what its kind needs, guessed or asked for.
     """
 
     name: str
@@ -256,7 +261,7 @@ class Assay:
     parts: tuple[str, ...]
     summary_columns: tuple[str, ...]
     classes_columns: Callable[[Mapping[str, ModelCard]], tuple[str, ...]]
-    kind_of: Callable[[Image, str], str]
+    kind_of: Callable[[Any], str]
     build: Callable[[ModelCard, dict[str, torch.Tensor]], torch.nn.Module]
     conclude: Callable[[Subject], Result]
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -269,6 +274,8 @@ class Assay:
     class_summary: Callable[[Mapping[str, ModelCard]], tuple[str, ...]] | None = None
     divide: Callable[[Subject], Pieces | None] | None = None
     join: Callable[[Subject, Sequence[Result]], Result] | None = None
+    settle: Callable[[Any], Any] | None = None
+    admit: Callable[[Any, str], None] | None = None
 
     def summaries(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
         """Return all columns the assay adds to ``images.csv`` when it runs with these models."""

@@ -142,13 +142,12 @@ def run_job(
     CellscopeError
         If an item fails: what is left out would flatter the result.
     """
-    measuring = replace(assay, conclude=conclude, classes_columns=_no_columns)
     device = pick_device(run.device)
     loaded = load_models(assay, job.models, device)
     measured = []
     for number, (subject, result, error) in enumerate(
         run_subjects(
-            measuring,
+            measuring(assay, conclude),
             subjects(loaded.cards),
             loaded.modules,
             run=run,
@@ -164,6 +163,11 @@ def run_job(
         if number % 50 == 0 and not run.quiet:
             print(f"{assay.name} eval: {number} of {len(job.rows)}", file=sys.stderr, flush=True)
     return measured, loaded.records
+
+
+def measuring(assay: Assay, conclude: Callable[[Subject], Result]) -> Assay:
+    """Give an assay whose results are what is to be measured, in ``artefacts``, and no rows."""
+    return replace(assay, conclude=conclude, classes_columns=_no_columns)
 
 
 def _no_columns(_cards: Mapping[str, ModelCard]) -> tuple[str, ...]:

@@ -25,6 +25,19 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+class Places(Dataset):
+    """The numbers 0..N-1, for training and validation that find what they need by its place."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
 class DrawSampler(WeightedDraws):
     """Draws (item, number), strata weighted whatever the number of their items.
 
@@ -110,13 +123,24 @@ def initialise(network: torch.nn.Module, options: Any, *, assay: str, part: str)
     if options.init in ("none", "imagenet"):
         return
     card, tensors = load_model(locate(options.init), assay=assay, part=part)
+    missing = take_tensors(network, tensors, options.init, card.arch)
+    say(f"started from {options.init}" + (f"; new: {', '.join(missing[:6])}" if missing else ""))
+
+
+def take_tensors(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], model: str, arch: str) -> list[str]:
+    """Load the tensors that fit a network's, and name the others of the network.
+
+    Raises
+    ------
+    ModelError
+        If less than half of the network's tensors fit; it speaks of the `model` and its architecture.
+    """
     own = network.state_dict()
     fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
     if len(fitting) < len(own) // 2:
-        raise ModelError(f"{options.init} is a {card.arch} and does not fit; train with --arch {card.arch}")
+        raise ModelError(f"{model} is a {arch} and does not fit; train with --arch {arch}")
     network.load_state_dict(fitting, strict=False)
-    missing = sorted(set(own) - set(fitting))
-    say(f"started from {options.init}" + (f"; new: {', '.join(missing[:6])}" if missing else ""))
+    return sorted(set(own) - set(fitting))
 
 
 def run_record(prepared: PreparedDataset, part: str) -> dict[str, Any]:

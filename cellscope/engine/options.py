@@ -15,6 +15,9 @@ from cellscope.errors import UsageError
 MAX_PIXELS = 2**28
 """Largest image read whole: 268 million pixels, a square of 16384."""
 
+AUTO = "auto"
+"""``--input``: what an input is, its looks decide."""
+
 PANEL = "Options that mean the same everywhere"
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _SHARD = re.compile(r"\s*(\d+)\s*/\s*(\d+)\s*")
@@ -83,7 +86,7 @@ class RunOptions(ComputeOptions):
         "column `image`, or a regular expression with one group, searched in `image`.",
         metavar="folder|case|TABLE.csv:COLUMN|REGEX",
     )
-    input: str = option("auto", "Take every input for this kind instead of deciding by its looks.", metavar="auto|KIND")
+    input: str = option(AUTO, "Take every input for this kind instead of deciding by its looks.", metavar="auto|KIND")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,6 +15,7 @@ from cellscope.engine.assay import Assay, find_assay
 from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.earlier import refuse_results
 from cellscope.engine.grouping import groups_of
+from cellscope.engine.options import AUTO
 from cellscope.engine.provenance import identity, model_records, now, plain, weightless_records
 from cellscope.engine.reading import check_plan, plan_inputs, use_granted_cpus
 from cellscope.engine.session import LoadedModels, Session
@@ -116,8 +117,10 @@ def predict(
     """
     started = now()
     out = Path(out)
-    if run.input != "auto" and run.input not in assay.kinds:
-        raise UsageError(f"--input {run.input}: {assay.name} knows {', '.join(('auto', *assay.kinds))}")
+    if assay.settle is not None:
+        options = assay.settle(options)
+    if run.input not in (AUTO, *assay.kinds):
+        raise UsageError(f"--input {run.input}: {assay.name} knows {', '.join((AUTO, *assay.kinds))}")
     if plan is None:
         plan = plan_inputs(assay, arguments, out, run)
     else:

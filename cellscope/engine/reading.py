@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.device import available_cpus
+from cellscope.engine.options import AUTO
 from cellscope.engine.stages import PIXELS_IN_FLIGHT
 from cellscope.errors import UsageError
 from cellscope.io.inputs import Input, check_collisions, resolve_inputs
@@ -146,7 +147,9 @@ class Reader:
                 image = read(entry.path, max_pixels=self.run.max_pixels)
             if self.run.pixel_size:
                 image = replace(image, pixel_size_um=self.run.pixel_size)
-            kind = self.assay.kind_of(image, self.run.input)
+            kind = self.assay.kind_of(image) if self.run.input == AUTO else self.run.input
+            if self.assay.admit is not None:
+                self.assay.admit(image, kind)
             named = self.assay.beside(entry.image, self.options) if self.assay.beside is not None else {}
             beside = {name: read(path, max_pixels=self.run.max_pixels) for name, path in named.items()}
         except Exception as error:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import timm
+from huggingface_hub import constants
+from huggingface_hub.utils import LocalEntryNotFoundError, get_session
 from timm.models import load_state_dict
 from torch import nn
 
 from cellscope.errors import ModelError
 
+PATIENCE = 4.0
+"""Seconds in which the hub must answer at all; a download takes what it takes."""
+ADVICE = "connect once so that they are cached, give their file with --imagenet, or use --init none"
+ADVICE_WITHOUT_FILE = "connect once so that they are cached, or use --init none"
+"""Of an assay without the option ``--imagenet``."""
 
-def timm_network(name: str, *, pretrained: bool = False, weights: Path | None = None, **changes: Any) -> nn.Module:
+
+def timm_network(
+    name: str, *, pretrained: bool = False, weights: Path | None = None, advice: str = ADVICE, **changes: Any
+) -> nn.Module:
     """Create a timm network.
 
     Parameters
@@ -24,6 +37,8 @@ def timm_network(name: str, *, pretrained: bool = False, weights: Path | None = 
     weights : Path, optional
         The file to take them from, as timm publishes it (.safetensors, .pth or .bin); without one, timm's cache or a
         download. Without `pretrained` it is not looked at.
+    advice : str
+        What to do where there are none.
     changes
         Further arguments of `timm.create_model`.
 
@@ -36,11 +51,11 @@ def timm_network(name: str, *, pretrained: bool = False, weights: Path | None = 
         return timm.create_model(name, **changes)
     if weights is None:
         try:
-            return timm.create_model(name, pretrained=True, **changes)
+            with hub_or_cache():
+                return timm.create_model(name, pretrained=True, **changes)
         except Exception as error:  # whatever a failed download raises in the libraries' many layers
             raise ModelError(
-                f"--init imagenet: the ImageNet weights of {name} cannot be had ({_line(error)}); "
-                "connect once so that they are cached, give their file with --imagenet, or use --init none"
+                f"--init imagenet: the ImageNet weights of {name} cannot be had ({_line(error)}); {advice}"
             ) from error
     if not weights.is_file():
         raise ModelError(f"--imagenet {weights}: there is no such file")
@@ -52,6 +67,40 @@ def timm_network(name: str, *, pretrained: bool = False, weights: Path | None = 
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(weights)}, **changes)
     except Exception as error:  # unpickling, shapes, names: each layer has its own exceptions
         raise ModelError(f"--imagenet {weights}: no ImageNet weights of {name} ({_line(error)})") from error
+
+
+@contextlib.contextmanager
+def hub_or_cache() -> Iterator[None]:
+    """Let timm ask the hub only where it answers, else its cache alone: the hub's own attempts go on for minutes.
+
+    Raises
+    ------
+    ConnectionError
+        The hub does not answer and the cache does not hold what is asked for.
+    """
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _answers(PATIENCE)
+    try:
+        yield
+    except LocalEntryNotFoundError as error:
+        raise ConnectionError(f"not in the cache, and no connection to {constants.ENDPOINT}") from error
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _answers(seconds: float) -> bool:
+    """Tell whether the hub says anything within some seconds; looking up its name knows no time limit of its own."""
+    answered, endpoint = threading.Event(), constants.ENDPOINT
+
+    def ask() -> None:
+        with contextlib.suppress(Exception):  # each library below has its own
+            get_session().head(endpoint, timeout=seconds)
+            answered.set()
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return answered.is_set()
 
 
 def _line(error: Exception) -> str:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from cellscope.assays.karyotype.config import PredictOptions, TrainOptions
 from cellscope.cli import app
-from cellscope.engine.options import BaseOptions, RunOptions
+from cellscope.engine.options import BaseOptions, PrepareOptions, RunOptions
 from cellscope.errors import CellscopeError, InputError, Interrupted, ModelError
 from cellscope.groups import hurry
 from cellscope.verbs import speaking
@@ -75,19 +75,15 @@ def test_prepare(monkeypatch):
         *split("karyotype prepare a b -o data --format tseng --seed 3 --splits 0.8,0.1,0.1 --folds 5 --overwrite")
     )
     assert result.exit_code == 0, result.output
-    assert calls == [
-        (
-            ([Path("a"), Path("b")], Path("data")),
-            {"format": "tseng", "seed": 3, "splits": (0.8, 0.1, 0.1), "folds": 5, "overwrite": True},
-        )
-    ]
+    options = PrepareOptions(format="tseng", seed=3, splits=(0.8, 0.1, 0.1), folds=5, overwrite=True)
+    assert calls == [(([Path("a"), Path("b")], Path("data"), options), {})]
     assert result.stdout == "data\n"
 
 
 def test_prepare_defaults(monkeypatch):
     calls = worker(monkeypatch, "cellscope.assays.karyotype.prepare", "prepare")
     assert invoke("karyotype", "prepare", "a").stdout == "karyotype-prepare\n"
-    assert calls[0][1] == {"format": None, "seed": 0, "splits": (0.6, 0.2, 0.2), "folds": 0, "overwrite": False}
+    assert calls[0][0][2] == PrepareOptions(format=None, seed=0, splits=(0.6, 0.2, 0.2), folds=0, overwrite=False)
 
 
 def test_train(monkeypatch, tmp_path):

@@ -105,9 +105,7 @@ def conclude(subject):
     return Result(frame, {"brightest": float(pixels.max())}, artefacts, warnings, {"halves": parts})
 
 
-def kind_of(image, forced):
-    if forced != "auto":
-        return forced
+def kind_of(image):
     return "crop" if image.width <= 8 else "field"
 
 

@@ -91,7 +91,7 @@ def no_classes(cards):
     return ()
 
 
-def always_a_field(image, forced):
+def always_a_field(image):
     return "field"
 
 

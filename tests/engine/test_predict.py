@@ -16,7 +16,7 @@ from fake_assay import ASSAY, CONCLUDE, FORWARD, FakeOptions, options_for, spots
 
 from cellscope.engine import session as sessions
 from cellscope.engine.predict import predict, predict_shard
-from cellscope.errors import CellscopeError, ModelError, UsageError
+from cellscope.errors import CellscopeError, InputError, ModelError, UsageError
 
 TABLES = ("images.csv", "objects.csv", "halves.csv", "run.json", "report.html")
 
@@ -226,6 +226,34 @@ def test_kind_and_pixel_size_can_be_forced(tmp_path, go):
     assert names(tmp_path / "out") == sorted(TABLES)
     with pytest.raises(UsageError, match="fake knows auto, field, crop"):
         go(tmp_path / "in", "other", input="slide")
+
+
+def test_what_a_kind_needs_is_asked_of_guessed_and_forced_ones_alike(tmp_path, go):
+    def admit(_image, kind):
+        if kind == "field":
+            raise InputError("no field without a pixel size")
+
+    assay = dataclasses.replace(ASSAY, admit=admit)
+    write_images(tmp_path / "in", 1)
+    assert go(tmp_path / "in", "guessed", assay=assay) == 1
+    assert go(tmp_path / "in", "forced", assay=assay, input="field") == 1
+    assert go(tmp_path / "in", "crop", assay=assay, input="crop") == 0
+    assert table(tmp_path / "guessed" / "images.csv")["error"].tolist() == ["no field without a pixel size"]
+
+
+def test_options_are_settled_before_any_work(tmp_path, go):
+    def settle(options):
+        if options.threshold > 0.9:
+            raise UsageError("nothing is that bright")
+        return dataclasses.replace(options, threshold=0.6)
+
+    assay = dataclasses.replace(ASSAY, settle=settle)
+    images = write_images(tmp_path / "in", 1)
+    with pytest.raises(UsageError, match="nothing is that bright"):
+        go(images, assay=assay, options=FakeOptions(threshold=0.95))
+    assert not (tmp_path / "out").exists()
+    assert go(images, assay=assay) == 0
+    assert record(tmp_path / "out")["options"]["fake"]["threshold"] == 0.6
 
 
 def test_sub_folders_are_kept(tmp_path, go):

@@ -22,6 +22,7 @@ from cellscope.assays.histo.postprocess import Nuclei
 from cellscope.assays.histo.predict import IMAGE, OTSU_CARD, PART
 from cellscope.assays.histo.predict_options import PredictOptions
 from cellscope.assays.histo.prepare import prepare
+from cellscope.assays.histo.prepare_options import HistoPrepareOptions as Options
 from cellscope.assays.histo.score import image_row, score_image
 from cellscope.cli import app
 from cellscope.engine.assay import Subject
@@ -162,7 +163,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn")
     write_tiles(folder / "typed", 4, side=128)
     write_tiles(folder / "plain", 3, side=128, typed=False, first=10)
-    prepare([folder / "typed", folder / "plain"], folder / "ds", splits=(0.0, 0.0, 1.0), pixel_size=0.25)
+    prepare([folder / "typed", folder / "plain"], folder / "ds", Options(splits=(0.0, 0.0, 1.0), pixel_size=0.25))
     return folder / "ds"
 
 
@@ -221,7 +222,7 @@ def test_the_baseline_alone_and_what_is_refused(dataset: Path, tmp_path: Path) -
 
 def test_three_folds_each_with_the_network_that_left_it_out(tmp_path: Path) -> None:
     write_tiles(tmp_path / "typed", 6, side=128)
-    prepare([tmp_path / "typed"], tmp_path / "ds", splits=(0.8, 0.1, 0.1), folds=3, pixel_size=0.25)
+    prepare([tmp_path / "typed"], tmp_path / "ds", Options(splits=(0.8, 0.1, 0.1), folds=3, pixel_size=0.25))
     settings = ["steps=1", "core=64", "val_every=1", "batch_size=1"]
     words = ["--arch", "histonext-test", "--precision", "32", *(word for one in settings for word in ("--set", one))]
     models: list[object] = []

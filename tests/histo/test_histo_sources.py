@@ -13,6 +13,7 @@ from synthetic_tissue import TYPES, tissue, write_tiles
 from tissue_sources import opened, target, write, write_pannuke
 
 from cellscope.assays.histo.prepare import prepare
+from cellscope.assays.histo.prepare_options import HistoPrepareOptions as Options
 from cellscope.assays.histo.sources.mat import ALL, MERGES
 from cellscope.assays.histo.sources.pannuke import TYPES as PANNUKE
 from cellscope.errors import DatasetError, UsageError
@@ -38,7 +39,7 @@ def test_matlab_labels_with_seven_types(tmp_path: Path, merge: str) -> None:
         if part == "Test":  # the same by the map of types
             content = {"inst_map": labels.astype(float), "type_map": np.append(0, codes)[labels].astype(float)}
         savemat(tmp_path / f"CoNSeP/{part}/Labels/{name}.mat", content)
-    prepare([tmp_path / "CoNSeP"], tmp_path / "out", types=merge)
+    prepare([tmp_path / "CoNSeP"], tmp_path / "out", Options(types=merge))
     dataset = opened(tmp_path / "out")
     assert dataset.info["sources"][0]["format"] == "mat"
     assert dataset.info["classes"] == list(dict.fromkeys(MERGES[merge]))
@@ -72,7 +73,7 @@ def test_matlab_labels_without_types(tmp_path: Path) -> None:
         mat = tmp_path / "kumar" / name.replace("Images", "Labels").replace(".tif", ".mat")
         mat.parent.mkdir(parents=True)
         savemat(mat, {"inst_map": labels})
-    prepare([tmp_path / "kumar"], tmp_path / "out")
+    prepare([tmp_path / "kumar"], tmp_path / "out", Options())
     items = opened(tmp_path / "out").items.set_index("id")
     assert items["split"].to_dict() == {
         "kumar/train-TCGA-AR-A1AK-01Z-00-DX1": "train",
@@ -85,7 +86,7 @@ def test_matlab_labels_without_types(tmp_path: Path) -> None:
 
 def test_pannuke_keeps_its_folds(tmp_path: Path) -> None:
     tiles = write_pannuke(tmp_path / "pannuke")
-    prepare([tmp_path / "pannuke"], tmp_path / "out")
+    prepare([tmp_path / "pannuke"], tmp_path / "out", Options())
     dataset = opened(tmp_path / "out")
     assert dataset.info["classes"] == list(PANNUKE)
     assert dataset.info["folds"] == 3
@@ -99,24 +100,24 @@ def test_pannuke_keeps_its_folds(tmp_path: Path) -> None:
         assert drawn.max() == labels.max() == len(types)
         types_at(drawn, types, labels, expected)
     with pytest.raises(UsageError, match="--folds 2: a source comes in 3 folds"):
-        prepare([tmp_path / "pannuke"], tmp_path / "two", folds=2)
+        prepare([tmp_path / "pannuke"], tmp_path / "two", Options(folds=2))
 
 
 def test_pannuke_that_does_not_fit(tmp_path: Path) -> None:
     write_pannuke(tmp_path / "two", (1, 3))
     with pytest.raises(DatasetError, match="folds 1, 3; all are needed"):
-        prepare([tmp_path / "two"], tmp_path / "out")
+        prepare([tmp_path / "two"], tmp_path / "out", Options())
     write_pannuke(tmp_path / "pannuke")
     masks = tmp_path / "pannuke/Fold 2/masks/fold2/masks.npy"
     np.save(masks, np.zeros((2, 64, 64, 5)))
     with pytest.raises(DatasetError, match=r"masks of shape \(2, 64, 64, 5\) do not fit"):
-        prepare([tmp_path / "pannuke"], tmp_path / "out")
+        prepare([tmp_path / "pannuke"], tmp_path / "out", Options())
     np.save(masks, np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(DatasetError, match="cannot be read as a NumPy array"):
-        prepare([tmp_path / "pannuke"], tmp_path / "out")
+        prepare([tmp_path / "pannuke"], tmp_path / "out", Options())
     masks.unlink()
     with pytest.raises(DatasetError, match=r"fold 2 has no masks\.npy"):
-        prepare([tmp_path / "pannuke"], tmp_path / "out")
+        prepare([tmp_path / "pannuke"], tmp_path / "out", Options())
 
 
 XML = (
@@ -137,7 +138,7 @@ def test_aperio_xml(tmp_path: Path) -> None:
     xml = tmp_path / f"MoNuSeg/Annotations/{name}.xml"
     xml.parent.mkdir()
     xml.write_text(XML.format(um="0.252", regions=first + second + region((1, 1))))
-    prepare([tmp_path / "MoNuSeg"], tmp_path / "out")
+    prepare([tmp_path / "MoNuSeg"], tmp_path / "out", Options())
     drawn, types = target(tmp_path / "out", f"MoNuSeg/{name}")
     assert types is None
     assert drawn.shape == image.shape[:2]  # 0.252 um is 40x
@@ -146,14 +147,14 @@ def test_aperio_xml(tmp_path: Path) -> None:
     expected[10:30, 10:30] = 1  # the first in the file is on top
     np.testing.assert_array_equal(drawn, expected)
     xml.write_text(XML.format(um="0.5", regions=first))
-    prepare([tmp_path / "MoNuSeg"], tmp_path / "half")
+    prepare([tmp_path / "MoNuSeg"], tmp_path / "half", Options())
     assert target(tmp_path / "half", f"MoNuSeg/{name}")[0].shape == (320, 320)
     xml.write_text(XML.format(um="0.25", regions=region((500, 10), (530, 10), (530, 30))))
     with pytest.raises(DatasetError, match="1 outlines lie outside"):
-        prepare([tmp_path / "MoNuSeg"], tmp_path / "bad")
+        prepare([tmp_path / "MoNuSeg"], tmp_path / "bad", Options())
     xml.write_text("<Annotations ")
     with pytest.raises(DatasetError, match="cannot be parsed"):
-        prepare([tmp_path / "MoNuSeg"], tmp_path / "bad")
+        prepare([tmp_path / "MoNuSeg"], tmp_path / "bad", Options())
 
 
 def write_coco(folder: Path, **changes: object) -> tuple[np.ndarray, dict[int, str]]:
@@ -182,22 +183,22 @@ def write_coco(folder: Path, **changes: object) -> tuple[np.ndarray, dict[int, s
 
 def test_coco(tmp_path: Path) -> None:
     labels, types = write_coco(tmp_path / "coco")
-    prepare([tmp_path / "coco"], tmp_path / "out")
+    prepare([tmp_path / "coco"], tmp_path / "out", Options())
     drawn, found = target(tmp_path / "out", "coco/a")
     np.testing.assert_array_equal(drawn, labels)
     assert found == types
     assert opened(tmp_path / "out").items["group"].tolist() == ["coco/p7"]
     assert opened(tmp_path / "out").info["classes"] == [name for name in TYPES if name in types.values()]
-    prepare([tmp_path / "coco"], tmp_path / "all", classes=TYPES)
+    prepare([tmp_path / "coco"], tmp_path / "all", Options(classes=TYPES))
     assert opened(tmp_path / "all").info["classes"] == list(TYPES)
     with pytest.raises(DatasetError, match="is not among --classes round"):
-        prepare([tmp_path / "coco"], tmp_path / "bad", classes=("round",))
+        prepare([tmp_path / "coco"], tmp_path / "bad", Options(classes=("round",)))
     write_coco(tmp_path / "stray", categories=[{"id": 2, "name": "inflammatory"}])
     with pytest.raises(DatasetError, match=r"has the category [34], but declared are 2"):
-        prepare([tmp_path / "stray"], tmp_path / "bad")
+        prepare([tmp_path / "stray"], tmp_path / "bad", Options())
     write_coco(tmp_path / "boxes", annotations=[{"id": 9, "image_id": 1, "category_id": 2, "bbox": [0, 0, 5, 5]}])
     with pytest.raises(DatasetError, match="annotation 9 has no outline"):
-        prepare([tmp_path / "boxes"], tmp_path / "bad")
+        prepare([tmp_path / "boxes"], tmp_path / "bad", Options())
 
 
 def test_label_tiff_with_a_table_of_classes(tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_label_tiff_with_a_table_of_classes(tmp_path: Path) -> None:
     known = {label: type_ for label, type_ in types.items() if label != 2}
     rows = "\n".join(f"{label},{type_}" for label, type_ in known.items())
     (tmp_path / "own/case1.csv").write_text(f"label,class\n{rows}\n2,\n")
-    prepare([tmp_path / "own"], tmp_path / "out")
+    prepare([tmp_path / "own"], tmp_path / "out", Options())
     drawn, found = target(tmp_path / "out", "own/case1")
     np.testing.assert_array_equal(drawn, labels)
     assert found == known  # nucleus 2 is of unknown type
@@ -219,11 +220,11 @@ def test_types_by_number_need_names(tmp_path: Path) -> None:
     for path in source.rglob("train_*"):
         path.rename(path.with_name(path.name.replace("train_", "slide")))
     with pytest.raises(UsageError, match="types are numbers; name them in their order with --classes"):
-        prepare([source], tmp_path / "out")
-    prepare([source], tmp_path / "out", classes=("a", "b", "c", "d"))
+        prepare([source], tmp_path / "out", Options())
+    prepare([source], tmp_path / "out", Options(classes=("a", "b", "c", "d")))
     assert opened(tmp_path / "out").info["classes"] == ["a", "b", "c", "d"]
     with pytest.raises(DatasetError, match=r"the type [34] is none of the declared 1 to 2 \(a, b\)"):
-        prepare([source], tmp_path / "bad", classes=("a", "b"))
+        prepare([source], tmp_path / "bad", Options(classes=("a", "b")))
 
 
 def test_qupath_geojson_of_what_predict_writes(tmp_path: Path) -> None:
@@ -238,17 +239,17 @@ def test_qupath_geojson_of_what_predict_writes(tmp_path: Path) -> None:
     square = {"type": "Polygon", "coordinates": [[[0, 0], [159, 0], [159, 159], [0, 159], [0, 0]]]}
     area = {"type": "Feature", "geometry": square, "properties": {"objectType": "annotation"}}
     (tmp_path / "qupath/images/a.geojson").write_text(json.dumps(collection([area, *found])))
-    prepare([tmp_path / "qupath"], tmp_path / "out")
+    prepare([tmp_path / "qupath"], tmp_path / "out", Options())
     drawn, known = target(tmp_path / "out", "qupath/a")
     np.testing.assert_array_equal(drawn, labels)
     assert known == {label: type_ for label, type_ in types.items() if label != 1}
     line = {"type": "Feature", "geometry": {"type": "LineString", "coordinates": [[0, 0], [1, 1]]}, "properties": {}}
     (tmp_path / "qupath/images/a.geojson").write_text(json.dumps([line]))
     with pytest.raises(DatasetError, match="object 1: a LineString has no area"):
-        prepare([tmp_path / "qupath"], tmp_path / "bad")
+        prepare([tmp_path / "qupath"], tmp_path / "bad", Options())
     (tmp_path / "qupath/images/a.geojson").write_text("[1, 2")
     with pytest.raises(DatasetError, match="cannot be read as GeoJSON"):
-        prepare([tmp_path / "qupath"], tmp_path / "bad")
+        prepare([tmp_path / "qupath"], tmp_path / "bad", Options())
 
 
 def test_a_qupath_cell_gives_its_nucleus(tmp_path: Path) -> None:
@@ -262,7 +263,7 @@ def test_a_qupath_cell_gives_its_nucleus(tmp_path: Path) -> None:
     }
     write(tmp_path / "qupath/a.png", tissue(0)[0])
     (tmp_path / "qupath/a.geojson").write_text(json.dumps([one]))
-    prepare([tmp_path / "qupath"], tmp_path / "out")
+    prepare([tmp_path / "qupath"], tmp_path / "out", Options())
     drawn, types = target(tmp_path / "out", "qupath/a")
     assert (drawn > 0).sum() == 12
     assert (drawn[10:13, 10:14] == 1).all()
@@ -286,14 +287,14 @@ def test_matlab_files_that_cannot_be_used(tmp_path: Path) -> None:
     for message, content in contents.items():
         savemat(mat, content)
         with pytest.raises(DatasetError, match=message):
-            prepare([tmp_path / "set"], tmp_path / "out")
+            prepare([tmp_path / "set"], tmp_path / "out", Options())
     mat.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(600))
     with pytest.raises(DatasetError, match=r"version 7\.3, which is not read; save it again"):
-        prepare([tmp_path / "set"], tmp_path / "out")
+        prepare([tmp_path / "set"], tmp_path / "out", Options())
     mat.write_bytes(b"nothing of the kind")
     with pytest.raises(DatasetError, match="cannot be read as a MATLAB file"):
-        prepare([tmp_path / "set"], tmp_path / "out")
+        prepare([tmp_path / "set"], tmp_path / "out", Options())
     mat.unlink()
     savemat(mat.with_name("b.mat"), {"inst_map": labels})
     with pytest.raises(DatasetError, match=r"there is no label file a\.mat"):
-        prepare([tmp_path / "set"], tmp_path / "out")
+        prepare([tmp_path / "set"], tmp_path / "out", Options())

@@ -16,6 +16,7 @@ from cellscope.assays.karyotype.detections import Detection
 from cellscope.assays.karyotype.metaphase import erase_ignored, load_metaphases
 from cellscope.assays.karyotype.prepare import prepare
 from cellscope.assays.karyotype.tune import best_score_threshold, best_temperature
+from cellscope.engine.options import PrepareOptions
 from cellscope.io.prepared import PreparedDataset
 
 
@@ -28,7 +29,7 @@ def dataset(karyotype_dataset: Path) -> PreparedDataset:
 def boxes_only(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
     root = tmp_path_factory.mktemp("boxes")
     write_coco(root / "boxes", [metaphase(seed) for seed in (0, 1, 2)], style="boxes")
-    prepare([root / "boxes"], root / "out")
+    prepare([root / "boxes"], root / "out", PrepareOptions())
     return PreparedDataset.open(root / "out", assay="karyotype")
 
 

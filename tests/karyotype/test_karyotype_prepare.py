@@ -12,6 +12,7 @@ from pycocotools import mask as rle
 from synthetic import karyotype, metaphase, write_adir, write_class_folders, write_coco
 
 from cellscope.assays.karyotype.prepare import prepare
+from cellscope.engine.options import PrepareOptions
 from cellscope.errors import DatasetError, UsageError
 from cellscope.io.prepared import PreparedDataset, content_hash
 from cellscope.io.read import read
@@ -34,7 +35,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_same_source_and_seed_give_the_same_bytes(sources: list[Path], tmp_path: Path) -> None:
     for name in ("one", "two"):
-        assert prepare(sources, tmp_path / name, seed=3, folds=3) == 0
+        assert prepare(sources, tmp_path / name, PrepareOptions(seed=3, folds=3)) == 0
     first, second = contents(tmp_path / "one"), contents(tmp_path / "two")
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
@@ -42,8 +43,8 @@ def test_same_source_and_seed_give_the_same_bytes(sources: list[Path], tmp_path:
 
 
 def test_another_seed_deals_otherwise_but_keeps_the_files(sources: list[Path], tmp_path: Path) -> None:
-    prepare(sources, tmp_path / "one", seed=0)
-    prepare(sources, tmp_path / "two", seed=1)
+    prepare(sources, tmp_path / "one", PrepareOptions(seed=0))
+    prepare(sources, tmp_path / "two", PrepareOptions(seed=1))
     first, second = contents(tmp_path / "one"), contents(tmp_path / "two")
     assert {name for name in first if first[name] != second[name]} <= {"items.csv", "dataset.json"}
     splits = [pd.read_csv(tmp_path / name / "items.csv", index_col="id")["split"] for name in ("one", "two")]
@@ -52,7 +53,7 @@ def test_another_seed_deals_otherwise_but_keeps_the_files(sources: list[Path], t
 
 def test_a_prepared_dataset_holds_the_contract(sources: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    prepare(sources, out, folds=2)
+    prepare(sources, out, PrepareOptions(folds=2))
     table = pd.read_csv(out / "items.csv", keep_default_na=False, dtype=str)
     assert list(table) == ["id", "split", "fold", "group", "image", "target", "class"]
     assert len(table) == 3 + 6 + 3 + 2 + sum(4 + i for i in range(5))
@@ -75,7 +76,7 @@ def test_a_prepared_dataset_holds_the_contract(sources: list[Path], tmp_path: Pa
 
 def test_targets_hold_the_masks_and_classes(sources: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    prepare(sources[:2], out)
+    prepare(sources[:2], out, PrepareOptions())
     cell = metaphase(1, inverted=True)
     np.testing.assert_array_equal(read(out / "images/masks/cell01.png").pixels[..., 0], cell.pixels)
     target = json.loads((out / "targets/masks/cell01.json").read_text())
@@ -90,29 +91,29 @@ def test_targets_hold_the_masks_and_classes(sources: list[Path], tmp_path: Path)
 
 def test_an_existing_dataset_is_refused_unless_overwrite(sources: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    prepare(sources[2:3], out)
+    prepare(sources[2:3], out, PrepareOptions())
     before = contents(out)
     with pytest.raises(UsageError, match="--overwrite"):
-        prepare(sources[3:], out)
+        prepare(sources[3:], out, PrepareOptions())
     assert contents(out) == before
-    prepare(sources[3:], out, overwrite=True)
+    prepare(sources[3:], out, PrepareOptions(overwrite=True))
     assert not list(out.glob("images/**/*.png"))
     assert PreparedDataset.open(out, assay="karyotype").items["target"].eq("").all()
 
 
 def test_sources_that_are_no_use(sources: list[Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
-        prepare([tmp_path / "nowhere"], tmp_path / "out")
+        prepare([tmp_path / "nowhere"], tmp_path / "out", PrepareOptions())
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "notes.txt").write_text("hello")
     with pytest.raises(DatasetError, match=r"odd .*known layout.*--format"):
-        prepare([tmp_path / "odd"], tmp_path / "out")
+        prepare([tmp_path / "odd"], tmp_path / "out", PrepareOptions())
     with pytest.raises(UsageError, match="unknown format 'voc'"):
-        prepare(sources[:1], tmp_path / "out", format="voc")
+        prepare(sources[:1], tmp_path / "out", PrepareOptions(format="voc"))
     (tmp_path / "again").mkdir()
     (tmp_path / "again" / "masks").symlink_to(sources[0])
     with pytest.raises(UsageError, match="same name"):
-        prepare([sources[0], tmp_path / "again" / "masks"], tmp_path / "out")
+        prepare([sources[0], tmp_path / "again" / "masks"], tmp_path / "out", PrepareOptions())
     assert not (tmp_path / "out" / "dataset.json").exists()
 
 
@@ -120,12 +121,12 @@ def test_a_broken_image_is_named(tmp_path: Path) -> None:
     write_coco(tmp_path / "src", [metaphase(0)])
     (tmp_path / "src" / "images" / "cell00.png").write_bytes(b"not a picture")
     with pytest.raises(DatasetError, match=r"cell00\.png"):
-        prepare([tmp_path / "src"], tmp_path / "out")
+        prepare([tmp_path / "src"], tmp_path / "out", PrepareOptions())
 
 
 def test_too_many_folds(sources: list[Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--folds 9"):
-        prepare(sources[2:3], tmp_path / "out", folds=9)
+        prepare(sources[2:3], tmp_path / "out", PrepareOptions(folds=9))
 
 
 @pytest.mark.realdata
@@ -133,7 +134,7 @@ def test_bioimlab(real_data: Path, tmp_path: Path) -> None:
     source = real_data / "karyotype" / "bioimlab"
     if not (source / "instances.json").is_file():
         pytest.skip("no BioImLab set")
-    prepare([source], tmp_path / "out")
+    prepare([source], tmp_path / "out", PrepareOptions())
     table = PreparedDataset.open(tmp_path / "out", assay="karyotype").items
     spreads = table[table["target"] != ""]
     assert len(spreads) == 138

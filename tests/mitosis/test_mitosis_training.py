@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 
 from cellscope.assays.mitosis import learner as steps
 from cellscope.assays.mitosis.config import TrainOptions
-from cellscope.assays.mitosis.data import Places, load_sequences
+from cellscope.assays.mitosis.data import load_sequences
 from cellscope.assays.mitosis.learn import initialised
 from cellscope.assays.mitosis.model import arguments_of, build_network
 from cellscope.assays.mitosis.resnet3d import ResNet3D
 from cellscope.cli import app
+from cellscope.engine.learning import Places
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import read_card

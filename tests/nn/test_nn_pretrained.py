@@ -1,14 +1,19 @@
-"""ImageNet weights from a file: a random network, saved as timm publishes weights, stands for them."""
+"""ImageNet weights from a file, from a hub that does not answer: a random network stands for what timm publishes."""
 
+import contextlib
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from cellscope.errors import ModelError
-from cellscope.nn.pretrained import timm_network
+from cellscope.nn import pretrained
+from cellscope.nn.pretrained import ADVICE_WITHOUT_FILE, hub_or_cache, timm_network
 
 NAME = "resnet10t"
 
@@ -66,3 +71,38 @@ def test_weights_that_cannot_be_had_say_what_to_do(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(ModelError, match=r"no route to host.*--imagenet.*--init none"):
         timm_network(NAME, pretrained=True)
+
+
+@pytest.fixture
+def silent_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Open a port that takes connections and says nothing, in the place of the hub; its cache is empty."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(pretrained, "PATIENCE", 0.3)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(name, "127.0.0.1")
+        yield server
+
+
+def test_a_hub_that_does_not_answer_is_not_asked_again(silent_hub: socket.socket) -> None:
+    with pytest.raises(ModelError, match=r"no connection to http://127\.0\.0\.1.*cached, or use --init none") as caught:
+        timm_network(NAME, pretrained=True, advice=ADVICE_WITHOUT_FILE)
+    assert "--imagenet" not in str(caught.value)
+    silent_hub.settimeout(0.0)
+    asked = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            silent_hub.accept()[0].close()
+            asked += 1
+    assert asked <= 1  # none, where the machine is so busy that time is up before
+    assert constants.HF_HUB_OFFLINE is False
+
+
+def test_without_a_connection_the_cache_serves(silent_hub: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    with hub_or_cache():
+        assert constants.HF_HUB_OFFLINE
+    monkeypatch.setattr(pretrained, "_answers", lambda _seconds: True)
+    with hub_or_cache():
+        assert not constants.HF_HUB_OFFLINE

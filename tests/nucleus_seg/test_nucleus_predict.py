@@ -19,7 +19,6 @@ from cellscope.assays.nucleus_seg.predict import ASSAY, OTSU_CARD, kind_of
 from cellscope.assays.nucleus_seg.scale import cut_look, take_look
 from cellscope.cli import app
 from cellscope.engine.assay import Subject
-from cellscope.errors import UsageError
 from cellscope.io.image import Image
 from cellscope.models.card import ModelCard
 
@@ -172,10 +171,8 @@ def test_the_scale_is_refined_by_what_is_seen() -> None:
 
 def test_kinds() -> None:
     image = Image(np.zeros((4, 4, 3), np.uint8))
-    assert kind_of(image, "auto") == "image"
-    assert kind_of(image, "slide") == "slide"
-    with pytest.raises(UsageError, match="image, slide"):
-        kind_of(image, "crop")
+    assert kind_of(image) == "image"
+    assert ASSAY.kinds == ("image", "slide")
     assert ASSAY.weightless["otsu"] is OTSU_CARD
 
 

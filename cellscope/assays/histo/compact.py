@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from cellscope.assays.histo.decoder import ConvCam
+from cellscope.nn.pretrained import ADVICE_WITHOUT_FILE, timm_network
 
 
 def _conv(channels: int, out: int, stride: int = 1) -> nn.Sequential:
@@ -90,7 +90,9 @@ class Compact(nn.Module):
         pretrained: bool = False,
     ):
         super().__init__()
-        self.encoder = timm.create_model(encoder, features_only=True, pretrained=pretrained, drop_path_rate=drop_path)
+        self.encoder = timm_network(
+            encoder, pretrained=pretrained, advice=ADVICE_WITHOUT_FILE, features_only=True, drop_path_rate=drop_path
+        )
         info: Any = self.encoder.feature_info
         skips = [*reversed(info.channels()[:3]), detail]
         channels = info.channels()[3]

@@ -15,12 +15,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from cellscope.assays.histo.decoder import ConvCam, DenseBlock, upsampling
+from cellscope.nn.pretrained import ADVICE_WITHOUT_FILE, timm_network
 
 #: Size -> encoder of timm, and of its weights where they can be had.
 ENCODERS = {
@@ -131,7 +131,9 @@ class HistoNeXt(nn.Module):
 
     def __init__(self, size: str, types: int, pretrained: bool = False):
         super().__init__()
-        self.encoder = timm.create_model(ENCODERS[size], features_only=True, pretrained=pretrained)
+        self.encoder = timm_network(
+            ENCODERS[size], pretrained=pretrained, advice=ADVICE_WITHOUT_FILE, features_only=True
+        )
         info: Any = self.encoder.feature_info
         widths = tuple(info.channels())
         assert all(b == 2 * a for a, b in pairwise(widths))

@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from cellscope import __version__
 from cellscope.assays.histo.config import TrainOptions
@@ -20,6 +20,7 @@ from cellscope.assays.histo.validation import score_tiles
 from cellscope.engine.averaging import Averaging
 from cellscope.engine.learning import (
     DrawSampler,
+    Places,
     initialise,
     run_record,
     say,
@@ -27,7 +28,7 @@ from cellscope.engine.learning import (
     training_facts,
 )
 from cellscope.engine.train import fit, optimiser_and_schedule
-from cellscope.errors import DatasetError, ModelError, UsageError
+from cellscope.errors import DatasetError, UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import ModelCard
 
@@ -79,7 +80,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     fit(
         learner,
         window_batches(windows, weights, options),
-        DataLoader(_Once(), 1) if validation else None,
+        DataLoader(Places(1), 1) if validation else None,  # what validates whole tiles knows them itself
         out,
         options=options,
         card=lambda metrics: ModelCard(
@@ -108,29 +109,9 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
 def _start(options: TrainOptions, arguments: dict[str, Any]) -> torch.nn.Module:
     """Make the network with the weights to start from."""
     more = {} if "size" in arguments else {"drop_path": options.drop_path}
-    try:
-        network = build_network(arguments | more, pretrained=options.init == "imagenet")
-    except (OSError, RuntimeError) as error:
-        if options.init != "imagenet":
-            raise
-        raise ModelError(
-            f"--init imagenet: the weights of {arguments.get('size') or arguments['encoder']} cannot be had "
-            f"({str(error).splitlines()[0]}); connect once, fill timm's cache, or use --init none"
-        ) from error
+    network = build_network(arguments | more, pretrained=options.init == "imagenet")
     initialise(network, options, assay="histo", part=PART)
     return network
-
-
-class _Once(Dataset):
-    """One item: what validates whole tiles knows them itself."""
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int) -> int:
-        if index:
-            raise IndexError(index)
-        return index
 
 
 class _Batches(Sampler):

@@ -26,9 +26,10 @@ from cellscope.assays.histo.stages import (
 from cellscope.assays.histo.windows import model_shape, scale_between
 from cellscope.engine.assay import Assay, Stage, Subject, probability_columns
 from cellscope.engine.large import Pieces
-from cellscope.errors import InputError, ModelError, UsageError
+from cellscope.errors import InputError, ModelError
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES, read
+from cellscope.io.regions import check_regions
 from cellscope.io.wsi import SLIDE_SUFFIXES, Slide, open_slide
 from cellscope.models.card import ModelCard
 
@@ -56,23 +57,26 @@ def read_input(path: Path, max_pixels: int, options: PredictOptions) -> Image | 
     return open_slide(path, largest=max_pixels) or read(path, max_pixels=max_pixels)
 
 
-def kind_of(image: Image | Slide, forced: str) -> str:
-    """Tell a slide by its file, or obey `forced`.
+def settle(options: PredictOptions) -> PredictOptions:
+    """Read the regions of ``--roi`` before any work; UsageError says what is wrong with them."""
+    check_regions(options.roi)
+    return options
+
+
+def kind_of(image: Image | Slide) -> str:
+    """Tell a slide by its file."""
+    return SLIDE if isinstance(image, Slide) else IMAGE
+
+
+def admit(image: Image | Slide, _kind: str) -> None:
+    """Refuse a slide of unknown resolution: at a wrong one nothing would be right.
 
     Raises
     ------
-    UsageError
-        If `forced` is neither ``auto`` nor a kind.
     InputError
-        A slide of unknown resolution: at a wrong one nothing would be right.
     """
-    if forced not in (*KINDS, "auto"):
-        raise UsageError(f"--input {forced}: histo reads {', '.join(KINDS)} (or auto)")
     if isinstance(image, Slide) and not image.pixel_size_um:
         raise InputError(f"{image.name}: the slide does not say its resolution; give --pixel-size (um per pixel)")
-    if forced != "auto":
-        return forced
-    return SLIDE if isinstance(image, Slide) else IMAGE
 
 
 def divide(subject: Subject) -> Pieces | None:
@@ -135,6 +139,8 @@ ASSAY = Assay(
     classes_columns=classes_columns,
     class_summary=class_summary,
     kind_of=kind_of,
+    settle=settle,
+    admit=admit,
     build=build,
     conclude=conclude,
     read=read_input,

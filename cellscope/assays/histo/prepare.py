@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.histo.classes import PIXEL_SIZE_UM
+from cellscope.assays.histo.prepare_options import HistoPrepareOptions
 from cellscope.assays.histo.sources import FORMATS, Annotated, Choices, Record, Source
 from cellscope.assays.histo.sources.record import CASE, separate
 from cellscope.errors import DatasetError
@@ -34,20 +35,7 @@ UNTYPED = ("nucleus",)
 """Classes of a dataset in which no nucleus has a type."""
 
 
-def prepare(
-    sources: list[Path],
-    out: Path,
-    *,
-    format: str | None = None,
-    seed: int = 0,
-    splits: tuple[float, float, float] = (0.6, 0.2, 0.2),
-    folds: int = 0,
-    overwrite: bool = False,
-    types: str = "hovernet",
-    classes: tuple[str, ...] = (),
-    pixel_size: float | None = None,
-    pieces: str = "refuse",
-) -> int:
+def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int:
     """Turn sources into one prepared dataset at 0.25 um a pixel.
 
     An item is an RGB image (PNG), a label image (TIFF, 1..N) and, where its source is typed, a table ``id,class`` with
@@ -59,12 +47,8 @@ def prepare(
         In any of the layouts of `cellscope.assays.histo.sources`.
     out : Path
         The dataset folder to make.
-    format : str, optional
-        A layout's name; None recognises each source by what it holds.
-    seed, splits, folds
-        How groups are dealt (see `cellscope.io.prepared`); a source that comes in folds brings theirs.
-    types, classes, pixel_size, pieces
-        See `prepare_options`.
+    options : HistoPrepareOptions
+        A source that comes in folds brings its own.
 
     Returns
     -------
@@ -78,11 +62,11 @@ def prepare(
         dataset.
     """
     out = Path(out)
-    refuse_existing(out, overwrite=overwrite)
+    refuse_existing(out, overwrite=options.overwrite)
     found: list[tuple[str, str, Source]] = []
     for source, name in zip(sources, source_names(sources), strict=True):
-        layout = choose_format(source, format, FORMATS)
-        listed = FORMATS[layout].read(source, Choices(types, classes))
+        layout = choose_format(source, options.format, FORMATS)
+        listed = FORMATS[layout].read(source, Choices(options.types, options.classes))
         if not listed.records:
             raise DatasetError(f"{source} holds no annotated image in the layout '{layout}'")
         found.append((name, layout, listed))
@@ -94,8 +78,8 @@ def prepare(
     for name, layout, listed in found:
         count, typed = 0, 0
         for record in listed.records:
-            nuclei = separate(record.load(), record.path, split=pieces == "split")
-            stated = listed.pixel_size_um or pixel_size or nuclei.pixel_size_um
+            nuclei = separate(record.load(), record.path, split=options.pieces == "split")
+            stated = listed.pixel_size_um or options.pixel_size or nuclei.pixel_size_um
             nuclei = at_scale(nuclei, stated or PIXEL_SIZE_UM)
             items.append(_store(record, nuclei, name, out))
             count += int(nuclei.labels.max(initial=0))
@@ -123,9 +107,9 @@ def prepare(
         classes=list(declared or UNTYPED),
         sources=facts,
         pixel_size_um=PIXEL_SIZE_UM,
-        seed=seed,
-        splits=splits,
-        folds=folds or (max(fixed) + 1 if fixed else 0),
+        seed=options.seed,
+        splits=options.splits,
+        folds=options.folds or (max(fixed) + 1 if fixed else 0),
         extra={"tissues": _tissues(found)} if any(r.tissue for _, _, s in found for r in s.records) else None,
         beside=tables,
     )

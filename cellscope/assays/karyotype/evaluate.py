@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +25,6 @@ from cellscope.assays.karyotype.score_karyotype import (
     karyotyping_metrics,
 )
 from cellscope.engine.assay import Assay, Result, Subject
-from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.evaluate import (
     Metric,
     confusion_figure,
@@ -37,9 +34,7 @@ from cellscope.engine.evaluate import (
     reliability_figure,
     write_evaluation,
 )
-from cellscope.engine.predict import load_models
-from cellscope.engine.stages import run_subjects
-from cellscope.errors import CellscopeError, UsageError
+from cellscope.engine.evaluating import Job, refuse_options_of_predict, run_job
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.classification import (
@@ -89,40 +84,23 @@ def evaluate(
         Exit code 0.
     """
     began = time.monotonic()
-    for name in ("shard", "skip_existing", "glob", "pixel_size"):
-        if getattr(run, name):
-            raise UsageError(f"eval takes its items from the dataset: --{name.replace('_', '-')} is for predict")
+    refuse_options_of_predict(run)
     refuse_evaluation(out, overwrite=run.overwrite)
     prepared = PreparedDataset.open(dataset, assay="karyotype")
     rows = prepared.split(split).rename(columns={"class": "class_"})
     if run.limit:
         metaphases, singles = rows[rows["target"] != ""], rows[rows["target"] == ""]
         rows = pd.concat([metaphases.head(run.limit), singles.head(run.limit)])
-    device = pick_device(run.device)
-    assay = _assay(options.backend)
-    loaded = load_models(assay, models, device)
-    subjects = _subjects(prepared, rows, options, loaded.cards)
-    measured = replace(assay, conclude=conclude_for_measuring, classes_columns=no_columns)
-    truths: list[Metaphase] = []
-    groups, predictions = [], []
-    scores, areas, names = [], [], []
+    measured, records = run_job(
+        _assay(options.backend), Job(None, rows, models), conclude_for_measuring,
+        partial(_subjects, prepared, rows, options), run=run, window=WINDOW,
+    )  # fmt: skip
     group_of = dict(zip(rows["id"], rows["group"], strict=True))
-    dtype = pick_precision(run.precision, device)
-    for number, (subject, result, error) in enumerate(
-        run_subjects(measured, subjects, loaded.modules, run=run, device=device, dtype=dtype, window=WINDOW), 1
-    ):
-        if result is None:
-            raise CellscopeError(f"{subject.name}: {error}")
-        if subject.kind == METAPHASE:
-            truths.append(result.artefacts["truth"])
-            groups.append(group_of[subject.name])
-            predictions.append(result.artefacts["prediction"])
-        else:
-            names.append(subject.name)
-            scores.append(result.artefacts["scores"])
-            areas.append(result.artefacts["area"])
-        if number % 100 == 0 and not run.quiet:
-            print(f"karyotype eval: {number} of {len(rows)}", file=sys.stderr, flush=True)
+    cells = {name: found for name, found in measured if "truth" in found}
+    truths: list[Metaphase] = [found["truth"] for found in cells.values()]
+    predictions: list[Prediction] = [found["prediction"] for found in cells.values()]
+    groups = [group_of[name] for name in cells]
+    chromosomes = {name: found for name, found in measured if "truth" not in found}
     metrics: list[Metric] = []
     figures: dict[str, Any] = {}
     tables = []
@@ -147,11 +125,10 @@ def evaluate(
             )
             metrics += more
             figures |= drawn
-    if names:
-        singles = rows.set_index("id").loc[names]
-        class_metrics, class_figures, class_table = _measure_singles(
-            singles, np.array(scores), np.array(areas), options, run.seed
-        )
+    if chromosomes:
+        singles = rows.set_index("id").loc[list(chromosomes)]
+        scores, areas = (np.array([found[key] for found in chromosomes.values()]) for key in ("scores", "area"))
+        class_metrics, class_figures, class_table = _measure_singles(singles, scores, areas, options, run.seed)
         metrics += class_metrics
         figures |= class_figures
         tables.append(class_table)
@@ -170,7 +147,7 @@ def evaluate(
         metrics=metrics,
         per_image=pd.concat(tables, ignore_index=True),
         figures=figures,
-        models=loaded.records,
+        models=records,
         argv=argv,
         seconds=time.monotonic() - began,
         overwrite=run.overwrite,
@@ -210,11 +187,6 @@ def _measure_karyotypes(
         f"confusion_karyotypes_{source}": confusion_figure(confusion.sum(0), list(NAMES), title=title),
         f"cases_{source}": histogram_figure(confusion, title=title),
     }
-
-
-def no_columns(_cards: Any) -> tuple[str, ...]:
-    """Ask for no probability columns: what is measured is not written as objects."""
-    return ()
 
 
 def conclude_for_measuring(subject: Subject) -> Result:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as Picture
 
 from cellscope.assays.karyotype.scale import detector_scale, resize
-from cellscope.errors import ModelError, UsageError
+from cellscope.errors import ModelError
 from cellscope.io.image import Image
 
 METAPHASE, CHROMOSOME = "metaphase", "chromosome"
@@ -23,18 +23,8 @@ CANONICAL = "metaphase"
 RESIZED = "resized"
 
 
-def kind_of(image: Image, forced: str) -> str:
-    """Tell a metaphase from a single chromosome by the image's size, or obey `forced`.
-
-    Raises
-    ------
-    UsageError
-        If `forced` is neither ``auto`` nor a kind.
-    """
-    if forced in KINDS:
-        return forced
-    if forced != "auto":
-        raise UsageError(f"--input {forced}: karyotype reads {', '.join(KINDS)} (or auto)")
+def kind_of(image: Image) -> str:
+    """Tell a metaphase from a single chromosome by the image's size."""
     return CHROMOSOME if max(image.height, image.width) <= LARGEST_CHROMOSOME else METAPHASE
 
 

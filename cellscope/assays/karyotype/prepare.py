@@ -11,6 +11,7 @@ from pycocotools import mask as rle
 
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.sources import FORMATS, Instance, Record
+from cellscope.engine.options import PrepareOptions
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.tone import to_grey
 from cellscope.io.prepared import Item, write_dataset
@@ -27,16 +28,7 @@ SOURCE_FACTS = {
 }
 
 
-def prepare(
-    sources: list[Path],
-    out: Path,
-    *,
-    format: str | None = None,
-    seed: int = 0,
-    splits: tuple[float, float, float] = (0.6, 0.2, 0.2),
-    folds: int = 0,
-    overwrite: bool = False,
-) -> int:
+def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
     """Turn source folders into one prepared dataset.
 
     Parameters
@@ -45,10 +37,7 @@ def prepare(
         Folders in any of the layouts of `cellscope.assays.karyotype.sources`.
     out : Path
         The dataset folder to make.
-    format : str, optional
-        A layout's name; None recognises each source by what it holds.
-    seed, splits, folds
-        How groups are dealt (see `cellscope.io.prepared`).
+    options : PrepareOptions
 
     Returns
     -------
@@ -61,9 +50,9 @@ def prepare(
         If a source is not recognised or broken, or `out` already holds a dataset.
     """
     out = Path(out)
-    refuse_existing(out, overwrite=overwrite)
+    refuse_existing(out, overwrite=options.overwrite)
     names = source_names(sources)
-    layouts = [choose_format(source, format, FORMATS) for source in sources]
+    layouts = [choose_format(source, options.format, FORMATS) for source in sources]
     clear_dataset(out, ("images", "chromosomes", "targets"))
     items: list[Item] = []
     facts: list[dict[str, Any]] = []
@@ -87,9 +76,9 @@ def prepare(
         classes=list(CLASSES),
         sources=facts,
         pixel_size_um=None,
-        seed=seed,
-        splits=splits,
-        folds=folds,
+        seed=options.seed,
+        splits=options.splits,
+        folds=options.folds,
     )
     return 0
 

@@ -37,12 +37,13 @@ def render_assay(documents: Mapping[str, Mapping[str, Any]]) -> Assay:
         ASSAY,
         stages=(Stage("classify", (METAPHASE,), 64, partial(cut_new, documents), classify, take_new),),
         parts=("classify",),
+        kinds=(METAPHASE,),
         kind_of=always_metaphase,
         conclude=conclude,
     )
 
 
-def always_metaphase(_image: Any, _forced: str) -> str:
+def always_metaphase(_image: Any) -> str:
     """Whatever its size, the image of a ``karyotype.json`` is a metaphase."""
     return METAPHASE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def build_classifier(
             f"unknown --arch {arch!r} for the part classify; there are {', '.join(ARCHS)}{nearest(arch, ARCHS)}"
         )
     try:
-        network = _build(arch, classes, pretrained, weights)
+        with _online() if pretrained and weights is None else contextlib.nullcontext():
+            network = _build(arch, classes, pretrained, weights)
         if weights is not None:
             _check_names(network, weights)
         return CropClassifier(network)
@@ -69,6 +71,12 @@ def build_classifier(
             f"--init imagenet: the ImageNet weights of {arch} cannot be had ({reason}); "
             "connect once so that they are cached, give their file with --imagenet, or train with --init none"
         ) from error
+
+
+def _online() -> contextlib.AbstractContextManager[None]:
+    from cellscope.nn.pretrained import hub_or_cache  # imports timm, see `_build`
+
+    return hub_or_cache()
 
 
 def _check_names(network: nn.Module, weights: Path) -> None:

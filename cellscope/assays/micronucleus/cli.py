@@ -8,82 +8,48 @@ from typing import Annotated
 import typer
 
 from cellscope.assays.micronucleus.config import DoseOptions, MicronucleusPrepareOptions, PredictOptions, TrainOptions
-from cellscope.engine.options import BaseOptions, RunOptions
-from cellscope.groups import Group
+from cellscope.engine.assay import Assay
+from cellscope.engine.options import BaseOptions
 from cellscope.options import with_options
-from cellscope.verbs import Dataset, Inputs, Models, Out, Sources, Split, finish, report_inputs, speaking
+from cellscope.verbs import Out, Verbs, Work, finish, speaking
 
-ASSAY = "micronucleus"
+verbs = Verbs("micronucleus", "Micronuclei: which cells carry them, and how often, from crops or whole fields.")
+app = verbs.app
 
-app = typer.Typer(cls=Group, help="Micronuclei: which cells carry them, and how often, from crops or whole fields.")
 
-
-@app.command("prepare")
-@with_options
-def prepare(sources: Sources, options: MicronucleusPrepareOptions, out: Out = Path("micronucleus-prepare")) -> int:
+@verbs.prepare
+def prepare(options: MicronucleusPrepareOptions) -> Work:
     """Turn fields with masks, crops in class folders or tables of cells into a prepared dataset, split by field.
 
     SOURCE is a folder in MNFinder's layout, a folder of class folders, or a CSV of cells (image, class, place).
     """
-    from cellscope.assays.micronucleus.prepare import prepare as run
+    from cellscope.assays.micronucleus.prepare import prepare as work
 
-    with speaking(options, hush=True):
-        code = run(sources, out, options)
-    return finish("micronucleus prepare", out, code, as_json=options.json)
+    return work
 
 
-@app.command("train")
-@with_options
-def train(
-    dataset: Dataset, options: TrainOptions, base: BaseOptions, argv: list[str], out: Out = Path("micronucleus-train")
-) -> int:
+@verbs.train
+def train(options: TrainOptions) -> Work:
     """Train the nucleus finder or the classifier on a prepared dataset."""
-    from cellscope.assays.micronucleus.learn import train as run
+    from cellscope.assays.micronucleus.learn import train as work
 
-    with speaking(base, options, hush=True):
-        code = run(dataset, out, options, argv=argv)
-    return finish("micronucleus train", out, code, as_json=base.json)
+    return work
 
 
-@app.command("eval")
-@with_options
-def evaluate(
-    dataset: Dataset,
-    options: PredictOptions,
-    run: RunOptions,
-    argv: list[str],
-    out: Out = Path("micronucleus-eval"),
-    models: Models = None,
-    split: Split = "test",
-) -> int:
+@verbs.eval
+def evaluate(options: PredictOptions) -> Work:
     """Measure models on a split of a prepared dataset, with 95 % intervals."""
-    from cellscope.assays.micronucleus.evaluate import evaluate as measure
+    from cellscope.assays.micronucleus.evaluate import evaluate as work
 
-    with speaking(run, options, hush=True):
-        code = measure(dataset, out, run=run, options=options, models=list(models or []), split=split, argv=argv)
-    return finish("micronucleus eval", out, code, as_json=run.json)
+    return work
 
 
-@app.command("predict")
-@with_options
-def predict(
-    inputs: Inputs,
-    options: PredictOptions,
-    run: RunOptions,
-    argv: list[str],
-    out: Out = Path("micronucleus-predict"),
-    models: Models = None,
-) -> int:
+@verbs.predict
+def predict(options: PredictOptions) -> Assay:
     """Find nuclei and micronuclei in fields, or classify crops of single cells (--input field|crop)."""
-    from cellscope.assays.micronucleus.corrections import with_corrections
-    from cellscope.assays.micronucleus.predict import ASSAY as assay
-    from cellscope.engine.predict import predict as run_assay
+    from cellscope.assays.micronucleus.predict import ASSAY
 
-    options = with_corrections(options)
-    with speaking(run, options):
-        code = run_assay(assay, inputs, out, run=run, options=options, models=list(models or []), argv=argv)
-    counts = report_inputs(out, run)
-    return finish("micronucleus predict", out, code, as_json=run.json, **counts)
+    return ASSAY
 
 
 Calibration = Annotated[

@@ -12,6 +12,7 @@ import torch
 from cellscope.assays.micronucleus import classifiers
 from cellscope.assays.micronucleus.classes import CROP, FIELD, KINDS
 from cellscope.assays.micronucleus.conclude import conclude
+from cellscope.assays.micronucleus.corrections import with_corrections
 from cellscope.assays.micronucleus.crops import cell_crop, crop_view, normalise_crop, owners
 from cellscope.assays.micronucleus.field import (
     bright_mask,
@@ -51,18 +52,8 @@ CORE, MARGIN = 1024, 96
 SMALLEST_CROP = 32
 
 
-def kind_of(image: Image, forced: str) -> str:
-    """Tell a field from a crop of one cell by the image's size, or obey `forced`.
-
-    Raises
-    ------
-    UsageError
-        If `forced` is neither ``auto`` nor a kind.
-    """
-    if forced in KINDS:
-        return forced
-    if forced != "auto":
-        raise UsageError(f"--input {forced}: micronucleus reads {', '.join(KINDS)} (or auto)")
+def kind_of(image: Image) -> str:
+    """Tell a field from a crop of one cell by the image's size."""
     return CROP if max(image.height, image.width) <= LARGEST_CROP else FIELD
 
 
@@ -240,6 +231,7 @@ ASSAY = Assay(
     ),
     classes_columns=classes_columns,
     kind_of=kind_of,
+    settle=with_corrections,
     build=build,
     conclude=conclude,
     figures={FIELD: (".overlay.png",)},

@@ -39,12 +39,13 @@ class Timm(nn.Module):
     """
 
     def __init__(self, name: str, *, pretrained: bool = False, in_channels: int = 3):
-        import timm
+        from cellscope.nn.pretrained import ADVICE_WITHOUT_FILE, timm_network
 
         super().__init__()
-        self.body: Any = timm.create_model(
-            TIMM[name], pretrained=pretrained, num_classes=0, global_pool="", in_chans=in_channels
-        )
+        self.body: Any = timm_network(
+            TIMM[name], pretrained=pretrained, advice=ADVICE_WITHOUT_FILE, num_classes=0, global_pool="",
+            in_chans=in_channels,
+        )  # fmt: skip
         if name == "vgg16":
             self.body.pre_logits = nn.Identity()  # the fully connected layers, 120 M parameters that are never used
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch.utils.data import Dataset
 
 from cellscope.assays.mitosis.channels import two_channels
 from cellscope.assays.mitosis.names import Facts
@@ -150,19 +149,6 @@ def draw_weights(sequences: Sequences, balance: str) -> np.ndarray:
         for label in np.unique(sequences.labels):
             weights[sequences.labels == label] /= weights[sequences.labels == label].sum()
     return weights / weights.sum()
-
-
-class Places(Dataset):
-    """Hands out indices: pixels stay in `Sequences`, and a batch is varied as a whole."""
-
-    def __init__(self, count: int):
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> int:
-        return index
 
 
 def plain_batch(sequences: Sequences, index: Sequence[int], settings: Mapping[str, Any]) -> torch.Tensor:

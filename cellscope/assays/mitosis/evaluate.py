@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -20,7 +19,6 @@ from cellscope.assays.mitosis.names import Facts
 from cellscope.assays.mitosis.predict import ASSAY, PART, call
 from cellscope.assays.mitosis.score import majority_by, scores, within_mixed
 from cellscope.engine.assay import Result, Subject
-from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.evaluate import (
     LEVEL,
     Metric,
@@ -32,9 +30,8 @@ from cellscope.engine.evaluate import (
     wilson,
     write_evaluation,
 )
-from cellscope.engine.predict import load_models
-from cellscope.engine.stages import run_subjects
-from cellscope.errors import CellscopeError, UsageError
+from cellscope.engine.evaluating import Job, refuse_options_of_predict, run_job
+from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, reliability_table
 from cellscope.metrics.intervals import f1_wilson, wider
@@ -42,6 +39,7 @@ from cellscope.metrics.intervals import f1_wilson, wider
 if TYPE_CHECKING:
     from cellscope.assays.mitosis.config import PredictOptions
     from cellscope.engine.options import RunOptions
+    from cellscope.models.card import ModelCard
 
 WINDOW = 64
 MOST_ERRORS = 12
@@ -93,31 +91,25 @@ def evaluate(
         Exit code 0.
     """
     began = time.monotonic()
-    for name in ("shard", "skip_existing", "glob", "pixel_size", "group_by"):
-        if getattr(run, name):
-            raise UsageError(f"eval takes its items from the dataset: --{name.replace('_', '-')} is for predict")
+    refuse_options_of_predict(run)
     if options.events is not None:
         raise UsageError("eval measures sequences: --events is for predict")
     refuse_evaluation(out, overwrite=run.overwrite)
     prepared = PreparedDataset.open(dataset, assay="mitosis")
     rows = prepared.split(split).head(run.limit) if run.limit else prepared.split(split)
-    device = pick_device(run.device)
-    loaded = load_models(ASSAY, models, device)
-    classes = loaded.cards[PART].classes
-    if unknown := sorted(set(rows["class"]) - set(classes)):
-        raise UsageError(f"the model knows {', '.join(classes)}; the dataset also has {', '.join(unknown)}")
-    measured = replace(ASSAY, conclude=conclude_for_measuring, classes_columns=no_columns)
-    found: dict[str, dict[str, Any]] = {}
-    subjects = _subjects(prepared, rows, options, loaded.cards, run.max_pixels)
-    dtype = pick_precision(run.precision, device)
-    for subject, result, error in run_subjects(
-        measured, subjects, loaded.modules, run=run, device=device, dtype=dtype, window=WINDOW
-    ):
-        if result is None:
-            raise CellscopeError(f"{subject.name}: {error}")
-        found[subject.name] = result.artefacts
-        if len(found) % 100 == 0 and not run.quiet:
-            print(f"mitosis eval: {len(found)} of {len(rows)}", file=sys.stderr, flush=True)
+    classes: tuple[str, ...] = ()
+
+    def subjects(cards: Mapping[str, ModelCard]) -> Iterator[Subject]:
+        nonlocal classes
+        classes = cards[PART].classes
+        if unknown := sorted(set(rows["class"]) - set(classes)):
+            raise UsageError(f"the model knows {', '.join(classes)}; the dataset also has {', '.join(unknown)}")
+        return _subjects(prepared, rows, options, cards, run.max_pixels)
+
+    measured, records = run_job(
+        ASSAY, Job(None, rows, models), conclude_for_measuring, subjects, run=run, window=WINDOW
+    )
+    found = dict(measured)
     facts = read_facts(prepared)
     table = items_table(rows, found, facts, classes, options.threshold)
     metrics = measures(table, classes, options.threshold, seed=run.seed)
@@ -131,7 +123,7 @@ def evaluate(
         metrics=metrics,
         per_image=table,
         figures=figures,
-        models=loaded.records,
+        models=records,
         argv=argv,
         seconds=time.monotonic() - began,
         overwrite=run.overwrite,
@@ -147,11 +139,6 @@ def _subjects(
     for name, image in zip(rows["id"], rows["image"], strict=True):
         movie = read_input(prepared.root / image, max_pixels, plain)
         yield Subject(str(name), movie, SEQUENCE, plain, cards)  # type: ignore[arg-type]
-
-
-def no_columns(_cards: Any) -> tuple[str, ...]:
-    """Ask for no probability columns: what is measured is not written as objects."""
-    return ()
 
 
 def conclude_for_measuring(subject: Subject) -> Result:

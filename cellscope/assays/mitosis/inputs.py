@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from cellscope.assays.mitosis.config import PredictOptions
 from cellscope.engine.assay import Subject
@@ -42,10 +42,11 @@ def _events(path: str) -> tuple[Event, ...]:
     return tuple(read_events(path))
 
 
-def check_options(options: PredictOptions) -> None:
+def settle(options: PredictOptions) -> PredictOptions:
     """Read the table of events before any work; UsageError says what is wrong with it."""
     if options.events is not None and not _events(str(options.events)):
         raise UsageError(f"{options.events}: the table names no division")
+    return options
 
 
 def movie_of(subject: Subject) -> Movie:
@@ -53,20 +54,21 @@ def movie_of(subject: Subject) -> Movie:
     return cast(Movie, subject.image)
 
 
-def kind_of(image: Any, forced: str) -> str:
-    """Tell a sequence from a movie: a movie has events, or is longer or larger than sequences are.
+def kind_of(movie: Movie) -> str:
+    """Tell a sequence from a movie: a movie has events, or is longer or larger than sequences are."""
+    large = movie.frames > LONGEST_SEQUENCE or max(movie.height, movie.width) > LARGEST_SEQUENCE
+    return MOVIE if large or "events" in movie.notes else SEQUENCE
+
+
+def admit(movie: Movie, kind: str) -> None:
+    """Refuse a movie without events.
 
     Raises
     ------
     InputError
-        A movie without events.
     """
-    movie = cast(Movie, image)
-    large = movie.frames > LONGEST_SEQUENCE or max(movie.height, movie.width) > LARGEST_SEQUENCE
-    kind = forced if forced in KINDS else MOVIE if large or "events" in movie.notes else SEQUENCE
     if kind == MOVIE and "events" not in movie.notes:
         raise InputError(
             f"{movie.name}: a movie of {movie.frames} frames of {movie.width} x {movie.height} pixels needs a table of "
             "divisions (--events); --input sequence takes it as one sequence"
         )
-    return kind

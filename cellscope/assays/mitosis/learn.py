@@ -13,12 +13,13 @@ from torch.utils.data import DataLoader
 
 from cellscope import __version__
 from cellscope.assays.mitosis.config import TrainOptions
-from cellscope.assays.mitosis.data import Places, Sequences, draw_weights, load_sequences, plain_batch
+from cellscope.assays.mitosis.data import Sequences, draw_weights, load_sequences, plain_batch
 from cellscope.assays.mitosis.learner import SequenceLearner, TrackLearner
 from cellscope.assays.mitosis.model import TrackNet, arguments_of, build_network, probabilities
 from cellscope.assays.mitosis.resnet3d import ResNet3D
 from cellscope.assays.mitosis.view import FRAMES
 from cellscope.engine.draws import WeightedDraws
+from cellscope.engine.learning import Places, run_record, say, take_tensors
 from cellscope.engine.train import fit
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.prepared import PreparedDataset
@@ -138,11 +139,7 @@ def initialised(arguments: dict[str, Any], classes: list[str], options: TrainOpt
     prefix = "members.0." if int(card.arch_args.get("members", 1)) > 1 else ""
     tensors = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     network = build_network(arguments, len(classes))
-    own = network.state_dict()
-    fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
-    if len(fitting) < len(own) // 2:
-        raise ModelError(f"{options.init} is a {card.arch} and does not fit; train with --arch {card.arch}")
-    network.load_state_dict(fitting, strict=False)
+    take_tensors(network, tensors, options.init, card.arch)
     return network
 
 
@@ -158,7 +155,7 @@ def _from_kinetics(network: torch.nn.Module, path: Path) -> torch.nn.Module:
     return network
 
 
-def train_one(prepared: PreparedDataset, out: Path, options: TrainOptions, *, argv: list[str], say: Any) -> None:
+def train_one(prepared: PreparedDataset, out: Path, options: TrainOptions, *, argv: list[str]) -> None:
     """Train one network into a run folder, with what it says of its validation sequences in ``predictions.csv``."""
     arguments = arguments_of(options.arch)
     classes = list(prepared.info["classes"])
@@ -180,6 +177,7 @@ def train_one(prepared: PreparedDataset, out: Path, options: TrainOptions, *, ar
 
     def loader(done: int) -> DataLoader:
         draws = WeightedDraws(weights, steps * batch, options.seed, done * batch)
+        # pixels stay in `Sequences`, and a batch is varied as a whole
         return DataLoader(Places(len(train)), batch, sampler=draws, num_workers=0)
 
     def card(metrics: dict[str, float]) -> ModelCard:
@@ -197,9 +195,6 @@ def train_one(prepared: PreparedDataset, out: Path, options: TrainOptions, *, ar
         card=card,
         network=learner.final,
         argv=argv,
-        record={
-            "dataset": {"path": str(prepared.root), "hash": prepared.hash, "sources": prepared.info["sources"]},
-            "part": options.part,
-        },
+        record=run_record(prepared, options.part),
         say=say,
     )

@@ -11,7 +11,7 @@ import torch
 
 from cellscope.assays.mitosis.channels import two_channels
 from cellscope.assays.mitosis.figures import Strip, draw_filmstrip
-from cellscope.assays.mitosis.inputs import KINDS, MOVIE, SEQUENCE, kind_of, movie_of, read_input
+from cellscope.assays.mitosis.inputs import KINDS, MOVIE, SEQUENCE, admit, kind_of, movie_of, read_input, settle
 from cellscope.assays.mitosis.model import TRACKS, VIEWS, Classifier, build_classifier, kinds_of, probabilities
 from cellscope.assays.mitosis.summary import summarise
 from cellscope.assays.mitosis.tracks import measure
@@ -224,6 +224,8 @@ ASSAY = Assay(
     summary_columns=SUMMARY,
     classes_columns=classes_columns,
     kind_of=kind_of,
+    settle=settle,
+    admit=admit,
     build=build,
     conclude=conclude,
     figures={SEQUENCE: (".filmstrip.png",), MOVIE: (".filmstrip.png",)},

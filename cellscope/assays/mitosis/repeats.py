@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from cellscope.assays.mitosis.config import TrainOptions
 from cellscope.assays.mitosis.learn import PREDICTIONS, VIEW_SETTINGS, make_card, train_one, training_facts, tuned
@@ -18,6 +16,7 @@ from cellscope.assays.mitosis.model import TRACKS, VIEWS, kinds_of
 from cellscope.assays.mitosis.predict import calibrate, call, combine
 from cellscope.assays.mitosis.score import scores
 from cellscope.config import to_toml
+from cellscope.engine.learning import say
 from cellscope.engine.provenance import now, training_record
 from cellscope.engine.train import MODEL
 from cellscope.errors import UsageError
@@ -29,6 +28,8 @@ from cellscope.models.file import load_model, save_model
 REPEATS = "repeats.csv"
 SEEDS = "seeds.csv"
 """Of several cross-validations: what each gives out of fold, and mean and standard deviation over them."""
+
+WANTED = "give two runs, one of a network over frames and one of tracknet"
 
 OUT_OF_FOLD = "out_of_fold.csv"
 """Of a cross-validation: every measure of ``eval`` with its interval, each sequence judged by who had not seen it."""
@@ -58,7 +59,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
         join_runs(prepared, out, options, argv)
         return 0
     if not options.cross_validate and options.repeats == 1:
-        train_one(prepared, out, options, argv=argv, say=say)
+        train_one(prepared, out, options, argv=argv)
         return 0
     out = Path(out)
     if not options.resume and not options.overwrite and (out / "run.json").exists():
@@ -72,7 +73,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
             say(f"{name} is done")
             continue
         say(f"{name} ({number} of {len(runs)})")
-        train_one(prepared, out / name, own, argv=argv, say=say)
+        train_one(prepared, out / name, own, argv=argv)
     table = _table(out, [name for name, _ in runs])
     write_csv(out / REPEATS, table)
     say(_spread(table))
@@ -86,12 +87,6 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     record = training_record(argv, options, device="", precision="", seconds=0.0, steps=0)
     write_json(out / "run.json", record | {"runs": [name for name, _ in runs], "finished": now()})
     return 0
-
-
-def say(text: str) -> None:
-    """Print a progress line on stderr; of several training processes only the first speaks."""
-    if getattr(rank_zero_only, "rank", 0) == 0:
-        print(text, file=sys.stderr, flush=True)
 
 
 def _plan(prepared: PreparedDataset, options: TrainOptions) -> list[tuple[str, TrainOptions]]:
@@ -203,6 +198,7 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     classes: list[str] = list(prepared.info["classes"])
     tensors: dict[str, Any] = {}
     parts: dict[str, dict[str, Any]] = {}
+    archs: list[str] = []
     tables: dict[str, pd.DataFrame] = {}
     seeds: dict[str, list[pd.DataFrame]] = {}
     for name in str(options.join).split(","):
@@ -211,13 +207,16 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
             raise UsageError(f"--join {run}: no finished training with --cross-validate")
         card, own = load_model(run / MODEL, assay="mitosis", part="classify")
         [kind] = kinds_of(card.arch_args)
+        if kind in parts:
+            raise UsageError(f"--join {run}: a second run of the same kind; {WANTED}")
+        archs.append(card.arch)
         parts[kind] = {**card.arch_args, **card.normalisation}
         tensors |= {f"{kind}.{key}": value for key, value in own.items()}
         tables[kind] = pd.read_csv(run / PREDICTIONS, dtype={"dose": str}).sort_values("id", ignore_index=True)
         folders = sorted(path.parent.relative_to(run).as_posix() for path in run.glob("repeat-*/fold-*/" + PREDICTIONS))
         seeds[kind] = _predictions_by_seed(run, folders) or [tables[kind]]
     if set(parts) != {VIEWS, TRACKS}:
-        raise UsageError("--join wants two runs: one of a network over frames, one of tracknet")
+        raise UsageError(f"--join: {WANTED}")
     views, tracks = tables[VIEWS], tables[TRACKS]
     if list(views["id"]) != list(tracks["id"]) or len(classes) != 2:
         raise UsageError("--join wants two runs on the same dataset of two classes")
@@ -234,7 +233,7 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, p).items()}
     joint = {"parts": parts, **{name: parts[VIEWS][name] for name in VIEW_SETTINGS if name in parts[VIEWS]}}
     facts = training_facts(prepared, options, len(views)) | {"folds": int(prepared.info.get("folds") or 0)}
-    card = make_card(joint, "+".join(sorted({"mitonet", "tracknet"})), classes, prepared, facts, thresholds, metrics)
+    card = make_card(joint, "+".join(sorted(archs)), classes, prepared, facts, thresholds, metrics)
     out.mkdir(parents=True, exist_ok=True)
     table = views[["id", "group", "line", "dose", "class"]].join(pd.DataFrame(p, columns=columns))
     write_csv(out / PREDICTIONS, table)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from cellscope.assays.nucleus_seg.config import NucleusPrepareOptions, PredictOptions, TrainOptions
-from cellscope.engine.options import BaseOptions, RunOptions
-from cellscope.groups import Group
-from cellscope.options import with_options
-from cellscope.verbs import Dataset, Inputs, Models, Out, Sources, Split, finish, report_inputs, speaking
+from cellscope.engine.assay import Assay
+from cellscope.verbs import Verbs, Work
 
-app = typer.Typer(cls=Group, help="Nuclei of white blood cells in blood and marrow smears: outline and measure them.")
+verbs = Verbs("nucleus-seg", "Nuclei of white blood cells in blood and marrow smears: outline and measure them.")
+app = verbs.app
 
 Compare = Annotated[
     Optional[list[Path]],  # noqa: UP045  Typer reads it at run time, also on older versions
@@ -25,77 +25,36 @@ Compare = Annotated[
 ]
 
 
-@app.command("prepare")
-@with_options
-def prepare(sources: Sources, options: NucleusPrepareOptions, out: Out = Path("nucleus-seg-prepare")) -> int:
+@verbs.prepare
+def prepare(options: NucleusPrepareOptions) -> Work:
     """Turn images with nucleus masks into a prepared dataset, split by group.
 
     SOURCE is a folder in the layout of WBC, BCCD, Raabin or SN-AM, one with images and masks, or a CSV file.
     """
-    from cellscope.assays.nucleus_seg.prepare import prepare as run
+    from cellscope.assays.nucleus_seg.prepare import prepare as work
 
-    with speaking(options, hush=True):
-        code = run(sources, out, options)
-    return finish("nucleus-seg prepare", out, code, as_json=options.json)
+    return work
 
 
-@app.command("train")
-@with_options
-def train(
-    dataset: Dataset, options: TrainOptions, base: BaseOptions, argv: list[str], out: Out = Path("nucleus-seg-train")
-) -> int:
+@verbs.train
+def train(options: TrainOptions) -> Work:
     """Train a network on a prepared dataset."""
-    from cellscope.assays.nucleus_seg.learn import train as run
+    from cellscope.assays.nucleus_seg.learn import train as work
 
-    with speaking(base, options, hush=True):
-        code = run(dataset, out, options, argv=argv)
-    return finish("nucleus-seg train", out, code, as_json=base.json)
+    return work
 
 
-@app.command("eval")
-@with_options
-def evaluate(
-    dataset: Dataset,
-    options: PredictOptions,
-    run: RunOptions,
-    argv: list[str],
-    out: Out = Path("nucleus-seg-eval"),
-    models: Models = None,
-    split: Split = "test",
-    compare: Compare = None,
-) -> int:
+@verbs.eval
+def evaluate(options: PredictOptions, compare: Compare = None) -> Work:
     """Measure models on a split of a prepared dataset, with 95 % intervals, beside the Otsu baseline."""
-    from cellscope.assays.nucleus_seg.evaluate import evaluate as measure
+    from cellscope.assays.nucleus_seg.evaluate import evaluate as work
 
-    with speaking(run, options, hush=True):
-        code = measure(
-            dataset,
-            out,
-            run=run,
-            options=options,
-            models=list(models or []),
-            split=split,
-            compare=list(compare or []),
-            argv=argv,
-        )
-    return finish("nucleus-seg eval", out, code, as_json=run.json)
+    return partial(work, compare=list(compare or []))
 
 
-@app.command("predict")
-@with_options
-def predict(
-    inputs: Inputs,
-    options: PredictOptions,
-    run: RunOptions,
-    argv: list[str],
-    out: Out = Path("nucleus-seg-predict"),
-    models: Models = None,
-) -> int:
+@verbs.predict
+def predict(options: PredictOptions) -> Assay:
     """Outline and measure the nuclei in images of single cells and in smears of any size (-m otsu: the baseline)."""
-    from cellscope.assays.nucleus_seg.predict import ASSAY as assay
-    from cellscope.engine.predict import predict as run_assay
+    from cellscope.assays.nucleus_seg.predict import ASSAY
 
-    with speaking(run, options):
-        code = run_assay(assay, inputs, out, run=run, options=options, models=list(models or []), argv=argv)
-    counts = report_inputs(out, run)
-    return finish("nucleus-seg predict", out, code, as_json=run.json, **counts)
+    return ASSAY

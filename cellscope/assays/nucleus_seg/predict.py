@@ -18,7 +18,7 @@ from cellscope.assays.nucleus_seg.passes import average_passes, cut_pass, plan_p
 from cellscope.assays.nucleus_seg.scale import cut_look, cut_look_again, take_look
 from cellscope.assays.nucleus_seg.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
-from cellscope.errors import ModelError, UsageError
+from cellscope.errors import ModelError
 from cellscope.imaging.smear import otsu_classes
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES
@@ -41,18 +41,8 @@ OTSU_CARD = ModelCard(
 """The baseline without weights: three-class Otsu on green, opened, filled; components are nuclei."""
 
 
-def kind_of(image: Image, forced: str) -> str:
-    """Tell an image from a slide by its size, or obey `forced`.
-
-    Raises
-    ------
-    UsageError
-        If `forced` is neither ``auto`` nor a kind.
-    """
-    if forced in KINDS:
-        return forced
-    if forced != "auto":
-        raise UsageError(f"--input {forced}: nucleus-seg reads {', '.join(KINDS)} (or auto)")
+def kind_of(image: Image) -> str:
+    """Tell an image from a slide by its size."""
     return SLIDE if image.height * image.width > LARGEST_IMAGE else IMAGE
 
 
