@@ -244,7 +244,7 @@ def test_masks_keep_their_ids():
 def test_masks_that_will_not_do():
     binary = np.zeros((20, 20), np.uint8)
     binary[2:6, 2:6] = binary[10:14, 10:14] = 255
-    with pytest.raises(InputError, match=r"1 ids are shared by several nuclei \(255\).*foreground and background"):
+    with pytest.raises(InputError, match=r"1 id is shared by several nuclei \(255\).*foreground and background"):
         labels_of(image_of(binary), (20, 20))
     binary[10:14, 10:14] = 0
     binary[6, 7] = 255  # a speck beside the nucleus is no second one

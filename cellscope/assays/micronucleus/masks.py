@@ -70,13 +70,14 @@ def labels_of(mask: Image, shape: tuple[int, ...]) -> np.ndarray:
     shared = shared_ids(labels)
     if shared:
         shown = ", ".join(map(str, shared[:5]))
+        ids = "1 id is" if len(shared) == 1 else f"{len(shared)} ids are"
         what = (
             "looks like a mask of foreground and background"
             if len(np.unique(labels)) == 2
             else "is not one per nucleus"
         )
         raise InputError(
-            f"{mask.name}: {len(shared)} ids are shared by several nuclei ({shown}): the mask {what}; "
+            f"{mask.name}: {ids} shared by several nuclei ({shown}): the mask {what}; "
             "label its connected components first"
         )
     return labels

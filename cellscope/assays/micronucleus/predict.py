@@ -21,6 +21,7 @@ from cellscope.assays.micronucleus.field import (
     exposure_warnings,
     median_diameter,
     normalise_field,
+    separation,
 )
 from cellscope.assays.micronucleus.finder import DIAMETER, Finder
 from cellscope.assays.micronucleus.instances import nuclei_of
@@ -50,6 +51,10 @@ CORE, MARGIN = 1024, 96
 """Views above `WHOLE` pixels go through the finder in windows; the margin is more than its reach."""
 
 SMALLEST_CROP = 32
+
+TWO_LEVELS = 0.75
+"""Separation below which what reaches two sides of a crop is the texture of one nucleus. With those that reach all four
+sides, 86 of 100 crops from inside a nucleus are told, and 1 of 372 whole cells is taken for one."""
 
 
 def kind_of(image: Image) -> str:
@@ -150,7 +155,7 @@ def check_crop(grey: np.ndarray, name: str) -> None:
     Raises
     ------
     InputError
-        If it is too small, blank, or its nucleus reaches all four sides: then there is no room for a micronucleus.
+        If it is too small, blank, or shows no background around its nucleus: then there is no room for a micronucleus.
     """
     height, width = grey.shape
     if min(height, width) < SMALLEST_CROP:
@@ -160,11 +165,11 @@ def check_crop(grey: np.ndarray, name: str) -> None:
     mask = bright_mask(grey)
     if mask is None:
         raise InputError(f"{name}: nothing stands out from the background; is this a cell?")
-    sides = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
-    if all(side.mean() > 0.2 for side in sides):
+    reached = sum(side.mean() > 0.2 for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
+    if reached == 4 or (reached >= 2 and separation(grey, mask) < TWO_LEVELS):
         raise InputError(
-            f"{name}: the crop is smaller than its nucleus, which reaches all four sides; cut it about three nucleus "
-            "diameters wide"
+            f"{name}: the crop is smaller than its nucleus: there is no background around it; cut it about three "
+            "nucleus diameters wide"
         )
 
 
