@@ -27,7 +27,8 @@ from cellscope.assays.histo.score import image_row, score_image
 from cellscope.cli import app
 from cellscope.engine.assay import Subject
 from cellscope.io.image import Image
-from cellscope.metrics.conventions import CONVENTIONS, IMAGE_METRICS, Summary
+from cellscope.metrics.conventions import CONVENTIONS, IMAGE_METRICS
+from cellscope.metrics.instance_summary import Summary
 from cellscope.models.file import save_model
 
 CARD = replace(OTSU_CARD, arch="histonext-test", arch_args=arguments_of("histonext-test", 4), classes=TYPES)

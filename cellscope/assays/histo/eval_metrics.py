@@ -11,7 +11,8 @@ import pandas as pd
 
 from cellscope.assays.histo.classes import CLASSES
 from cellscope.engine.evaluate import Metric, measure
-from cellscope.metrics.conventions import CONVENTIONS, FORMULAS, IMAGE_METRICS, Convention, Summary
+from cellscope.metrics.conventions import CONVENTIONS, FORMULAS, IMAGE_METRICS, Convention
+from cellscope.metrics.instance_summary import Summary
 
 REST = CLASSES[0]
 """The type of whatever is none of the others; the mean F1 leaves it out, as the tables of HoVer-Net's users do."""

@@ -35,7 +35,8 @@ from cellscope.errors import UsageError
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, expected_calibration_error, reliability_table
-from cellscope.metrics.conventions import IMAGE_METRICS, RADIUS_UM, ImageInstances, Summary
+from cellscope.metrics.conventions import IMAGE_METRICS, RADIUS_UM
+from cellscope.metrics.instance_summary import ImageInstances, Summary
 
 if TYPE_CHECKING:
     from cellscope.assays.histo.predict_options import PredictOptions
