@@ -12,7 +12,7 @@ import pandas as pd
 
 from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.evaluate import Metric
-from cellscope.engine.predict import load_models
+from cellscope.engine.loading import load_models
 from cellscope.engine.stages import run_subjects
 from cellscope.errors import CellscopeError, UsageError
 from cellscope.io.prepared import PreparedDataset

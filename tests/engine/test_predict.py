@@ -25,6 +25,7 @@ from fake_assay import (
     write_models,
 )
 
+from cellscope.engine import ledger
 from cellscope.engine import session as sessions
 from cellscope.engine.predict import predict_shard
 from cellscope.errors import CellscopeError, InputError, UsageError
@@ -143,14 +144,14 @@ def test_a_file_that_cannot_be_written_fails_its_input_and_leaves_nothing(tmp_pa
 
 def test_a_full_disk_ends_the_run_and_can_be_continued(tmp_path, go, monkeypatch):
     images = write_images(tmp_path / "in", 4)
-    plain = sessions.write_artefacts
+    plain = ledger.write_artefacts
 
     def full(out, stem, artefacts):
         if stem == "a02":
             raise CellscopeError("x: cannot be written") from OSError(errno.ENOSPC, "No space left on device")
         return plain(out, stem, artefacts)
 
-    monkeypatch.setattr(sessions, "write_artefacts", full)
+    monkeypatch.setattr(ledger, "write_artefacts", full)
     with pytest.raises(CellscopeError, match="No space left on device; make room") as caught:
         go(images)
     assert caught.value.exit_code == 1
