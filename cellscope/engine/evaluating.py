@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,11 @@ from cellscope.io.prepared import PreparedDataset
 from cellscope.models.card import ModelCard
 from cellscope.models.file import read_card
 from cellscope.models.registry import locate
+from cellscope.report.plots import interval_figure
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from cellscope.engine.assay import Assay, Result, Subject
     from cellscope.engine.options import RunOptions
 
@@ -172,6 +175,17 @@ def measuring(assay: Assay, conclude: Callable[[Subject], Result]) -> Assay:
 
 def _no_columns(_cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
     return ()
+
+
+def metrics_figure(metrics: Sequence[Metric], title: str) -> Figure:
+    """Draw metrics as bars with their intervals, in their order."""
+    return interval_figure(
+        [metric.name for metric in metrics],
+        [metric.value for metric in metrics],
+        [metric.low for metric in metrics],
+        [metric.high for metric in metrics],
+        title=title,
+    )
 
 
 def over_folds(table: pd.DataFrame, names: Iterable[str]) -> list[Metric]:

@@ -15,7 +15,7 @@ import pandas as pd
 from cellscope.assays.histo.classes import PIXEL_SIZE_UM
 from cellscope.assays.histo.data import load_tile
 from cellscope.assays.histo.eval_figures import SIDE, Example, busiest, example_figure, image_figure, spread
-from cellscope.assays.histo.eval_metrics import all_metrics, headline, lines, source_table
+from cellscope.assays.histo.eval_metrics import all_metrics, compared_types, headline, lines, source_table
 from cellscope.assays.histo.postprocess import Nuclei
 from cellscope.assays.histo.predict import ASSAY, IMAGE, OTSU, OTSU_CARD, PART, find
 from cellscope.assays.histo.score import Scored, image_row, score_image
@@ -24,13 +24,12 @@ from cellscope.engine.assay import Result, Subject
 from cellscope.engine.evaluate import (
     Metric,
     confusion_figure,
-    interval_figure,
     measure,
     refuse_evaluation,
     reliability_figure,
     write_evaluation,
 )
-from cellscope.engine.evaluating import Job, jobs_of, over_folds, refuse_options_of_predict, run_job
+from cellscope.engine.evaluating import Job, jobs_of, metrics_figure, over_folds, refuse_options_of_predict, run_job
 from cellscope.errors import UsageError
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
@@ -168,34 +167,6 @@ def _rows(prepared: PreparedDataset, job: Job, items: dict[str, Measured]) -> li
     return rows
 
 
-def compared_types(dataset: tuple[str, ...], model: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
-    """Give the types of dataset and model together, and what is to be said where they differ.
-
-    Parameters
-    ----------
-    dataset, model : tuple of str
-        One class, whatever its name, means that there are no types.
-
-    Returns
-    -------
-    tuple of str
-        The dataset's, then those that only the model knows; empty where types cannot be compared.
-    list of str
-    """
-    if len(dataset) < 2 or len(model) < 2:
-        return (), []
-    shared = [name for name in dataset if name in model]
-    if not shared:
-        known, here = ", ".join(model), ", ".join(dataset)
-        return (), [f"types are not compared: the model knows {known}, the dataset has {here}"]
-    notes = []
-    if unknown := [name for name in dataset if name not in model]:
-        notes.append(f"the model does not know {', '.join(unknown)}: nuclei of such types count as errors")
-    if further := [name for name in model if name not in dataset]:
-        notes.append(f"the dataset does not have {', '.join(further)}: nuclei found as such count as errors")
-    return (*dataset, *further), notes
-
-
 def _subjects(
     prepared: PreparedDataset,
     rows: pd.DataFrame,
@@ -286,10 +257,7 @@ def _figures(
     figures: dict[str, Any] = {"images": image_figure(table)}
     shown = [m for m in metrics if m.low is not None and m.name.count(".") == 1 and m.name.startswith(("hov", "str"))]
     if shown:
-        figures["metrics"] = interval_figure(
-            [m.name for m in shown], [m.value for m in shown], [m.low for m in shown], [m.high for m in shown],
-            title=f"split {split}, 95 % intervals over groups",
-        )  # fmt: skip
+        figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over groups")
     true, probabilities = _pairs(found)
     if len(true):
         matrix = confusion_matrix(true, probabilities.argmax(1), range(len(classes)))

@@ -28,13 +28,12 @@ from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.engine.evaluate import (
     Metric,
     confusion_figure,
-    interval_figure,
     measure,
     refuse_evaluation,
     reliability_figure,
     write_evaluation,
 )
-from cellscope.engine.evaluating import Job, refuse_options_of_predict, run_job
+from cellscope.engine.evaluating import Job, metrics_figure, refuse_options_of_predict, run_job
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.classification import (
@@ -134,10 +133,7 @@ def evaluate(
         tables.append(class_table)
     shown = [metric for metric in metrics if metric.low is not None and (metric.value or 0) <= 1]
     if shown:
-        figures["metrics"] = interval_figure(
-            [metric.name for metric in shown], [metric.value for metric in shown], [metric.low for metric in shown],
-            [metric.high for metric in shown], title=f"split {split}, 95 % intervals over groups",
-        )  # fmt: skip
+        figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over groups")
     write_evaluation(
         out,
         assay="karyotype",

@@ -24,13 +24,12 @@ from cellscope.engine.evaluate import (
     Metric,
     bootstrap,
     confusion_figure,
-    interval_figure,
     refuse_evaluation,
     reliability_figure,
     wilson,
     write_evaluation,
 )
-from cellscope.engine.evaluating import Job, refuse_options_of_predict, run_job
+from cellscope.engine.evaluating import Job, metrics_figure, refuse_options_of_predict, run_job
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, reliability_table
@@ -274,10 +273,7 @@ def _figures(
     error = next(metric.value for metric in metrics if metric.name == "calibration_error")
     shown = [metric for metric in metrics if metric.value is not None and metric.name != "calibration_error"]
     figures = {
-        "metrics": interval_figure(
-            [metric.name for metric in shown], [metric.value for metric in shown], [metric.low for metric in shown],
-            [metric.high for metric in shown], title=f"split {split}, 95 % intervals",
-        ),
+        "metrics": metrics_figure(shown, f"split {split}, 95 % intervals"),
         "confusion": confusion_figure(confusion_matrix(truth, said, list(range(len(classes)))), list(classes)),
         "reliability": reliability_figure(reliability_table(p, truth), error=error),
     }  # fmt: skip

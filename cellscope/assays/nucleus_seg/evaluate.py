@@ -17,8 +17,8 @@ from cellscope.assays.nucleus_seg.eval_figures import box_figure, worst_figure
 from cellscope.assays.nucleus_seg.predict import ASSAY, IMAGE, find, otsu_nuclei
 from cellscope.assays.nucleus_seg.score import MEASURES, compare_tables, image_measures
 from cellscope.engine.assay import Result, Subject
-from cellscope.engine.evaluate import Metric, interval_figure, measure, refuse_evaluation, write_evaluation
-from cellscope.engine.evaluating import Job, jobs_of, over_folds, refuse_options_of_predict, run_job
+from cellscope.engine.evaluate import Metric, measure, refuse_evaluation, write_evaluation
+from cellscope.engine.evaluating import Job, jobs_of, metrics_figure, over_folds, refuse_options_of_predict, run_job
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
@@ -107,10 +107,7 @@ def evaluate(
         "worst": worst_figure(sorted(found, key=lambda item: item.row["dice"])[:WORST]),
     }
     shown = [m for m in metrics if m.low is not None and m.value is not None and 0 <= m.value <= 1]
-    figures["metrics"] = interval_figure(
-        [m.name for m in shown], [m.value for m in shown], [m.low for m in shown], [m.high for m in shown],
-        title=f"split {split}, 95 % intervals over groups",
-    )  # fmt: skip
+    figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over groups")
     tables = {}
     for number, (folder, other) in enumerate(others, 1):
         try:
