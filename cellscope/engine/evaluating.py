@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cellscope.engine.device import pick_device, pick_precision
-from cellscope.engine.evaluate import Metric
+from cellscope.engine.evaluate import Metric, refuse_evaluation, write_evaluation
 from cellscope.engine.loading import load_models
 from cellscope.engine.stages import run_subjects
 from cellscope.errors import CellscopeError, UsageError
@@ -22,6 +23,8 @@ from cellscope.models.registry import locate
 from cellscope.report.plots import interval_figure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
 
     from cellscope.engine.assay import Assay, Result, Subject
@@ -38,6 +41,50 @@ def refuse_options_of_predict(run: RunOptions) -> None:
     for name in _OF_PREDICT:
         if getattr(run, name):
             raise UsageError(f"eval takes its items from the dataset: --{name.replace('_', '-')} is for predict")
+
+
+class Evaluation:
+    """An evaluation, from its beginning to what it leaves behind.
+
+    Parameters
+    ----------
+    assay : str
+    dataset : Path
+        The prepared dataset.
+    out : Path
+    run : RunOptions
+    split : str
+    argv : list of str
+
+    Attributes
+    ----------
+    prepared : PreparedDataset
+
+    Raises
+    ------
+    UsageError
+        An option that chooses inputs, or `out` holds results.
+    DatasetError
+        No prepared dataset of this assay.
+    """
+
+    def __init__(self, assay: str, dataset: Path, out: Path, *, run: RunOptions, split: str, argv: list[str]):
+        self._began = time.monotonic()
+        refuse_options_of_predict(run)
+        refuse_evaluation(out, overwrite=run.overwrite)
+        self.prepared = PreparedDataset.open(dataset, assay=assay)
+        self._out = out
+        self._facts: dict[str, Any] = {
+            "assay": assay,
+            "dataset": {"path": str(dataset), **self.prepared.info},
+            "split": split,
+            "argv": argv,
+            "overwrite": run.overwrite,
+        }
+
+    def write(self, **found: Any) -> None:
+        """Write everything down; `found` is what `write_evaluation` takes besides what is known from the beginning."""
+        write_evaluation(self._out, **self._facts, seconds=time.monotonic() - self._began, **found)
 
 
 @dataclass(frozen=True)

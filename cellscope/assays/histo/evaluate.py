@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +24,9 @@ from cellscope.engine.evaluate import (
     Metric,
     confusion_figure,
     measure,
-    refuse_evaluation,
     reliability_figure,
-    write_evaluation,
 )
-from cellscope.engine.evaluating import Job, jobs_of, metrics_figure, over_folds, refuse_options_of_predict, run_job
+from cellscope.engine.evaluating import Evaluation, Job, jobs_of, metrics_figure, over_folds, run_job
 from cellscope.errors import UsageError
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
@@ -87,12 +84,10 @@ def evaluate(
     int
         Exit code 0.
     """
-    began = time.monotonic()
-    refuse_options_of_predict(run)
     if options.roi is not None:
         raise UsageError("eval measures whole images: --roi is for predict")
-    refuse_evaluation(out, overwrite=run.overwrite)
-    prepared = PreparedDataset.open(dataset, assay="histo")
+    evaluation = Evaluation("histo", dataset, out, run=run, split=split, argv=argv)
+    prepared = evaluation.prepared
     rows: list[dict[str, Any]] = []
     found: list[Measured] = []
     records: list[dict[str, Any]] = []
@@ -115,19 +110,12 @@ def evaluate(
     if not run.quiet:
         for line in [*said, *lines(metrics, list(table["source"]))]:
             print(line, file=sys.stderr)
-    write_evaluation(
-        out,
-        assay="histo",
-        dataset={"path": str(dataset), **prepared.info},
-        split=split,
+    evaluation.write(
         n=len(table),
         metrics=metrics,
         per_image=table,
         figures=_figures(table, found, metrics, classes, split),
         models=records,
-        argv=argv,
-        seconds=time.monotonic() - began,
-        overwrite=run.overwrite,
         tables={"by_source": sources},
         headline=headline(list(table["source"])),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -29,11 +28,9 @@ from cellscope.engine.evaluate import (
     Metric,
     confusion_figure,
     measure,
-    refuse_evaluation,
     reliability_figure,
-    write_evaluation,
 )
-from cellscope.engine.evaluating import Job, metrics_figure, refuse_options_of_predict, run_job
+from cellscope.engine.evaluating import Evaluation, Job, metrics_figure, run_job
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.classification import (
@@ -82,10 +79,8 @@ def evaluate(
     int
         Exit code 0.
     """
-    began = time.monotonic()
-    refuse_options_of_predict(run)
-    refuse_evaluation(out, overwrite=run.overwrite)
-    prepared = PreparedDataset.open(dataset, assay="karyotype")
+    evaluation = Evaluation("karyotype", dataset, out, run=run, split=split, argv=argv)
+    prepared = evaluation.prepared
     rows = prepared.split(split).rename(columns={"class": "class_"})
     if run.limit:
         metaphases, singles = rows[rows["target"] != ""], rows[rows["target"] == ""]
@@ -134,19 +129,12 @@ def evaluate(
     shown = [metric for metric in metrics if metric.low is not None and (metric.value or 0) <= 1]
     if shown:
         figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over groups")
-    write_evaluation(
-        out,
-        assay="karyotype",
-        dataset={"path": str(dataset), **prepared.info},
-        split=split,
+    evaluation.write(
         n=len(rows),
         metrics=metrics,
         per_image=pd.concat(tables, ignore_index=True),
         figures=figures,
         models=records,
-        argv=argv,
-        seconds=time.monotonic() - began,
-        overwrite=run.overwrite,
     )
     return 0
 
