@@ -15,7 +15,7 @@ import typer
 
 from cellscope import __version__
 from cellscope.errors import EXIT_OK, EXIT_TERMINATED
-from cellscope.groups import LazyGroup, Root, Terminated
+from cellscope.groups import LazyGroup, Root, Terminated, hurry
 
 ASSAYS = {
     "micronucleus": "Micronuclei: which cells carry them, and how often, from crops or whole fields.",
@@ -100,4 +100,5 @@ def main() -> None:
         raise Terminated(EXIT_TERMINATED)
 
     signal.signal(signal.SIGTERM, terminate)
+    hurry()
     app()

@@ -17,7 +17,7 @@ import typer
 from cellscope.config import to_toml
 from cellscope.engine.assay import Assay
 from cellscope.engine.options import BaseOptions, PrepareOptions, RunOptions
-from cellscope.groups import Group
+from cellscope.groups import Group, settle
 from cellscope.options import with_options
 
 Sources = Annotated[list[Path], typer.Argument(metavar="SOURCE", help="Folders or files of the data set.")]
@@ -177,6 +177,7 @@ def speaking(base: BaseOptions, *options: Any, hush: bool = False) -> Iterator[N
         With ``--quiet``, drop everything written to stderr: for verbs that do not know the option themselves. Errors
         are printed after this context has ended.
     """
+    settle()  # a verb has imported what it needs by now
     if base.verbose:
         for instance in {id(item): item for item in (base, *options)}.values():
             typer.echo(to_toml(instance), err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
 import pandas as pd
 from scipy import ndimage
@@ -13,6 +14,12 @@ from skimage.morphology import reconstruction
 from skimage.segmentation import watershed
 
 from cellscope.imaging.measure import SHAPE
+
+DILATIONS = 48
+"""How far, in pixels, heights are spread step by step before all pixels are sorted."""
+
+_AT_ONCE = 8
+"""Dilations between two looks whether anything still changes."""
 
 
 def find_markers(height: np.ndarray, mask: np.ndarray, *, depth: float, floor: float = 0.0) -> np.ndarray:
@@ -35,12 +42,30 @@ def find_markers(height: np.ndarray, mask: np.ndarray, *, depth: float, floor: f
         0 or the marker's number, in order of its first pixel. A component of `mask` without a peak has no marker.
     """
     masked = np.where(mask, height, np.minimum(float(height.min()), 0.0)).astype(np.float32)
-    domes = masked - reconstruction(masked - np.float32(depth), masked)
+    domes = masked - _rebuilt(masked - np.float32(depth), masked)
     peaks = components(domes > 0, connectivity=2)
     # The dome over a peak is as high as the way down from it, up to `depth`: lower ones do not stand out enough.
     tall = ndimage.maximum(domes, peaks, np.arange(peaks.max() + 1)) >= depth * (1 - 1e-4)
     tall[0] = False
     return relabel(np.where(tall[peaks] & mask & (masked >= floor), peaks, 0))
+
+
+def _rebuilt(seed: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """Reconstruct by dilation: spread `seed` (H, W) float32 to neighbours, diagonal ones too, nowhere above `limit`.
+
+    What scikit-image's `reconstruction` gives, to the last bit. That sorts all pixels first; where nothing has far to
+    go, as in a field of nuclei, some plain dilations take a fraction of its time. It finishes the rest.
+    """
+    window = np.ones((3, 3), np.uint8)
+    # Wherever the highest seed gets to, it brings no less than the lowest limit on its way.
+    spread = np.minimum(np.maximum(seed, min(seed.max(), limit.min())), limit)
+    for _ in range(DILATIONS // _AT_ONCE):
+        before = spread
+        for _ in range(_AT_ONCE):
+            spread = np.minimum(cv2.dilate(spread, window), limit)
+        if np.array_equal(spread, before):
+            return spread
+    return np.asarray(reconstruction(spread, limit))
 
 
 def marker_watershed(height: np.ndarray, markers: np.ndarray, mask: np.ndarray) -> np.ndarray:

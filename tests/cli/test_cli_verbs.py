@@ -1,5 +1,6 @@
 """``cellscope karyotype``: exactly what each verb hands to its worker, and what is printed."""
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ from typer.testing import CliRunner
 
 from cellscope.assays.karyotype.config import PredictOptions, TrainOptions
 from cellscope.cli import app
-from cellscope.engine.options import PrepareOptions, RunOptions
+from cellscope.engine.options import BaseOptions, PrepareOptions, RunOptions
 from cellscope.errors import CellscopeError, InputError, Interrupted, ModelError
+from cellscope.groups import hurry
+from cellscope.verbs import speaking
 
 ASSAY = SimpleNamespace(name="karyotype")
 
@@ -256,3 +259,18 @@ def test_thresholds_of_the_model_rank_below_the_config(predict, monkeypatch, tmp
     (tmp_path / "c.toml").write_text("review_below = 0.22\n")
     assert invoke("karyotype", "predict", "a", "--config", "c.toml").exit_code == 0
     assert [kwargs["options"].review_below for _, kwargs in calls] == [0.11, 0.22]
+
+
+def test_garbage_is_collected_as_usual_once_a_verb_works():
+    usual, frozen = gc.get_threshold(), gc.get_freeze_count()
+    with speaking(BaseOptions()):
+        assert (gc.get_threshold(), gc.get_freeze_count()) == (usual, frozen)
+    hurry()
+    try:
+        assert gc.get_threshold()[0] > usual[0]
+        with speaking(BaseOptions()):
+            assert gc.get_threshold() == usual
+            assert gc.get_freeze_count() > frozen
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from skimage.measure import regionprops
+from skimage.morphology import reconstruction
 
 from cellscope.imaging.labels import (
+    _rebuilt,
     find_markers,
     label_table,
     marker_watershed,
@@ -52,6 +54,22 @@ def test_markers_by_hand() -> None:
     labels = marker_watershed(height, find_markers(height, mask, depth=1.5), mask)
     assert (labels > 0).tolist() == mask.tolist()
     assert len(np.unique(labels)) == 4  # the part no marker reaches has a number of its own
+
+
+@pytest.mark.parametrize("sigma", [1.0, 4.0, 30.0])  # with the last, heights spread further than step by step
+def test_heights_are_rebuilt_as_scikit_image_does(sigma: float) -> None:
+    noise = np.random.default_rng(0).normal(size=(150, 200))
+    limit = ndimage.gaussian_filter(noise, sigma).astype(np.float32)
+    seed = limit - np.float32(0.5 * limit.std())
+    np.testing.assert_array_equal(_rebuilt(seed, limit), reconstruction(seed, limit))
+    snake = np.zeros((41, 200), np.float32)  # the way from its head to its tail is longer than 48 steps
+    snake[::4] = 1
+    for turn, row in enumerate(range(2, 40, 4)):
+        snake[row - 1 : row + 2, -1 if turn % 2 == 0 else 0] = 1
+    head = np.where(snake > 0, np.float32(0.25), np.float32(0))
+    head[0, 0] = 1
+    np.testing.assert_array_equal(_rebuilt(head, snake), reconstruction(head, snake))
+    assert _rebuilt(head, snake)[40].max() == 1
 
 
 def test_relabel_and_remove_small() -> None:

@@ -74,6 +74,28 @@ def test_an_independent_optimiser_agrees():
     assert fit_curve(rows).coefficients == pytest.approx(np.exp(best.x), rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:The Identity link function")
+@pytest.mark.parametrize("rough", [0, 3])
+def test_another_package_fits_the_same_quasi_poisson_curve(rough):
+    """statsmodels' generalised linear model, identity link, scaled by Pearson's chi-square; where it is installed."""
+    models = pytest.importorskip("statsmodels.api")
+    dose = np.array([0, 0.25, 0.5, 1, 1.5, 2, 3, 4.0])
+    cells = np.array([5000, 3000, 2000, 1500, 1000, 800, 500, 300])
+    mean = cells * (0.015 + 0.03 * dose + 0.06 * dose**2)
+    sign = np.array([1, -1, 1, -1, -1, 1, 1, -1])
+    counts = np.rint(mean + rough * sign * np.sqrt(mean)).astype(int)
+    curve = fit_curve(list(zip(dose, cells, counts, strict=True)))
+    design = cells[:, None] * np.stack([np.ones_like(dose), dose, dose**2], 1)
+    family = models.families.Poisson(models.families.links.Identity())
+    theirs = models.GLM(counts, design, family=family).fit(scale="X2", start_params=[0.02, 0.02, 0.05], tol=1e-12)
+    assert curve.coefficients == pytest.approx(theirs.params, rel=1e-6)
+    assert curve.dispersion == pytest.approx(theirs.scale, rel=1e-6)
+    assert curve.dispersion > 5 if rough else curve.dispersion < 1
+    # below 1 the dispersion narrows nothing here: the covariance stays Poisson's own
+    shape = theirs.cov_params() * max(theirs.scale, 1) / theirs.scale
+    assert np.asarray(curve.covariance) == pytest.approx(shape, rel=1e-4)
+
+
 def test_overdispersion_widens_everything_by_its_root():
     # three times the deviation from the same curve: nine times the chi-square
     base = [(d, 100_000, 1000 + 200 * d + 100 * d * d) for d in range(6)]

@@ -59,6 +59,14 @@ def both(mitosis_dataset, frames, tracks, tmp_path_factory):
     return out / "model.safetensors"
 
 
+def test_two_runs_of_one_kind_are_not_joined(mitosis_dataset, frames, tracks, tmp_path):
+    words = ["--join", f"{frames},{frames},{tracks}"]
+    code, said = cellscope("mitosis", "train", mitosis_dataset, "-o", tmp_path / "out", *words)
+    assert code == 2
+    assert "second run of the same kind" in said
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
 def test_prepare_writes_two_channels_and_facts(mitosis_dataset):
     info = json.loads((mitosis_dataset / "dataset.json").read_text())
     assert info["classes"] == CLASSES

@@ -29,6 +29,8 @@ REPEATS = "repeats.csv"
 SEEDS = "seeds.csv"
 """Of several cross-validations: what each gives out of fold, and mean and standard deviation over them."""
 
+WANTED = "give two runs, one of a network over frames and one of tracknet"
+
 OUT_OF_FOLD = "out_of_fold.csv"
 """Of a cross-validation: every measure of ``eval`` with its interval, each sequence judged by who had not seen it."""
 
@@ -196,6 +198,7 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     classes: list[str] = list(prepared.info["classes"])
     tensors: dict[str, Any] = {}
     parts: dict[str, dict[str, Any]] = {}
+    archs: list[str] = []
     tables: dict[str, pd.DataFrame] = {}
     seeds: dict[str, list[pd.DataFrame]] = {}
     for name in str(options.join).split(","):
@@ -204,13 +207,16 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
             raise UsageError(f"--join {run}: no finished training with --cross-validate")
         card, own = load_model(run / MODEL, assay="mitosis", part="classify")
         [kind] = kinds_of(card.arch_args)
+        if kind in parts:
+            raise UsageError(f"--join {run}: a second run of the same kind; {WANTED}")
+        archs.append(card.arch)
         parts[kind] = {**card.arch_args, **card.normalisation}
         tensors |= {f"{kind}.{key}": value for key, value in own.items()}
         tables[kind] = pd.read_csv(run / PREDICTIONS, dtype={"dose": str}).sort_values("id", ignore_index=True)
         folders = sorted(path.parent.relative_to(run).as_posix() for path in run.glob("repeat-*/fold-*/" + PREDICTIONS))
         seeds[kind] = _predictions_by_seed(run, folders) or [tables[kind]]
     if set(parts) != {VIEWS, TRACKS}:
-        raise UsageError("--join wants two runs: one of a network over frames, one of tracknet")
+        raise UsageError(f"--join: {WANTED}")
     views, tracks = tables[VIEWS], tables[TRACKS]
     if list(views["id"]) != list(tracks["id"]) or len(classes) != 2:
         raise UsageError("--join wants two runs on the same dataset of two classes")
@@ -227,7 +233,7 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, p).items()}
     joint = {"parts": parts, **{name: parts[VIEWS][name] for name in VIEW_SETTINGS if name in parts[VIEWS]}}
     facts = training_facts(prepared, options, len(views)) | {"folds": int(prepared.info.get("folds") or 0)}
-    card = make_card(joint, "+".join(sorted({"mitonet", "tracknet"})), classes, prepared, facts, thresholds, metrics)
+    card = make_card(joint, "+".join(sorted(archs)), classes, prepared, facts, thresholds, metrics)
     out.mkdir(parents=True, exist_ok=True)
     table = views[["id", "group", "line", "dose", "class"]].join(pd.DataFrame(p, columns=columns))
     write_csv(out / PREDICTIONS, table)
