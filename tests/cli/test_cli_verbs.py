@@ -53,7 +53,7 @@ def worker(monkeypatch, module, name, code=0, inputs=()):
             raise code
         run = kwargs.get("run")
         pair = getattr(run, "shard_pair", None)
-        out = Path(args[-1]) if name != "train" else Path(args[1])
+        out = Path(args[1] if name in ("prepare", "train") else args[-1])
         place = out / "shards" / f"{pair[0]}-of-{pair[1]}" if pair else out
         place.mkdir(parents=True, exist_ok=True)
         (place / "run.json").write_text(json.dumps({"inputs": [{"status": status} for status in inputs]}))
