@@ -92,7 +92,7 @@ class TrainOptions(TrainingOptions):
     panel: ClassVar[str] = "Training"
 
     part: Literal["classify"] = option("classify", "Which network to train; mitosis has one.")
-    arch: str = option("mitonet", "Architecture.", metavar="NAME")
+    arch: str = option("mitonet-turned", "Architecture.", metavar="NAME")
     repeats: int = option(
         1,
         "Train this many times with seeds of their own, and report mean and standard deviation; with --cross-validate, "
