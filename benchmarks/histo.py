@@ -31,7 +31,7 @@ from cellscope.assays.histo.maps import distances, nucleus, types
 from cellscope.assays.histo.model import arguments_of, build_network, geometry
 from cellscope.assays.histo.postprocess import _markers, edge_strength, find_nuclei
 from cellscope.imaging.labels import marker_watershed
-from cellscope.metrics.conventions import measure_image
+from cellscope.metrics.instance_summary import measure_image
 
 PITCH = 41
 """Nuclei lie about this many pixels apart: 2,500 on 2048 x 2048, some of them in touching pairs."""

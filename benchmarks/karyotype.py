@@ -26,8 +26,7 @@ from cellscope.assays.karyotype.config import PredictOptions
 from cellscope.assays.karyotype.predict import ASSAY
 from cellscope.engine.artefacts import write_artefacts
 from cellscope.engine.assay import Subject
-from cellscope.engine.predict import load_models
-from cellscope.engine.session import LoadedModels
+from cellscope.engine.loading import LoadedModels, load_models
 from cellscope.io.read import read
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "metaphase.tif"

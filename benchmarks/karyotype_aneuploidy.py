@@ -40,7 +40,7 @@ from cellscope.assays.karyotype.metaphase import load_metaphase
 from cellscope.assays.karyotype.predict import ASSAY, name_subject
 from cellscope.engine.assay import Result, Subject
 from cellscope.engine.evaluating import measuring
-from cellscope.engine.predict import load_models
+from cellscope.engine.loading import load_models
 from cellscope.imaging.tone import foreground, normalise_tone
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset

@@ -34,7 +34,7 @@ from cellscope.assays.karyotype.predict import ASSAY
 from cellscope.engine.assay import Result, Subject
 from cellscope.engine.device import pick_precision
 from cellscope.engine.evaluating import measuring
-from cellscope.engine.predict import load_models
+from cellscope.engine.loading import load_models
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.coco import CocoScore, Instances

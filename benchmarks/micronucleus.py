@@ -38,7 +38,7 @@ from cellscope.assays.micronucleus.mobilevit import count_parameters, multiply_a
 from cellscope.assays.micronucleus.predict import ASSAY, classify, find
 from cellscope.engine.assay import Subject
 from cellscope.engine.device import autocast, pick_precision
-from cellscope.engine.predict import load_models
+from cellscope.engine.loading import load_models
 from cellscope.io.read import read
 from cellscope.models.file import load_model
 from cellscope.models.registry import default_for

@@ -22,7 +22,7 @@ from cellscope.assays.nucleus_seg.data import load_smear
 from cellscope.assays.nucleus_seg.predict import ASSAY, IMAGE
 from cellscope.engine.assay import Subject
 from cellscope.engine.device import pick_precision
-from cellscope.engine.predict import load_models
+from cellscope.engine.loading import load_models
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
 

@@ -24,7 +24,7 @@ from cellscope.assays.nucleus_seg.pairs import is_single, touching_pair
 from cellscope.assays.nucleus_seg.predict import ASSAY, IMAGE
 from cellscope.engine.assay import Subject
 from cellscope.engine.device import pick_precision
-from cellscope.engine.predict import load_models
+from cellscope.engine.loading import load_models
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.write import write_png

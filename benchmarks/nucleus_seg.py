@@ -33,7 +33,7 @@ from cellscope.assays.nucleus_seg.predict import ASSAY, IMAGE
 from cellscope.engine.artefacts import write_artefacts
 from cellscope.engine.assay import Subject
 from cellscope.engine.device import pick_precision
-from cellscope.engine.predict import load_models
+from cellscope.engine.loading import load_models
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 

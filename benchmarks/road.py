@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 import torch
 
 from cellscope.engine.assay import Assay, Result, Subject
+from cellscope.engine.loading import LoadedModels
 from cellscope.engine.options import RunOptions
-from cellscope.engine.session import LoadedModels
 from cellscope.engine.stages import run_subjects
 
 CPU = torch.device("cpu")

@@ -6,6 +6,7 @@ imports its commands when one of them is wanted, so that the start-up time does 
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
 import importlib
@@ -47,6 +48,7 @@ def settle() -> None:
     """End what `hurry` began: collect as usual, but never go through what was imported. Without `hurry`, do nothing."""
     if gc.get_threshold() == _ROOMY:
         gc.freeze()
+        atexit.register(gc.unfreeze)  # extension modules complain of what is still alive when Python ends
         gc.set_threshold(*_usual)
 
 

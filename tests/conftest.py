@@ -27,6 +27,16 @@ def real_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of built-in weights that holds none, in the place of the real one."""
+    from cellscope.models import registry
+
+    folder = tmp_path / "weights"
+    monkeypatch.setattr(registry, "weights_folder", lambda: folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def karyotype_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six generated metaphases with masks, and single chromosomes, in BioImLab's layout."""

@@ -170,9 +170,9 @@ def test_prepared_dataset_is_explained(tmp_path):
 
 
 def test_architectures_are_listed():
-    from cellscope.assays.karyotype import chrnet, chrrender
+    from cellscope.assays.karyotype import chrnet, detectors
 
-    offered = {name for name in (*chrnet.ARCHS, *chrrender.ARCHS) if not name.endswith("-test")}
+    offered = {name for name in (*chrnet.ARCHS, *detectors.ARCHS) if not name.endswith("-test")}
     assert offered <= code_words("training.md")
 
 

@@ -11,12 +11,9 @@ worker processes.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from cellscope.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -289,31 +286,3 @@ class Assay:
 def probability_columns(classes: Sequence[str]) -> tuple[str, ...]:
     """Return the ``p_<class>`` columns for a model's classes: none for one class (DESIGN 4)."""
     return tuple(f"p_{name}" for name in classes) if len(classes) > 1 else ()
-
-
-def find_assay(name: str) -> Assay:
-    """Find an assay by name.
-
-    Parameters
-    ----------
-    name
-        ``karyotype`` stands for ``cellscope.assays.karyotype.predict:ASSAY``; any other ``module:attribute`` may be
-        given. The engine knows assays only by such names, so that a job is a picklable function of names and values.
-
-    Raises
-    ------
-    UsageError
-        No such assay.
-    """
-    module_name, _, attribute = name.partition(":")
-    if not attribute:
-        module_name, attribute = f"cellscope.assays.{name.replace('-', '_')}.predict", "ASSAY"
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise  # the assay exists, but something it needs does not: that is another story
-        raise UsageError(f"no assay is called {name!r}; `cellscope --help` lists them") from None
-    if not isinstance(found, Assay):
-        raise UsageError(f"{name!r} is not an assay")
-    return found

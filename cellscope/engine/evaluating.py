@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +12,21 @@ import numpy as np
 import pandas as pd
 
 from cellscope.engine.device import pick_device, pick_precision
-from cellscope.engine.evaluate import Metric
-from cellscope.engine.predict import load_models
+from cellscope.engine.evaluate import Metric, refuse_evaluation, write_evaluation
+from cellscope.engine.loading import load_models
 from cellscope.engine.stages import run_subjects
 from cellscope.errors import CellscopeError, UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.card import ModelCard
 from cellscope.models.file import read_card
 from cellscope.models.registry import locate
+from cellscope.report.plots import interval_figure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
     from cellscope.engine.assay import Assay, Result, Subject
     from cellscope.engine.options import RunOptions
 
@@ -35,6 +41,50 @@ def refuse_options_of_predict(run: RunOptions) -> None:
     for name in _OF_PREDICT:
         if getattr(run, name):
             raise UsageError(f"eval takes its items from the dataset: --{name.replace('_', '-')} is for predict")
+
+
+class Evaluation:
+    """An evaluation, from its beginning to what it leaves behind.
+
+    Parameters
+    ----------
+    assay : str
+    dataset : Path
+        The prepared dataset.
+    out : Path
+    run : RunOptions
+    split : str
+    argv : list of str
+
+    Attributes
+    ----------
+    prepared : PreparedDataset
+
+    Raises
+    ------
+    UsageError
+        An option that chooses inputs, or `out` holds results.
+    DatasetError
+        No prepared dataset of this assay.
+    """
+
+    def __init__(self, assay: str, dataset: Path, out: Path, *, run: RunOptions, split: str, argv: list[str]):
+        self._began = time.monotonic()
+        refuse_options_of_predict(run)
+        refuse_evaluation(out, overwrite=run.overwrite)
+        self.prepared = PreparedDataset.open(dataset, assay=assay)
+        self._out = out
+        self._facts: dict[str, Any] = {
+            "assay": assay,
+            "dataset": {"path": str(dataset), **self.prepared.info},
+            "split": split,
+            "argv": argv,
+            "overwrite": run.overwrite,
+        }
+
+    def write(self, **found: Any) -> None:
+        """Write everything down; `found` is what `write_evaluation` takes besides what is known from the beginning."""
+        write_evaluation(self._out, **self._facts, seconds=time.monotonic() - self._began, **found)
 
 
 @dataclass(frozen=True)
@@ -172,6 +222,17 @@ def measuring(assay: Assay, conclude: Callable[[Subject], Result]) -> Assay:
 
 def _no_columns(_cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
     return ()
+
+
+def metrics_figure(metrics: Sequence[Metric], title: str) -> Figure:
+    """Draw metrics as bars with their intervals, in their order."""
+    return interval_figure(
+        [metric.name for metric in metrics],
+        [metric.value for metric in metrics],
+        [metric.low for metric in metrics],
+        [metric.high for metric in metrics],
+        title=title,
+    )
 
 
 def over_folds(table: pd.DataFrame, names: Iterable[str]) -> list[Metric]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,59 +10,22 @@ import numpy as np
 import torch
 
 from cellscope.engine import shards
-from cellscope.engine.assay import Assay, find_assay
+from cellscope.engine.assay import Assay
 from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.earlier import refuse_results
+from cellscope.engine.find import find_assay
 from cellscope.engine.grouping import groups_of
+from cellscope.engine.loading import load_models
 from cellscope.engine.options import AUTO
-from cellscope.engine.provenance import identity, model_records, now, plain, weightless_records
+from cellscope.engine.provenance import identity, now, plain
 from cellscope.engine.reading import check_plan, plan_inputs, use_granted_cpus
-from cellscope.engine.session import LoadedModels, Session
+from cellscope.engine.session import Session
 from cellscope.engine.signals import StopSignals
-from cellscope.errors import CellscopeError, ModelError, UsageError
+from cellscope.errors import CellscopeError, UsageError
 
 if TYPE_CHECKING:
     from cellscope.engine.options import RunOptions
     from cellscope.io.inputs import Input
-    from cellscope.models.file import ModelCard
-
-
-def load_models(assay: Assay, models: Sequence[str], device: torch.device) -> LoadedModels:
-    """Choose and load a model for every part of an assay.
-
-    Parameters
-    ----------
-    assay
-        The assay.
-    models
-        Model files, built-in names, or names of the assay's methods without weights; parts not given are the built-in
-        defaults.
-    device
-        Where the networks go.
-
-    Raises
-    ------
-    ModelError
-        A model cannot be found, is damaged or is not for this assay.
-    """
-    from cellscope.models.file import load_model, sha256
-    from cellscope.models.registry import choose
-
-    plain_names = [name for name in models if name in assay.weightless]
-    cards: dict[str, ModelCard] = {assay.weightless[name].part: assay.weightless[name] for name in plain_names}
-    if len(cards) < len(plain_names):
-        raise ModelError(f"{' and '.join(plain_names)} are for the same part; give one of them")
-    named = [name for name in models if name not in assay.weightless]
-    rest = [part for part in assay.parts if part not in cards]
-    paths = choose(assay.name, rest, named)
-    modules = {part: assay.build(card, {}).eval().to(device) for part, card in cards.items()}
-    records = weightless_records(cards)
-    hashes = {}
-    for part, path in paths.items():
-        cards[part], tensors = load_model(path, assay=assay.name, part=part)
-        modules[part] = assay.build(cards[part], tensors).eval().to(device)
-        hashes[part] = sha256(path)
-    return LoadedModels(cards, modules, records + model_records(paths, cards, hashes))
 
 
 def predict(
@@ -175,7 +137,7 @@ def predict_shard(
 ) -> int:
     """Do `predict` from names and values alone: picklable, with no state outside it, for schedulers.
 
-    ``assay`` is a name for `cellscope.engine.assay.find_assay`; ``run.shard`` says which part of the inputs. Returns
+    ``assay`` is a name for `cellscope.engine.find.find_assay`; ``run.shard`` says which part of the inputs. Returns
     and raises what `predict` does.
     """
     return predict(find_assay(assay), arguments, Path(out), run=run, options=options, models=models, argv=argv)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,71 +12,34 @@ import torch
 
 from cellscope.engine import journal as journals
 from cellscope.engine import shards
-from cellscope.engine.artefacts import raise_if_full, write_artefacts
-from cellscope.engine.assay import OBJECT_COLUMNS, Assay, Result, Subject
+from cellscope.engine.assay import OBJECT_COLUMNS, Assay
 from cellscope.engine.device import available_cpus
 from cellscope.engine.earlier import remove_outputs, remove_results, sweep, take_over
 from cellscope.engine.grouping import COLUMN
 from cellscope.engine.journal import Entry, Journal
-from cellscope.engine.pieces import Divided, Divider, Gatherer, Spool, file_key, spool_name
+from cellscope.engine.ledger import Ledger, Writing
+from cellscope.engine.loading import LoadedModels
+from cellscope.engine.pieces import Divider, Gatherer
 from cellscope.engine.progress import RunProgress
 from cellscope.engine.provenance import run_record
-from cellscope.engine.reading import Failure, Reader
+from cellscope.engine.reading import Reader
 from cellscope.engine.results import write_results
 from cellscope.engine.signals import StopSignals
 from cellscope.engine.stages import run_subjects
 from cellscope.engine.summary import Summariser
-from cellscope.engine.tables import OBJECTS, ColumnOrder, Sheet, text, to_long_sheet, to_sheet
-from cellscope.engine.workers import Workers, error_line, show_traceback
+from cellscope.engine.tables import OBJECTS, ColumnOrder
+from cellscope.engine.workers import Workers
 from cellscope.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, Interrupted, UsageError
-from cellscope.io.image import one_line
-from cellscope.io.inputs import Input, check_collisions, stem
+from cellscope.io.inputs import Input, check_collisions
 
 if TYPE_CHECKING:
     from cellscope.engine.options import RunOptions
-    from cellscope.models.file import ModelCard
 
 WRITERS = 2
 """Threads that encode and write artefacts while the networks go on."""
 
 MAX_WORKERS = 8
 """Worker processes at most, unless the user says otherwise."""
-
-
-@dataclass(frozen=True)
-class LoadedModels:
-    """The networks of a run.
-
-    Attributes
-    ----------
-    cards, modules
-        By part; modules in eval mode on the run's device.
-    records
-        What ``run.json`` says of them.
-    """
-
-    cards: dict[str, ModelCard]
-    modules: dict[str, torch.nn.Module]
-    records: list[dict[str, Any]]
-
-
-@dataclass
-class _Written:
-    """What was written of an input."""
-
-    result: Result
-    outputs: list[str]
-    sheets: dict[str, Sheet]
-    seconds: float
-
-
-@dataclass
-class _Writing:
-    """An input whose artefacts are being written."""
-
-    subject: Subject
-    future: Future
-    divided: Divided | None = None
 
 
 class Session:
@@ -141,6 +102,7 @@ class Session:
 
     def work(self, options: Any, device: torch.device, dtype: torch.dtype | None) -> None:
         """Do all inputs that are not done yet; each is in the journal as soon as its files are written."""
+        assert self.journal is not None
         todo = [entry for entry in self.inputs if entry.image not in self.kept]
         at_once = bool(self.run.num_workers) and len(todo) > 1
         count = self.run.num_workers
@@ -149,18 +111,25 @@ class Session:
         workers = Workers(self.assay, count, total=len(todo), at_once=at_once)
         progress = RunProgress(len(todo), label=f"{self.assay.name} {self.facts['command']}", quiet=self.run.quiet)
         writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
-        self.progress = progress
+        ledger = Ledger(
+            self.assay,
+            self.loaded.cards,
+            self.out,
+            self.journal,
+            progress,
+            paths=self.paths,
+            identity=self.facts["identity"],
+            done=self.done,
+        )
         reader = Reader(
             self.assay,
             todo,
             run=self.run,
             options=options,
             cards=self.loaded.cards,
-            failed=self._not_read,
+            failed=ledger.not_read,
         )
-        gatherer = Gatherer(
-            self.assay, writers, self._spool, failed=self._failed_subject, progress=progress, workers=workers
-        )
+        gatherer = Gatherer(self.assay, writers, ledger.spool, failed=ledger.failed, progress=progress, workers=workers)
         divider = Divider(self.assay, reader, gatherer)
         sizes = [self.run.batch_size or stage.batch_size for stage in self.assay.stages]
         results = run_subjects(
@@ -174,7 +143,7 @@ class Session:
             workers=workers,
             stop=lambda: self.stop.received is not None,
         )
-        writing: deque[_Writing] = deque()
+        writing: deque[Writing] = deque()
         with contextlib.ExitStack() as stack:
             stack.enter_context(progress)
             stack.callback(writers.shutdown, wait=True)
@@ -186,84 +155,18 @@ class Session:
                     gatherer.take(subject, result, error, self.out)
                 elif result is None:
                     assert error is not None
-                    self._failed(subject.name, subject.kind, subject.seconds, error)
+                    ledger.failed(subject, error)
                 else:
-                    future = writers.submit(self._write, subject, result)
-                    writing.append(_Writing(subject, future))
+                    future = writers.submit(ledger.write, subject, result)
+                    writing.append(Writing(subject, future))
                     del future
                 del subject, result, error
-                writing.extend(_Writing(one.subject, writers.submit(self._join, one), one) for one in gatherer.whole())
+                writing.extend(Writing(one.subject, writers.submit(ledger.join, one), one) for one in gatherer.whole())
                 while writing and (len(writing) > WRITERS or writing[0].future.done()):
-                    self._written(writing.popleft())
-            writing.extend(_Writing(one.subject, writers.submit(self._join, one), one) for one in gatherer.whole())
+                    ledger.settle(writing.popleft())
+            writing.extend(Writing(one.subject, writers.submit(ledger.join, one), one) for one in gatherer.whole())
             while writing:
-                self._written(writing.popleft())
-
-    def _join(self, divided: Divided) -> _Written:
-        assert self.assay.join is not None
-        start = time.perf_counter()
-        written = self._write(divided.subject, self.assay.join(divided.subject, divided.spool))
-        written.seconds = time.perf_counter() - start
-        return written
-
-    def _write(self, subject: Subject, result: Result) -> _Written:
-        assert self.journal is not None
-        start = time.perf_counter()
-        if result.rows is not None:
-            sheets = {OBJECTS: to_long_sheet(result.rows.frames(), self.journal.rows_file())}
-        else:
-            sheets = {OBJECTS: to_sheet(result.objects)}
-        sheets.update({name: to_sheet(frame) for name, frame in result.tables.items()})
-        outputs = write_artefacts(self.out, stem(subject.name), result.artefacts)
-        return _Written(result, outputs, sheets, time.perf_counter() - start)
-
-    def _written(self, writing: _Writing) -> None:
-        subject = writing.subject
-        try:
-            written: _Written = writing.future.result()
-        except Exception as error:
-            raise_if_full(error, self.out)
-            self._failed(subject.name, subject.kind, subject.seconds, error)
-            return
-        result = written.result
-        row = {
-            "status": "ok",
-            "error": "",
-            "kind": subject.kind,
-            "n_objects": str(result.count),
-            "seconds": text(round(subject.seconds + written.seconds, 3)),
-            **{name: text(result.summary.get(name)) for name in self.assay.summaries(self.loaded.cards)},
-        }
-        warnings = [*subject.image.warnings, *result.warnings]
-        entry = Entry(subject.name, "ok", row, self.paths[subject.name], written.outputs, warnings)
-        self._append(entry, written.sheets)
-        self.progress.step()
-        if writing.divided is not None:
-            writing.divided.spool.remove()
-
-    def _not_read(self, failure: Failure) -> None:
-        self._failed(failure.entry.image, "", failure.seconds, failure.error)
-
-    def _failed_subject(self, subject: Subject, error: Exception) -> None:
-        self._failed(subject.name, subject.kind, subject.seconds, error)
-
-    def _spool(self, subject: Subject, count: int) -> Spool:
-        assert self.journal is not None
-        key = {"identity": self.facts["identity"], "file": file_key(Path(self.paths[subject.name]))}
-        return Spool(self.journal.folder / spool_name(subject.name), count, key)
-
-    def _failed(self, image: str, kind: str, seconds: float, error: Exception) -> None:
-        show_traceback(error)
-        line = error_line(error)
-        row = {"status": "failed", "error": line, "kind": kind, "n_objects": "", "seconds": text(round(seconds, 3))}
-        self._append(Entry(image, "failed", row, self.paths[image]), {})
-        self.progress.note(line if image in line else f"{one_line(image)}: {line}")
-        self.progress.step(failed=True)
-
-    def _append(self, entry: Entry, sheets: dict[str, Sheet]) -> None:
-        assert self.journal is not None
-        self.journal.append(entry, sheets)
-        self.done.add(entry.image)
+                ledger.settle(writing.popleft())
 
     def finish(self, argv: list[str], started: str) -> int:
         """Write tables, report and ``run.json``; return the exit code or raise Interrupted."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cellscope.engine import journal as journals
-from cellscope.engine.assay import Assay, find_assay
+from cellscope.engine.assay import Assay
+from cellscope.engine.find import find_assay
 from cellscope.engine.journal import Entry
 from cellscope.engine.provenance import counts, difference
 from cellscope.engine.results import IMAGES_CSV, read_record, write_results

@@ -23,18 +23,15 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
-from cellscope.config import to_toml
 from cellscope.engine.curves import MetricsFile, draw_curves
 from cellscope.engine.device import available_cpus, pick_device, pick_precision
 from cellscope.engine.provenance import training_record
+from cellscope.engine.run_folder import BEST, LAST, MODEL, find_resume, make_room, steps_taken
 from cellscope.engine.training_callbacks import Progress, SaveAndStop, StepSeed
 from cellscope.errors import CellscopeError, Interrupted, UsageError
-from cellscope.io.write import write_json, write_text
+from cellscope.io.write import write_json
 from cellscope.models.file import ModelCard, save_model
 
-LAST = "last.ckpt"
-BEST = "best.ckpt"
-MODEL = "model.safetensors"
 PRECISION_NAMES = {None: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
 
 
@@ -83,33 +80,6 @@ def optimiser_and_schedule(parameters: Any, options: Any, *, restart: int = 0) -
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-def find_resume(out: Path, resume: str | None) -> Path | None:
-    """Turn ``--resume`` into a checkpoint: ``auto`` takes OUT's own and never fails on a first start.
-
-    Raises
-    ------
-    UsageError
-        If a named checkpoint is not there.
-    """
-    if not resume:
-        return None
-    if resume == "auto":
-        path = out / LAST
-        return path if path.is_file() else None
-    path = Path(resume)
-    if not path.is_file():
-        raise UsageError(f"--resume {resume}: no such checkpoint")
-    return path
-
-
-def _steps_taken(checkpoint: Path) -> int:
-    """Read how far a checkpoint is."""
-    try:
-        return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
-    except Exception as error:  # whatever a broken file makes the unpickler say
-        raise UsageError(f"{checkpoint} is no checkpoint of a training; give the last.ckpt of one") from error
 
 
 def fit(
@@ -165,12 +135,12 @@ def fit(
     if options.steps == 0 and options.init in ("none", "imagenet"):
         raise UsageError("--steps 0 trains nothing and only tunes the model of --init; name one")
     resume = find_resume(out, options.resume)
-    done = _steps_taken(resume) if resume else 0
+    done = steps_taken(resume) if resume else 0
     first = (
         getattr(rank_zero_only, "rank", 0) == 0
     )  # of several training processes only the first touches the folder and speaks
     if first:
-        _make_room(out, options, resume)
+        make_room(out, options, resume)
     else:
         say = _say_nothing
     _quieten()
@@ -276,17 +246,6 @@ def _write_run(
     run = training_record(argv, options, seconds=time.time() - began, **facts)
     write_json(out / "run.json", run | {"metrics": metrics} | record)
     return out / MODEL
-
-
-def _make_room(out: Path, options: Any, resume: Path | None) -> None:
-    """Refuse a folder that holds a training, or clear it; write ``config.toml``."""
-    if resume is None and not options.overwrite and any((out / name).exists() for name in (LAST, MODEL, "run.json")):
-        raise UsageError(f"{out} already holds a training; use --resume auto, --overwrite or another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    if resume is None:
-        for name in (LAST, BEST, MODEL, "run.json", "metrics.csv", "curves.png"):
-            (out / name).unlink(missing_ok=True)
-    write_text(out / "config.toml", to_toml(options))
 
 
 def _say_nothing(_text: str) -> None:

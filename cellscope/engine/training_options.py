@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, TypeVar
 
 from cellscope.config import option
 from cellscope.engine.options import ComputeOptions
+
+T = TypeVar("T", bound="TrainingOptions")
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,11 @@ class TrainingOptions(ComputeOptions):
     save_every: int = option(100, "Steps between writes of last.ckpt.", low=1, cli=False)
     patience: int = option(0, "Stop after this many validations without a better score; 0 never stops early.", low=0)
     half: bool = option(True, "Store the model's numbers as float16.", cli=False)
+
+    def paced(self: T, *, workers: int, validations: int) -> T:
+        """Fill, where left open, the processes that load data, and how often in all to validate; steps are known."""
+        filled = self if self.num_workers is not None else replace(self, num_workers=workers)
+        if filled.val_every is None:
+            assert filled.steps is not None
+            filled = replace(filled, val_every=max(filled.steps // validations, 1))
+        return filled

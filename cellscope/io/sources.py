@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cellscope.errors import DatasetError, UsageError
 
@@ -59,6 +59,11 @@ def choose_format(source: Path, format: str | None, formats: Mapping[str, Reader
         if reader.detect(source):
             return name
     raise DatasetError(f"{source} is in no known layout ({', '.join(formats)}); name one with --format")
+
+
+def source_facts(name: str, layout: str, items: int, licences: Mapping[str, str]) -> dict[str, Any]:
+    """Give what ``dataset.json`` says of a source; one that has no known licence is the user's own."""
+    return {"name": name, "format": layout, "items": items, "licence": licences.get(name, "the user's own")}
 
 
 def refuse_existing(out: Path, *, overwrite: bool) -> None:

@@ -46,7 +46,17 @@ class Level:
 
 
 class SlideReader(Protocol):
-    """An open slide. Not for several threads at once."""
+    """An open slide. Not for several threads at once.
+
+    Those of a format also have, from the start:
+
+    Attributes
+    ----------
+    shapes : list of (height, width)
+        Of the levels.
+    pixel_size_um : float or None
+    warnings : tuple of str
+    """
 
     corrupt: set[tuple[int, int, int]]
     """(level, first row, first column) of tiles that could not be decoded so far, or of squares where the format hides

@@ -18,14 +18,6 @@ SQUARE = 256
 class OpenSlideSlide:
     """An open slide (see `cellscope.io.wsi.SlideReader`).
 
-    Attributes
-    ----------
-    shapes : list of (height, width)
-        Of the levels.
-    pixel_size_um : float or None
-    warnings : tuple of str
-    corrupt : set of (level, first row, first column)
-
     Raises
     ------
     Refused

@@ -69,14 +69,6 @@ def _colour(page: TiffPage) -> bool:
 class TiffSlide:
     """An open TIFF slide (see `cellscope.io.wsi.SlideReader`).
 
-    Attributes
-    ----------
-    shapes : list of (height, width)
-        Of the levels.
-    pixel_size_um : float or None
-    warnings : tuple of str
-    corrupt : set of (level, first row, first column)
-
     Raises
     ------
     Refused

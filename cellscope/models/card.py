@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -105,6 +107,22 @@ def _plain(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     raise TypeError(f"{type(value).__name__} {value!r} is neither text, number, list nor object")
+
+
+@contextlib.contextmanager
+def rebuilding(card: ModelCard) -> Iterator[None]:
+    """Say in one line that a card's arguments or a file's tensors are not those of the architecture.
+
+    Raises
+    ------
+    ModelError
+        In place of what networks raise: TypeError, KeyError or RuntimeError.
+    """
+    try:
+        yield
+    except (TypeError, KeyError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"the model's tensors do not fit its architecture {card.arch}: {reason}") from error
 
 
 def _is_number(value: Any) -> bool:

@@ -35,13 +35,6 @@ def invoke(*words):
 
 
 @pytest.fixture
-def weights(tmp_path, monkeypatch):
-    folder = tmp_path / "weights"
-    monkeypatch.setattr(registry, "weights_folder", lambda: folder)
-    return folder
-
-
-@pytest.fixture
 def model(tmp_path):
     path = tmp_path / "mine.safetensors"
     save_model(path, {"w": torch.tensor([1.0])}, CARD)

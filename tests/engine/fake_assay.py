@@ -5,6 +5,7 @@ The pixel in the corner asks for trouble: 13 fails in cut, 17 in forward, 19 in 
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -177,3 +178,18 @@ def write_images(folder: Path, count: int, *, seed: int = 0, bad=None, junk=()) 
 
 def options_for(**given) -> RunOptions:
     return RunOptions(**{"device": "cpu", "precision": "32", "num_workers": 0, "quiet": True, **given})
+
+
+TABLES = ("images.csv", "objects.csv", "halves.csv", "run.json", "report.html")
+
+
+def record(out: Path) -> dict:
+    return json.loads((out / "run.json").read_text())
+
+
+def table(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, keep_default_na=False, dtype=str)
+
+
+def names(out: Path) -> list[str]:
+    return sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())

@@ -23,7 +23,8 @@ from toy_training import (
 )
 
 from cellscope.engine.curves import MetricsFile, draw_curves
-from cellscope.engine.train import find_resume, optimiser_and_schedule
+from cellscope.engine.run_folder import find_resume
+from cellscope.engine.train import optimiser_and_schedule
 from cellscope.errors import CellscopeError, Interrupted, UsageError
 from cellscope.models.file import read_card
 

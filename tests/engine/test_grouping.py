@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from fake_assay import ASSAY, FakeOptions, options_for, write_images, write_models
+from fake_assay import ASSAY, FakeOptions, options_for, table, write_images
 
 from cellscope.engine.assay import RunSummary
 from cellscope.engine.grouping import groups_of
@@ -97,11 +97,6 @@ def stumble(images, objects, options, cards):
 GROUPED = dataclasses.replace(ASSAY, summarise=count_groups)
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    return write_models(tmp_path_factory.mktemp("models"))
-
-
 @pytest.fixture
 def go(tmp_path, models):
     write_images(tmp_path / "in", 7, junk=(4,))
@@ -112,10 +107,6 @@ def go(tmp_path, models):
         return predict(assay, where, tmp_path / out, run=run, options=FakeOptions(), models=models, argv=["fake"])
 
     return go
-
-
-def table(path):
-    return pd.read_csv(path, keep_default_na=False, dtype=str)
 
 
 def summary_of(out):

@@ -14,18 +14,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from contract_check import check
-from fake_assay import ASSAY, FakeOptions, options_for, write_images, write_models
+from fake_assay import ASSAY, FakeOptions, options_for, table, write_images
 
 from cellscope.engine.predict import predict
 from cellscope.engine.shards import merge, status
 from cellscope.errors import Interrupted, UsageError
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory):
-    return write_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
@@ -69,10 +64,6 @@ def wait_for_lines(path, count, process):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     raise AssertionError("the journal did not grow")
-
-
-def table(path):
-    return pd.read_csv(path, keep_default_na=False, dtype=str)
 
 
 def same_results(one: Path, other: Path):

@@ -23,7 +23,7 @@ from toy_training import (
 
 from cellscope.assays.karyotype.config import TrainOptions
 from cellscope.assays.karyotype.learn import train
-from cellscope.engine import train as training
+from cellscope.engine import run_folder
 from cellscope.errors import DatasetError, Interrupted, ModelError, UsageError
 from cellscope.models.file import read_card
 
@@ -227,4 +227,4 @@ def test_two_processes_train_and_write_once(karyotype_dataset: Path, tmp_path: P
 
 
 def test_module_names_are_those_of_the_contract() -> None:
-    assert {training.LAST, training.MODEL} <= FILES
+    assert {run_folder.LAST, run_folder.MODEL} <= FILES

@@ -15,8 +15,8 @@ from synthetic_tissue import TYPES, tissue, write_tiles
 from typer.testing import CliRunner
 
 from cellscope.assays.histo.eval_figures import Example, busiest, example_figure, outlined, spread
-from cellscope.assays.histo.eval_metrics import all_metrics, lines, named_types, source_table
-from cellscope.assays.histo.evaluate import Measured, compared_types, conclude_for_measuring
+from cellscope.assays.histo.eval_metrics import all_metrics, compared_types, lines, named_types, source_table
+from cellscope.assays.histo.evaluate import Measured, conclude_for_measuring
 from cellscope.assays.histo.model import arguments_of, build_network
 from cellscope.assays.histo.postprocess import Nuclei
 from cellscope.assays.histo.predict import IMAGE, OTSU_CARD, PART
@@ -27,7 +27,8 @@ from cellscope.assays.histo.score import image_row, score_image
 from cellscope.cli import app
 from cellscope.engine.assay import Subject
 from cellscope.io.image import Image
-from cellscope.metrics.conventions import CONVENTIONS, IMAGE_METRICS, Summary
+from cellscope.metrics.conventions import CONVENTIONS, IMAGE_METRICS
+from cellscope.metrics.instance_summary import Summary
 from cellscope.models.file import save_model
 
 CARD = replace(OTSU_CARD, arch="histonext-test", arch_args=arguments_of("histonext-test", 4), classes=TYPES)

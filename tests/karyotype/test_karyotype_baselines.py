@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from cellscope.assays.karyotype import baselines, chrrender
+from cellscope.assays.karyotype import baselines, detectors
 from cellscope.assays.karyotype.chrnet import build_classifier, classify_views
 from cellscope.assays.karyotype.chrrender import ChrRender
 from cellscope.assays.karyotype.config import TrainOptions
 from cellscope.errors import ModelError, UsageError
 
-TINY = {**chrrender.ARCHS["chrrender-test"], "fpn_norm": True}
+TINY = {**detectors.ARCHS["chrrender-test"], "fpn_norm": True}
 
 
 def count(network: nn.Module) -> int:
@@ -74,7 +74,7 @@ def test_the_file_is_for_imagenet_weights() -> None:
 
 
 def test_chrrender_has_detectron2s_parameters() -> None:
-    arguments = {**chrrender.PUBLISHED, "backbone": "resnet50", "conventions": "detectron2", "frozen_norm": True}
+    arguments = {**detectors.PUBLISHED, "backbone": "resnet50", "conventions": "detectron2", "frozen_norm": True}
     parameters = count(ChrRender(**arguments, in_channels=3))
     mask_branch = 14_208_305 + 198_402
     assert count(ChrRender(**arguments, in_channels=3, mask="none")) == parameters - mask_branch

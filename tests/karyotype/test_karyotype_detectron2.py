@@ -218,7 +218,7 @@ def test_without_detectron2_the_backend_says_how_to_get_it(monkeypatch: pytest.M
 
 
 def test_what_detectron2_cannot_train() -> None:
-    from cellscope.assays.karyotype.chrrender import ARCHS
+    from cellscope.assays.karyotype.detectors import ARCHS
 
     with pytest.raises(UsageError, match="chrrender-50"):
         backend.training_arguments(ARCHS["chrrender-18s"])

@@ -74,13 +74,13 @@ def test_images_are_resized_as_detectron2_resizes_them() -> None:
 def test_it_trains_and_leaves_a_model_that_runs_without_it(
     karyotype_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: str
 ) -> None:
-    from cellscope.assays.karyotype import chrrender
+    from cellscope.assays.karyotype import detectors
     from cellscope.assays.karyotype.learn import train
     from cellscope.models.file import load_model
 
     names = ("backbone", "stages", "fpn_channels", "anchor_sizes", "box_hidden", "mask_hidden", "point_hidden", "steps")
     arguments = {**{name: SMALL[name] for name in names}, "fpn_norm": False, "mask": mask}
-    monkeypatch.setitem(chrrender.ARCHS, "small", arguments)
+    monkeypatch.setitem(detectors.ARCHS, "small", arguments)
     options = TrainOptions(
         part="detect", arch="small", backend="detectron2", square=96, steps=2, batch_size=2, num_workers=0,
         device="cpu", precision="32", val_every=2, val_limit=1, half=False, learning_rate=1e-4,

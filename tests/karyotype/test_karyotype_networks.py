@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from cellscope.assays.karyotype import chrnet, chrrender
+from cellscope.assays.karyotype import chrnet, detectors
 from cellscope.assays.karyotype.chrnet import CentreLoss, build_chrnet, classify_views, for_network
-from cellscope.assays.karyotype.chrrender import _pad, build_chrrender
+from cellscope.assays.karyotype.chrrender import _pad
+from cellscope.assays.karyotype.detectors import build_chrrender
 from cellscope.assays.karyotype.render_head import RenderHead
 from cellscope.errors import ModelError
 
@@ -113,13 +114,13 @@ def test_centre_loss_by_hand() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", chrrender.ARCHS)
+@pytest.mark.parametrize("arch", detectors.ARCHS)
 def test_chrrender_forward_and_backward(arch: str) -> None:
     torch.manual_seed(0)
     network = build_chrrender(arch).train()
     truth = target()
     losses = network([picture(truth, 0), picture(truth, 1)], [truth, target()])
-    branch = chrrender.ARCHS[arch].get("mask", "points")
+    branch = detectors.ARCHS[arch].get("mask", "points")
     of_masks = {"points": {"loss_mask_coarse", "loss_mask_point"}, "conv": {"loss_mask"}, "none": set()}[branch]
     assert set(losses) == {"loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg"} | of_masks
     assert all(torch.isfinite(value) and value >= 0 for value in losses.values())

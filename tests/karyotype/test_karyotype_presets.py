@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from cellscope.assays.karyotype import baselines, chrnet, chrrender
+from cellscope.assays.karyotype import baselines, chrnet, detectors
 from cellscope.assays.karyotype.config import TrainOptions
 from cellscope.assays.karyotype.presets import PRESETS, preset
 from cellscope.cli import app
@@ -20,7 +20,7 @@ def test_every_preset_makes_options(name: str) -> None:
     options = resolve(TrainOptions, flags={}, env={}, model=preset(name)).settled()
     for key, value in preset(name).items():
         assert getattr(options, key) == value
-    known = chrrender.ARCHS if options.part == "detect" else {**chrnet.ARCHS, **baselines.ARCHS}
+    known = detectors.ARCHS if options.part == "detect" else {**chrnet.ARCHS, **baselines.ARCHS}
     assert options.arch in known
 
 

@@ -5,16 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cellscope.metrics.conventions import (
-    CONVENTIONS,
-    HOVERNET,
-    IMAGE_METRICS,
-    PANNUKE,
-    STRICT,
-    ImageInstances,
-    Summary,
-    measure_image,
-)
+from cellscope.metrics.conventions import CONVENTIONS, HOVERNET, IMAGE_METRICS, PANNUKE, STRICT
+from cellscope.metrics.instance_summary import ImageInstances, Summary, measure_image
 
 NOTHING = np.zeros((20, 60), int)
 

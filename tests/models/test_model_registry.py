@@ -28,13 +28,6 @@ CARD = ModelCard(
 
 
 @pytest.fixture
-def weights(tmp_path, monkeypatch):
-    folder = tmp_path / "weights"
-    monkeypatch.setattr(registry, "weights_folder", lambda: folder)
-    return folder
-
-
-@pytest.fixture
 def save(tmp_path):
     def save(name, value=1.0, **changes):
         path = tmp_path / f"{name}.safetensors"

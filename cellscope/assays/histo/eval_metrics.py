@@ -11,7 +11,8 @@ import pandas as pd
 
 from cellscope.assays.histo.classes import CLASSES
 from cellscope.engine.evaluate import Metric, measure
-from cellscope.metrics.conventions import CONVENTIONS, FORMULAS, IMAGE_METRICS, Convention, Summary
+from cellscope.metrics.conventions import CONVENTIONS, FORMULAS, IMAGE_METRICS, Convention
+from cellscope.metrics.instance_summary import Summary
 
 REST = CLASSES[0]
 """The type of whatever is none of the others; the mean F1 leaves it out, as the tables of HoVer-Net's users do."""
@@ -23,6 +24,34 @@ MAIN = ("dice", "aji", "pq")
 def named_types(classes: tuple[str, ...]) -> list[int]:
     """Give the positions of the types that the mean F1 is over: all but `REST`, unless there is no other."""
     return [at for at, name in enumerate(classes) if name != REST] or list(range(len(classes)))
+
+
+def compared_types(dataset: tuple[str, ...], model: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
+    """Give the types of dataset and model together, and what is to be said where they differ.
+
+    Parameters
+    ----------
+    dataset, model : tuple of str
+        One class, whatever its name, means that there are no types.
+
+    Returns
+    -------
+    tuple of str
+        The dataset's, then those that only the model knows; empty where types cannot be compared.
+    list of str
+    """
+    if len(dataset) < 2 or len(model) < 2:
+        return (), []
+    shared = [name for name in dataset if name in model]
+    if not shared:
+        known, here = ", ".join(model), ", ".join(dataset)
+        return (), [f"types are not compared: the model knows {known}, the dataset has {here}"]
+    notes = []
+    if unknown := [name for name in dataset if name not in model]:
+        notes.append(f"the model does not know {', '.join(unknown)}: nuclei of such types count as errors")
+    if further := [name for name in model if name not in dataset]:
+        notes.append(f"the dataset does not have {', '.join(further)}: nuclei found as such count as errors")
+    return (*dataset, *further), notes
 
 
 def all_metrics(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import pandas as pd
 from cellscope.assays.histo.classes import PIXEL_SIZE_UM
 from cellscope.assays.histo.data import load_tile
 from cellscope.assays.histo.eval_figures import SIDE, Example, busiest, example_figure, image_figure, spread
-from cellscope.assays.histo.eval_metrics import all_metrics, headline, lines, source_table
+from cellscope.assays.histo.eval_metrics import all_metrics, compared_types, headline, lines, source_table
 from cellscope.assays.histo.postprocess import Nuclei
 from cellscope.assays.histo.predict import ASSAY, IMAGE, OTSU, OTSU_CARD, PART, find
 from cellscope.assays.histo.score import Scored, image_row, score_image
@@ -24,18 +23,16 @@ from cellscope.engine.assay import Result, Subject
 from cellscope.engine.evaluate import (
     Metric,
     confusion_figure,
-    interval_figure,
     measure,
-    refuse_evaluation,
     reliability_figure,
-    write_evaluation,
 )
-from cellscope.engine.evaluating import Job, jobs_of, over_folds, refuse_options_of_predict, run_job
+from cellscope.engine.evaluating import Evaluation, Job, jobs_of, metrics_figure, over_folds, run_job
 from cellscope.errors import UsageError
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, expected_calibration_error, reliability_table
-from cellscope.metrics.conventions import IMAGE_METRICS, RADIUS_UM, ImageInstances, Summary
+from cellscope.metrics.conventions import IMAGE_METRICS, RADIUS_UM
+from cellscope.metrics.instance_summary import ImageInstances, Summary
 
 if TYPE_CHECKING:
     from cellscope.assays.histo.predict_options import PredictOptions
@@ -87,12 +84,10 @@ def evaluate(
     int
         Exit code 0.
     """
-    began = time.monotonic()
-    refuse_options_of_predict(run)
     if options.roi is not None:
         raise UsageError("eval measures whole images: --roi is for predict")
-    refuse_evaluation(out, overwrite=run.overwrite)
-    prepared = PreparedDataset.open(dataset, assay="histo")
+    evaluation = Evaluation("histo", dataset, out, run=run, split=split, argv=argv)
+    prepared = evaluation.prepared
     rows: list[dict[str, Any]] = []
     found: list[Measured] = []
     records: list[dict[str, Any]] = []
@@ -115,19 +110,12 @@ def evaluate(
     if not run.quiet:
         for line in [*said, *lines(metrics, list(table["source"]))]:
             print(line, file=sys.stderr)
-    write_evaluation(
-        out,
-        assay="histo",
-        dataset={"path": str(dataset), **prepared.info},
-        split=split,
+    evaluation.write(
         n=len(table),
         metrics=metrics,
         per_image=table,
         figures=_figures(table, found, metrics, classes, split),
         models=records,
-        argv=argv,
-        seconds=time.monotonic() - began,
-        overwrite=run.overwrite,
         tables={"by_source": sources},
         headline=headline(list(table["source"])),
     )
@@ -165,34 +153,6 @@ def _rows(prepared: PreparedDataset, job: Job, items: dict[str, Measured]) -> li
         plain = image_row(Scored(item.baseline, *_NO_TYPES))
         rows.append(row | image_row(item.scored, classes) | {f"otsu_{key}": plain[key] for key in plain})
     return rows
-
-
-def compared_types(dataset: tuple[str, ...], model: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
-    """Give the types of dataset and model together, and what is to be said where they differ.
-
-    Parameters
-    ----------
-    dataset, model : tuple of str
-        One class, whatever its name, means that there are no types.
-
-    Returns
-    -------
-    tuple of str
-        The dataset's, then those that only the model knows; empty where types cannot be compared.
-    list of str
-    """
-    if len(dataset) < 2 or len(model) < 2:
-        return (), []
-    shared = [name for name in dataset if name in model]
-    if not shared:
-        known, here = ", ".join(model), ", ".join(dataset)
-        return (), [f"types are not compared: the model knows {known}, the dataset has {here}"]
-    notes = []
-    if unknown := [name for name in dataset if name not in model]:
-        notes.append(f"the model does not know {', '.join(unknown)}: nuclei of such types count as errors")
-    if further := [name for name in model if name not in dataset]:
-        notes.append(f"the dataset does not have {', '.join(further)}: nuclei found as such count as errors")
-    return (*dataset, *further), notes
 
 
 def _subjects(
@@ -285,10 +245,7 @@ def _figures(
     figures: dict[str, Any] = {"images": image_figure(table)}
     shown = [m for m in metrics if m.low is not None and m.name.count(".") == 1 and m.name.startswith(("hov", "str"))]
     if shown:
-        figures["metrics"] = interval_figure(
-            [m.name for m in shown], [m.value for m in shown], [m.low for m in shown], [m.high for m in shown],
-            title=f"split {split}, 95 % intervals over groups",
-        )  # fmt: skip
+        figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over groups")
     true, probabilities = _pairs(found)
     if len(true):
         matrix = confusion_matrix(true, probabilities.argmax(1), range(len(classes)))

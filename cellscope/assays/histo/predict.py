@@ -26,12 +26,12 @@ from cellscope.assays.histo.stages import (
 from cellscope.assays.histo.windows import model_shape, scale_between
 from cellscope.engine.assay import Assay, Stage, Subject, probability_columns
 from cellscope.engine.large import Pieces
-from cellscope.errors import InputError, ModelError
+from cellscope.errors import InputError
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES, read
 from cellscope.io.regions import check_regions
 from cellscope.io.wsi import SLIDE_SUFFIXES, Slide, open_slide
-from cellscope.models.card import ModelCard
+from cellscope.models.card import ModelCard, rebuilding
 
 IMAGE, SLIDE = "image", "slide"
 KINDS = (IMAGE, SLIDE)
@@ -101,13 +101,9 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     """
     if card.arch == OTSU:
         return torch.nn.Identity()
-    try:
+    with rebuilding(card):
         network = build_network(card.arch_args)
         network.load_state_dict(tensors)
-    except (TypeError, RuntimeError, KeyError) as error:
-        raise ModelError(
-            f"the model's tensors do not fit its architecture {card.arch}: {str(error).splitlines()[0]}"
-        ) from error
     return network.to(memory_format=torch.channels_last).eval()
 
 

@@ -8,15 +8,9 @@ from typing import Any
 import numpy as np
 
 from cellscope.assays.histo.postprocess import Nuclei
-from cellscope.metrics.conventions import (
-    HOVERNET,
-    IMAGE_METRICS,
-    STRICT,
-    ImageInstances,
-    Summary,
-    measure_overlaps,
-)
+from cellscope.metrics.conventions import HOVERNET, IMAGE_METRICS, STRICT
 from cellscope.metrics.instance_counts import EXTRA, MISSED, RIGHT
+from cellscope.metrics.instance_summary import ImageInstances, Summary, measure_overlaps
 from cellscope.metrics.instances import overlaps, pairs_by_overlap
 
 

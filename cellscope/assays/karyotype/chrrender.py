@@ -25,38 +25,6 @@ from cellscope.errors import ModelError
 
 TRUTH_SIDE = 112
 
-#: Sizes as published with detectron2, which the paper takes.
-PUBLISHED: dict[str, Any] = {
-    "stages": 4,
-    "fpn_channels": 256,
-    "anchor_sizes": (32, 64, 128, 256, 512),
-    "box_hidden": 1024,
-    "mask_hidden": 1024,
-    "point_hidden": 256,
-    "steps": 3,
-    "fpn_norm": False,
-}
-
-#: Named sets of arguments for `ChrRender`. `chrrender-50`, `mask-rcnn-50` and `faster-rcnn-101` are the paper's
-#: (Table I, right); `chrrender-18s` is what the built-in weights use.
-ARCHS: dict[str, dict[str, Any]] = {
-    "chrrender-50": {"backbone": "resnet50", **PUBLISHED},
-    "mask-rcnn-50": {"backbone": "resnet50", **PUBLISHED, "mask": "conv", "mask_hidden": 256},
-    "faster-rcnn-101": {"backbone": "resnet101", **PUBLISHED, "mask": "none"},
-    "chrrender-18": {"backbone": "resnet18", "stages": 4, "anchor_sizes": (12, 24, 48, 96, 192), "box_refinements": 1},
-    "chrrender-18s": {"backbone": "resnet18", "stages": 3, "anchor_sizes": (16, 32, 64, 128), "box_refinements": 1},
-    "chrrender-test": {
-        "backbone": "resnet10t",
-        "stages": 3,
-        "fpn_channels": 16,
-        "anchor_sizes": (16, 32, 64, 128),
-        "box_hidden": 16,
-        "mask_hidden": 16,
-        "point_hidden": 16,
-        "steps": 1,
-    },
-}
-
 
 class ChrRender(nn.Module):
     """Detect chromosomes and render a mask for each; overlapping ones keep their own masks.
@@ -326,21 +294,3 @@ def _pad(images: list[Tensor], multiple: int = 32) -> tuple[Tensor, list[tuple[i
     for index, image in enumerate(images):
         batch[index, :, : image.shape[-2], : image.shape[-1]] = image
     return batch.contiguous(memory_format=torch.channels_last), sizes  # convolutions keep it, and are faster in it
-
-
-def arguments_of(arch: str) -> dict[str, Any]:
-    """Give a named architecture's arguments.
-
-    Raises
-    ------
-    ModelError
-        If the name is unknown.
-    """
-    if arch not in ARCHS:
-        raise ModelError(f"unknown architecture {arch!r} for karyotype detect; use one of {', '.join(ARCHS)}")
-    return ARCHS[arch]
-
-
-def build_chrrender(arch: str, **changes: Any) -> ChrRender:
-    """Build a named architecture, with arguments changed on request; raises what `arguments_of` does."""
-    return ChrRender(**(arguments_of(arch) | changes))

@@ -82,12 +82,7 @@ class TrainOptions(TrainingOptions):
         if self.imagenet is not None and self.init != "imagenet":
             raise UsageError("--imagenet is the file of --init imagenet; give both")
         filled = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
-        if filled.num_workers is None:
-            filled = replace(filled, num_workers=1)
-        if filled.val_every is None:
-            assert filled.steps is not None
-            filled = replace(filled, val_every=max(filled.steps // 5, 1))
-        return filled
+        return filled.paced(workers=1, validations=5)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -28,13 +27,10 @@ from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.engine.evaluate import (
     Metric,
     confusion_figure,
-    interval_figure,
     measure,
-    refuse_evaluation,
     reliability_figure,
-    write_evaluation,
 )
-from cellscope.engine.evaluating import Job, refuse_options_of_predict, run_job
+from cellscope.engine.evaluating import Evaluation, Job, metrics_figure, run_job
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.classification import (
@@ -83,10 +79,8 @@ def evaluate(
     int
         Exit code 0.
     """
-    began = time.monotonic()
-    refuse_options_of_predict(run)
-    refuse_evaluation(out, overwrite=run.overwrite)
-    prepared = PreparedDataset.open(dataset, assay="karyotype")
+    evaluation = Evaluation("karyotype", dataset, out, run=run, split=split, argv=argv)
+    prepared = evaluation.prepared
     rows = prepared.split(split).rename(columns={"class": "class_"})
     if run.limit:
         metaphases, singles = rows[rows["target"] != ""], rows[rows["target"] == ""]
@@ -134,23 +128,13 @@ def evaluate(
         tables.append(class_table)
     shown = [metric for metric in metrics if metric.low is not None and (metric.value or 0) <= 1]
     if shown:
-        figures["metrics"] = interval_figure(
-            [metric.name for metric in shown], [metric.value for metric in shown], [metric.low for metric in shown],
-            [metric.high for metric in shown], title=f"split {split}, 95 % intervals over groups",
-        )  # fmt: skip
-    write_evaluation(
-        out,
-        assay="karyotype",
-        dataset={"path": str(dataset), **prepared.info},
-        split=split,
+        figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over groups")
+    evaluation.write(
         n=len(rows),
         metrics=metrics,
         per_image=pd.concat(tables, ignore_index=True),
         figures=figures,
         models=records,
-        argv=argv,
-        seconds=time.monotonic() - began,
-        overwrite=run.overwrite,
     )
     return 0
 

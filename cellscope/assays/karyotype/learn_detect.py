@@ -11,11 +11,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cellscope import __version__
-from cellscope.assays.karyotype import chrrender
+from cellscope.assays.karyotype.chrrender import ChrRender
 from cellscope.assays.karyotype.config import TrainOptions
 from cellscope.assays.karyotype.data_detect import DetectCrops, DetectWhole
 from cellscope.assays.karyotype.data_resized import DetectResized
 from cellscope.assays.karyotype.detections import Detection, as_instances, detections_of, encode
+from cellscope.assays.karyotype.detectors import arguments_of
 from cellscope.assays.karyotype.detectron2.backend import (
     GREY_RANGE,
     Detectron2Network,
@@ -171,18 +172,18 @@ def _network(options: TrainOptions) -> tuple[torch.nn.Module, torch.nn.Module, s
         card = read_card(locate(options.init))
         arguments: dict[str, Any] = {"grey_range": GREY_RANGE, **card.arch_args}
     else:
-        arguments = dict(chrrender.arguments_of(arch))
+        arguments = dict(arguments_of(arch))
     if options.frozen_norm:
         arguments["frozen_norm"] = True
     if options.backend == "native":
-        network: torch.nn.Module = chrrender.ChrRender(**arguments, pretrained=pretrained, weights=options.imagenet)
+        network: torch.nn.Module = ChrRender(**arguments, pretrained=pretrained, weights=options.imagenet)
         return network, network, arch, arguments
     if arch != IMPORTED:
         arguments = training_arguments(arguments)
     network = Detectron2Network(arguments, learn_norm=options.init == "none")
     weights = NativeWeights(network)
     if pretrained:
-        start = chrrender.ChrRender(**arguments, pretrained=True, weights=options.imagenet).state_dict()
+        start = ChrRender(**arguments, pretrained=True, weights=options.imagenet).state_dict()
         weights.load_state_dict({name: value for name, value in start.items() if ".body." in name}, strict=False)
     return network, weights, IMPORTED, arguments
 

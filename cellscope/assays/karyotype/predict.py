@@ -38,7 +38,7 @@ from cellscope.engine.assay import Assay, Editor, Result, Stage, Subject, probab
 from cellscope.errors import ModelError
 from cellscope.imaging.measure import add_physical, measure_mask
 from cellscope.io.read import SUFFIXES
-from cellscope.models.card import ModelCard
+from cellscope.models.card import ModelCard, rebuilding
 
 
 def conclude(subject: Subject) -> Result:
@@ -141,7 +141,7 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
         If the part is unknown or the tensors do not fit the architecture the card names.
     """
     network: torch.nn.Module
-    try:
+    with rebuilding(card):
         if card.part == "detect":
             network = ChrRender(**card.arch_args)
         elif card.part == "classify":
@@ -151,10 +151,6 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
         else:
             raise ModelError(f"karyotype has no part {card.part!r}; its parts are detect and classify")
         network.load_state_dict(tensors)
-    except (TypeError, RuntimeError) as error:
-        raise ModelError(
-            f"the model's tensors do not fit its architecture {card.arch}: {str(error).splitlines()[0]}"
-        ) from error
     return network.eval()
 
 

@@ -16,7 +16,7 @@ from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.tone import to_grey
 from cellscope.io.prepared import Item, write_dataset
 from cellscope.io.read import read
-from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_names
+from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_facts, source_names
 from cellscope.io.write import write_json, write_png
 
 SOURCE_FACTS = {
@@ -60,14 +60,7 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
         before = len(items)
         for record in FORMATS[layout].read(source):
             items.append(_store(record, name, out))
-        facts.append(
-            {
-                "name": name,
-                "format": layout,
-                "items": len(items) - before,
-                "licence": SOURCE_FACTS.get(name, "the user's own"),
-            }
-        )
+        facts.append(source_facts(name, layout, len(items) - before, SOURCE_FACTS))
         print(f"{name}: {len(items) - before} items", file=sys.stderr)
     write_dataset(
         out,

@@ -92,7 +92,7 @@ class TrainOptions(TrainingOptions):
     panel: ClassVar[str] = "Training"
 
     part: Literal["classify"] = option("classify", "Which network to train; mitosis has one.")
-    arch: str = option("mitonet", "Architecture.", metavar="NAME")
+    arch: str = option("mitonet-turned", "Architecture.", metavar="NAME")
     repeats: int = option(
         1,
         "Train this many times with seeds of their own, and report mean and standard deviation; with --cross-validate, "
@@ -156,12 +156,8 @@ class TrainOptions(TrainingOptions):
         assert filled.warmup_steps is not None
         assert filled.steps is not None
         filled = replace(filled, warmup_steps=min(filled.warmup_steps, filled.steps // 4))
-        if filled.num_workers is None:
-            filled = replace(filled, num_workers=0)
-        if filled.val_every is None:
-            parts = 10 if filled.second_rate else 5  # so that one falls on the end of the first of two steps
-            filled = replace(filled, val_every=max((filled.steps or 1) // parts, 1))
-        return filled
+        # with a second rate, so that one falls on the end of the first of two steps
+        return filled.paced(workers=0, validations=10 if filled.second_rate else 5)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -24,13 +23,10 @@ from cellscope.engine.evaluate import (
     Metric,
     bootstrap,
     confusion_figure,
-    interval_figure,
-    refuse_evaluation,
     reliability_figure,
     wilson,
-    write_evaluation,
 )
-from cellscope.engine.evaluating import Job, refuse_options_of_predict, run_job
+from cellscope.engine.evaluating import Evaluation, Job, metrics_figure, run_job
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, reliability_table
@@ -90,12 +86,10 @@ def evaluate(
     int
         Exit code 0.
     """
-    began = time.monotonic()
-    refuse_options_of_predict(run)
     if options.events is not None:
         raise UsageError("eval measures sequences: --events is for predict")
-    refuse_evaluation(out, overwrite=run.overwrite)
-    prepared = PreparedDataset.open(dataset, assay="mitosis")
+    evaluation = Evaluation("mitosis", dataset, out, run=run, split=split, argv=argv)
+    prepared = evaluation.prepared
     rows = prepared.split(split).head(run.limit) if run.limit else prepared.split(split)
     classes: tuple[str, ...] = ()
 
@@ -114,19 +108,12 @@ def evaluate(
     table = items_table(rows, found, facts, classes, options.threshold)
     metrics = measures(table, classes, options.threshold, seed=run.seed)
     figures = _figures(table, found, classes, metrics, split)
-    write_evaluation(
-        out,
-        assay="mitosis",
-        dataset={"path": str(dataset), **prepared.info},
-        split=split,
+    evaluation.write(
         n=len(table),
         metrics=metrics,
         per_image=table,
         figures=figures,
         models=records,
-        argv=argv,
-        seconds=time.monotonic() - began,
-        overwrite=run.overwrite,
     )
     return 0
 
@@ -274,10 +261,7 @@ def _figures(
     error = next(metric.value for metric in metrics if metric.name == "calibration_error")
     shown = [metric for metric in metrics if metric.value is not None and metric.name != "calibration_error"]
     figures = {
-        "metrics": interval_figure(
-            [metric.name for metric in shown], [metric.value for metric in shown], [metric.low for metric in shown],
-            [metric.high for metric in shown], title=f"split {split}, 95 % intervals",
-        ),
+        "metrics": metrics_figure(shown, f"split {split}, 95 % intervals"),
         "confusion": confusion_figure(confusion_matrix(truth, said, list(range(len(classes)))), list(classes)),
         "reliability": reliability_figure(reliability_table(p, truth), error=error),
     }  # fmt: skip

@@ -18,12 +18,11 @@ from cellscope.assays.mitosis.tracks import measure
 from cellscope.assays.mitosis.view import FRAMES, TRAINED_PIXEL_UM, choose_frames, network_view, normalise
 from cellscope.assays.mitosis.windows import Window, crop, follow, gather, window_frames
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
-from cellscope.errors import ModelError
 from cellscope.io.movie import MOVIE_SUFFIXES
 from cellscope.io.tracks import Event
 from cellscope.metrics.calibration import apply_line, log_odds
 from cellscope.metrics.intervals import wilson
-from cellscope.models.card import ModelCard
+from cellscope.models.card import ModelCard, rebuilding
 from cellscope.nn.folding import fold_norms
 
 PART = "classify"
@@ -202,11 +201,9 @@ def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
 
 def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     """Build the network of a model file, ready to predict; ModelError if its numbers do not fit."""
-    try:
+    with rebuilding(card):
         full = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
         network = build_classifier(card.arch_args, len(card.classes), full)
-    except (KeyError, RuntimeError, TypeError) as error:
-        raise ModelError(f"the model file does not fit its architecture {card.arch}: {str(error)[:200]}") from error
     network = network.eval()
     fold_norms(network)
     return network

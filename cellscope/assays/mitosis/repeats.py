@@ -18,7 +18,7 @@ from cellscope.assays.mitosis.score import scores
 from cellscope.config import to_toml
 from cellscope.engine.learning import say
 from cellscope.engine.provenance import now, training_record
-from cellscope.engine.train import MODEL
+from cellscope.engine.run_folder import MODEL
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.write import write_csv, write_json, write_text

@@ -144,12 +144,7 @@ class TrainOptions(TrainingOptions):
         if filled.steps is None:
             batches = max(n_items, 1) / (filled.batch_size or 1)
             filled = replace(filled, steps=max(round((filled.epochs or 100) * batches), 1))
-        if filled.num_workers is None:
-            filled = replace(filled, num_workers=0)
-        if filled.val_every is None:
-            assert filled.steps is not None
-            filled = replace(filled, val_every=max(filled.steps // 6, 1))
-        return filled
+        return filled.paced(workers=0, validations=6)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +16,8 @@ from cellscope.assays.nucleus_seg.eval_figures import box_figure, worst_figure
 from cellscope.assays.nucleus_seg.predict import ASSAY, IMAGE, find, otsu_nuclei
 from cellscope.assays.nucleus_seg.score import MEASURES, compare_tables, image_measures
 from cellscope.engine.assay import Result, Subject
-from cellscope.engine.evaluate import Metric, interval_figure, measure, refuse_evaluation, write_evaluation
-from cellscope.engine.evaluating import Job, jobs_of, over_folds, refuse_options_of_predict, run_job
+from cellscope.engine.evaluate import Metric, measure
+from cellscope.engine.evaluating import Evaluation, Job, jobs_of, metrics_figure, over_folds, run_job
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
@@ -89,11 +88,9 @@ def evaluate(
     int
         Exit code 0.
     """
-    began = time.monotonic()
-    refuse_options_of_predict(run)
-    refuse_evaluation(out, overwrite=run.overwrite)
+    evaluation = Evaluation("nucleus-seg", dataset, out, run=run, split=split, argv=argv)
     others = [(folder, _other(folder)) for folder in compare or []]
-    prepared = PreparedDataset.open(dataset, assay="nucleus-seg")
+    prepared = evaluation.prepared
     found: list[Measured] = []
     records: list[dict[str, Any]] = []
     for job in jobs_of(prepared, split, models, weightless=ASSAY.weightless, limit=run.limit):
@@ -107,10 +104,7 @@ def evaluate(
         "worst": worst_figure(sorted(found, key=lambda item: item.row["dice"])[:WORST]),
     }
     shown = [m for m in metrics if m.low is not None and m.value is not None and 0 <= m.value <= 1]
-    figures["metrics"] = interval_figure(
-        [m.name for m in shown], [m.value for m in shown], [m.low for m in shown], [m.high for m in shown],
-        title=f"split {split}, 95 % intervals over groups",
-    )  # fmt: skip
+    figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over groups")
     tables = {}
     for number, (folder, other) in enumerate(others, 1):
         try:
@@ -123,19 +117,12 @@ def evaluate(
         for metric in metrics:
             if metric.name.endswith("dice") or metric.name in ("otsu.dice_worst", "dice_worst"):
                 print(f"{metric.name}: {metric.text}", file=sys.stderr)
-    write_evaluation(
-        out,
-        assay="nucleus-seg",
-        dataset={"path": str(dataset), **prepared.info},
-        split=split,
+    evaluation.write(
         n=len(table),
         metrics=metrics,
         per_image=table,
         figures=figures,
         models=records,
-        argv=argv,
-        seconds=time.monotonic() - began,
-        overwrite=run.overwrite,
         tables=tables,
     )
     return 0

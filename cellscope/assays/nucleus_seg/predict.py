@@ -18,11 +18,10 @@ from cellscope.assays.nucleus_seg.passes import average_passes, cut_pass, plan_p
 from cellscope.assays.nucleus_seg.scale import cut_look, cut_look_again, take_look
 from cellscope.assays.nucleus_seg.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
-from cellscope.errors import ModelError
 from cellscope.imaging.smear import otsu_classes
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES
-from cellscope.models.card import ModelCard
+from cellscope.models.card import ModelCard, rebuilding
 
 IMAGE, SLIDE = "image", "slide"
 KINDS = (IMAGE, SLIDE)
@@ -208,13 +207,9 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     """
     if card.arch == OTSU:
         return torch.nn.Identity()
-    try:
+    with rebuilding(card):
         network = build_network(card.arch, card.arch_args)
         network.load_state_dict(tensors)
-    except (TypeError, RuntimeError, KeyError) as error:
-        raise ModelError(
-            f"the model's tensors do not fit its architecture {card.arch}: {str(error).splitlines()[0]}"
-        ) from error
     return network.to(memory_format=torch.channels_last).eval()
 
 

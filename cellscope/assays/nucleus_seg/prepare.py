@@ -15,7 +15,7 @@ from cellscope.assays.nucleus_seg.config import NucleusPrepareOptions
 from cellscope.assays.nucleus_seg.sources import FORMATS, Record
 from cellscope.errors import DatasetError
 from cellscope.io.prepared import Item, hold_out, write_dataset
-from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_names
+from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_facts, source_names
 from cellscope.io.write import write_png
 
 SOURCE_FACTS = {
@@ -70,14 +70,7 @@ def prepare(
             items.append(item)
         if len(items) == before:
             raise DatasetError(f"{source} holds no image with a mask in the layout '{layout}'")
-        facts.append(
-            {
-                "name": name,
-                "format": layout,
-                "items": len(items) - before,
-                "licence": SOURCE_FACTS.get(name, "the user's own"),
-            }
-        )
+        facts.append(source_facts(name, layout, len(items) - before, SOURCE_FACTS))
         print(f"{name}: {len(items) - before} items", file=sys.stderr)
     if same_as:
         print(f"{len(same_as)} groups hold an image of another one and were joined to it", file=sys.stderr)

@@ -1,0 +1,36 @@
+"""An assay by its name, for jobs that are made of names and values."""
+
+from __future__ import annotations
+
+import importlib
+
+from cellscope.engine.assay import Assay
+from cellscope.errors import UsageError
+
+
+def find_assay(name: str) -> Assay:
+    """Find an assay by name.
+
+    Parameters
+    ----------
+    name
+        ``karyotype`` stands for ``cellscope.assays.karyotype.predict:ASSAY``; any other ``module:attribute`` may be
+        given. The engine knows assays only by such names, so that a job is a picklable function of names and values.
+
+    Raises
+    ------
+    UsageError
+        No such assay.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not attribute:
+        module_name, attribute = f"cellscope.assays.{name.replace('-', '_')}.predict", "ASSAY"
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise  # the assay exists, but something it needs does not: that is another story
+        raise UsageError(f"no assay is called {name!r}; `cellscope --help` lists them") from None
+    if not isinstance(found, Assay):
+        raise UsageError(f"{name!r} is not an assay")
+    return found

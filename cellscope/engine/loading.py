@@ -1,0 +1,68 @@
+"""The models of a run: one for every part of an assay, chosen, loaded and put on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from cellscope.engine.assay import Assay
+from cellscope.engine.provenance import model_records, weightless_records
+from cellscope.errors import ModelError
+from cellscope.models.card import ModelCard
+from cellscope.models.file import load_model, sha256
+from cellscope.models.registry import choose
+
+
+@dataclass(frozen=True)
+class LoadedModels:
+    """The networks of a run.
+
+    Attributes
+    ----------
+    cards, modules
+        By part; modules in eval mode on the run's device.
+    records
+        What ``run.json`` says of them.
+    """
+
+    cards: dict[str, ModelCard]
+    modules: dict[str, torch.nn.Module]
+    records: list[dict[str, Any]]
+
+
+def load_models(assay: Assay, models: Sequence[str], device: torch.device) -> LoadedModels:
+    """Choose and load a model for every part of an assay.
+
+    Parameters
+    ----------
+    assay
+        The assay.
+    models
+        Model files, built-in names, or names of the assay's methods without weights; parts not given are the built-in
+        defaults.
+    device
+        Where the networks go.
+
+    Raises
+    ------
+    ModelError
+        A model cannot be found, is damaged or is not for this assay.
+    """
+    plain_names = [name for name in models if name in assay.weightless]
+    cards: dict[str, ModelCard] = {assay.weightless[name].part: assay.weightless[name] for name in plain_names}
+    if len(cards) < len(plain_names):
+        raise ModelError(f"{' and '.join(plain_names)} are for the same part; give one of them")
+    named = [name for name in models if name not in assay.weightless]
+    rest = [part for part in assay.parts if part not in cards]
+    paths = choose(assay.name, rest, named)
+    modules = {part: assay.build(card, {}).eval().to(device) for part, card in cards.items()}
+    records = weightless_records(cards)
+    hashes = {}
+    for part, path in paths.items():
+        cards[part], tensors = load_model(path, assay=assay.name, part=part)
+        modules[part] = assay.build(cards[part], tensors).eval().to(device)
+        hashes[part] = sha256(path)
+    return LoadedModels(cards, modules, records + model_records(paths, cards, hashes))
