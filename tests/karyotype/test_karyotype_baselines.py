@@ -94,17 +94,19 @@ def sample() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     ("mask", "names"), [("conv", {"loss_mask"}), ("none", set()), ("points", {"loss_mask_coarse", "loss_mask_point"})]
 )
 @pytest.mark.parametrize("conventions", ["torchvision", "detectron2"])
-def test_every_mask_branch_trains_and_finds(mask: str, names: set[str], conventions: str) -> None:
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
+def test_every_mask_branch_trains_and_finds(mask: str, names: set[str], conventions: str, half: bool) -> None:
     torch.manual_seed(0)
     changes = {"mask": mask, "conventions": conventions, "score_threshold": 0.0, "proposals": 20}
     network = ChrRender(**(TINY | {"stages": 4, "anchor_sizes": (16, 32, 64, 128, 256)} | changes)).train()
     image, target = sample()
-    losses = network([image, image], [target, dict(target)])
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        losses = network([image, image], [target, dict(target)])
     assert {name for name in losses if "mask" in name} == names
     sum(losses.values()).backward()
     assert all(torch.isfinite(one.grad).all() for one in network.parameters() if one.grad is not None)
     network.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
         (found,) = network([image])
     assert len(found["boxes"]) > 0
     assert set(found["labels"].tolist()) == {1}

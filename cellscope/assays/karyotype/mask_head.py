@@ -66,7 +66,8 @@ class ConvMaskHead(nn.Module):
         """
         logits = self.logits(features, boxes, sizes)
         own = logits[torch.arange(len(labels), device=labels.device), labels]
-        truth = F.interpolate(masks[:, None], own.shape[-2:], mode="bilinear", align_corners=False, antialias=True)
+        exact = masks[:, None].float()  # under autocast they are bfloat16, in which nothing is resampled with antialias
+        truth = F.interpolate(exact, own.shape[-2:], mode="bilinear", align_corners=False, antialias=True)
         return {"loss_mask": F.binary_cross_entropy_with_logits(own, (truth[:, 0] >= 0.5).to(own.dtype))}
 
     @torch.no_grad()
