@@ -21,7 +21,7 @@ EXPECTED = 46
 #: Confidence from an assignment's margin: a logistic regression on the validation split's Q- and G-band metaphases of
 #: "found, and of the class given" (`benchmarks/karyotype_losses.py`). Below a margin of 1 most are pieces or clumps
 #: rather than another class.
-CONFIDENCE = (1.06, -1.22)
+CONFIDENCE = (1.05, -1.30)
 #: What fits no place and has a lower score than this is left out: a piece or debris rather than a marker chromosome.
 CERTAIN = 0.8
 #: Share of the score threshold down to which the rest of the cell may call for a chromosome.
