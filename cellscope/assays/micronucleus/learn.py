@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from cellscope import __version__
 from cellscope.assays.micronucleus import finder as finders
@@ -21,7 +21,15 @@ from cellscope.assays.micronucleus.data_nuclei import FieldCrops, load_fields
 from cellscope.assays.micronucleus.learn_classify import ClassifyLearner
 from cellscope.assays.micronucleus.learn_nuclei import FinderLearner
 from cellscope.assays.micronucleus.tune import tune_classifier, tune_finder
-from cellscope.engine.learning import drawn_batches, initialise, run_record, say, source_weights, training_facts
+from cellscope.engine.learning import (
+    Places,
+    drawn_batches,
+    initialise,
+    run_record,
+    say,
+    source_weights,
+    training_facts,
+)
 from cellscope.engine.train import fit
 from cellscope.errors import DatasetError, ModelError, UsageError
 from cellscope.io.prepared import PreparedDataset
@@ -94,7 +102,7 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
         drawn_batches(
             crops, [f.source for f in fields], options, weights=_weights([f.source for f in fields], options)
         ),
-        DataLoader(_Numbers(len(held)), 1) if held else None,
+        DataLoader(Places(len(held)), 1) if held else None,
         out,
         options=options,
         card=lambda metrics: ModelCard(
@@ -235,16 +243,3 @@ def _weights(strata: list[str], options: TrainOptions) -> dict[str, float]:
         str(name): float(np.sqrt(count)) * asked.get(str(name).split("/", 1)[0], 1.0)
         for name, count in zip(names, counts, strict=True)
     }
-
-
-class _Numbers(Dataset):
-    """The numbers 0..N-1: what validates whole fields looks them up itself."""
-
-    def __init__(self, count: int):
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> int:
-        return index
