@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cellscope.assays.nucleus_seg.debris import relative_stain
+from cellscope.assays.nucleus_seg.debris import relative_stain, relative_yellow
 from cellscope.assays.nucleus_seg.instances import Maps, expected_dice, find_nuclei, split_cells, usual_area
 
 
@@ -76,10 +76,24 @@ def test_red_cells_that_a_network_takes_for_nuclei_are_dropped_by_their_stain() 
     found = find_nuclei(maps, SHAPE, rgb=rgb)
     assert [int(found.labels[50, x]) > 0 for x in (20, 60, 100, 140)] == [True, True, False, False]
     assert found.dropped == 2
-    assert find_nuclei(maps, SHAPE, rgb=rgb, min_stain=0, doubtful_stain=0).labels.max() == 4
+    assert find_nuclei(maps, SHAPE, rgb=rgb, min_stain=0, doubtful_stain=0, max_yellow=9).labels.max() == 4
     assert find_nuclei(maps, SHAPE).labels.max() == 4  # without the image nothing is compared
     maps.nucleus[pale] = 150  # sqrt(0.61 / 1.10 * 1.15 / 1.79) = 0.60: kept where the network is sure, else not
     assert find_nuclei(maps, SHAPE, rgb=rgb).labels.max() == 1
+
+
+def test_a_dark_red_cell_is_told_from_a_pale_nucleus_by_the_blue_light_it_takes() -> None:
+    nucleus, pale, red = (disc(SHAPE, 50, x, 14) for x in (20, 60, 100))
+    maps = maps_of([nucleus, pale, red], nucleus | pale | red)
+    rgb = np.full((*SHAPE, 3), 240, np.uint8)
+    rgb[nucleus], rgb[pale], rgb[red] = (80, 40, 130), (130, 76, 165), (130, 76, 100)
+    # densities in green and blue: 1.79 and 0.61; 1.15 and 0.37; 1.15 and 0.88: shares 0.34, 0.33 and 0.76
+    found = find_nuclei(maps, SHAPE, rgb=rgb)
+    assert [int(found.labels[50, x]) > 0 for x in (20, 60, 100)] == [True, True, False]
+    assert find_nuclei(maps, SHAPE, rgb=rgb, max_yellow=0.45).labels.max() == 3
+    # As dark as the nuclei, it is kept: red cells are not.
+    rgb[red] = (90, 45, 75)
+    assert find_nuclei(maps, SHAPE, rgb=rgb).labels.max() == 3
 
 
 def test_a_red_cell_in_a_white_cell_is_neither_lobe_nor_cytoplasm() -> None:
@@ -100,6 +114,8 @@ def test_relative_stain_by_hand() -> None:
     areas = np.array([0.0, 100, 100, 5])
     densities = np.array([[0, 0, 0], [1.0, 2.0, 0.5], [0.25, 2.0, 0.5], [2.0, 2.0, 1.0]])  # the last one is a speck
     np.testing.assert_allclose(relative_stain(areas, densities)[1:3], [1, 0.5])
+    np.testing.assert_allclose(relative_yellow(areas, densities)[1:], [0, 0, 0.25])
+    np.testing.assert_array_equal(relative_yellow(np.zeros(2), np.zeros((2, 3))), 0)
     # black fill is no stain, however large
     ink = np.vstack([densities, [3.9, 3.9, 3.9]])
     np.testing.assert_allclose(relative_stain(np.append(areas, 500), ink)[1:3], [1, 0.5])

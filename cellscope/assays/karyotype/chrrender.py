@@ -256,13 +256,41 @@ class ChrRender(nn.Module):
         ]
         if self.render_head is None:
             return found
-        classes = torch.cat(labels) - 1
-        if isinstance(self.render_head, ConvMaskHead):
-            masks = self.render_head.render(features, boxes, classes, sizes)
-        else:
-            masks = self.render_head.render(features["0"], boxes, classes, padded)
+        masks = self._render(features, boxes, torch.cat(labels) - 1, sizes, padded)
         split = masks.split([len(box) for box in boxes])
         return [one | {"masks": mask} for one, mask in zip(found, split, strict=True)]
+
+    def _render(
+        self,
+        features: dict[str, Tensor],
+        boxes: list[Tensor],
+        classes: Tensor,
+        sizes: list[tuple[int, int]],
+        padded: tuple[int, int],
+    ) -> Tensor:
+        if isinstance(self.render_head, ConvMaskHead):
+            return self.render_head.render(features, boxes, classes, sizes)
+        assert self.render_head is not None
+        return self.render_head.render(features["0"], boxes, classes, padded)
+
+    def masks_in(self, image: Tensor, boxes: Tensor) -> Tensor:
+        """Draw masks into given boxes, whatever the detector would find there.
+
+        Parameters
+        ----------
+        image : (C, H, W) float
+            As for `forward`; of a network of one class, with a mask branch.
+        boxes : (N, 4) float
+            x0, y0, x1, y1 in its pixels.
+
+        Returns
+        -------
+        (N, S, S) float
+            Probabilities over each box.
+        """
+        batch, sizes = _pad([image])
+        classes = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
+        return self._render(self.backbone(batch), [boxes], classes, sizes, tuple(batch.shape[-2:]))  # type: ignore[arg-type]
 
     def _refine(
         self,

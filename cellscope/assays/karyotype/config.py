@@ -44,6 +44,12 @@ class TrainOptions(TrainingOptions):
     paste: bool = option(
         True, "detect: paste chromosomes of other metaphases into crops, so that they overlap.", cli=False
     )
+    box_masks: str = option(
+        "",
+        "detect: model that draws masks into the boxes of images that have no others (karyotype-detect); with none, "
+        "such images turn by quarter turns alone.",
+        cli=False,
+    )
     square: int = option(
         0, "detect: resize whole images to a square of this side instead of cropping (the paper: 256); 0 crops.",
         low=0, high=2048, cli=False,

@@ -17,6 +17,9 @@ MIN_SIDE = 4
 #: that are made of nothing else: there every mask is known, and every angle is possible.
 PASTED = 0.5
 MADE_UP = 0.3
+#: Of crops whose masks a network drew (`box_masks`), share that makes quarter turns, with the boxes as annotated; the
+#: others turn by any angle, and their boxes are the turned masks' extents.
+AS_ANNOTATED = 0.35
 
 
 def vary_tone(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -72,7 +75,9 @@ class DetectCrops(Dataset):
     def _crop(self, metaphase: Metaphase, rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         scale = metaphase.scale * np.exp(rng.uniform(*np.log(self.scale_jitter)))
         # A box says nothing of what lies inside: only quarter turns keep it true. Masks can turn by any angle.
-        boxes_only = any(mask is None for mask in metaphase.masks)
+        believed = metaphase.believed or [mask is not None for mask in metaphase.masks]
+        no_masks = any(mask is None for mask in metaphase.masks)
+        boxes_only = no_masks or (metaphase.believed is not None and rng.random() < AS_ANNOTATED)
         angle = rng.integers(4) * np.pi / 2 if boxes_only else rng.uniform(0, 2 * np.pi)
         flip = rng.choice([-1.0, 1.0])
         # Centre on a chromosome, loosely: crops of empty background teach little.
@@ -82,7 +87,7 @@ class DetectCrops(Dataset):
             else np.array([0, 0, *metaphase.image.shape[::-1]])
         )
         centre = np.array([(anchor[0] + anchor[2]) / 2, (anchor[1] + anchor[3]) / 2])
-        shift = rng.uniform(-0.4, 0.4, 2) * self.size
+        shift = rng.uniform(-0.25, 0.25, 2) * self.size
         cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
         linear = np.array([[cos * flip, -sin], [sin * flip, cos]])
         # Pixel centres lie at integer coordinates for OpenCV, boxes are measured between edges: hence the half pixel.
@@ -93,10 +98,12 @@ class DetectCrops(Dataset):
             image = cv2.GaussianBlur(image, (0, 0), 0.5 / scale * 0.8)
         crop = cv2.warpAffine(image, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR)
         boxes, masks, known = [], [], []
-        made_up = self.bank is not None and boxes_only and rng.random() < MADE_UP
+        masks_in_doubt = no_masks or metaphase.believed is not None
+        made_up = self.bank is not None and masks_in_doubt and rng.random() < MADE_UP
         if made_up:
             crop = np.zeros_like(crop)
-        for box, mask, (x, y) in zip(metaphase.boxes, metaphase.masks, metaphase.offsets, strict=True):
+        chromosomes = zip(metaphase.boxes, metaphase.masks, metaphase.offsets, believed, strict=True)
+        for box, mask, (x, y), trusted in chromosomes:
             if made_up:
                 break
             placed, visible = self._place(box, mask, x, y, linear, offset, matrix, boxes_only)
@@ -104,9 +111,9 @@ class DetectCrops(Dataset):
                 continue
             boxes.append(visible)
             masks.append(placed)
-            known.append(mask is not None)
+            known.append(trusted)
         if self.bank is not None and (made_up or rng.random() < PASTED):
-            number = int(rng.integers(8, 22) if made_up else rng.integers(1, 7))
+            number = int(rng.integers(12, 36) if made_up else rng.integers(1, 7))
             for placed in self._paste(crop, masks, metaphase.source, scale / metaphase.scale, number, rng):
                 boxes.append(_extent(placed))
                 masks.append(placed)

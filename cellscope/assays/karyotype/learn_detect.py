@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cellscope import __version__
+from cellscope.assays.karyotype.box_masks import draw_masks, load_painter
 from cellscope.assays.karyotype.chrrender import ChrRender
 from cellscope.assays.karyotype.config import TrainOptions
 from cellscope.assays.karyotype.data_detect import DetectCrops, DetectWhole
@@ -115,6 +116,8 @@ def train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, ar
     if options.backend == IMPORTED and arguments.get("mask", "points") != "none":
         # Its mask heads take every mask for known.
         metaphases = [one for one in metaphases if all(mask is not None for mask in one.masks)]
+    if options.box_masks:
+        metaphases = draw_masks(metaphases, load_painter(options.box_masks))
     if not metaphases:
         raise UsageError(f"{prepared.root} holds no metaphases to train on")
     say(f"{len(metaphases)} metaphases to train on, {len(validation)} to validate on")

@@ -38,6 +38,8 @@ class Metaphase:
     classes : list of str or None
     margin : float
         What was taken off each side of a box-only image's boxes, in pixels.
+    believed : list of bool, optional
+        Which masks may teach masks, where some were drawn by a network (see `cellscope.assays.karyotype.box_masks`).
     """
 
     name: str
@@ -50,6 +52,7 @@ class Metaphase:
     ignored: list[tuple[int, int, np.ndarray]]
     classes: list[str | None]
     margin: float = 0.0
+    believed: list[bool] | None = None
 
 
 def load_metaphase(root: Path, row: Any, *, tight: bool = False) -> Metaphase:

@@ -11,7 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from cellscope.assays.karyotype.metaphase import Metaphase
 
-#: A chromosome lies alone when other boxes cover at most this share of its own.
+#: A chromosome lies alone when others cover at most this share of it: other masks of its mask and what surrounds it
+#: or, where not all masks are known, other boxes of its box.
 ALONE = 0.02
 #: Pixels around a cut-out, so that its soft edge comes along.
 EDGE = 3
@@ -58,14 +59,11 @@ class ChromosomeBank:
 
 
 def _cut_out(metaphase: Metaphase) -> list[Cutout]:
-    low, high = metaphase.boxes[:, :2], metaphase.boxes[:, 2:]
+    believed = metaphase.believed or [True] * len(metaphase.masks)
+    covered = _covered(metaphase)
     found = []
     for index, (mask, (x, y)) in enumerate(zip(metaphase.masks, metaphase.offsets, strict=True)):
-        if mask is None or mask.sum() < 30:
-            continue
-        shared = np.clip(np.minimum(high, high[index]) - np.maximum(low, low[index]), 0, None).prod(1)
-        shared[index] = 0
-        if shared.sum() > ALONE * (high[index] - low[index]).prod():
+        if mask is None or mask.sum() < 30 or not believed[index] or covered[index] > ALONE:
             continue
         x0, y0 = max(x - EDGE, 0), max(y - EDGE, 0)
         window = metaphase.image[y0 : y + mask.shape[0] + EDGE, x0 : x + mask.shape[1] + EDGE]
@@ -74,6 +72,27 @@ def _cut_out(metaphase: Metaphase) -> list[Cutout]:
         weight = cv2.GaussianBlur(cv2.dilate(placed, np.ones((3, 3), np.uint8)).astype(np.float32), (0, 0), 1.0)
         found.append(Cutout((window * np.clip(weight, 0, 1)).astype(np.float32), placed, metaphase.scale))
     return found
+
+
+def _covered(metaphase: Metaphase) -> np.ndarray:
+    """Give for each chromosome the share of it that others cover: (N,) float."""
+    known = [mask for mask in metaphase.masks if mask is not None]
+    if len(known) < len(metaphase.masks):
+        low, high = metaphase.boxes[:, :2], metaphase.boxes[:, 2:]
+        shared = np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None])
+        areas = np.clip(shared, 0, None).prod(2)
+        return (areas.sum(1) - areas.diagonal()) / np.maximum(areas.diagonal(), 1e-6)
+    height, width = metaphase.image.shape
+    layers = np.zeros((height + 2 * EDGE, width + 2 * EDGE), np.uint8)
+    for mask, (x, y) in zip(known, metaphase.offsets, strict=True):
+        layers[y + EDGE : y + EDGE + mask.shape[0], x + EDGE : x + EDGE + mask.shape[1]] += mask > 0
+    shares = []
+    for mask, (x, y) in zip(known, metaphase.offsets, strict=True):
+        own = np.pad((mask > 0).astype(np.uint8), EDGE)
+        around = cv2.dilate(own, np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8)) > 0
+        window = layers[y : y + own.shape[0], x : x + own.shape[1]]
+        shares.append((around & (window > own)).sum() / max(own.sum(), 1))
+    return np.array(shares)
 
 
 def paste(

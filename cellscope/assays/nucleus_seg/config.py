@@ -179,6 +179,14 @@ class PredictOptions:
     doubtful_score: float = option(
         0.88, "Confidence below which a small or weakly stained nucleus is doubtful.", low=0.0, high=1.0, cli=False
     )
+    max_yellow: float = option(
+        0.16,
+        "Weakly stained objects that take away this much more blue light, beside green, than the strongest nucleus are "
+        "red cells: haemoglobin does.",
+        low=0.0,
+        high=10.0,
+        cli=False,
+    )
     probability_threshold: float = option(
         0.5, "Probability above which a pixel is nucleus.", low=0.05, high=0.95, cli=False
     )

@@ -13,6 +13,9 @@ SIZEABLE = 0.15
 INK = 2.2
 #: A channel in which not even those are darker than this (natural optical density) tells nothing.
 LEAST_DENSITY = 0.15
+#: Haemoglobin tells red cells among objects stained less than this, relative to the strongest: no nucleus is as dark and
+#: as yellow.
+REDDISH_BELOW = 0.75
 
 
 def usual_area(areas: np.ndarray) -> float:
@@ -38,7 +41,7 @@ def relative_stain(areas: np.ndarray, densities: np.ndarray) -> np.ndarray:
         Geometric mean over red and green of density / strongest density. Red cells let red light through and a nucleus
         does not, whatever the stain; green tells the pale part of a nucleus and cytoplasm. 1 where neither tells.
     """
-    sizeable = (areas >= max(SIZEABLE * areas.max(initial=0), 1)) & (densities.min(1) < INK)
+    sizeable = _sizeable(areas, densities)
     if not sizeable.any():
         return np.ones(len(areas))
     strongest = densities[sizeable, :2].max(0)
@@ -49,6 +52,32 @@ def relative_stain(areas: np.ndarray, densities: np.ndarray) -> np.ndarray:
     return np.asarray(shares.prod(1) ** (1 / telling.sum()))
 
 
+def relative_yellow(areas: np.ndarray, densities: np.ndarray) -> np.ndarray:
+    """Tell how much more blue light objects take away, beside green, than the most strongly stained one does.
+
+    Haemoglobin absorbs blue light (its Soret band) as strongly as green; the dyes of nuclei hardly do.
+
+    Parameters
+    ----------
+    areas, densities
+        As for `relative_stain`.
+
+    Returns
+    -------
+    (N,) float
+        Difference of blue / green density to that of the sizeable object densest in green; 0 where none is.
+    """
+    sizeable = _sizeable(areas, densities)
+    if not sizeable.any():
+        return np.zeros(len(areas))
+    yellow = densities[:, 2] / np.maximum(densities[:, 1], 0.05)
+    return np.asarray(yellow - yellow[np.argmax(np.where(sizeable, densities[:, 1], -1.0))])
+
+
+def _sizeable(areas: np.ndarray, densities: np.ndarray) -> np.ndarray:
+    return (areas >= max(SIZEABLE * areas.max(initial=0), 1)) & (densities.min(1) < INK)
+
+
 def weakly_stained(
     labels: np.ndarray,
     scores: np.ndarray,
@@ -57,6 +86,7 @@ def weakly_stained(
     min_stain: float,
     doubtful_stain: float,
     doubtful_score: float,
+    max_yellow: float,
 ) -> np.ndarray:
     """Find red cells that were taken for nuclei, also those that were taken for a further lobe of one.
 
@@ -70,6 +100,8 @@ def weakly_stained(
         Separate pieces with less relative stain (`relative_stain`) are no nuclei.
     doubtful_stain, doubtful_score : float
         Nor are those with less than `doubtful_stain` whose object's score is below `doubtful_score`.
+    max_yellow : float
+        Nor are those of less relative stain than `REDDISH_BELOW` that are yellower than this (`relative_yellow`).
 
     Returns
     -------
@@ -81,8 +113,10 @@ def weakly_stained(
     owner[pieces] = labels
     areas = np.bincount(pieces.ravel(), minlength=count).astype(float)
     areas[0] = 0
-    stain = relative_stain(areas, stain_densities(pieces, rgb))
+    densities = stain_densities(pieces, rgb)
+    stain = relative_stain(areas, densities)
     weak = (stain < min_stain) | ((stain < doubtful_stain) & (scores[owner] < doubtful_score))
+    weak |= (stain < REDDISH_BELOW) & (relative_yellow(areas, densities) > max_yellow)
     weak[0] = False
     return np.asarray(weak[pieces])
 

@@ -122,6 +122,7 @@ def find_nuclei(
     min_stain: float = 0.35,
     doubtful_stain: float = 0.65,
     doubtful_score: float = 0.88,
+    max_yellow: float = 0.16,
 ) -> Nuclei:
     """Find the nuclei of an image at its own resolution.
 
@@ -136,7 +137,7 @@ def find_nuclei(
         Probability of a pixel to be nucleus.
     depth : float, optional
         See `split_cells`.
-    min_area, doubtful_area, min_stain, doubtful_stain, doubtful_score : float
+    min_area, doubtful_area, min_stain, doubtful_stain, doubtful_score, max_yellow : float
         What is taken for debris or a red cell: see `debris.worth_keeping` and `debris.weakly_stained`.
 
     Returns
@@ -156,7 +157,13 @@ def find_nuclei(
     found = int((np.bincount(labels.ravel())[1:] > 0).sum())
     if rgb is not None:
         weak = weakly_stained(
-            labels, scores, rgb, min_stain=min_stain, doubtful_stain=doubtful_stain, doubtful_score=doubtful_score
+            labels,
+            scores,
+            rgb,
+            min_stain=min_stain,
+            doubtful_stain=doubtful_stain,
+            doubtful_score=doubtful_score,
+            max_yellow=max_yellow,
         )
         if weak.any():
             labels[weak], probability[weak], owner[weak] = 0, 0, 0

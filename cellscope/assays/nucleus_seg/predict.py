@@ -115,6 +115,7 @@ def nuclei_of(subject: Subject, output: np.ndarray) -> Nuclei:
         min_stain=options.min_stain,
         doubtful_stain=options.doubtful_stain,
         doubtful_score=options.doubtful_score,
+        max_yellow=options.max_yellow,
     )
 
 
