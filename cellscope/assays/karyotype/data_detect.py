@@ -75,7 +75,6 @@ class DetectCrops(Dataset):
     def _crop(self, metaphase: Metaphase, rng: np.random.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         scale = metaphase.scale * np.exp(rng.uniform(*np.log(self.scale_jitter)))
         # A box says nothing of what lies inside: only quarter turns keep it true. Masks can turn by any angle.
-        believed = metaphase.believed or [mask is not None for mask in metaphase.masks]
         no_masks = any(mask is None for mask in metaphase.masks)
         boxes_only = no_masks or (metaphase.believed is not None and rng.random() < AS_ANNOTATED)
         angle = rng.integers(4) * np.pi / 2 if boxes_only else rng.uniform(0, 2 * np.pi)
@@ -102,7 +101,7 @@ class DetectCrops(Dataset):
         made_up = self.bank is not None and masks_in_doubt and rng.random() < MADE_UP
         if made_up:
             crop = np.zeros_like(crop)
-        chromosomes = zip(metaphase.boxes, metaphase.masks, metaphase.offsets, believed, strict=True)
+        chromosomes = zip(metaphase.boxes, metaphase.masks, metaphase.offsets, metaphase.trusted, strict=True)
         for box, mask, (x, y), trusted in chromosomes:
             if made_up:
                 break

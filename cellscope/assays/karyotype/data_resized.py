@@ -72,5 +72,4 @@ def _targets(metaphase: Metaphase, shape: tuple[int, int]) -> tuple[torch.Tensor
         )
         soft = cv2.warpAffine(mask.astype(np.uint8) * 255, matrix, shape[::-1], flags=cv2.INTER_LINEAR)
         masks[index] = soft > 127
-    known = torch.tensor([mask is not None for mask in metaphase.masks], dtype=torch.bool)
-    return boxes, torch.from_numpy(masks), known
+    return boxes, torch.from_numpy(masks), torch.tensor(metaphase.trusted, dtype=torch.bool)

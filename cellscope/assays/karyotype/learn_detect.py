@@ -113,11 +113,11 @@ def train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, ar
     metaphases = load_metaphases(prepared, "train", fold=options.fold, limit=options.limit, tight=True)
     limits = [limit for limit in (options.val_limit, options.limit) if limit]
     validation = load_metaphases(prepared, "val", fold=options.fold, limit=min(limits, default=None), tight=True)
+    if options.box_masks:
+        metaphases = draw_masks(metaphases, load_painter(options.box_masks))
     if options.backend == IMPORTED and arguments.get("mask", "points") != "none":
         # Its mask heads take every mask for known.
         metaphases = [one for one in metaphases if all(mask is not None for mask in one.masks)]
-    if options.box_masks:
-        metaphases = draw_masks(metaphases, load_painter(options.box_masks))
     if not metaphases:
         raise UsageError(f"{prepared.root} holds no metaphases to train on")
     say(f"{len(metaphases)} metaphases to train on, {len(validation)} to validate on")

@@ -54,6 +54,11 @@ class Metaphase:
     margin: float = 0.0
     believed: list[bool] | None = None
 
+    @property
+    def trusted(self) -> list[bool]:
+        """Which masks may teach masks: those that are known, less those drawn by a network and not believed."""
+        return [mask is not None for mask in self.masks] if self.believed is None else self.believed
+
 
 def load_metaphase(root: Path, row: Any, *, tight: bool = False) -> Metaphase:
     """Read one metaphase item of a prepared dataset.

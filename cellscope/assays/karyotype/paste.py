@@ -59,11 +59,10 @@ class ChromosomeBank:
 
 
 def _cut_out(metaphase: Metaphase) -> list[Cutout]:
-    believed = metaphase.believed or [True] * len(metaphase.masks)
-    covered = _covered(metaphase)
     found = []
-    for index, (mask, (x, y)) in enumerate(zip(metaphase.masks, metaphase.offsets, strict=True)):
-        if mask is None or mask.sum() < 30 or not believed[index] or covered[index] > ALONE:
+    chromosomes = zip(metaphase.masks, metaphase.offsets, metaphase.trusted, _covered(metaphase), strict=True)
+    for mask, (x, y), trusted, covered in chromosomes:
+        if mask is None or not trusted or mask.sum() < 30 or covered > ALONE:
             continue
         x0, y0 = max(x - EDGE, 0), max(y - EDGE, 0)
         window = metaphase.image[y0 : y + mask.shape[0] + EDGE, x0 : x + mask.shape[1] + EDGE]

@@ -13,8 +13,7 @@ SIZEABLE = 0.15
 INK = 2.2
 #: A channel in which not even those are darker than this (natural optical density) tells nothing.
 LEAST_DENSITY = 0.15
-#: Haemoglobin tells red cells among objects stained less than this, relative to the strongest: no nucleus is as dark and
-#: as yellow.
+#: Objects stained more than this, relative to the strongest, are no red cells, whatever their colour.
 REDDISH_BELOW = 0.75
 
 
