@@ -30,14 +30,13 @@ from road import through
 
 from cellscope.assays.karyotype.aneuploidy import departure
 from cellscope.assays.karyotype.assignment import assign_cell
-from cellscope.assays.karyotype.cell import LEAVING_OUT, cell_evidence, certainty
+from cellscope.assays.karyotype.cell import LEAVING_OUT, cell_evidence
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.config import PredictOptions
-from cellscope.assays.karyotype.detect_stage import score_threshold
 from cellscope.assays.karyotype.evaluate import cell_of
 from cellscope.assays.karyotype.inputs import CHROMOSOME, METAPHASE
 from cellscope.assays.karyotype.metaphase import load_metaphase
-from cellscope.assays.karyotype.predict import ASSAY, name_subject
+from cellscope.assays.karyotype.predict import ASSAY, certainties, name_subject
 from cellscope.engine.assay import Result, Subject
 from cellscope.engine.evaluating import measuring
 from cellscope.engine.loading import load_models
@@ -137,7 +136,7 @@ def keep_state(subject: Subject) -> Result:
         return Result(empty, artefacts={"scores": state["log_probabilities"][0], "area": int(state["mask"].sum())})
     detections = state["detections"]
     evidence = cell_evidence(state["log_probabilities"], np.array([one.area for one in detections], float))
-    found = departure(evidence, LEAVING_OUT + certainty(detections, score_threshold(subject)))
+    found = departure(evidence, LEAVING_OUT + certainties(subject))
     return Result(empty, artefacts={"score": found, "count": len(name_subject(subject).chromosomes)})
 
 

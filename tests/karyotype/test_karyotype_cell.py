@@ -86,7 +86,8 @@ def test_the_cell_leaves_out_what_it_has_no_place_for_and_fills_gaps(spread: Gen
         evidence[np.arange(47), [CLASSES.index(name) for name in names]] = np.log(0.99)
         settings = {"bright_on_dark": True, "assign": True, "aneuploidy_cost": 3.0, "review_below": 0.8}
         shape = spread.pixels.shape
-        return name_cell(found, evidence, None, shape=shape, score_threshold=0.45, **settings)
+        odds = np.array([np.log(one.score / (1 - one.score)) for one in found])
+        return name_cell(found, evidence, None, shape=shape, certain=odds, **settings)
 
     weak = result({46: 0.5})
     assert (len(weak.chromosomes), len(weak.left_out), weak.iscn_draft) == (46, 1, "46,XY")

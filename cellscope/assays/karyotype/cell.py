@@ -22,11 +22,12 @@ EXPECTED = 46
 #: "found, and of the class given" (`benchmarks/karyotype_losses.py`). Below a margin of 1 most are pieces or clumps
 #: rather than another class.
 CONFIDENCE = (1.05, -1.30)
-#: What fits no place and has a lower score than this is left out: a piece or debris rather than a marker chromosome.
-CERTAIN = 0.8
+#: What fits no place and is less certain than this (log odds) is left out: a piece or debris rather than a marker
+#: chromosome.
+CERTAIN = 0.5
 #: Share of the score threshold down to which the rest of the cell may call for a chromosome.
 CANDIDATES = 1 / 3
-#: Cost in nats of leaving out a chromosome whose score just reaches the threshold; its log odds beyond add to it.
+#: Cost in nats of leaving out what is as likely one whole chromosome as not; its log odds add to it.
 LEAVING_OUT = 2.0
 #: Standard deviations from the usual size of its class from which a chromosome is marked.
 ODD_SIZE = 4.0
@@ -160,7 +161,7 @@ def name_cell(
     assign: bool,
     aneuploidy_cost: float,
     review_below: float,
-    score_threshold: float | None = None,
+    certain: np.ndarray | None = None,
 ) -> Cell:
     """Name, orient and flag the chromosomes of one cell.
 
@@ -179,15 +180,16 @@ def name_cell(
         See `assign_cell`.
     review_below : float
         Confidence under which a chromosome is marked.
-    score_threshold : float, optional
-        Lets the cell weigh each detection's score against the place it would take: one that fits nowhere may be left
-        out, one that fills a gap may stay. None keeps all.
+    certain : (N,) float, optional
+        Log odds that each is one whole chromosome (`cellscope.assays.karyotype.plausible.certainty`), which the cell
+        weighs against the place it would take: one that fits nowhere may be left out, one that fills a gap may stay.
+        None keeps all.
     """
-    assignment = _assign(detections, log_probabilities, assign, aneuploidy_cost, score_threshold)
+    assignment = _assign(detections, log_probabilities, assign, aneuploidy_cost, certain)
     kept = [
         index
         for index, class_ in enumerate(assignment.classes)
-        if score_threshold is None or class_ != UNASSIGNED or detections[index].score >= CERTAIN
+        if certain is None or class_ != UNASSIGNED or certain[index] >= CERTAIN
     ]
     odd = odd_sizes(
         [assignment.classes[index] for index in kept], np.array([detections[index].area for index in kept], float)
@@ -232,22 +234,14 @@ def _assign(
     log_probabilities: np.ndarray,
     assign: bool,
     aneuploidy_cost: float,
-    score_threshold: float | None,
+    certain: np.ndarray | None,
 ) -> Assignment:
     if not assign or not detections:
         return most_probable(log_probabilities)
     evidence = cell_evidence(log_probabilities, np.array([detection.area for detection in detections], float))
-    if score_threshold is None:
+    if certain is None:
         return assign_cell(evidence, aneuploidy_cost=aneuploidy_cost)
-    leaving_out = LEAVING_OUT + certainty(detections, score_threshold)
-    return assign_cell(evidence, aneuploidy_cost=aneuploidy_cost, unassigned_cost=leaving_out)
-
-
-def certainty(detections: list[Detection], score_threshold: float) -> np.ndarray:
-    """Log odds of the scores above those of the threshold: (N,) float, in nats."""
-    scores = np.clip([*(detection.score for detection in detections), score_threshold], 1e-3, 1 - 1e-3)
-    odds = np.log(scores / (1 - scores))
-    return odds[:-1] - odds[-1]
+    return assign_cell(evidence, aneuploidy_cost=aneuploidy_cost, unassigned_cost=LEAVING_OUT + certain)
 
 
 def cell_evidence(log_probabilities: np.ndarray, areas: np.ndarray) -> np.ndarray:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import expit
 
 from cellscope.assays.karyotype import baselines
 from cellscope.assays.karyotype.assignment import most_probable
@@ -31,6 +33,7 @@ from cellscope.assays.karyotype.figures import as_coco, draw_overlay
 from cellscope.assays.karyotype.inputs import CHROMOSOME, KINDS, METAPHASE, kind_of
 from cellscope.assays.karyotype.karyogram import draw_karyogram, vector_karyogram
 from cellscope.assays.karyotype.page import DPI
+from cellscope.assays.karyotype.plausible import certainty
 from cellscope.assays.karyotype.record import as_karyotype
 from cellscope.assays.karyotype.table import objects_table
 from cellscope.assays.karyotype.upright import main_axis
@@ -49,8 +52,9 @@ def conclude(subject: Subject) -> Result:
 def name_subject(subject: Subject) -> Cell:
     """Name the chromosomes of a metaphase that has been through both networks."""
     state, options = subject.state, subject.options
+    certain = certainties(subject)
     return name_cell(
-        state["detections"],
+        [replace(one, score=float(odds)) for one, odds in zip(state["detections"], expit(certain), strict=True)],
         state["log_probabilities"],
         state["polarity"],
         shape=state["normalised"].shape,
@@ -58,8 +62,14 @@ def name_subject(subject: Subject) -> Cell:
         assign=not options.no_assignment,
         aneuploidy_cost=options.aneuploidy_cost,
         review_below=options.review_below,
-        score_threshold=score_threshold(subject),
+        certain=certain,
     )
+
+
+def certainties(subject: Subject) -> np.ndarray:
+    """Give the log odds that each detection of a metaphase is one whole chromosome."""
+    state = subject.state
+    return certainty(state["detections"], state["log_probabilities"], state["normalised"], score_threshold(subject))
 
 
 def _conclude_metaphase(subject: Subject) -> Result:
