@@ -6,8 +6,8 @@ Both networks run once over the metaphases of a prepared dataset, as `predict` r
 split, for all candidates and for what the whole cell keeps of them: recall, precision and box AP50; the chromosomes
 missed by the best IoU that any box has with them; the boxes too many by what they are (a second box on a chromosome
 that is found, a piece of one or a clump, nothing). Then what plausible.py and cell.py hold, fitted on the first split:
-`WEIGHTS`, the logistic regression of "found, by none better" on `features`, and, with the present ones, `CONFIDENCE`, that
-of "found, and of the class given" on the assignment's margin. `--keep` pickles what was found.
+`WEIGHTS`, the logistic regression of "found, by none better" on `features`, and, with the present ones, `CONFIDENCE`,
+that of "found, and of the class given" on the assignment's margin. `--keep` pickles what was found.
 """
 
 from __future__ import annotations
@@ -222,7 +222,8 @@ def main() -> None:
     }
     known = [one for one in everything if one.split == splits[0] and len(one.detections)]
     found = fit(np.vstack([one.features for one in known]), np.concatenate([one.right() for one in known]))
-    print(f"\nWEIGHTS fitted on {splits[0]}: ({', '.join(f'{weight:.2f}' for weight in found)}); now {plausible.WEIGHTS}")
+    shown = ", ".join(f"{weight:.2f}" for weight in found)
+    print(f"\nWEIGHTS fitted on {splits[0]}: ({shown}); now {plausible.WEIGHTS}")
     margin, right, _ = by_split[splits[0]]
     weights = fit(margin[:, None], right)
     print(f"CONFIDENCE fitted on {splits[0]}: ({weights[0]:.2f}, {weights[1]:.2f}); now {cell.CONFIDENCE}")

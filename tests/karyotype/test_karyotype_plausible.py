@@ -1,4 +1,4 @@
-"""Which detections are whole chromosomes: what is measured of each by hand, and what it says of pieces and second boxes."""
+"""Which detections are whole chromosomes: features by hand, and what they say of pieces and second boxes."""
 
 import numpy as np
 import pytest
