@@ -89,12 +89,12 @@ def test_the_cell_leaves_out_what_it_has_no_place_for_and_fills_gaps(spread: Gen
         odds = np.array([np.log(one.score / (1 - one.score)) for one in found])
         return name_cell(found, evidence, None, shape=shape, certain=odds, **settings)
 
-    weak = result({46: 0.5})
+    weak = result({46: 0.4})
     assert (len(weak.chromosomes), len(weak.left_out), weak.iscn_draft) == (46, 1, "46,XY")
     assert "pieces_1" in weak.flags
     strong = result({46: 0.97})
     assert (strong.iscn_draft, strong.left_out) == ("47,XY,+21", [])
-    gap = result({46: 0.5, 3: 0.2})
+    gap = result({46: 0.4, 3: 0.2})
     assert (len(gap.chromosomes), gap.iscn_draft) == (46, "46,XY")
     assert "may not be a chromosome" in gap.chromosomes[3].reasons
 

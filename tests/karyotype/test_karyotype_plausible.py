@@ -42,8 +42,7 @@ def test_features_by_hand() -> None:
     assert (first["covered"], second["covered"]) == (0, 0)  # the better one of two is covered by none
     assert third["covered"] == pytest.approx(30 / 40)
     assert third["shared"] == first["shared"] == pytest.approx(30 / 50)
-    assert (first["exclusive"], second["exclusive"]) == (10 / 40, 1)
-    assert second["free"] == 0
+    assert (first["free"], second["free"]) == (0, 0)
     assert second["class"] == pytest.approx(np.log(0.8))
     assert [one["size"] for one in (first, second, third)] == [0, 0, 0]
 
@@ -86,4 +85,5 @@ def test_masks_at_the_border_are_measured_whole() -> None:
     corner, opposite = bar(0, 0, 40, 0.9), bar(152, 80, 40, 0.9)
     first, second = measured([corner, opposite], image(corner, opposite))
     assert (first["free"], second["free"]) == (0, 0)
-    assert (first["exclusive"], second["exclusive"]) == (1, 1)
+    half = Detection(np.array([0, 0, 8, 20]), np.ones((20, 8), bool), 0.9)
+    assert measured([half], image(corner))[0]["free"] == pytest.approx(2 * 8 / (4 * 2 * np.sqrt(160)))

@@ -117,4 +117,4 @@ def _paint(metaphase: Metaphase, network: ChrRender) -> list[Detection | None]:
     boxes = torch.from_numpy(metaphase.boxes * np.resize(np.asarray(metaphase.scale, np.float32), 4))
     drawn = network.masks_in(torch.from_numpy(image)[None], boxes).float().numpy()
     shape = metaphase.image.shape
-    return [place(box, mask, shape, 1.0) for box, mask in zip(metaphase.boxes, drawn, strict=True)]  # type: ignore[arg-type]
+    return [place(box, mask, shape, 1.0) for box, mask in zip(metaphase.boxes, drawn, strict=True)]

@@ -21,14 +21,14 @@ EXPECTED = 46
 #: Confidence from an assignment's margin: a logistic regression on the validation split's Q- and G-band metaphases of
 #: "found, and of the class given" (`benchmarks/karyotype_losses.py`). Below a margin of 1 most are pieces or clumps
 #: rather than another class.
-CONFIDENCE = (1.05, -1.30)
+CONFIDENCE = (0.91, -1.60)
 #: What fits no place and is less certain than this (log odds) is left out: a piece or debris rather than a marker
 #: chromosome.
-CERTAIN = 0.5
+CERTAIN = 0.0
 #: Share of the score threshold down to which the rest of the cell may call for a chromosome.
 CANDIDATES = 1 / 3
 #: Cost in nats of leaving out what is as likely one whole chromosome as not; its log odds add to it.
-LEAVING_OUT = 2.0
+LEAVING_OUT = 3.0
 #: Standard deviations from the usual size of its class from which a chromosome is marked.
 ODD_SIZE = 4.0
 #: More autosomes than this without two copies: part of a metaphase, or none, rather than a karyotype.

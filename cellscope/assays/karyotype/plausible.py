@@ -13,10 +13,11 @@ from cellscope.assays.karyotype.detections import Detection
 from cellscope.imaging.tone import foreground
 
 #: What `features` gives, in its order.
-FEATURES = ("score", "covered", "shared", "exclusive", "free", "class", "size")
-#: Logistic regression of "is one chromosome that nothing better accounts for" on them: a weight for each, then the
-#: offset; fitted on the validation split's Q- and G-band metaphases by `benchmarks/karyotype_losses.py`.
-WEIGHTS = (1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -0.2, 0.0)
+FEATURES = ("score", "covered", "shared", "free", "class", "size")
+#: A weight for each, then the offset: log odds of "a chromosome that nothing better accounts for". Round numbers near
+#: those of the logistic regression that `benchmarks/karyotype_losses.py` fits on the validation split's Q- and G-band
+#: metaphases, where they are calibrated (slope 1.03).
+WEIGHTS = (1.0, -1.0, -1.0, -1.0, 1.0, -0.2, 1.0)
 #: Width of the surroundings looked at, as a share of the side of the cell's median chromosome.
 RING = 0.12
 
@@ -51,11 +52,11 @@ def features(
 
     Returns
     -------
-    (N, 7) float
+    (N, 6) float
         By `FEATURES`: log odds of the score above those of the threshold; share of the mask inside that of a better
-        detection; highest mask IoU with another; share of the mask that no other detection above the threshold has;
-        foreground around the mask that belongs to none of those, as a share of the surroundings; log probability of
-        the likeliest class; squared log of the area beside the median.
+        detection; highest mask IoU with another; foreground around the mask that belongs to no detection above the
+        threshold, as a share of the surroundings; log probability of the likeliest class; squared log of the area
+        beside the median.
     """
     if not detections:
         return np.zeros((0, len(FEATURES)))
@@ -63,7 +64,7 @@ def features(
     areas = np.array([one.area for one in detections], float)
     side = float(np.sqrt(np.median(areas)))
     reach = max(round(RING * side), 2)
-    layers, outside = _layers(detections, scores >= score_threshold, normalised, reach)
+    free = _unaccounted(detections, scores >= score_threshold, normalised, reach)
     shared = _shared(detections)
     union = areas[:, None] + areas[None] - shared
     better = scores[None] > scores[:, None]
@@ -75,13 +76,11 @@ def features(
         own = np.pad(one.mask.astype(np.uint8), reach)
         x0, y0 = one.bbox[:2]
         window = (slice(y0, y0 + own.shape[0]), slice(x0, x0 + own.shape[1]))
-        others = layers[window] - (own if scores[index] >= score_threshold else 0)
         around = (cv2.dilate(own, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0) & (own == 0)
-        rows[index, 3] = (others[own > 0] == 0).mean()
-        rows[index, 4] = (around & outside[window] & (layers[window] == 0)).sum() / (4 * reach * np.sqrt(areas[index]))
+        rows[index, 3] = (around & free[window]).sum() / (4 * reach * np.sqrt(areas[index]))
     normal = log_probabilities - np.logaddexp.reduce(log_probabilities, axis=1, keepdims=True)
-    rows[:, 5] = normal.max(1)
-    rows[:, 6] = np.log(areas / np.median(areas)) ** 2
+    rows[:, 4] = normal.max(1)
+    rows[:, 5] = np.log(areas / np.median(areas)) ** 2
     return rows
 
 
@@ -90,17 +89,14 @@ def _odds(scores: np.ndarray) -> np.ndarray:
     return np.log(scores / (1 - scores))
 
 
-def _layers(
-    detections: list[Detection], kept: np.ndarray, normalised: np.ndarray, reach: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Count the masks kept over every pixel, and tell the foreground: both (H, W) grown by `reach` on every side."""
-    objects = np.pad(foreground(normalised), reach)
-    layers = np.zeros(objects.shape, np.int16)
+def _unaccounted(detections: list[Detection], kept: np.ndarray, normalised: np.ndarray, reach: int) -> np.ndarray:
+    """Give the foreground that no mask kept covers, (H, W) bool grown by `reach` on every side."""
+    free = np.pad(foreground(normalised), reach)
     for one, counted in zip(detections, kept, strict=True):
         if counted:
             x0, y0, x1, y1 = one.bbox + reach
-            layers[y0:y1, x0:x1] += one.mask
-    return layers, objects
+            free[y0:y1, x0:x1] &= ~one.mask
+    return free
 
 
 def _shared(detections: list[Detection]) -> np.ndarray:
