@@ -73,6 +73,9 @@ def test_red_cells_that_a_network_takes_for_nuclei_are_dropped_by_their_stain() 
     rgb = np.full((*SHAPE, 3), 240, np.uint8)
     rgb[nucleus], rgb[pale], rgb[red], rgb[speck] = (80, 40, 130), (130, 76, 165), (200, 110, 120), (190, 90, 170)
     # densities in red and green: 1.10 and 1.79; 0.61 and 1.15; 0.18 and 0.78; 0.23 and 0.98
+    sure = find_nuclei(maps, SHAPE, rgb=rgb)  # relative stain of the last two 0.27 and 0.34; the third one is yellow
+    assert [int(sure.labels[50, x]) > 0 for x in (20, 60, 100, 140)] == [True, True, False, True]
+    maps.nucleus[speck] = 210
     found = find_nuclei(maps, SHAPE, rgb=rgb)
     assert [int(found.labels[50, x]) > 0 for x in (20, 60, 100, 140)] == [True, True, False, False]
     assert found.dropped == 2

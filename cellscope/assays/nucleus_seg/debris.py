@@ -15,6 +15,9 @@ INK = 2.2
 LEAST_DENSITY = 0.15
 #: Objects stained more than this, relative to the strongest, are no red cells, whatever their colour.
 REDDISH_BELOW = 0.75
+#: Of this score, what is weakly stained beside the strongest nuclei of a smear is a nucleus all the same, unless its
+#: colour says otherwise: a smear need not be stained, or lit, evenly.
+SURE_SCORE = 0.93
 
 
 def usual_area(areas: np.ndarray) -> float:
@@ -96,7 +99,8 @@ def weakly_stained(
         Confidence by label, from 0.
     rgb : (H, W, 3) uint8
     min_stain : float
-        Separate pieces with less relative stain (`relative_stain`) are no nuclei.
+        Separate pieces with less relative stain (`relative_stain`) are no nuclei, unless their object's score is
+        `SURE_SCORE` at least and they are not yellow.
     doubtful_stain, doubtful_score : float
         Nor are those with less than `doubtful_stain` whose object's score is below `doubtful_score`.
     max_yellow : float
@@ -114,7 +118,8 @@ def weakly_stained(
     areas[0] = 0
     densities = stain_densities(pieces, rgb)
     stain = relative_stain(areas, densities)
-    weak = (stain < min_stain) | ((stain < doubtful_stain) & (scores[owner] < doubtful_score))
+    weak = (stain < min_stain) & (scores[owner] < SURE_SCORE)
+    weak |= (stain < doubtful_stain) & (scores[owner] < doubtful_score)
     weak |= (stain < REDDISH_BELOW) & (relative_yellow(areas, densities) > max_yellow)
     weak[0] = False
     return np.asarray(weak[pieces])
