@@ -66,7 +66,7 @@ class Found:
     def named(self) -> Cell:
         """Name the cell, as `predict` does by default."""
         options = PredictOptions()
-        certain = self.features @ np.array(plausible.WEIGHTS[:-1]) + plausible.WEIGHTS[-1]
+        certain = plausible.weigh(self.features)
         return name_cell(
             [replace(one, score=float(odds)) for one, odds in zip(self.detections, expit(certain), strict=True)],
             self.log_probabilities,

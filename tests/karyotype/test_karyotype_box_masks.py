@@ -9,6 +9,7 @@ import torch
 
 from cellscope.assays.karyotype.box_masks import draw_masks, load_painter
 from cellscope.assays.karyotype.data_detect import DetectCrops
+from cellscope.assays.karyotype.detections import detections_of
 from cellscope.assays.karyotype.detectors import ARCHS, build_chrrender
 from cellscope.assays.karyotype.metaphase import Metaphase
 from cellscope.assays.karyotype.paste import ChromosomeBank
@@ -111,6 +112,15 @@ def test_masks_in_boxes_are_those_of_a_detection() -> None:
         again = network.masks_in(image, found["boxes"])
     assert len(found["boxes"]) == 5
     torch.testing.assert_close(again, found["masks"])
+
+
+@pytest.mark.parametrize("refinements", [0, 1])
+def test_an_image_without_any_chromosome_gives_no_boxes(refinements: int) -> None:
+    network = build_chrrender("chrrender-test", score_threshold=1.0, box_refinements=refinements).eval()
+    with torch.inference_mode():
+        [found] = network([torch.rand(1, 64, 64)])
+    assert found["boxes"].shape == (0, 4)
+    assert detections_of(found, 1.0, (64, 64)) == []
 
 
 @pytest.mark.parametrize("mask", ["points", "none"])

@@ -14,9 +14,9 @@ import torch
 
 from cellscope.assays.karyotype.chrrender import ChrRender
 from cellscope.assays.karyotype.detections import Detection, place
-from cellscope.assays.karyotype.detectors import arguments_of
 from cellscope.assays.karyotype.inputs import CANONICAL
 from cellscope.assays.karyotype.metaphase import Metaphase, erase_ignored
+from cellscope.assays.karyotype.predict import build
 from cellscope.assays.karyotype.scale import resize
 from cellscope.errors import UsageError
 from cellscope.metrics.detection import box_iou
@@ -38,12 +38,11 @@ def load_painter(model: str) -> ChrRender:
         If it has no mask branch, or none that takes our normalised images.
     """
     card, tensors = load_model(locate(model), assay="karyotype", part="detect")
-    arguments = dict(card.arch_args) or dict(arguments_of(card.arch))
-    if arguments.get("mask", "points") == "none" or card.normalisation.get("kind", CANONICAL) != CANONICAL:
+    network = build(card, tensors)
+    ours = card.normalisation.get("kind", CANONICAL) == CANONICAL
+    if not (ours and isinstance(network, ChrRender) and network.render_head is not None):
         raise UsageError(f"{model} ({card.arch}) draws no masks at the training's own scale; give a ChrRender")
-    network = ChrRender(**arguments)
-    network.load_state_dict(tensors)
-    return network.eval().to(memory_format=torch.channels_last)
+    return network.to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()

@@ -303,6 +303,8 @@ class ChrRender(nn.Module):
         """Put boxes through the box head once more; a confidence becomes the mean of the old and the new one."""
         heads = self.roi_heads
         counts = [len(box) for box in boxes]
+        if not sum(counts):  # torchvision's box coder gives no boxes back in another shape
+            return boxes, confidences
         each, label = torch.arange(sum(counts), device=labels[0].device), torch.cat(labels)
         scores, deltas = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, boxes, sizes)))
         moved = heads.box_coder.decode(deltas.float(), boxes)[each, label].split(counts)

@@ -6,10 +6,12 @@ classifier sees that, for each looks at one box at a time.
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import cv2
 import numpy as np
 
-from cellscope.assays.karyotype.detections import Detection
+from cellscope.assays.karyotype.detections import Detection, overlap
 from cellscope.imaging.tone import foreground
 
 #: What `features` gives, in its order.
@@ -37,7 +39,12 @@ def certainty(
     score_threshold : float
         What the detector was tuned to, or the user asked for.
     """
-    return features(detections, log_probabilities, normalised, score_threshold) @ np.array(WEIGHTS[:-1]) + WEIGHTS[-1]
+    return weigh(features(detections, log_probabilities, normalised, score_threshold))
+
+
+def weigh(measured: np.ndarray) -> np.ndarray:
+    """Turn `features`, (N, 6), into log odds, (N,), by `WEIGHTS`."""
+    return measured @ np.array(WEIGHTS[:-1]) + WEIGHTS[-1]
 
 
 def features(
@@ -101,13 +108,7 @@ def _unaccounted(detections: list[Detection], kept: np.ndarray, normalised: np.n
 
 def _shared(detections: list[Detection]) -> np.ndarray:
     """Count the pixels that every two masks share: (N, N) float, 0 on the diagonal."""
-    boxes = np.array([one.bbox for one in detections])
-    low, high = np.maximum(boxes[:, None, :2], boxes[None, :, :2]), np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     counts = np.zeros((len(detections), len(detections)))
-    for a, b in np.argwhere(np.triu((high > low).all(2), 1)):
-        (x0, y0), (x1, y1) = low[a, b], high[a, b]
-        first, second = detections[a], detections[b]
-        part = first.mask[y0 - first.bbox[1] : y1 - first.bbox[1], x0 - first.bbox[0] : x1 - first.bbox[0]]
-        rest = second.mask[y0 - second.bbox[1] : y1 - second.bbox[1], x0 - second.bbox[0] : x1 - second.bbox[0]]
-        counts[a, b] = counts[b, a] = np.count_nonzero(part & rest)
+    for a, b in combinations(range(len(detections)), 2):
+        counts[a, b] = counts[b, a] = overlap(detections[a], detections[b])
     return counts

@@ -170,7 +170,8 @@ class PredictOptions:
     )
     min_stain: float = option(
         0.35,
-        "Drop objects stained less than this share of the image's strongest nucleus: red cells.",
+        "Drop objects stained less than this share of the image's strongest nucleus, unless the network is sure: red "
+        "cells.",
         low=0.0,
         high=1.0,
         cli=False,
