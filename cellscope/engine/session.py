@@ -28,7 +28,7 @@ from cellscope.engine.signals import StopSignals
 from cellscope.engine.stages import run_subjects
 from cellscope.engine.summary import Summariser
 from cellscope.engine.tables import OBJECTS, ColumnOrder
-from cellscope.engine.workers import Workers
+from cellscope.engine.workers import Workers, usual_count
 from cellscope.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, Interrupted, UsageError
 from cellscope.io.inputs import Input, check_collisions
 
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 WRITERS = 2
 """Threads that encode and write artefacts while the networks go on."""
-
-MAX_WORKERS = 8
-"""Worker processes at most, unless the user says otherwise."""
 
 
 class Session:
@@ -107,7 +104,8 @@ class Session:
         at_once = bool(self.run.num_workers) and len(todo) > 1
         count = self.run.num_workers
         if count is None:
-            count = min(MAX_WORKERS, available_cpus()) if available_cpus() > 1 else 0
+            learnt = any(True for module in self.loaded.modules.values() for _ in module.parameters())
+            count = usual_count(available_cpus(), networks_here=learnt and device.type == "cpu")
         workers = Workers(self.assay, count, total=len(todo), at_once=at_once)
         progress = RunProgress(len(todo), label=f"{self.assay.name} {self.facts['command']}", quiet=self.run.quiet)
         writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")

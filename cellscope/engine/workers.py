@@ -22,6 +22,12 @@ from cellscope.errors import CellscopeError, InputError
 WORTH_SECONDS = 30.0
 """Worker processes take 4 to 18 s to start (each imports the assay); start them only when they save clearly more."""
 
+MAX_WORKERS = 8
+"""Worker processes at most, unless the user says otherwise."""
+
+NETWORK_CPUS = 2
+"""CPUs that a network without a GPU keeps busy: workers beside it on two CPUs gained nothing, at 0.8 GiB each."""
+
 
 @dataclass
 class Step:
@@ -109,6 +115,20 @@ def show_traceback(error: BaseException) -> None:
     """Print where a failure that was isolated came from, if ``CELLSCOPE_DEBUG=1`` asks for it."""
     if os.environ.get("CELLSCOPE_DEBUG") == "1":
         traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
+
+
+def usual_count(cpus: int, *, networks_here: bool) -> int:
+    """Return how many worker processes a run may start where the user does not say.
+
+    Parameters
+    ----------
+    cpus : int
+        CPUs that this process may use.
+    networks_here : bool
+        Networks run on these CPUs, too, and not on a GPU.
+    """
+    free = cpus - NETWORK_CPUS if networks_here else cpus
+    return min(MAX_WORKERS, max(free, 0)) if cpus > 1 else 0
 
 
 class Workers:

@@ -7,7 +7,7 @@ import os
 import secrets
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -216,8 +216,8 @@ def _compact(value: float) -> str:
     return f"{value:.6g}" if abs(value) < _MANY_DIGITS else f"{value:.10g}"
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write text as UTF-8 with the line ends it has.
+def write_text(path: str | os.PathLike[str], text: str | Iterable[str]) -> None:
+    """Write text, whole or piece by piece, as UTF-8 with the line ends it has.
 
     Undecodable bytes of file names, which Python keeps as lone surrogates, are written escaped (as JSON does it).
 
@@ -226,5 +226,6 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     CellscopeError
         The file cannot be written.
     """
-    with atomic(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+    pieces = [text] if isinstance(text, str) else text
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        file.writelines(piece.encode("utf-8", "backslashreplace") for piece in pieces)

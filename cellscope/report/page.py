@@ -11,7 +11,7 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -121,7 +121,7 @@ def write_report(
     -----
     The same arguments give the same bytes. A figure that cannot be read leaves its reason in its place.
     """
-    text = render(
+    pieces = _pieces(
         title=title,
         subtitle=subtitle,
         summary=summary,
@@ -134,10 +134,15 @@ def write_report(
         gallery=gallery,
         folder=Path(path).resolve().parent,
     )
-    write_text(Path(path), text)
+    write_text(Path(path), pieces)
 
 
-def render(
+def render(**page: Any) -> str:
+    """Return the page as text; the arguments are those of `write_report`, links are relative to `folder`."""
+    return "".join(_pieces(**page))
+
+
+def _pieces(
     *,
     title: str,
     subtitle: str = "",
@@ -150,8 +155,8 @@ def render(
     cards_title: str = "Image by image",
     gallery: Gallery | None = None,
     folder: Path | None = None,
-) -> str:
-    """Return the page as text; the arguments are those of `write_report`, links are relative to `folder`."""
+) -> Iterator[str]:
+    """Give the page piece by piece: with hundreds of pictures it is long, and nobody needs it in memory as a whole."""
     style, script, template = _parts()
     # Each widget's code is on the page once, however many cards have one.
     codes = list({card.widget.package: card.widget.code for card in cards if card.widget is not None}.values())
@@ -160,7 +165,7 @@ def render(
     anchors = _anchors(cards)
     shown = _cards(cards, anchors, folder)
     links = dict(zip((card.title for card in cards), anchors, strict=True))
-    text = template.render(
+    pieces = template.generate(
         title=title,
         subtitle=subtitle,
         summary=[(name, format_value(value)) for name, value in summary],
@@ -180,7 +185,7 @@ def render(
         script_hash=_hash(script),
     )
     # File names that are not valid UTF-8 carry lone surrogates, which no page can hold.
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return (piece.encode("utf-8", "replace").decode("utf-8") for piece in pieces)
 
 
 @lru_cache(maxsize=1)

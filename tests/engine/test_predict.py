@@ -9,6 +9,7 @@ import pickle
 import pandas as pd
 import pytest
 import tifffile
+import torch
 from contract_check import check
 from fake_assay import (
     ASSAY,
@@ -179,6 +180,23 @@ def test_worker_processes_change_nothing(tmp_path, go):
     assert go(images, "here") == go(images, "there", num_workers=2) == 3
     for name in ("objects.csv", "halves.csv"):
         assert (tmp_path / "here" / name).read_text() == (tmp_path / "there" / name).read_text()
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_two_cpus_with_a_network_on_them_get_no_workers(tmp_path, go, monkeypatch, weights):
+    counts = []
+
+    class Watched(sessions.Workers):
+        def __init__(self, assay, count, **words):
+            counts.append(count)
+            super().__init__(assay, 0, **words)
+
+    monkeypatch.setattr(sessions, "Workers", Watched)
+    monkeypatch.setattr(sessions, "available_cpus", lambda: 2)
+    if not weights:
+        monkeypatch.setattr(torch.nn.Module, "parameters", lambda self: iter(()))
+    assert go(write_images(tmp_path / "in", 2), num_workers=None) == 0
+    assert counts == [0 if weights else 2]
 
 
 def test_limit_takes_the_first(tmp_path, go):

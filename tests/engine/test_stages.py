@@ -14,7 +14,7 @@ from fake_assay import ASSAY, CONCLUDE, CUT, FINISH, FORWARD, KILL, FakeOptions,
 from cellscope.engine import stages
 from cellscope.engine.assay import Stage, Subject
 from cellscope.engine.stages import run_subjects
-from cellscope.engine.workers import Workers, error_line
+from cellscope.engine.workers import Workers, error_line, usual_count
 from cellscope.errors import InputError
 from cellscope.io.image import Image
 from cellscope.models.file import ModelCard
@@ -248,6 +248,14 @@ def test_workers_start_only_when_they_pay():
     assert workers.pays()
     workers.concluded, workers.spent = 98, 49.0
     assert not workers.pays()
+
+
+@pytest.mark.parametrize(
+    ("cpus", "networks_here", "count"),
+    [(1, False, 0), (2, False, 2), (16, False, 8), (1, True, 0), (2, True, 0), (4, True, 2), (16, True, 8)],
+)
+def test_a_network_on_the_cpus_leaves_fewer_for_workers(cpus, networks_here, count):
+    assert usual_count(cpus, networks_here=networks_here) == count
 
 
 def test_error_line_of_an_own_error_is_its_text():

@@ -15,6 +15,7 @@ import pytest
 import tifffile
 import torch
 from contract_check import check
+from scanners import write_mrxs, write_ndpi
 from slides import draw_slide, spoil_tile, write_pyramid
 from typer.testing import CliRunner
 
@@ -205,6 +206,28 @@ def test_a_corrupt_tile_is_reported_and_the_rest_written(image: np.ndarray, done
     assert 30 < len(objects) < len(tables(done)[1])
     hole = (objects["centroid-0"].between(130, 190)) & (objects["centroid-1"].between(66, 126))
     assert not hole.any()
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_ndpi, "a.ndpi"), (write_mrxs, "a.mrxs")])
+def test_scanners_own_formats(image: np.ndarray, tmp_path: Path, write, name: str) -> None:
+    """What the scanner's file and a plain pyramid of the same pixels give differs by two builds of libjpeg only."""
+    pytest.importorskip("openslide")
+    (tmp_path / "in").mkdir()
+    room = [(0, 512 - side) for side in image.shape[:2]] + [(0, 0)]
+    pixels, _ = write(tmp_path / "in" / name, np.pad(image, room, mode="edge"))
+    write_pyramid(tmp_path / "plain.tif", pixels, levels=2)
+    assert predict(tmp_path / "in", tmp_path / "own")[0] == 0
+    assert predict(tmp_path / "plain.tif", tmp_path / "out")[0] == 0
+    assert breaches(tmp_path / "own") == []
+    images, objects = tables(tmp_path / "own")
+    _, expected = tables(tmp_path / "out")
+    assert (list(images["image"]), list(images["kind"])) == ([name], ["slide"])
+    assert len(expected) > 40
+    assert len(objects) == pytest.approx(len(expected), abs=1)
+    own, plain = (
+        tifffile.imread(path) > 0 for path in (tmp_path / "own/a.labels.tif", tmp_path / "out/plain.labels.tif")
+    )
+    assert 2 * (own & plain).sum() > 0.99 * (own.sum() + plain.sum())
 
 
 def test_a_slide_without_tissue_is_a_result(tmp_path: Path) -> None:

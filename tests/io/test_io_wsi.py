@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from scanners import write_mrxs, write_ndpi
 from slides import spoil_tile, write_pyramid
 
 from cellscope.errors import InputError
@@ -114,6 +115,42 @@ def test_damaged_files_say_so_in_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
     (tmp_path / "e.tif").write_bytes(b"II*\0 nothing")
     assert open_slide(tmp_path / "e.tif") is None  # the reader of ordinary images says what is wrong
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_ndpi, "a.ndpi"), (write_mrxs, "a.mrxs")])
+def test_scanners_own_formats_are_read_by_openslide(tmp_path: Path, write, name: str) -> None:
+    pytest.importorskip("openslide")
+    fine, coarse = write(tmp_path / name, cv2.GaussianBlur(picture(256, 384), (0, 0), 3), pixel_size_um=0.22)
+    slide = open_slide(tmp_path / name)
+    assert (slide.backend, slide.pixel_size_um) == ("openslide", pytest.approx(0.22, rel=1e-4))
+    assert [(level.height, level.width) for level in slide.levels][:2] == [(256, 384), (128, 192)]
+    reader = slide.open()
+    around = reader.read(0, -10, -20, 300, 450)  # over tiles and over the edge
+    assert np.abs(around[10:266, 20:404].astype(int) - fine).max() <= 2  # two builds of libjpeg
+    around[10:266, 20:404] = BLANK
+    assert (around == BLANK).all()
+    assert np.abs(reader.read(1, 50, 60, 70, 100).astype(int) - coarse[50:120, 60:160]).max() <= 2
+    assert not reader.corrupt
+    reader.close()
+
+
+def test_what_a_scanner_left_out_is_glass(tmp_path: Path) -> None:
+    pytest.importorskip("openslide")
+    fine, _ = write_mrxs(tmp_path / "a.mrxs", np.full((128, 256, 3), 90, np.uint8), unscanned=(1,))
+    assert (fine[:64, 64:128] == 255).all()
+    found = open_slide(tmp_path / "a.mrxs").open().read(0, 0, 0, 128, 256)
+    assert np.abs(found.astype(int) - fine).max() <= 2
+
+
+def test_a_mirax_slide_needs_its_folder(tmp_path: Path) -> None:
+    pytest.importorskip("openslide")
+    write_mrxs(tmp_path / "a.mrxs", np.full((128, 128, 3), 90, np.uint8))
+    (tmp_path / "a" / "Data0000.dat").unlink()
+    with pytest.raises(InputError, match=r"a\.mrxs: the slide is damaged or incomplete .*copy it again"):
+        open_slide(tmp_path / "a.mrxs")
+    (tmp_path / "a").rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"a\.mrxs"):
+        open_slide(tmp_path / "a.mrxs")
 
 
 @pytest.mark.realdata
