@@ -1,6 +1,7 @@
 """Nuclei in tissue: post-processing, metrics, the built-in network against the paper's, memory of a slide.
 
-usage: python benchmarks/histo.py [--repeats 5] [--only post,growth,metrics,network,slide] [--slide 20000] [--model M]
+usage: python benchmarks/histo.py [--repeats 5] [--only post,growth,metrics,network,slide]
+                                  [--slide 20000] [--pitch N] [--model M]
 
 All sides run in this process with the same threads, in turn, and give equal results before they are timed. The loop
 that post-processing is compared with does what published code does: after the same edges, markers and watershed it
@@ -171,15 +172,25 @@ def network(repeats: int) -> dict[str, Any]:
     return row
 
 
-def draw_slide(path: Path, side: int, tissue: float) -> None:
-    """Write a pyramid of three levels: glass, and tissue on a disc of this share of the area (from 1 on all over)."""
+def draw_tissue(pitch: int | None) -> np.ndarray:
+    """Draw 1024 x 1024 pixels of tissue: 600 nuclei anywhere, or smaller ones so many pixels apart."""
     rng = np.random.default_rng(0)
     tile = np.full((1024, 1024, 3), (232, 186, 210), np.uint8)
-    for _ in range(600):
-        place = tuple(int(value) for value in rng.integers(0, 1024, 2))
-        axes = tuple(int(value) for value in rng.integers(8, 15, 2))
+    places: list[list[int] | None] = [None] * 600
+    low, high = 8, 15
+    if pitch is not None:
+        middles = range(pitch // 2, 1024 - pitch // 2, pitch)
+        places, low, high = [[x, y] for y in middles for x in middles], pitch // 3, pitch // 3 + 2
+    for fixed in places:
+        place = fixed or rng.integers(0, 1024, 2).tolist()
+        axes = rng.integers(low, high, 2).tolist()
         cv2.ellipse(tile, place, axes, float(rng.uniform(0, 180)), 0, 360, (112, 70, 150), -1, cv2.LINE_AA)
-    tile = np.clip(tile + rng.normal(0, 5, tile.shape), 0, 255).astype(np.uint8)
+    return np.clip(tile + rng.normal(0, 5, tile.shape), 0, 255).astype(np.uint8)
+
+
+def draw_slide(path: Path, side: int, tissue: float, pitch: int | None) -> None:
+    """Write a pyramid of three levels: glass, and tissue on a disc of this share of the area (from 1 on all over)."""
+    tile = draw_tissue(pitch)
     radius = side * (np.sqrt(tissue / np.pi) if tissue < 1 else 1)
 
     def tiles(factor: int) -> Any:
@@ -203,11 +214,11 @@ def draw_slide(path: Path, side: int, tissue: float) -> None:
             )  # fmt: skip
 
 
-def slide(side: int, model: str | None, tissue: float) -> None:
+def slide(side: int, model: str | None, tissue: float, pitch: int | None) -> None:
     """Predict a drawn slide in one command and say what memory that took."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "slide.tif"
-        draw_slide(path, side, tissue)
+        draw_slide(path, side, tissue, pitch)
         command = [
             sys.executable,
             "-m",
@@ -239,6 +250,7 @@ def main() -> None:
     parser.add_argument("--only", default="post,growth,metrics,network,slide")
     parser.add_argument("--slide", type=int, default=20000)
     parser.add_argument("--tissue", type=float, default=0.2, help="share of the slide")
+    parser.add_argument("--pitch", type=int, help="pixels between its nuclei; 19 makes a million of 20,000 x 20,000")
     parser.add_argument("--model", help="for the slide; the built-in one without")
     arguments = parser.parse_args()
     began = time.monotonic()
@@ -249,7 +261,7 @@ def main() -> None:
     if rows:
         print_table(rows)
     if "slide" in chosen:
-        slide(arguments.slide, arguments.model, arguments.tissue)
+        slide(arguments.slide, arguments.model, arguments.tissue, arguments.pitch)
     print(f"{time.monotonic() - began:.0f} s in all")
 
 
