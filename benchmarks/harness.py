@@ -162,6 +162,15 @@ def run_process(
     }
 
 
+def cellscope(words: Sequence[str]) -> float:
+    """Run one command of cellscope to its end and return its seconds; one that fails ends the benchmark."""
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "cellscope", *words, "-q"], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"cellscope {' '.join(words)}: exit code {done.returncode}: {done.stderr.strip()[-300:]}")
+    return time.perf_counter() - began
+
+
 def with_bytecode(folder: str | Path) -> dict[str, str]:
     """Variables for `run_process` that let Python keep compiled modules in a folder, as an installed package has them.
 

@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness import cellscope
 
 #: timm's names of the networks behind each architecture.
 TIMM = {
@@ -92,15 +91,6 @@ def evaluation(model: list[str], given: argparse.Namespace, name: str, more: tup
     return [*command, *more, "-o", str(given.out / f"measured-{name}")]
 
 
-def call(command: list[str]) -> float:
-    """Run one command; seconds."""
-    began = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "cellscope", *command, "-q"], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"cellscope {' '.join(command)}: exit code {done.returncode}: {done.stderr.strip()[-300:]}")
-    return time.perf_counter() - began
-
-
 def values(path: Path, names: tuple[str, ...]) -> str:
     """Read metrics of BioImLab from an evaluation."""
     overall = json.loads((path / "eval.json").read_text())["metrics"]["overall"]
@@ -139,13 +129,13 @@ def main() -> None:
     for row in rows():
         seconds = 0.0
         if not (given.out / row.run / "model.safetensors").is_file():
-            seconds += call(training(row, given))
+            seconds += cellscope(training(row, given))
         name = row.name.replace(", ", "-").replace(" ", "-").replace("(", "").replace(")", "")
-        seconds += call([*evaluation([row.run], given, name, row.evaluation), "--overwrite"])
+        seconds += cellscope([*evaluation([row.run], given, name, row.evaluation), "--overwrite"])
         measured = values(given.out / f"measured-{name}", row.metrics)
         print(f"| {row.name} | `--preset {row.preset} --arch {row.arch}` | {measured} | {seconds:.0f} |", flush=True)
     both = ["detect-chrrender-50", "chrnet4-e"]
-    seconds = call([*evaluation(both, given, "III", ("--no-assignment",)), "--overwrite"])
+    seconds = cellscope([*evaluation(both, given, "III", ("--no-assignment",)), "--overwrite"])
     names = ("cases_by_number_right", "only_classifying_accuracy", "fully_karyotyping_accuracy_46")
     print(f"| III | the two above | {values(given.out / 'measured-III', names)} | {seconds:.0f} |")
 

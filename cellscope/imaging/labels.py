@@ -141,7 +141,7 @@ def relabel(labels: np.ndarray, *, by_position: bool = False) -> np.ndarray:
     order = np.argsort(first[values], kind="stable") if by_position else np.arange(len(values))
     new = np.zeros(len(first), np.int32)
     new[values[order]] = np.arange(1, len(order) + 1)
-    return new[flat].reshape(labels.shape)
+    return np.take(new, flat).reshape(labels.shape)
 
 
 def remove_small(labels: np.ndarray, min_area: float) -> np.ndarray:
@@ -157,10 +157,10 @@ def remove_small(labels: np.ndarray, min_area: float) -> np.ndarray:
     -------
     (H, W), dtype of `labels`
     """
-    areas = np.bincount(labels.ravel())
+    areas = np.bincount(labels[labels > 0], minlength=1)
     kept = np.arange(len(areas)).astype(labels.dtype)
     kept[areas < min_area] = 0
-    return kept[labels]
+    return np.take(kept, labels)  # half the time of an index
 
 
 def label_table(

@@ -17,7 +17,7 @@ from cellscope.assays.histo import tune as tuning
 from cellscope.assays.histo.config import TrainOptions
 from cellscope.assays.histo.data import Tile, Windows
 from cellscope.assays.histo.learn import Learner, _Batches, train
-from cellscope.assays.histo.model import arguments_of, build_network
+from cellscope.assays.histo.model import arguments_of, build_network, geometry
 from cellscope.assays.histo.prepare import prepare
 from cellscope.assays.histo.prepare_options import HistoPrepareOptions as Options
 from cellscope.assays.histo.validation import score_tiles
@@ -196,6 +196,14 @@ def test_the_paper_preset_is_the_papers() -> None:
     # The user's word counts where it is what the option would be without the preset, too.
     scratch = resolve(TrainOptions, flags={"preset": "paper", "init": "none", "optimiser": "adamw"}, env={}).settled(64)
     assert (scratch.init, scratch.optimiser, scratch.learning_rate) == ("none", "adamw", 1e-4)
+
+
+@pytest.mark.parametrize("arch", ["histonext-atto", "histonext-pico"])
+def test_the_paper_preset_has_windows_for_small_networks_too(arch: str) -> None:
+    options = TrainOptions(preset="paper", arch=arch).settled(64)
+    step = geometry(arguments_of(arch, 4))[2]
+    assert step > 0
+    assert (options.core + 2 * options.margin) % step == 0
 
 
 def test_a_perfect_network_scores_nearly_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,6 @@ PAPER: dict[str, Any] = {
     "tp_weight": 1.0,
     "ema": 0.0,
     "patience": 4,
-    "core": 80,
     "drop_path": 0.0,
 }
 #: Epochs between drops of the learning rate and between validations (paper, "Training strategy").

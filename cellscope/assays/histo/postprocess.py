@@ -87,8 +87,7 @@ def find_nuclei(
     -------
     Nuclei
     """
-    foreground = nucleus(maps)
-    mask = foreground > threshold
+    mask = _above(nucleus(maps), threshold)
     if not mask.any():
         return _nothing(maps)
     labels, last = np.zeros(mask.shape, np.int32), 0
@@ -106,6 +105,13 @@ def find_nuclei(
     return Nuclei(labels, probabilities[keep], score[keep])
 
 
+def _above(values: np.ndarray, threshold: float) -> np.ndarray:
+    """Compare (h, w) with a number that is not negative; float16 as whole numbers, which order it the same way."""
+    if values.dtype != np.float16:
+        return values > threshold
+    return values.view(np.int16) > np.float16(threshold).view(np.int16)
+
+
 def _nothing(maps: np.ndarray) -> Nuclei:
     height, width, channels = maps.shape
     return Nuclei(np.zeros((height, width), np.int32), np.zeros((0, channels - 3), np.float32), np.zeros(0, np.float32))
@@ -114,8 +120,9 @@ def _nothing(maps: np.ndarray) -> Nuclei:
 def clump_windows(mask: np.ndarray, block: int, margin: int) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
     """Cut a large mask into windows, no clump of which is cut: each is worked on where it fits into fast memory.
 
-    A clump belongs to the block that holds the upper left corner of its bounding box; those larger than a block go
-    together into one window more. Nothing that follows depends on `block` but the time it takes.
+    A clump, with what touches it at a corner, belongs to the block that holds the upper left corner of its bounding
+    box; those larger than a block go together into one window more. Nothing that follows depends on `block` but the
+    time it takes.
 
     Parameters
     ----------
@@ -135,7 +142,7 @@ def clump_windows(mask: np.ndarray, block: int, margin: int) -> Iterator[tuple[t
     if max(height, width) <= 1.5 * block:
         yield (slice(0, height), slice(0, width)), mask
         return
-    _, parts, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    _, parts, boxes, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     left, top, wide, high = (boxes[:, column].astype(int) for column in range(4))
     owner = top // block * (width // block + 1) + left // block + 1
     owner[np.maximum(wide, high) > block] = 0
@@ -146,7 +153,7 @@ def clump_windows(mask: np.ndarray, block: int, margin: int) -> Iterator[tuple[t
             slice(max(int(start[mine].min()) - margin, 0), min(int((start + size)[mine].max()) + margin, side))
             for start, size, side in ((top, high, height), (left, wide, width))
         )
-        yield (rows, columns), mine[parts[rows, columns]]
+        yield (rows, columns), np.take(mine, parts[rows, columns].astype(np.intp))
 
 
 def edge_strength(hv: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
@@ -168,17 +175,25 @@ def edge_strength(hv: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
     """
     smooth, slope = _kernels(float(sigma))
     unit = np.float32(_STEPS * float(smooth.sum()) * float(np.abs(slope).sum() / 2))
-    total, outside = np.zeros(mask.shape, np.float32), ~mask
+    total = np.zeros(mask.shape, np.float32)
     for channel, (along_x, along_y) in enumerate(((slope, smooth), (smooth, slope))):
-        steps = hv[..., channel].astype(np.float32)
-        np.clip(steps, -1, 1, out=steps)
-        steps *= np.float32(_STEPS)
-        np.rint(steps, out=steps)
-        steps[outside] = 0
+        values = hv[..., channel]
+        steps = np.take(_all_steps(), values.view(np.uint16)) if values.dtype == np.float16 else _to_steps(values)
+        steps *= mask
         rise = cv2.sepFilter2D(steps, cv2.CV_32F, along_x, along_y, borderType=cv2.BORDER_REPLICATE)
         total -= np.minimum(rise, 0, out=rise)
     total /= unit
     return total
+
+
+def _to_steps(values: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(values.astype(np.float32), -1, 1) * np.float32(_STEPS))
+
+
+@lru_cache(maxsize=1)
+def _all_steps() -> np.ndarray:
+    """Give the steps of every number that float16 has, by its bits; what is no number counts as 0."""
+    return _to_steps(np.nan_to_num(np.arange(2**16, dtype=np.uint16).view(np.float16)))
 
 
 def _reach(sigma: float) -> int:
@@ -216,7 +231,7 @@ def fill_holes(labels: np.ndarray) -> np.ndarray:
     -------
     (h, w) int32
     """
-    count, parts = cv2.connectedComponents((labels == 0).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    count, parts = cv2.connectedComponents((labels == 0).view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
     open_ = np.zeros(count, bool)
     for side in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
         open_[side] = True
@@ -226,7 +241,7 @@ def fill_holes(labels: np.ndarray) -> np.ndarray:
     if not closed.any():
         return labels
     # A hole touches no border of the image, so its pixels have all four neighbours.
-    rows, columns = np.nonzero(closed[parts])
+    rows, columns = np.nonzero(np.take(closed, parts))
     hole = parts[rows, columns]
     for row, column in ((-1, 0), (1, 0), (0, -1), (0, 1)):
         beside = labels[rows + row, columns + column]

@@ -1,0 +1,97 @@
+"""Every row of the ablations of the HistoNeXt paper (its Tables 1 to 4) as a command, and its two phases.
+
+usage: python benchmarks/histo_paper.py DATASET [--arch histonext-atto] [--limit 2] [--full] [-o OUT]
+
+DATASET is what `cellscope histo prepare SETS/consep -o consep` wrote (with `--types paper` where labels are
+CoNSeP's own `.mat` files). Each row is a training by the preset `paper` with the options that the row is about, and
+its evaluation on the test split. They are cut short, to one step of each phase on `--limit` images, a small network
+and no weights to start from, which shows that each row works and nothing more. With `--full` they are the paper's
+own trainings (Tiny, ImageNet weights), for a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import cellscope
+
+METRICS = ("hovernet.dice", "hovernet.aji", "hovernet.pq", "strict.types_f1")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table: how it differs from the preset."""
+
+    name: str
+    options: dict[str, str]
+
+
+def rows() -> list[Row]:
+    """Give the rows in the paper's order; the tables build on one another, as its text has it."""
+    before = {"np_loss": "bce+dice", "tp_loss": "bce+dice", "sampling": "none"}
+    augmentations = [
+        Row(f"1, {level}", {"augment": level, **before})
+        for level in ("baseline", "basic", "moderate", "strong", "full")
+    ]
+    pairs = [("bce+dice", "bce+dice"), ("bce+dice", "focal+dice"), ("asym+dice", "bce+dice")]
+    pairs += [("asym+dice", "focal+dice"), ("asym", "focal")]
+    losses = [
+        Row(f"2, NP {np_loss}, TP {tp_loss}", {"np_loss": np_loss, "tp_loss": tp_loss, "sampling": "none"})
+        for np_loss, tp_loss in pairs
+    ]
+    samplings = [Row(f"3, {kind}", {"sampling": kind}) for kind in ("none", "uniform", "type-aware")]
+    variations = [
+        Row("4, baseline", {}),
+        Row("4, learning rate 5e-5", {"learning_rate": "5e-5"}),
+        Row("4, batch 64", {"batch_size": "64"}),
+        Row("4, batch 128", {"batch_size": "128"}),
+        Row("4, asymmetric focus 0.5", {"gamma_positive": "0.5"}),
+        Row("4, focal gamma 3", {"focal_gamma": "3"}),
+    ]
+    return [*augmentations, *losses, *samplings, *variations]
+
+
+def training(row: Row, given: argparse.Namespace) -> list[str]:
+    """Give the command that trains a row's network."""
+    command = ["histo", "train", str(given.dataset), "--preset", "paper"]
+    if not given.full:
+        command += ["--arch", given.arch, "--init", "none", "--steps", "2", "--limit", str(given.limit)]
+        for setting in ("frozen_steps=1", "frozen_batch_size=2", "warmup_steps=1", "val_every=2"):
+            command += ["--set", setting]
+        if "batch_size" not in row.options:
+            command += ["--batch-size", "2"]
+    for name, value in row.options.items():
+        command += ["--set", f"{name}={value}"]
+    return command
+
+
+def main() -> None:
+    """Train, measure and print row after row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--arch", default="histonext-atto")
+    parser.add_argument("--limit", type=int, default=2)
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("-o", "--out", type=Path, default=Path("histo-paper"))
+    given = parser.parse_args()
+    print("| row | options | Dice, AJI, PQ, F1 of types | seconds |\n|---|---|---|---:|")
+    for number, row in enumerate(rows()):
+        run, measured = given.out / f"row{number:02}", given.out / f"measured{number:02}"
+        seconds = 0.0
+        if not (run / "model.safetensors").is_file():
+            seconds += cellscope([*training(row, given), "-o", str(run)])
+        cut = [] if given.full else ["--limit", str(given.limit)]
+        evaluation = ["histo", "eval", str(given.dataset), "-m", str(run), *cut, "-o", str(measured), "--overwrite"]
+        seconds += cellscope(evaluation)
+        found = json.loads((measured / "eval.json").read_text())["metrics"]["overall"]
+        values = [found[name]["value"] for name in METRICS]
+        printed = ", ".join("-" if value is None else f"{value:.3f}" for value in values)
+        options = ", ".join(f"`{name}={value}`" for name, value in row.options.items())
+        print(f"| {row.name} | {options} | {printed} | {seconds:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
