@@ -82,7 +82,7 @@ def main() -> None:
         run, measured = given.out / f"row{number:02}", given.out / f"measured{number:02}"
         seconds = 0.0
         if not (run / "model.safetensors").is_file():
-            seconds += cellscope([*training(row, given), "-o", str(run)])
+            seconds += cellscope([*training(row, given), "-o", str(run), "--overwrite"])
         cut = [] if given.full else ["--limit", str(given.limit)]
         evaluation = ["histo", "eval", str(given.dataset), "-m", str(run), *cut, "-o", str(measured), "--overwrite"]
         seconds += cellscope(evaluation)

@@ -129,7 +129,7 @@ def main() -> None:
     for row in rows():
         seconds = 0.0
         if not (given.out / row.run / "model.safetensors").is_file():
-            seconds += cellscope(training(row, given))
+            seconds += cellscope([*training(row, given), "--overwrite"])
         name = row.name.replace(", ", "-").replace(" ", "-").replace("(", "").replace(")", "")
         seconds += cellscope([*evaluation([row.run], given, name, row.evaluation), "--overwrite"])
         measured = values(given.out / f"measured-{name}", row.metrics)
