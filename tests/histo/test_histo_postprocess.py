@@ -130,6 +130,20 @@ def test_edges_have_the_strength_that_is_promised() -> None:
     assert wild.max() <= 4  # clipped: what a network exaggerates stays bounded
 
 
+def test_half_precision_is_read_by_its_bits_and_means_the_same() -> None:
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16).reshape(256, 256)
+    every = np.where(np.isfinite(every), every, 0)
+    for threshold in (0.0, 0.3, 0.5, 0.95):
+        expected = every > np.float16(threshold)
+        np.testing.assert_array_equal(postprocess._above(every, threshold), expected)
+        np.testing.assert_array_equal(
+            postprocess._above(every.astype(np.float32), float(np.float16(threshold))), expected
+        )
+    hv = np.stack([every, every[::-1]], -1)
+    mask = np.random.default_rng(0).random(every.shape) > 0.2
+    np.testing.assert_array_equal(edge_strength(hv, mask, 1.25), edge_strength(hv.astype(np.float32), mask, 1.25))
+
+
 def test_holes_belong_to_the_one_that_is_around_them() -> None:
     labels = np.zeros((12, 24), np.int32)
     labels[2:10, 2:10] = 1
