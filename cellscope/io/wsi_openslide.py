@@ -9,6 +9,7 @@ import numpy as np
 
 from cellscope.io.convert import Refused
 from cellscope.io.pixel_size import MAX_ANISOTROPY, STATED_RANGE_UM
+from cellscope.io.text import one_line
 from cellscope.io.wsi import BLANK
 
 #: After a failure the region is read again in squares of this side, so that little more than the fault is lost.
@@ -83,6 +84,11 @@ def _open(path: Path) -> Any:
     try:
         return openslide.OpenSlide(path)
     except openslide.OpenSlideUnsupportedFormatError:
+        folder = path.with_suffix("")
+        if path.suffix.lower() == ".mrxs" and not folder.is_dir():
+            raise Refused(
+                f"the folder {one_line(folder.name)} with its pixels is not beside it; copy it, too"
+            ) from None
         raise Refused("OpenSlide does not know this kind of slide; export it as a pyramidal TIFF") from None
     except openslide.OpenSlideError as error:
         raise Refused(

@@ -245,12 +245,15 @@ def test_resolutions(image: np.ndarray, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     write_pyramid(tmp_path / "in/none.tif", image, pixel_size_um=None)
     write_pyramid(tmp_path / "in/far.tif", image[:200, :200], pixel_size_um=1.5)
+    write_pyramid(tmp_path / "in/map.tif", image, pixel_size_um=4.0)
     cv2.imwrite(str(tmp_path / "in/plain.png"), image[40:140, 40:140, ::-1])
     code, said = predict(tmp_path / "in", tmp_path / "out")
     assert code == 3
+    assert "map.tif: at 4 um per pixel nuclei are 2.0 pixels wide" in said
     assert "--pixel-size" in said
     images = pd.read_csv(tmp_path / "out/images.csv").set_index("image")
-    assert images["status"].to_dict() == {"far.tif": "ok", "none.tif": "failed", "plain.png": "ok"}
+    status = {"far.tif": "ok", "map.tif": "failed", "none.tif": "failed", "plain.png": "ok"}
+    assert images["status"].to_dict() == status
     assert "does not say its resolution" in images.loc["none.tif", "error"]
     notes = {
         entry["image"]: " ".join(entry["warnings"])

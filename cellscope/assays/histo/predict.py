@@ -33,6 +33,8 @@ from cellscope.io.regions import check_regions
 from cellscope.io.wsi import SLIDE_SUFFIXES, Slide, open_slide
 from cellscope.models.card import ModelCard, rebuilding
 
+#: At more micrometres per pixel a nucleus, so wide, is a dot: hours of work on an enlarged slide would find nothing.
+COARSEST_UM, NUCLEUS_UM = 2.0, 8.0
 IMAGE, SLIDE = "image", "slide"
 KINDS = (IMAGE, SLIDE)
 #: Summary columns of ``images.csv``, before those per class.
@@ -69,14 +71,20 @@ def kind_of(image: Image | Slide) -> str:
 
 
 def admit(image: Image | Slide, _kind: str) -> None:
-    """Refuse a slide of unknown resolution: at a wrong one nothing would be right.
+    """Refuse a slide of unknown resolution, where nothing would be right, and any image that shows no nuclei.
 
     Raises
     ------
     InputError
     """
-    if isinstance(image, Slide) and not image.pixel_size_um:
+    size = image.pixel_size_um
+    if isinstance(image, Slide) and not size:
         raise InputError(f"{image.name}: the slide does not say its resolution; give --pixel-size (um per pixel)")
+    if size and size > COARSEST_UM:
+        raise InputError(
+            f"{image.name}: at {size:.3g} um per pixel nuclei are {NUCLEUS_UM / size:.1f} pixels wide, too few to "
+            "outline; export it at 0.5 um or less, or give --pixel-size if the file is wrong"
+        )
 
 
 def divide(subject: Subject) -> Pieces | None:
