@@ -144,6 +144,14 @@ def test_half_precision_is_read_by_its_bits_and_means_the_same() -> None:
     np.testing.assert_array_equal(edge_strength(hv, mask, 1.25), edge_strength(hv.astype(np.float32), mask, 1.25))
 
 
+def test_distances_outside_the_nuclei_count_as_nothing() -> None:
+    hv = np.random.default_rng(0).uniform(-1, 1, (40, 50, 2)).astype(np.float16)
+    mask = np.zeros((40, 50), bool)
+    mask[8:30, 10:35] = True
+    nothing = np.where(mask[..., None], hv, np.float16(0))
+    np.testing.assert_array_equal(edge_strength(hv, mask, 1.25), edge_strength(nothing, mask, 1.25))
+
+
 def test_holes_belong_to_the_one_that_is_around_them() -> None:
     labels = np.zeros((12, 24), np.int32)
     labels[2:10, 2:10] = 1
