@@ -24,7 +24,8 @@ def test_main_axis_finds_the_angle(angle: float) -> None:
     centre, found, elongation = main_axis(mask)
     assert abs((found - angle + np.pi / 2) % np.pi - np.pi / 2) < 0.03
     assert -np.pi / 2 <= found <= np.pi / 2
-    np.testing.assert_allclose(centre, [47.3, 49.1], atol=0.3)
+    # whole pixels move the centre of the drawn rod by up to 0.315 (of 6,001 angles)
+    np.testing.assert_allclose(centre, [47.3, 49.1], atol=0.35)
     assert elongation > 3
 
 
