@@ -33,7 +33,7 @@ from cellscope.io.regions import check_regions
 from cellscope.io.wsi import SLIDE_SUFFIXES, Slide, open_slide
 from cellscope.models.card import ModelCard, rebuilding
 
-#: At more micrometres per pixel a nucleus, so wide, is a dot: hours of work on an enlarged slide would find nothing.
+#: At more micrometres per pixel a nucleus, so wide, is a dot, and most of the work would go into enlarging it.
 COARSEST_UM, NUCLEUS_UM = 2.0, 8.0
 IMAGE, SLIDE = "image", "slide"
 KINDS = (IMAGE, SLIDE)
