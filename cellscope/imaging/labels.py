@@ -21,6 +21,9 @@ DILATIONS = 48
 _AT_ONCE = 8
 """Dilations between two looks whether anything still changes."""
 
+_PART = 2**16
+"""Pixels that are looked up at a time."""
+
 
 def find_markers(height: np.ndarray, mask: np.ndarray, *, depth: float, floor: float = 0.0) -> np.ndarray:
     """Mark the peaks of a height map that stand out: one marker per object to be.
@@ -135,13 +138,37 @@ def relabel(labels: np.ndarray, *, by_position: bool = False) -> np.ndarray:
         flat = np.where(values == 0, 0, np.cumsum(values != 0))[inverse.reshape(-1)]
     # Numbers are no larger than the image now: a table of them needs no sort, and the time is linear in the area.
     first = np.full(int(flat.max(initial=0)) + 1, -1)
-    inside = np.flatnonzero(flat)[::-1]
-    first[flat[inside]] = inside  # the last assignment, of the first pixel, stays
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1  # an object begins where a run of its number does
+    starts = np.concatenate([changes[::-1], [0]]) if flat.size else changes
+    first[flat[starts]] = starts  # the last assignment, of the first pixel, stays
+    first[0] = -1
     values = np.flatnonzero(first >= 0)
     order = np.argsort(first[values], kind="stable") if by_position else np.arange(len(values))
     new = np.zeros(len(first), np.int32)
     new[values[order]] = np.arange(1, len(order) + 1)
-    return np.take(new, flat).reshape(labels.shape)
+    return look_up(new, flat).reshape(labels.shape)
+
+
+def look_up(table: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Give every pixel its number's entry in a table: ``table[numbers]``, in a fraction of the time of that index.
+
+    Parameters
+    ----------
+    table : (N,) any dtype
+    numbers : (...) int, in 0..N-1
+        What is not is taken for the nearest that is.
+
+    Returns
+    -------
+    (...) dtype of `table`
+    """
+    found = np.empty(numbers.shape, table.dtype)
+    flat, into = numbers.reshape(-1), found.reshape(-1)
+    # NumPy widens the numbers to 64 bits first: part by part that stays in fast memory.
+    for start in range(0, flat.size, _PART):
+        part = slice(start, start + _PART)
+        np.take(table, flat[part], out=into[part], mode="clip")
+    return found
 
 
 def remove_small(labels: np.ndarray, min_area: float) -> np.ndarray:
@@ -160,7 +187,7 @@ def remove_small(labels: np.ndarray, min_area: float) -> np.ndarray:
     areas = np.bincount(labels[labels > 0], minlength=1)
     kept = np.arange(len(areas)).astype(labels.dtype)
     kept[areas < min_area] = 0
-    return np.take(kept, labels)  # half the time of an index
+    return look_up(kept, labels)
 
 
 def label_table(

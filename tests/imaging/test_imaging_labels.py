@@ -12,6 +12,7 @@ from cellscope.imaging.labels import (
     _rebuilt,
     find_markers,
     label_table,
+    look_up,
     marker_watershed,
     relabel,
     remove_small,
@@ -94,6 +95,17 @@ def test_relabel_is_the_same_for_small_and_large_numbers(low: int, high: int) ->
         assert ((by_number == number) == (labels == value)).all()
     for number, value in enumerate(values[np.argsort(first)], 1):
         assert ((by_position == number) == (labels == value)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint16])
+def test_a_look_up_is_an_index(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(0, 50, (300, 801)).astype(dtype)  # more than are looked up at a time, and not a multiple
+    for table in (rng.normal(size=50).astype(np.float32), rng.random(50) < 0.5, rng.integers(0, 9, 50)):
+        for view in (numbers, numbers.T, numbers[5:250:3, 7:], numbers[:0]):
+            found = look_up(table, view)
+            assert found.dtype == table.dtype
+            assert np.array_equal(found, table[view])
 
 
 def test_the_table_has_scikit_images_names_and_values() -> None:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from cellscope.assays.histo.maps import distances, nucleus, types
-from cellscope.imaging.labels import marker_watershed, relabel, remove_small
+from cellscope.imaging.labels import look_up, marker_watershed, relabel, remove_small
 
 #: Distances become whole numbers of this fraction, and so do the filters' weights: sums are then exact in float32, and
 #: the same wherever a window begins and however the filter is vectorised.
@@ -101,7 +101,8 @@ def find_nuclei(
     score, probabilities = _averages(labels, maps)
     keep = score >= min_score
     if not keep.all():
-        labels = relabel(np.where(np.concatenate([[False], keep])[labels], labels, 0))
+        numbers = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)])
+        labels = look_up(numbers.astype(np.int32), labels)
     return Nuclei(labels, probabilities[keep], score[keep])
 
 
@@ -153,7 +154,7 @@ def clump_windows(mask: np.ndarray, block: int, margin: int) -> Iterator[tuple[t
             slice(max(int(start[mine].min()) - margin, 0), min(int((start + size)[mine].max()) + margin, side))
             for start, size, side in ((top, high, height), (left, wide, width))
         )
-        yield (rows, columns), np.take(mine, parts[rows, columns].astype(np.intp))
+        yield (rows, columns), look_up(mine, parts[rows, columns])
 
 
 def edge_strength(hv: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
@@ -178,7 +179,7 @@ def edge_strength(hv: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
     total = np.zeros(mask.shape, np.float32)
     for channel, (along_x, along_y) in enumerate(((slope, smooth), (smooth, slope))):
         values = hv[..., channel]
-        steps = np.take(_all_steps(), values.view(np.uint16)) if values.dtype == np.float16 else _to_steps(values)
+        steps = look_up(_all_steps(), values.view(np.uint16)) if values.dtype == np.float16 else _to_steps(values)
         steps *= mask
         rise = cv2.sepFilter2D(steps, cv2.CV_32F, along_x, along_y, borderType=cv2.BORDER_REPLICATE)
         total -= np.minimum(rise, 0, out=rise)
@@ -241,7 +242,7 @@ def fill_holes(labels: np.ndarray) -> np.ndarray:
     if not closed.any():
         return labels
     # A hole touches no border of the image, so its pixels have all four neighbours.
-    rows, columns = np.nonzero(np.take(closed, parts))
+    rows, columns = np.nonzero(look_up(closed, parts))
     hole = parts[rows, columns]
     for row, column in ((-1, 0), (1, 0), (0, -1), (0, 1)):
         beside = labels[rows + row, columns + column]
