@@ -35,7 +35,7 @@ class Cellscope(Root):
         groups = [
             LazyGroup(name, f"cellscope.assays.{name.replace('-', '_')}.cli:app", text) for name, text in ASSAYS.items()
         ]
-        groups.append(LazyGroup("models", "cellscope.commands.models:app", "List, show and verify models."))
+        groups.append(LazyGroup("models", "cellscope.commands.models:app", "List, show, verify and average models."))
         self.commands = {**{str(group.name): group for group in groups}, **self.commands}
 
 

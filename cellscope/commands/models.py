@@ -1,8 +1,9 @@
-"""``cellscope models``: which models there are, what one is, and whether the built-in ones are undamaged."""
+"""``cellscope models``: which models there are, what one is, whether they are undamaged, and the mean of several."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from cellscope.errors import EXIT_FAILED, EXIT_OK
 from cellscope.groups import Group
 
-app = typer.Typer(cls=Group, help="List, show and verify models.")
+app = typer.Typer(cls=Group, help="List, show, verify and average models.")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 NONE_YET = "no built-in models in this installation"
@@ -18,7 +19,7 @@ NONE_YET = "no built-in models in this installation"
 
 @app.callback(invoke_without_command=True)
 def models(context: typer.Context) -> int:
-    """List, show and verify models; `cellscope models` alone lists them."""
+    """List, show, verify and average models; `cellscope models` alone lists them."""
     if context.invoked_subcommand is None:
         return list_models()
     return EXIT_OK
@@ -78,6 +79,43 @@ def verify(
         for name, wrong in found.items():
             typer.echo(f"{name}: {'; '.join(wrong) or 'ok'}")
     return EXIT_FAILED if any(found.values()) else EXIT_OK
+
+
+@app.command()
+def average(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL=SHARE...", help="Model files, training folders or built-in names, and how much."),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The model file to write.")] = Path(
+        "average.safetensors"
+    ),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it is there.")] = False,
+) -> int:
+    """Average the weights of models that were trained on from one another; tune the result with `train --steps 0`."""
+    from cellscope.errors import UsageError
+    from cellscope.models.average import average_models
+    from cellscope.models.file import save_model
+    from cellscope.models.registry import locate
+
+    shares: dict[Path, float] = {}
+    for text in models:
+        name, equals, share = text.rpartition("=")
+        try:
+            path, value = locate(name if equals else text), float(share) if equals else 1.0
+        except ValueError:
+            raise UsageError(f"{text!r} is not of the form MODEL=SHARE, such as first=0.4") from None
+        if path in shares:
+            raise UsageError(f"{name or text} is given twice; add up its shares")
+        shares[path] = value
+    if out.suffix != ".safetensors":
+        raise UsageError(f"{out}: a model file ends in .safetensors")
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} is already there; --overwrite replaces it")
+    card, tensors = average_models(shares)
+    save_model(out, tensors, card, half=True)
+    typer.echo(str(out))
+    return EXIT_OK
 
 
 def _all_names() -> list[str]:

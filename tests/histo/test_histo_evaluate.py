@@ -14,8 +14,9 @@ from synthetic_nuclei import packed, perfect_maps
 from synthetic_tissue import TYPES, tissue, write_tiles
 from typer.testing import CliRunner
 
+from cellscope.assays.histo.classes import named_types
 from cellscope.assays.histo.eval_figures import Example, busiest, example_figure, outlined, spread
-from cellscope.assays.histo.eval_metrics import all_metrics, compared_types, lines, named_types, source_table
+from cellscope.assays.histo.eval_metrics import all_metrics, compared_types, lines, source_table
 from cellscope.assays.histo.evaluate import Measured, conclude_for_measuring
 from cellscope.assays.histo.model import arguments_of, build_network
 from cellscope.assays.histo.postprocess import Nuclei

@@ -23,6 +23,7 @@ from cellscope.assays.histo.prepare_options import HistoPrepareOptions as Option
 from cellscope.assays.histo.validation import score_tiles
 from cellscope.config import resolve
 from cellscope.errors import Interrupted, ModelError, UsageError
+from cellscope.io.prepared import PreparedDataset
 from cellscope.models.card import ModelCard
 from cellscope.models.file import load_model
 
@@ -218,6 +219,33 @@ def test_a_perfect_network_scores_nearly_one(monkeypatch: pytest.MonkeyPatch) ->
     assert score_tiles(torch.nn.Identity(), [plain], ("a", "b"))["val_score"] == pytest.approx(
         scores["val_aji_a"], abs=1e-9
     )
+
+
+def test_types_that_are_the_rest_do_not_choose_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of type a are called b: nothing, where a is the rest; half of what F1 is for, where it has a name."""
+    tile = _tile()
+    true = {label: int(tile.types[label]) - 1 for label in np.unique(tile.labels)[1:]}
+    scores = {}
+    for say, kinds in (("right", true), ("wrong", {label: 1 - kind for label, kind in true.items()})):
+        maps = perfect_maps(tile.labels, kinds, 2)
+        monkeypatch.setattr("cellscope.assays.histo.validation.whole_maps", lambda *_, maps=maps: maps)
+        for first in ("other", "a"):
+            scores[say, first] = score_tiles(torch.nn.Identity(), [tile], (first, "b"))
+    one = scores["right", "other"]
+    assert one["val_score"] == pytest.approx(0.5 * one["val_aji_a"] + 0.5 * one["val_f1_b"])
+    both = scores["right", "a"]
+    assert both["val_score"] == pytest.approx(0.5 * both["val_aji_a"] + 0.25 * (both["val_f1_a"] + both["val_f1_b"]))
+    assert scores["wrong", "other"]["val_score"] == pytest.approx(0.5 * one["val_aji_a"])
+
+
+def test_training_may_learn_from_the_validation_split_too(dataset: Path, tmp_path: Path) -> None:
+    """Nothing is left to judge by: no best weights, no tuned thresholds."""
+    train(dataset, tmp_path / "run", replace(TINY, steps=1, learn_from="train+val"), argv=[])
+    model, _ = load_model(tmp_path / "run" / "model.safetensors", assay="histo")
+    items = PreparedDataset.open(dataset, assay="histo").items
+    assert model.training["n_items"] == len(items) > (items["split"] == "train").sum()
+    assert model.thresholds == {}
+    assert model.metrics == {}
 
 
 def card(temperature: float) -> ModelCard:

@@ -63,6 +63,10 @@ class TrainOptions(TrainingOptions):
         cli=False,
     )  # fmt: skip
     frozen_epochs: float = option(0.0, "The same for the first phase.", low=0.0, high=1e5, cli=False)
+    learn_from: Literal["train", "train+val"] = option(
+        "train", "Splits to learn from; train+val keeps the last weights, untuned, since nothing is left to judge by.",
+        cli=False,
+    )  # fmt: skip
     core: int = option(
         192,
         "Side of what is learnt from in a window, pixels; the network adds its margin.",

@@ -9,21 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cellscope.assays.histo.classes import CLASSES
+from cellscope.assays.histo.classes import named_types
 from cellscope.engine.evaluate import Metric, measure
 from cellscope.metrics.conventions import CONVENTIONS, FORMULAS, IMAGE_METRICS, Convention
 from cellscope.metrics.instance_summary import Summary
 
-REST = CLASSES[0]
-"""The type of whatever is none of the others; the mean F1 leaves it out, as the tables of HoVer-Net's users do."""
-
 MAIN = ("dice", "aji", "pq")
 """What is printed, with the F1 of detection and of types."""
-
-
-def named_types(classes: tuple[str, ...]) -> list[int]:
-    """Give the positions of the types that the mean F1 is over: all but `REST`, unless there is no other."""
-    return [at for at, name in enumerate(classes) if name != REST] or list(range(len(classes)))
 
 
 def compared_types(dataset: tuple[str, ...], model: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,11 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     prepared = PreparedDataset.open(dataset, assay="histo")
     classes = tuple(prepared.info["classes"])
     tiles = load_tiles(prepared, "train", classes, fold=options.fold, limit=options.limit)
-    try:
+    validation: list[Tile] = []
+    with contextlib.suppress(DatasetError):  # there may be none
         validation = load_tiles(prepared, "val", classes, fold=options.fold, limit=options.limit)
-    except DatasetError:
-        validation = []
+    if options.learn_from == "train+val":
+        tiles, validation = tiles + validation, []
     chosen = options.settled()
     arguments = arguments_of(str(chosen.arch), len(classes))
     core, margin, step = geometry(arguments)

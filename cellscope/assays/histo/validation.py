@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from cellscope.assays.histo.classes import named_types
 from cellscope.assays.histo.data import Tile
 from cellscope.assays.histo.postprocess import find_nuclei
 from cellscope.assays.histo.whole import whole_maps
@@ -27,7 +28,8 @@ def score_tiles(network: torch.nn.Module, tiles: list[Tile], classes: tuple[str,
     dict
         ``val_score``: 0.5 AJI + 0.5 mean F1 of the types (the paper's equation 12), AJI alone where no tile has types.
         AJI is the mean over sources of means over tiles, F1 (IoU over 0.5) of all tiles together; a type that is
-        nowhere has no F1. ``val_dice_<source>``, ``val_aji_<source>``, ``val_pq_<source>``, ``val_f1`` (detection) and
+        nowhere has no F1, and the mean is over the `named_types`: chance hits among a few others would decide which
+        weights are kept. ``val_dice_<source>``, ``val_aji_<source>``, ``val_pq_<source>``, ``val_f1`` (detection) and
         ``val_f1_<type>``.
     """
     agreement: dict[str, list[tuple[float, float, float]]] = {}
@@ -52,6 +54,7 @@ def score_tiles(network: torch.nn.Module, tiles: list[Tile], classes: tuple[str,
     typed = {name: float(value) for name, value in zip(classes, overall[1:], strict=True) if np.isfinite(value)}
     scores |= {f"val_f1_{name}": value for name, value in typed.items()}
     together = float(np.mean([values[1] for values in means.values()]))
-    if len(classes) > 1 and any(tile.typed for tile in tiles):
-        together = 0.5 * together + 0.5 * float(np.mean(list(typed.values())))
+    compared = [typed[classes[at]] for at in named_types(classes) if classes[at] in typed]
+    if len(classes) > 1 and compared:
+        together = 0.5 * together + 0.5 * float(np.mean(compared))
     return scores | {"val_score": together}
