@@ -71,7 +71,12 @@ def average_models(shares: Mapping[Path, float]) -> tuple[ModelCard, dict[str, T
             value += others[name] * (share / total)
     training = {
         "average_of": [
-            {"model": path.name, "share": share / total, "sha256": sha256(path), "training": cards[path].training}
+            {
+                "model": path.parent.name if path.stem == "model" else path.name,
+                "share": share / total,
+                "sha256": sha256(path),
+                "training": cards[path].training,
+            }
             for path, share in shares.items()
         ]
     }
