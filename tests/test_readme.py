@@ -18,6 +18,7 @@ import typer
 from typer.testing import CliRunner
 
 from cellscope.cli import ASSAYS, app
+from cellscope.models import registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -108,6 +109,10 @@ def idle(monkeypatch, tmp_path):
             vars(fake).update(members)
             monkeypatch.setitem(sys.modules, fake.__name__, fake)
     monkeypatch.setattr("cellscope.verbs.report_inputs", lambda *_: {})
+    locate = registry.locate  # models of trainings shown elsewhere are not there
+    monkeypatch.setattr(registry, "locate", lambda name: locate(name) if name in builtin_names() else Path(name))
+    monkeypatch.setattr("cellscope.models.average.average_models", lambda *_: (None, {}))
+    monkeypatch.setattr("cellscope.models.file.save_model", nothing)
     engine = ModuleType("cellscope.engine.predict")
     vars(engine).update(predict=nothing)
     monkeypatch.setitem(sys.modules, engine.__name__, engine)
