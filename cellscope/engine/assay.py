@@ -94,6 +94,10 @@ class Stage:
     finish
         ``finish(subject, outputs)``: takes the outputs of all items of this subject, in the order of ``cut``, and
         leaves the results in ``subject.state``.
+    at_once
+        Items that ``forward`` gets at once on a CPU, which large ones keep busy one at a time; on other devices, as
+        many as a batch holds. Blank items (zeros) make up the number, always: libraries choose their algorithms by it,
+        and the last bits of a result with them, which must not depend on how items were pooled.
     """
 
     part: str
@@ -102,6 +106,7 @@ class Stage:
     cut: Callable[[Subject], list[np.ndarray]]
     forward: Callable[[torch.nn.Module, list[torch.Tensor]], Sequence[Any]]
     finish: Callable[[Subject, list[Any]], None]
+    at_once: int = 1
 
 
 @dataclass(eq=False)

@@ -1,7 +1,7 @@
 """Run subjects through an assay's stages: items pooled into batches, bounded memory, isolated failures.
 
-Results never depend on how the work is cut up: a batch holds items of one shape only, outputs go back to their subject
-by position, and results leave in the order the subjects came in.
+Results never depend on how the work is cut up: a batch holds items of one shape only, a network always sees the same
+number of them, outputs go back to their subject by position, and results leave in the order the subjects came in.
 """
 
 from __future__ import annotations
@@ -233,10 +233,9 @@ class _Runner:
             self._forward(number, entries[: self.sizes[number]])
             self._forward(number, entries[self.sizes[number] :])
             return
-        stage = self.assay.stages[number]
         start = time.perf_counter()
         try:
-            outputs = self._call(stage, [item for _, _, item in entries])
+            outputs = self._call(number, [item for _, _, item in entries])
         except Exception as error:
             if isinstance(error, torch.cuda.OutOfMemoryError):
                 torch.cuda.empty_cache()
@@ -259,10 +258,18 @@ class _Runner:
         self._forward(number, entries[:middle])
         self._forward(number, entries[middle:])
 
-    def _call(self, stage: Stage, items: list[np.ndarray]) -> list[Any]:
-        batch = torch.from_numpy(np.stack(items)).to(self.device)
-        with torch.inference_mode(), autocast(self.device, self.dtype):
-            outputs = list(stage.forward(self.modules[stage.part], list(batch.unbind(0))))
-        if len(outputs) != len(items):
-            raise RuntimeError(f"stage {stage.part!r} gave {len(outputs)} outputs for {len(items)} items")
+    def _call(self, number: int, items: list[np.ndarray]) -> list[Any]:
+        stage, size = self.assay.stages[number], self.sizes[number]
+        if self.device.type == "cpu":
+            size = min(size, stage.at_once)
+        outputs: list[Any] = []
+        for first in range(0, len(items), size):
+            few = items[first : first + size]
+            blanks = [np.zeros_like(few[0])] * (size - len(few))
+            batch = torch.from_numpy(np.stack([*few, *blanks])).to(self.device)
+            with torch.inference_mode(), autocast(self.device, self.dtype):
+                given = list(stage.forward(self.modules[stage.part], list(batch.unbind(0))))
+            if len(given) != size:
+                raise RuntimeError(f"stage {stage.part!r} gave {len(given)} outputs for {size} items")
+            outputs += given[: len(few)]
         return outputs

@@ -84,6 +84,24 @@ def test_items_of_several_subjects_share_a_batch():
     assert seen == [4, 4]
 
 
+@pytest.mark.parametrize(("at_once", "expected"), [(1, [1] * 5), (2, [2] * 3), (3, [3] * 3), (64, [4, 4])])
+def test_the_network_always_sees_as_many_items_whatever_there_are(at_once, expected):
+    seen, blanks = [], []
+
+    def forward(module, batch):
+        seen.append(len(batch))
+        blanks.append(sum(not item.any() for item in batch))
+        return ASSAY.stages[0].forward(module, batch)
+
+    first = dataclasses.replace(ASSAY.stages[0], forward=forward, at_once=at_once)
+    spy = dataclasses.replace(ASSAY, stages=(first, ASSAY.stages[1]))
+    bright = [subject(f"s{k}") for k in range(5)]
+    results = outcome(run(bright, spy, window=5, batch_size=4))
+    assert seen == expected
+    assert sum(blanks) == sum(seen) - 5
+    assert results == outcome(run(bright, window=5, batch_size=1))
+
+
 def test_the_window_bounds_the_subjects_alive():
     alive: weakref.WeakSet[Subject] = weakref.WeakSet()
     most = 0
@@ -179,7 +197,7 @@ def test_a_stage_that_gives_too_few_outputs_fails_its_subjects():
     assay = dataclasses.replace(ASSAY, stages=(stage, ASSAY.stages[1]))
     ((_, result, error),) = run([subject("s")], assay)
     assert result is None
-    assert "0 outputs for 1 items" in str(error)
+    assert "0 outputs for 4 items" in str(error)
 
 
 def test_a_result_that_breaks_the_contract_is_refused():

@@ -32,6 +32,7 @@ from cellscope.io.read import SUFFIXES, read
 from cellscope.io.regions import check_regions
 from cellscope.io.wsi import SLIDE_SUFFIXES, Slide, open_slide
 from cellscope.models.card import ModelCard, rebuilding
+from cellscope.nn.folding import fold_norms
 
 #: At more micrometres per pixel a nucleus, so wide, is a dot, and most of the work would go into enlarging it.
 COARSEST_UM, NUCLEUS_UM = 2.0, 8.0
@@ -112,7 +113,9 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     with rebuilding(card):
         network = build_network(card.arch_args)
         network.load_state_dict(tensors)
-    return network.to(memory_format=torch.channels_last).eval()
+    network.eval()
+    fold_norms(network)
+    return network.to(memory_format=torch.channels_last)
 
 
 def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:

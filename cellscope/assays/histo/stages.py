@@ -29,8 +29,6 @@ from cellscope.imaging.smear import to_rgb8
 
 PART = "nuclei"
 OTSU = "otsu"
-#: Items a network sees at once, by device; a tile of half a megapixel keeps a CPU busy alone.
-AT_ONCE, MANY = {"cpu": 1}, 8
 #: Arguments of `find_nuclei` that a model's card may hold, and the options that overrule them.
 TUNED = {"threshold": "probability_threshold", "edge": "edge", "min_score": "min_score", "min_area": "min_area"}
 
@@ -126,20 +124,9 @@ def _join(subject: Subject, outputs: list[Any], shift: tuple[int, int]) -> np.nd
 
 
 def segment(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarray]:
-    """Run the network: per item (core, core, 3 + K) float16 maps.
-
-    Always on as many items at once, blank ones among them where need be: libraries choose their algorithms by the
-    number, and the last bits of a result with them. So maps do not depend on how items were pooled.
-    """
-    images = normalise(torch.stack(batch))
-    count = AT_ONCE.get(images.device.type, MANY)
-    maps: list[np.ndarray] = []
-    for first in range(0, len(images), count):
-        few = images[first : first + count]
-        full = torch.cat([few, few.new_zeros(count - len(few), *few.shape[1:])]) if len(few) < count else few
-        outputs = to_maps(module(full.contiguous(memory_format=torch.channels_last)))
-        maps += list(outputs[: len(few)].cpu().numpy())
-    return maps
+    """Run the network: per item (core, core, 3 + K) float16 maps."""
+    images = normalise(torch.stack(batch)).contiguous(memory_format=torch.channels_last)
+    return list(to_maps(module(images)).cpu().numpy())
 
 
 def take_maps(subject: Subject, outputs: list[Any]) -> None:

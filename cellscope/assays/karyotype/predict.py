@@ -19,6 +19,7 @@ from cellscope.assays.karyotype.chrnet import ChrNet
 from cellscope.assays.karyotype.chrrender import ChrRender
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify_stage import (
+    AT_ONCE,
     classify,
     cut_chromosomes,
     cut_explained,
@@ -42,6 +43,7 @@ from cellscope.errors import ModelError
 from cellscope.imaging.measure import add_physical, measure_mask
 from cellscope.io.read import SUFFIXES
 from cellscope.models.card import ModelCard, rebuilding
+from cellscope.nn.folding import fold_norms
 
 
 def conclude(subject: Subject) -> Result:
@@ -161,7 +163,10 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
         else:
             raise ModelError(f"karyotype has no part {card.part!r}; its parts are detect and classify")
         network.load_state_dict(tensors)
-    return network.eval()
+    network.eval()
+    if card.part == "classify":
+        fold_norms(network)
+    return network
 
 
 def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
@@ -176,8 +181,8 @@ ASSAY = Assay(
     stages=(
         Stage("detect", (METAPHASE,), 1, cut_metaphase, detect, take_detections),
         Stage("detect", (METAPHASE,), 1, cut_again, detect, take_detections),
-        Stage("classify", KINDS, 64, cut_chromosomes, classify, take_classes),
-        Stage("classify", KINDS, 64, cut_explained, explain, take_explained),
+        Stage("classify", KINDS, 64, cut_chromosomes, classify, take_classes, at_once=AT_ONCE),
+        Stage("classify", KINDS, 64, cut_explained, explain, take_explained, at_once=AT_ONCE),
     ),
     parts=("detect", "classify"),
     summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags"),

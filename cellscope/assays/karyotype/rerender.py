@@ -12,7 +12,7 @@ import numpy as np
 from cellscope.assays.karyotype.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell import Cell, Chromosome, cell_evidence
 from cellscope.assays.karyotype.classes import CLASSES
-from cellscope.assays.karyotype.classify_stage import classify, cut_out, tempered
+from cellscope.assays.karyotype.classify_stage import AT_ONCE, classify, cut_out, tempered
 from cellscope.assays.karyotype.editing import apply_edits
 from cellscope.assays.karyotype.inputs import METAPHASE
 from cellscope.assays.karyotype.predict import ASSAY, metaphase_result
@@ -35,7 +35,7 @@ def render_assay(documents: Mapping[str, Mapping[str, Any]]) -> Assay:
     """
     return replace(
         ASSAY,
-        stages=(Stage("classify", (METAPHASE,), 64, partial(cut_new, documents), classify, take_new),),
+        stages=(Stage("classify", (METAPHASE,), 64, partial(cut_new, documents), classify, take_new, at_once=AT_ONCE),),
         parts=("classify",),
         kinds=(METAPHASE,),
         kind_of=always_metaphase,

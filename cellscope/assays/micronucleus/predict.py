@@ -222,7 +222,7 @@ ASSAY = Assay(
     stages=(
         Stage("nuclei", KINDS, 1, cut_field, find, take_maps),
         Stage("nuclei", (FIELD,), 1, cut_again, find, take_maps),
-        Stage("classify", KINDS, 64, cut_cells, classify, take_cells),
+        Stage("classify", KINDS, 64, cut_cells, classify, take_cells, at_once=16),
     ),
     parts=("nuclei", "classify"),
     summary_columns=(

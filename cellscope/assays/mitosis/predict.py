@@ -214,8 +214,8 @@ ASSAY = Assay(
     kinds=KINDS,
     suffixes=MOVIE_SUFFIXES,
     stages=(
-        Stage(PART, KINDS, 16, cut, classify, take_views),
-        Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks),
+        Stage(PART, KINDS, 16, cut, classify, take_views, at_once=8),
+        Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, at_once=256),
     ),
     parts=(PART,),
     summary_columns=SUMMARY,
