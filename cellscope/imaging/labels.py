@@ -137,16 +137,33 @@ def relabel(labels: np.ndarray, *, by_position: bool = False) -> np.ndarray:
         values, inverse = np.unique(flat, return_inverse=True)
         flat = np.where(values == 0, 0, np.cumsum(values != 0))[inverse.reshape(-1)]
     # Numbers are no larger than the image now: a table of them needs no sort, and the time is linear in the area.
-    first = np.full(int(flat.max(initial=0)) + 1, -1)
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1  # an object begins where a run of its number does
-    starts = np.concatenate([changes[::-1], [0]]) if flat.size else changes
-    first[flat[starts]] = starts  # the last assignment, of the first pixel, stays
-    first[0] = -1
+    first = first_pixels(flat)
     values = np.flatnonzero(first >= 0)
     order = np.argsort(first[values], kind="stable") if by_position else np.arange(len(values))
     new = np.zeros(len(first), np.int32)
     new[values[order]] = np.arange(1, len(order) + 1)
     return look_up(new, flat).reshape(labels.shape)
+
+
+def first_pixels(labels: np.ndarray) -> np.ndarray:
+    """Find where each label begins.
+
+    Parameters
+    ----------
+    labels : (...) int, 0 is background, not negative
+
+    Returns
+    -------
+    (largest label + 1,) int
+        Place of its first pixel, row by row; -1 for the background and for numbers that no pixel has.
+    """
+    flat = labels.reshape(-1)
+    first = np.full(int(flat.max(initial=0)) + 1, -1)
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1  # an object begins where a run of its number does
+    starts = np.concatenate([changes[::-1], [0]]) if flat.size else changes
+    first[flat[starts]] = starts  # the last assignment, of the first pixel, stays
+    first[0] = -1
+    return first
 
 
 def look_up(table: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -163,11 +180,13 @@ def look_up(table: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     (...) dtype of `table`
     """
     found = np.empty(numbers.shape, table.dtype)
-    flat, into = numbers.reshape(-1), found.reshape(-1)
+    whole = numbers.flags.c_contiguous  # else rows are taken as they lie: bringing them together costs a copy
+    source, into = (numbers.reshape(-1), found.reshape(-1)) if whole else (numbers, found)
+    step = max(_PART * len(source) // max(source.size, 1), 1)
     # NumPy widens the numbers to 64 bits first: part by part that stays in fast memory.
-    for start in range(0, flat.size, _PART):
-        part = slice(start, start + _PART)
-        np.take(table, flat[part], out=into[part], mode="clip")
+    for start in range(0, len(source), step):
+        part = slice(start, start + step)
+        np.take(table, source[part], out=into[part], mode="clip")
     return found
 
 

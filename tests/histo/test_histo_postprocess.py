@@ -108,13 +108,53 @@ def test_the_parts_a_large_image_is_worked_on_in_change_nothing(monkeypatch: pyt
         np.testing.assert_array_equal(parts.score, whole.score)
         np.testing.assert_array_equal(parts.probabilities, whole.probabilities)
         windows.append(list(clump_windows(maps[..., 0] > 0.5, block, 7)))
-    assert len(windows[0]) > 9
+    assert len(windows[0]) > 8
     assert len(windows[1]) > 3
     for cut in windows:
         together = np.zeros(truth.shape, int)
         for window, own in cut:
             together[window] += own
         np.testing.assert_array_equal(together, maps[..., 0] > 0.5)  # every pixel of the mask once
+
+
+def test_holes_are_filled_whatever_part_of_a_large_image_they_are_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, columns = np.mgrid[-20:21, -20:21]
+    radius = np.hypot(rows, columns)
+    ring = (radius <= 19) & (radius > 11)
+    places = [(top, left) for top in range(1, 320, 46) for left in range(1, 320, 46)]
+    mask, expected = np.zeros((323, 330), bool), np.zeros((323, 330), np.int32)
+    # Nothing in the hole, a speck, a nucleus, a speck with a hole of its own.
+    inside = [radius < 0, radius <= 1, radius <= 6, (radius <= 2) & (radius > 1)]
+    for number, (top, left) in enumerate(places):
+        box = (slice(top, top + 41), slice(left, left + 41))
+        mask[box] = ring | inside[number % 4]
+        expected[box][ring if number % 4 == 2 else radius <= 19] = 1
+        expected[box][inside[2] & (number % 4 == 2)] = 2
+    maps = np.zeros((*mask.shape, 4), np.float16)
+    maps[..., 0] = mask
+    results = []
+    for block in (768, 100, 50):
+        monkeypatch.setattr(postprocess, "_BLOCK", block)
+        found = find_nuclei(maps, edge=9.0, min_area=24, opening=1)  # one marker per clump
+        assert len(list(clump_windows(mask, block, 7))) == {768: 1, 100: 9, 50: 36}[block]
+        np.testing.assert_array_equal(found.labels > 0, expected > 0)
+        assert len(found.score) == len(places) + len(places) // 4
+        results.append(found)
+    for found in results[1:]:
+        np.testing.assert_array_equal(found.labels, results[0].labels)
+        np.testing.assert_array_equal(found.score, results[0].score)
+    areas = np.bincount(results[0].labels.ravel())[1:]
+    full, bare = int((radius <= 19).sum()), int(ring.sum())
+    assert sorted(set(areas.tolist())) == sorted({int(inside[2].sum()), bare, full})
+    # The pixels of a hole count for the score of the nucleus they went to.
+    assert sorted({round(float(score), 4) for score in results[0].score}) == sorted(
+        {
+            1.0,
+            round(bare / full, 4),
+            round((bare + int(inside[1].sum())) / full, 4),
+            round((bare + int(inside[3].sum())) / full, 4),
+        }
+    )
 
 
 def test_edges_have_the_strength_that_is_promised() -> None:

@@ -11,6 +11,7 @@ from skimage.morphology import reconstruction
 from cellscope.imaging.labels import (
     _rebuilt,
     find_markers,
+    first_pixels,
     label_table,
     look_up,
     marker_watershed,
@@ -95,6 +96,13 @@ def test_relabel_is_the_same_for_small_and_large_numbers(low: int, high: int) ->
         assert ((by_number == number) == (labels == value)).all()
     for number, value in enumerate(values[np.argsort(first)], 1):
         assert ((by_position == number) == (labels == value)).all()
+
+
+def test_where_labels_begin() -> None:
+    labels = np.array([[0, 7, 7], [3, 3, 7], [3, 0, 1]])
+    assert first_pixels(labels).tolist() == [-1, 8, -1, 3, -1, -1, -1, 1]
+    assert first_pixels(labels[:, ::-1]).tolist() == [-1, 6, -1, 4, -1, -1, -1, 0]
+    assert first_pixels(np.zeros((2, 2), int)).tolist() == first_pixels(np.zeros((0, 2), int)).tolist() == [-1]
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint16])
