@@ -10,7 +10,9 @@ import pytest
 from synthetic_nuclei import packed, perfect_maps
 
 from cellscope.assays.histo import postprocess
-from cellscope.assays.histo.postprocess import clump_windows, edge_strength, fill_holes, find_nuclei
+from cellscope.assays.histo.clumps import clump_windows
+from cellscope.assays.histo.holes import fill_holes
+from cellscope.assays.histo.postprocess import edge_strength, find_nuclei
 from cellscope.imaging.labels import relabel
 
 

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from skimage.filters import threshold_otsu
 
-from cellscope.assays.histo.postprocess import Nuclei, fill_holes
+from cellscope.assays.histo.holes import fill_holes
+from cellscope.assays.histo.postprocess import Nuclei
 from cellscope.imaging.labels import marker_watershed, relabel, remove_small
 from cellscope.imaging.stain import stains
 

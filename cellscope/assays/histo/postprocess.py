@@ -9,13 +9,14 @@ once per nucleus, so that the time grows with the area alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
+from cellscope.assays.histo.clumps import clump_windows
+from cellscope.assays.histo.holes import find_holes, joined
 from cellscope.assays.histo.maps import distances, nucleus, types
 from cellscope.imaging.labels import first_pixels, look_up, marker_watershed, remove_small
 
@@ -101,11 +102,11 @@ def find_nuclei(
         # While the window is in fast memory: what is wanted of it later. No hole begins before its nucleus does.
         rows, columns = np.divmod(first_pixels(found)[1:], found.shape[1])
         first.append((rows + window[0].start) * mask.shape[1] + columns + window[1].start)
-        holes.append(_holes(found).shifted(window, last))
+        holes.append(find_holes(found).shifted(window, last))
         sums.append(_sums(found, here))
         last += len(sums[-1])
     total = np.concatenate(sums)
-    rows, columns, numbers = _joined(holes).without(labels)
+    rows, columns, numbers = joined(holes).empty_in(labels)
     labels[rows, columns] = numbers
     total += _sums(numbers[None], maps[rows, columns][None], last)
     score, probabilities = _averages(total)
@@ -128,62 +129,6 @@ def _above(values: np.ndarray, threshold: float) -> np.ndarray:
 def _nothing(maps: np.ndarray) -> Nuclei:
     height, width, channels = maps.shape
     return Nuclei(np.zeros((height, width), np.int32), np.zeros((0, channels - 3), np.float32), np.zeros(0, np.float32))
-
-
-def clump_windows(mask: np.ndarray, block: int, margin: int) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
-    """Cut a large mask into windows, no clump of which is cut: each is worked on where it fits into fast memory.
-
-    A clump, with what is less than two pixels away, belongs to the block that holds the upper left corner of its
-    bounding box; those larger than a block go together into one window more. Nothing that follows depends on `block`
-    but the time it takes.
-
-    Parameters
-    ----------
-    mask : (h, w) bool
-    block : int
-        Side, pixels.
-    margin : int
-        Pixels of the image around the clumps, where there are any.
-
-    Yields
-    ------
-    window : (rows, columns)
-    own : (rows, columns) bool
-        The pixels of the clumps that belong to the window.
-    """
-    height, width = mask.shape
-    if max(height, width) <= 1.5 * block:
-        yield (slice(0, height), slice(0, width)), mask
-        return
-    coarse = _halved(mask)
-    _, parts, boxes, _ = cv2.connectedComponentsWithStats(coarse, connectivity=8, ltype=cv2.CV_32S)
-    left, top, wide, high = (2 * boxes[:, column].astype(int) for column in range(4))
-    owner = top // block * (width // block + 1) + left // block + 1
-    owner[np.maximum(wide, high) > block] = 0
-    owner[0] = -1  # background
-    margin += margin % 2
-    for number in np.unique(owner[1:]):
-        mine = owner == number
-        rows, columns = (
-            slice(max(int(start[mine].min()) - margin, 0), min(int((start + size)[mine].max()) + margin, side))
-            for start, size, side in ((top, high, height), (left, wide, width))
-        )
-        half = parts[rows.start // 2 : (rows.stop + 1) // 2, columns.start // 2 : (columns.stop + 1) // 2]
-        own = _doubled(look_up(mine, half))[: rows.stop - rows.start, : columns.stop - columns.start]
-        yield (rows, columns), own & mask[rows, columns]
-
-
-def _halved(mask: np.ndarray) -> np.ndarray:
-    """Tell of every 2 x 2 pixels whether any is in the mask, uint8: a fourth of the work for who looks for clumps."""
-    height, width = mask.shape
-    even = mask if height % 2 == width % 2 == 0 else np.pad(mask, ((0, height % 2), (0, width % 2)))
-    pairs = np.ascontiguousarray(even).view(np.uint16)
-    return ((pairs[0::2] | pairs[1::2]) != 0).view(np.uint8)
-
-
-def _doubled(mask: np.ndarray) -> np.ndarray:
-    """Make 2 x 2 pixels of every one."""
-    return np.repeat((mask * np.uint16(0x0101)).view(bool), 2, axis=0)
 
 
 def edge_strength(hv: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
@@ -246,87 +191,6 @@ def _markers(inside: np.ndarray, opening: int, least: int) -> np.ndarray:
     opened = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, ellipse)
     _, parts = cv2.connectedComponents(opened, connectivity=4, ltype=cv2.CV_32S)
     return remove_small(parts, least)
-
-
-@dataclass
-class _Holes:
-    """Pixels of background that one nucleus alone surrounds, hole by hole.
-
-    Attributes
-    ----------
-    rows, columns : (P,) int
-    numbers : (P,) int32
-        The label around each.
-    hole : (P,) int
-        Which hole a pixel is of, counted from 0.
-    """
-
-    rows: np.ndarray
-    columns: np.ndarray
-    numbers: np.ndarray
-    hole: np.ndarray
-
-    def shifted(self, window: tuple[slice, slice], labels: int) -> _Holes:
-        """Give the same in the image that `window` was cut from, and with higher labels."""
-        rows, columns = self.rows + window[0].start, self.columns + window[1].start
-        return _Holes(rows, columns, self.numbers + np.int32(labels), self.hole)
-
-    def without(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Give rows, columns and numbers of the holes in which there is no label."""
-        taken = np.bincount(self.hole, labels[self.rows, self.columns] > 0)
-        empty = taken[self.hole] == 0
-        return self.rows[empty], self.columns[empty], self.numbers[empty]
-
-
-def _joined(holes: list[_Holes]) -> _Holes:
-    first = np.cumsum([0, *(int(one.hole.max(initial=-1)) + 1 for one in holes)])
-    hole = np.concatenate([one.hole + start for one, start in zip(holes, first, strict=False)])
-    rows, columns, numbers = (
-        np.concatenate([getattr(one, name) for one in holes]) for name in ("rows", "columns", "numbers")
-    )
-    return _Holes(rows, columns, numbers, hole)
-
-
-def _holes(labels: np.ndarray) -> _Holes:
-    """Find the holes in nuclei, (h, w) int32."""
-    count, parts = cv2.connectedComponents((labels == 0).view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
-    closed = np.ones(count, bool)
-    for side in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
-        closed[side] = False
-    closed[0] = False
-    if not closed.any():
-        nothing = np.zeros(0, np.int64)
-        return _Holes(nothing, nothing, nothing.astype(np.int32), nothing)
-    # A hole touches no border of the image, so its pixels have all four neighbours.
-    rows, columns = np.nonzero(look_up(closed, parts))
-    hole = parts[rows, columns]
-    low, high = np.full(count, np.iinfo(np.int32).max, np.int32), np.zeros(count, np.int32)
-    for row, column in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-        beside = labels[rows + row, columns + column]
-        rim = beside > 0
-        np.minimum.at(low, hole[rim], beside[rim])
-        np.maximum.at(high, hole[rim], beside[rim])
-    alone = (low == high)[hole]
-    return _Holes(rows[alone], columns[alone], low[hole[alone]], hole[alone])
-
-
-def fill_holes(labels: np.ndarray) -> np.ndarray:
-    """Give background that one nucleus alone surrounds to that nucleus.
-
-    What several nuclei enclose together, a lumen or a gap between them, stays background.
-
-    Parameters
-    ----------
-    labels : (h, w) int32, not negative
-
-    Returns
-    -------
-    (h, w) int32
-    """
-    holes = _holes(labels)
-    filled = labels.copy()
-    filled[holes.rows, holes.columns] = holes.numbers
-    return filled
 
 
 def _sums(labels: np.ndarray, maps: np.ndarray, count: int | None = None) -> np.ndarray:
