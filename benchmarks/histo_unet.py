@@ -22,7 +22,7 @@ from harness import environment
 from torch import nn
 
 from cellscope.assays.histo.baseline import otsu_nuclei
-from cellscope.assays.histo.compact import registered
+from cellscope.assays.histo.compact import _conv, registered
 from cellscope.assays.histo.config import TrainOptions
 from cellscope.assays.histo.data import Tile, Windows, load_tiles, stratum_weights
 from cellscope.assays.histo.learn import window_batches
@@ -40,10 +40,6 @@ from cellscope.models.registry import locate
 from cellscope.nn.pretrained import timm_network
 
 WIDTHS = (256, 128, 64, 64)
-
-
-def _conv(channels: int, out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels, out, 3, 1, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU())
 
 
 class UNet(nn.Module):
