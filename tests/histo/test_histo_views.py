@@ -106,3 +106,21 @@ def test_prediction_puts_views_together_again(views: int) -> None:
     # To the right in the tile, to the left in the half turn, and along the other axis in the quarter turn.
     assert (maps[..., 1] == {1: 0.25, 3: 0, 8: 0}[views]).all()
     assert (maps[..., 2] == {1: 0, 3: np.float16(-0.25 / 3), 8: 0}[views]).all()
+
+
+@pytest.mark.parametrize("spread", [8, 9])
+def test_empty_glass_is_not_looked_at(spread: int) -> None:
+    """The second of two tiles: of 8 levels it shows nothing, of 9 it may."""
+    pixels = np.full((1280, 90, 3), 240, np.uint8)
+    pixels[:560] = np.random.default_rng(0).integers(0, 255, (560, 90, 3))
+    pixels[700:710, :, 1] += np.uint8(spread)
+    card = replace(OTSU_CARD, arch="histonext-test", arch_args=arguments_of("histonext-test", 1))
+    subject = Subject("a", Image(pixels), "image", PredictOptions(views=2), {PART: card})
+    tiles = cut_windows(subject)
+    assert len(tiles) == (2 if spread == 8 else 4)
+    margin = tiling_of(subject).margin
+    take_maps(subject, [np.ones((*tile.shape[1:], 4), np.float16)[margin:-margin, margin:-margin] for tile in tiles])
+    maps = subject.state["maps"]
+    assert maps.shape[:2] == (1280, 90)
+    assert (maps[:640, :, 0] == 1).all()
+    assert (maps[640:, :, 0] == (0 if spread == 8 else 1)).all()

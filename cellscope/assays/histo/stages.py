@@ -31,6 +31,9 @@ PART = "nuclei"
 OTSU = "otsu"
 #: Arguments of `find_nuclei` that a model's card may hold, and the options that overrule them.
 TUNED = {"threshold": "probability_threshold", "edge": "edge", "min_score": "min_score", "min_area": "min_area"}
+#: A tile whose colours each span no more than 8 of 255 levels is empty glass, or what a program filled in around a
+#: cut-out; the palest nucleus differs from its surroundings by tens.
+_EVEN = 8.5 / 255
 
 
 def rgb_of(subject: Subject) -> np.ndarray:
@@ -83,17 +86,20 @@ def _cut(subject: Subject, shift: tuple[int, int]) -> list[np.ndarray]:
     tiling = tiling_of(subject)
     scale, origin = subject.state.get("source", (frame.scale, (0, 0)))
     tiles = cut_tiles(rgb, scale, frame.window, tiling, origin=origin, shift=shift)
+    inside = _inside(subject, shift)
+    wanted = [here and not _even(tile) for tile, here in zip(tiles, inside, strict=True)]
+    subject.state["wanted"] = wanted  # until this grid's outputs are joined
     views = subject.options.views
-    return [
-        view
-        for tile, wanted in zip(tiles, _wanted(subject, shift), strict=True)
-        if wanted
-        for view in seen(tile, views)
-    ]
+    return [view for tile, here in zip(tiles, wanted, strict=True) if here for view in seen(tile, views)]
 
 
-def _wanted(subject: Subject, shift: tuple[int, int]) -> list[bool]:
-    """Tell which tiles hold anything to look at, in the order of `cut_tiles`."""
+def _even(tile: np.ndarray) -> bool:
+    """Tell whether a tile, (3, h, w) in [0, 1], shows nothing at all."""
+    return bool((np.ptp(tile, axis=(1, 2)) < _EVEN).all())
+
+
+def _inside(subject: Subject, shift: tuple[int, int]) -> list[bool]:
+    """Tell which tiles lie where nuclei are looked for, in the order of `cut_tiles`."""
     frame, tiling = frame_of(subject), tiling_of(subject)
     window = frame.window
     rows, columns = (tiling.spans(size, by) for size, by in zip(window.shape, shift, strict=True))
@@ -118,7 +124,7 @@ def _join(subject: Subject, outputs: list[Any], shift: tuple[int, int]) -> np.nd
     ]
     every = [
         next(given) if wanted else np.broadcast_to(nothing, (*size, nothing.shape[-1]))
-        for wanted, size in zip(_wanted(subject, shift), sizes, strict=True)
+        for wanted, size in zip(subject.state.pop("wanted"), sizes, strict=True)
     ]
     return join_tiles(every, window.shape, tiling, shift)
 
