@@ -111,7 +111,7 @@ def test_prediction_puts_views_together_again(views: int) -> None:
 @pytest.mark.parametrize("spread", [8, 9])
 def test_empty_glass_is_not_looked_at(spread: int) -> None:
     """The second of two tiles: of 8 levels it shows nothing, of 9 it may."""
-    pixels = np.full((1280, 90, 3), 240, np.uint8)
+    pixels = np.full((1280, 90, 3), (240, 225, 232), np.uint8)
     pixels[:560] = np.random.default_rng(0).integers(0, 255, (560, 90, 3))
     pixels[700:710, :, 1] += np.uint8(spread)
     card = replace(OTSU_CARD, arch="histonext-test", arch_args=arguments_of("histonext-test", 1))
