@@ -22,7 +22,7 @@ from harness import environment
 from torch import nn
 
 from cellscope.assays.histo.baseline import otsu_nuclei
-from cellscope.assays.histo.compact import _conv, registered
+from cellscope.assays.histo.compact import conv_block, registered
 from cellscope.assays.histo.config import TrainOptions
 from cellscope.assays.histo.data import Tile, Windows, load_tiles, stratum_weights
 from cellscope.assays.histo.learn import window_batches
@@ -54,9 +54,9 @@ class UNet(nn.Module):
         *skips, channels = info.channels()
         self.blocks = nn.ModuleList()
         for skip, width in zip(reversed(skips), WIDTHS, strict=True):
-            self.blocks.append(nn.Sequential(_conv(channels + skip, width), _conv(width, width)))
+            self.blocks.append(nn.Sequential(conv_block(channels + skip, width), conv_block(width, width)))
             last, channels = channels + skip, width
-        self.distance = nn.Sequential(_conv(last, channels), _conv(channels, channels))
+        self.distance = nn.Sequential(conv_block(last, channels), conv_block(channels, channels))
         self.np, self.hv, self.tp = (nn.Conv2d(channels, out, 1) for out in (2, 2, types + 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

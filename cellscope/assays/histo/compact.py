@@ -18,7 +18,8 @@ from cellscope.assays.histo.decoder import ConvCam
 from cellscope.nn.pretrained import ADVICE_WITHOUT_FILE, timm_network
 
 
-def _conv(channels: int, out: int, stride: int = 1) -> nn.Sequential:
+def conv_block(channels: int, out: int, stride: int = 1) -> nn.Sequential:
+    """Make a 3 x 3 convolution with batch normalisation and ReLU: (N, channels, h, w) -> (N, out, h / stride, ...)."""
     return nn.Sequential(nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU())
 
 
@@ -31,7 +32,7 @@ class _Dense(nn.Module):
 
     def __init__(self, channels: int, growth: int, layers: int):
         super().__init__()
-        self.layers = nn.ModuleList(_conv(channels + number * growth, growth) for number in range(layers))
+        self.layers = nn.ModuleList(conv_block(channels + number * growth, growth) for number in range(layers))
         self.channels = channels + layers * growth
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -96,7 +97,7 @@ class Compact(nn.Module):
         info: Any = self.encoder.feature_info
         skips = [*reversed(info.channels()[:3]), detail]
         channels = info.channels()[3]
-        self.detail = nn.Sequential(_conv(3, detail // 2, 2), _conv(detail // 2, detail))
+        self.detail = nn.Sequential(conv_block(3, detail // 2, 2), conv_block(detail // 2, detail))
         self.up, self.dense = nn.ModuleList(), nn.ModuleList()
         self.type_up, self.cam = nn.ModuleList(), nn.ModuleList()
         type_channels = channels

@@ -172,7 +172,7 @@ def _names(path: Path) -> set[str]:
 def _reading(function: Any, path: Path) -> Any:
     try:
         return function(str(path))
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # what scipy raises for version 7.3, another format (HDF5); no set here has it
         raise DatasetError(
             f"{path}: the file is of MATLAB's version 7.3, which is not read; save it again with save(..., '-v7')"
         ) from error
