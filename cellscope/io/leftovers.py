@@ -1,0 +1,156 @@
+"""Files that lie in folders of images without being images: what is left out of every search, and why.
+
+One rule for all verbs: what `cellscope` itself wrote, hidden files and folders (``.ipynb_checkpoints``, ``._a.tif`` of
+macOS), and what file managers keep (``Thumbs.db``, ``__MACOSX``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from cellscope.io.text import one_line
+
+RESULT_SUFFIXES = (
+    ".labels.tif", ".cells.tif", ".micronuclei.tif", ".overlay.png", ".karyogram.png", ".filmstrip.png", ".explain.png",
+    ".density.png",
+)  # fmt: skip
+"""What `predict` writes per image."""
+
+DATASET_FILES = ("preview.png",)
+"""What `prepare` writes beside ``dataset.json``."""
+
+_KEPT_BY_SYSTEMS = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
+_SHOWN = 3
+
+RESULT, FORK, NOTEBOOK, HIDDEN, SYSTEM = (
+    "results of cellscope",
+    "files that macOS put beside others (._*)",
+    "copies that notebooks keep (.ipynb_checkpoints)",
+    "hidden files",
+    "files that systems keep",
+)
+
+
+def why_left_out(name: str) -> str | None:
+    """Tell why a file or folder of this name is no input; None where it may be one.
+
+    >>> why_left_out("._a.tif"), why_left_out("a.overlay.png"), why_left_out("a.tif")
+    ('files that macOS put beside others (._*)', 'results of cellscope', None)
+    """
+    lower = name.lower()
+    if lower == ".ipynb_checkpoints":
+        return NOTEBOOK
+    if lower.startswith("._"):
+        return FORK
+    if lower.startswith("."):
+        return HIDDEN
+    if lower in _KEPT_BY_SYSTEMS:
+        return SYSTEM
+    return RESULT if lower.endswith(RESULT_SUFFIXES) else None
+
+
+class Leftovers:
+    """What a search left out: reason -> names, for one line each."""
+
+    def __init__(self) -> None:
+        self.count: Counter[str] = Counter()
+        self._names: dict[str, list[str]] = {}
+
+    def add(self, why: str, path: str | os.PathLike[str], count: int = 1) -> None:
+        """Count files that were left out; `path` is one of them."""
+        if count:
+            self.count[why] += count
+            self._names.setdefault(why, []).append(Path(path).name)
+
+    def lines(self) -> list[str]:
+        """Say how many files were left out and why, a line per reason."""
+        said = []
+        for why, count in sorted(self.count.items()):
+            names = sorted(self._names[why])
+            shown = ", ".join(map(one_line, names[:_SHOWN])) + (", ..." if count > min(len(names), _SHOWN) else "")
+            way_out = "; to analyse such a file, name it itself or rename it" if why == RESULT else ""
+            said.append(f"{count} file{'s' * (count > 1)} left out as {why}: {shown}{way_out}")
+        return said
+
+
+_CURRENT: ContextVar[Leftovers | None] = ContextVar("leftovers", default=None)
+
+
+@contextmanager
+def noting_leftovers() -> Iterator[Leftovers]:
+    """Gather what all searches within the block leave out."""
+    found = Leftovers()
+    token = _CURRENT.set(found)
+    try:
+        yield found
+    finally:
+        _CURRENT.reset(token)
+
+
+def leave_out(why: str, path: str | os.PathLike[str], count: int = 1) -> None:
+    """Note a file that a search leaves out, where somebody gathers them (`noting_leftovers`)."""
+    gathered = _CURRENT.get()
+    if gathered is not None:
+        gathered.add(why, path, count)
+
+
+def files_below(
+    folder: Path, suffixes: Collection[str], *, deep: bool = True, keep_results: bool = False
+) -> list[Path]:
+    """List the files below a folder, those that are left out by `why_left_out` excepted.
+
+    Parameters
+    ----------
+    folder : Path
+    suffixes : collection of str
+        Lower case, with the dot.
+    deep : bool
+        Sub-folders too. Linked folders are not followed.
+    keep_results : bool
+        Take what `predict` wrote as well: its label images can be corrected and learnt from.
+
+    Returns
+    -------
+    list of Path
+        Sorted.
+    """
+    endings = tuple(suffixes)
+    found: list[Path] = []
+    for where, folders, names in os.walk(folder):
+        for name in sorted(folders):
+            if (why := why_left_out(name)) is not None:
+                leave_out(why, _first(Path(where, name), endings), _count(Path(where, name), endings))
+        folders[:] = sorted(name for name in folders if why_left_out(name) is None) if deep else []
+        is_dataset = "dataset.json" in names
+        for name in names:
+            if not name.lower().endswith(endings):
+                continue
+            why = RESULT if is_dataset and name in DATASET_FILES else why_left_out(name)
+            if why is None or (why == RESULT and keep_results):
+                if Path(where, name).is_file():
+                    found.append(Path(where, name))
+            else:
+                leave_out(why, name)
+    return sorted(found)
+
+
+def folders_below(folder: Path) -> list[Path]:
+    """List the folders directly below one, sorted, without those that are left out."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and why_left_out(path.name) is None)
+
+
+def _inside(folder: Path, endings: tuple[str, ...]) -> Iterable[str]:
+    return (name for _, _, names in os.walk(folder) for name in names if name.lower().endswith(endings))
+
+
+def _count(folder: Path, endings: tuple[str, ...]) -> int:
+    return sum(1 for _ in _inside(folder, endings))
+
+
+def _first(folder: Path, endings: tuple[str, ...]) -> str:
+    return min(_inside(folder, endings), default=folder.name)
