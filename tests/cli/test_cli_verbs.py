@@ -34,7 +34,7 @@ def _no_models(tmp_path, monkeypatch):
 
     monkeypatch.setattr(registry, "weights_folder", lambda: tmp_path / "no-weights")
     monkeypatch.chdir(tmp_path)
-    for name in ("prepare", "learn", "evaluate", "predict"):
+    for name in ("datasets.prepare", "training.train", "evaluation.evaluate", "assay"):
         fake(monkeypatch, f"cellscope.assays.karyotype.{name}", ASSAY=ASSAY)
 
 
