@@ -7,8 +7,7 @@ macOS), and what file managers keep (``Thumbs.db``, ``__MACOSX``).
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -58,22 +57,20 @@ class Leftovers:
     """What a search left out: reason -> names, for one line each."""
 
     def __init__(self) -> None:
-        self.count: Counter[str] = Counter()
-        self._names: dict[str, list[str]] = {}
+        self._files: dict[str, set[str]] = {}
 
-    def add(self, why: str, path: str | os.PathLike[str], count: int = 1) -> None:
-        """Count files that were left out; `path` is one of them."""
-        if count:
-            self.count[why] += count
-            self._names.setdefault(why, []).append(Path(path).name)
+    def add(self, why: str, path: str | os.PathLike[str]) -> None:
+        """Keep a file that was left out; one that several searches leave out counts once."""
+        self._files.setdefault(why, set()).add(os.fspath(path))
 
     def lines(self) -> list[str]:
         """Say how many files were left out and why, a line per reason."""
         said = []
-        for why, count in sorted(self.count.items()):
-            names = sorted(self._names[why])
-            shown = ", ".join(map(one_line, names[:_SHOWN])) + (", ..." if count > min(len(names), _SHOWN) else "")
-            way_out = "; to analyse such a file, name it itself or rename it" if why == RESULT else ""
+        for why, files in sorted(self._files.items()):
+            count = len(files)
+            names = sorted(Path(path).name for path in files)
+            shown = ", ".join(map(one_line, names[:_SHOWN])) + (", ..." if count > _SHOWN else "")
+            way_out = "; to use such a file, name it itself or rename it" if why == RESULT else ""
             said.append(f"{count} file{'s' * (count > 1)} left out as {why}: {shown}{way_out}")
         return said
 
@@ -82,9 +79,9 @@ _CURRENT: ContextVar[Leftovers | None] = ContextVar("leftovers", default=None)
 
 
 @contextmanager
-def noting_leftovers() -> Iterator[Leftovers]:
+def noting_leftovers(found: Leftovers | None = None) -> Iterator[Leftovers]:
     """Gather what all searches within the block leave out."""
-    found = Leftovers()
+    found = found or Leftovers()
     token = _CURRENT.set(found)
     try:
         yield found
@@ -92,11 +89,20 @@ def noting_leftovers() -> Iterator[Leftovers]:
         _CURRENT.reset(token)
 
 
-def leave_out(why: str, path: str | os.PathLike[str], count: int = 1) -> None:
+def leave_out(why: str, path: str | os.PathLike[str]) -> None:
     """Note a file that a search leaves out, where somebody gathers them (`noting_leftovers`)."""
     gathered = _CURRENT.get()
     if gathered is not None:
-        gathered.add(why, path, count)
+        gathered.add(why, path)
+
+
+def leave_out_folder(why: str, folder: Path, endings: tuple[str, ...]) -> None:
+    """Note the files below a folder that a search leaves out."""
+    if _CURRENT.get() is not None:
+        for where, _, names in os.walk(folder):
+            for name in names:
+                if name.lower().endswith(endings):
+                    leave_out(why, Path(where, name))
 
 
 def files_below(
@@ -124,7 +130,7 @@ def files_below(
     for where, folders, names in os.walk(folder):
         for name in sorted(folders):
             if (why := why_left_out(name)) is not None:
-                leave_out(why, _first(Path(where, name), endings), _count(Path(where, name), endings))
+                leave_out_folder(why, Path(where, name), endings)
         folders[:] = sorted(name for name in folders if why_left_out(name) is None) if deep else []
         is_dataset = "dataset.json" in names
         for name in names:
@@ -135,22 +141,10 @@ def files_below(
                 if Path(where, name).is_file():
                     found.append(Path(where, name))
             else:
-                leave_out(why, name)
+                leave_out(why, Path(where, name))
     return sorted(found)
 
 
 def folders_below(folder: Path) -> list[Path]:
     """List the folders directly below one, sorted, without those that are left out."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and why_left_out(path.name) is None)
-
-
-def _inside(folder: Path, endings: tuple[str, ...]) -> Iterable[str]:
-    return (name for _, _, names in os.walk(folder) for name in names if name.lower().endswith(endings))
-
-
-def _count(folder: Path, endings: tuple[str, ...]) -> int:
-    return sum(1 for _ in _inside(folder, endings))
-
-
-def _first(folder: Path, endings: tuple[str, ...]) -> str:
-    return min(_inside(folder, endings), default=folder.name)

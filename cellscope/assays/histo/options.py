@@ -35,6 +35,10 @@ class HistoPrepareOptions(PrepareOptions):
     pieces: Literal["refuse", "split"] = option(
         "refuse", "What to do with an instance number that lies in several distant pieces: make each a nucleus?"
     )
+    binary: Literal["refuse", "split"] = option(
+        "refuse", "What to do with masks of foreground and background (0 and 255): make each connected piece a nucleus?"
+    )
+
 
 #: What the options left open come to by the default recipe, measured stronger on the small network.
 DEFAULTS: dict[str, Any] = {

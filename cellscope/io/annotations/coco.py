@@ -159,6 +159,10 @@ def _image(
         except Fault as error:
             raise DatasetError(f"{one_line(path)}: {name} ({one_line(image.name)}): {error}; correct it") from error
     stem = Path(facts["file_name"].replace("\\", "/")).stem
+    facts = {
+        **facts,
+        "categories": [class_ for _, class_ in sorted(names.items(), key=lambda one: str(one[0]).zfill(20))],
+    }
     return AnnotatedImage(image, path, _once(outlines, path), stem, stated, facts)
 
 

@@ -231,7 +231,7 @@ class AnnotatedImage:
             if far or x0 >= width or y0 >= height or x1 < 0 or y1 < 0:
                 raise DatasetError(
                     f"{where}: {outline.name} lies outside the image ({width} x {height} pixels), at x {x0:g} to "
-                    f"{x1:g}, y {y0:g} to {y1:g}; outlines must be in pixels of the full image"
+                    f"{x1:g}, y {y0:g} to {y1:g}; the outlines belong to another image or another magnification"
                 )
             if isinstance(outline.geometry, Polygons):
                 points = sum(len(ring) for part in outline.geometry.parts for ring in part)

@@ -117,6 +117,8 @@ def pair(
         fitting = [path for path, end in table[_key(image, root, rule)] if _may_serve(path, end, image)]
         exact = [path for path in fitting if path.name.startswith(image.stem)]
         fitting = exact if exact and len(exact) < len(fitting) else fitting
+        # Cellpose's own record lies beside every mask that was saved from it, and cannot be read
+        fitting = [path for path in fitting if not path.name.lower().endswith("_seg.npy")] or fitting
         if len(fitting) > 1:
             raise DatasetError(
                 f"{one_line(image)}: two files can be its {rule.what}, {_shown(fitting[0], root)} and "

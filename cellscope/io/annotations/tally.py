@@ -6,12 +6,14 @@ Readers lie deep below the command that prints, so what they drop is gathered in
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from cellscope.io.leftovers import Leftovers, noting_leftovers
 from cellscope.io.text import one_line
 
 _SHOWN = 3
@@ -32,6 +34,8 @@ class Tally:
         Reason -> objects dropped.
     notes : list of str
         What else a person should know, one line each.
+    leftovers : Leftovers
+        Files that searches left out.
     """
 
     def __init__(self) -> None:
@@ -40,6 +44,7 @@ class Tally:
         self.objects: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.notes: list[str] = []
+        self.leftovers = Leftovers()
         self._where: dict[str, list[str]] = {}
 
     def image(self, classes: Iterable[str], *, empty_counts: bool = True) -> None:
@@ -72,21 +77,28 @@ class Tally:
             where = self._where[why]
             shown = "; ".join(where[:_SHOWN]) + (", ..." if len(where) > _SHOWN else "")
             said.append(f"warning: {count} dropped: {why} ({shown})")
-        return said + [f"warning: {note}" for note in self.notes]
+        return said + [f"warning: {note}" for note in (*self.notes, *self.leftovers.lines())]
 
 
 _CURRENT: ContextVar[Tally | None] = ContextVar("tally", default=None)
 
 
 @contextmanager
-def gathering() -> Iterator[Tally]:
-    """Gather what readers within the block drop and doubt."""
-    tally = Tally()
+def gathering(tally: Tally | None = None) -> Iterator[Tally]:
+    """Gather what readers within the block drop and doubt, and what searches leave out; `tally` goes on with one."""
+    tally = tally or Tally()
     token = _CURRENT.set(tally)
     try:
-        yield tally
+        with noting_leftovers(tally.leftovers):
+            yield tally
     finally:
         _CURRENT.reset(token)
+
+
+def tell(name: str, tally: Tally) -> None:
+    """Print on stderr what a source held, every line with the source's name."""
+    for line in tally.lines():
+        print(f"{one_line(name)}: {line}", file=sys.stderr)
 
 
 def drop(why: str, path: Path | str, what: str = "", count: int = 1) -> None:
