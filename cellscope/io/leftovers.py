@@ -20,8 +20,10 @@ RESULT_SUFFIXES = (
 )  # fmt: skip
 """What `predict` writes per image."""
 
-DATASET_FILES = ("preview.png",)
-"""What `prepare` writes beside ``dataset.json``."""
+_BESIDE = {
+    "preview.png": "dataset.json", "curves.png": "run.json", "conditions.png": "run.json", "curve.png": "curve.json",
+}  # fmt: skip
+"""Pictures with a name that users may have too: results where that record lies beside them."""
 
 _KEPT_BY_SYSTEMS = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
 _SHOWN = 3
@@ -35,9 +37,17 @@ RESULT, FORK, NOTEBOOK, HIDDEN, SYSTEM = (
 )
 
 
-def why_left_out(name: str) -> str | None:
+def why_left_out(name: str, neighbours: Collection[str] = ()) -> str | None:
     """Tell why a file or folder of this name is no input; None where it may be one.
 
+    Parameters
+    ----------
+    name : str
+    neighbours : collection of str
+        Names in the same folder: some pictures are results only beside a record.
+
+    Examples
+    --------
     >>> why_left_out("._a.tif"), why_left_out("a.overlay.png"), why_left_out("a.tif")
     ('files that macOS put beside others (._*)', 'results of cellscope', None)
     """
@@ -50,7 +60,9 @@ def why_left_out(name: str) -> str | None:
         return HIDDEN
     if lower in _KEPT_BY_SYSTEMS:
         return SYSTEM
-    return RESULT if lower.endswith(RESULT_SUFFIXES) else None
+    figures = lower == "figures" and "eval.json" in neighbours
+    result = lower.endswith(RESULT_SUFFIXES) or figures or _BESIDE.get(lower) in neighbours
+    return RESULT if result else None
 
 
 class Leftovers:
@@ -128,15 +140,17 @@ def files_below(
     endings = tuple(suffixes)
     found: list[Path] = []
     for where, folders, names in os.walk(folder):
-        for name in sorted(folders):
-            if (why := why_left_out(name)) is not None:
+        kept = []
+        for name in sorted(folders) if deep else ():
+            if (why := why_left_out(name, names)) is not None:
                 leave_out_folder(why, Path(where, name), endings)
-        folders[:] = sorted(name for name in folders if why_left_out(name) is None) if deep else []
-        is_dataset = "dataset.json" in names
+            else:
+                kept.append(name)
+        folders[:] = kept
         for name in names:
             if not name.lower().endswith(endings):
                 continue
-            why = RESULT if is_dataset and name in DATASET_FILES else why_left_out(name)
+            why = why_left_out(name, names)
             if why is None or (why == RESULT and keep_results):
                 if Path(where, name).is_file():
                     found.append(Path(where, name))
