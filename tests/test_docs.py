@@ -97,7 +97,7 @@ def test_option_tables_show_what_is_allowed():
     table = option_table("karyotype.PredictOptions")
     assert "| `mask_threshold` |  | 0.05 to 0.95 | `0.5` |" in table
     assert "| `polarity` | `--polarity` | auto, bright, dark | `auto` |" in table
-    assert "`seed`" not in option_table("RunOptions - BaseOptions")
+    assert "`seed`" not in option_table("ComputeOptions - BaseOptions")
 
 
 @pytest.mark.parametrize("page", ["docs/cli.md", "README.md"])
