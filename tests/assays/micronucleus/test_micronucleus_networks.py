@@ -19,7 +19,7 @@ from cellscope.assays.micronucleus.classify.mobilevit import (
     printed_flops,
 )
 from cellscope.assays.micronucleus.classify.mobilevit_xxs import MobileVitBlock
-from cellscope.assays.micronucleus.find.finder import build_finder
+from cellscope.assays.micronucleus.find.finders import build_finder
 from cellscope.errors import ModelError, UsageError
 
 #: Parameters with 1000 classes. The first three equal Table 2 to the last digit; those with SE are ours (reduction 4).
