@@ -23,8 +23,8 @@ TIMM = {
 }
 TORCHVISION = ("googlenet", "alexnet")
 ARCHS = (*lite.ARCHS, *mobilevit.ARCHS, *TIMM, *TORCHVISION)
-"""What ``--arch`` takes: ours on EfficientNet-Lite; the rows of Table 2; Table 4's MobileNet, VGG-16, GoogLeNet, ResNet and
-AlexNet, and two more that peers use."""
+"""What ``--arch`` takes: ours on EfficientNet-Lite; the rows of Table 2; Table 4's MobileNet, VGG-16, GoogLeNet,
+ResNet and AlexNet, and two more that peers use."""
 
 SMALLEST_INPUT = {"googlenet": 32, "alexnet": 64}
 
