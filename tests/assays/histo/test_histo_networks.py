@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from cost import count_parameters, fvcore_multiply_adds
 
 from cellscope.assays.histo.networks import compact, histonext
 from cellscope.assays.histo.networks.lite import take_normalised
 from cellscope.assays.histo.networks.registry import arguments_of, build_network, geometry, normalise, to_maps
 from cellscope.errors import UsageError
-from cellscope.nn.cost import count_parameters, multiply_accumulates
 from cellscope.nn.encoder import Encoder
 
 PUBLISHED = {"tiny": (82.6, 33.7), "base": (184.8, 69.5), "large": (414.0, 155.7), "xlarge": (734.4, 276.0)}
@@ -22,7 +22,7 @@ def test_costs_are_the_published_ones(size: str) -> None:
         network = build_network(arguments_of(f"histonext-{size}", 5))
     parameters, operations = PUBLISHED[size]
     assert count_parameters(network) / 1e6 == pytest.approx(parameters, rel=0.02)
-    assert multiply_accumulates(network, 1, 3, 270, 270) / 1e9 == pytest.approx(operations, rel=0.02)
+    assert fvcore_multiply_adds(network, 1, 3, 270, 270) / 1e9 == pytest.approx(operations, rel=0.02)
 
 
 def test_small_network_costs_a_fraction() -> None:
@@ -30,7 +30,7 @@ def test_small_network_costs_a_fraction() -> None:
         network = build_network(arguments_of("histonext-atto", 4))
     assert count_parameters(network) < 6e6  # float16: within 12 MB
     core, margin, _ = geometry(arguments_of("histonext-atto", 4))
-    per_pixel = multiply_accumulates(network, 1, 3, core + 2 * margin, core + 2 * margin) / core**2
+    per_pixel = fvcore_multiply_adds(network, 1, 3, core + 2 * margin, core + 2 * margin) / core**2
     assert per_pixel < 33.7e9 / 80**2 / 40
 
 
@@ -40,7 +40,7 @@ def test_network_on_imagenet_encoder_costs_less_than_the_small_one() -> None:
         with torch.device("meta"):
             network = build_network(arguments_of(arch, 4))
         core, margin, _ = geometry(arguments_of(arch, 4))
-        costs[arch] = multiply_accumulates(network, 1, 3, core + 2 * margin, core + 2 * margin) / core**2
+        costs[arch] = fvcore_multiply_adds(network, 1, 3, core + 2 * margin, core + 2 * margin) / core**2
         assert count_parameters(network) < 6e6
     assert costs["lite0-unet"] < costs["histonext-atto"]
 

@@ -5,18 +5,16 @@ import pytest
 import timm
 import torch
 import torchvision.models as zoo
+from cost import count_parameters, pytorch_multiply_adds, twice_the_weights
 from safetensors.torch import save_file
 
 from cellscope.assays.micronucleus.classify.classifiers import TIMM, TORCHVISION, build_classifier
 from cellscope.assays.micronucleus.classify.mobilevit import (
     ARCHS,
     NormAttention,
-    SqueezeExcite,
     blocks_of,
     build_mobilevit,
-    count_parameters,
-    multiply_adds,
-    printed_flops,
+    squeeze_excite,
 )
 from cellscope.assays.micronucleus.classify.mobilevit_xxs import MobileVitBlock
 from cellscope.assays.micronucleus.find.finders import build_finder
@@ -47,15 +45,15 @@ def test_parameter_counts(arch):
 
 
 def test_the_papers_flops_are_twice_the_weights():
-    assert printed_flops(build_mobilevit(**ARCHS["mb-nam"], classes=1000)) == 2_516_672
-    assert printed_flops(build_mobilevit(**ARCHS["mv2-nam"], classes=1000)) == 1_912_640
-    assert printed_flops(build_mobilevit(**ARCHS["mobilevit"], classes=1000)) == 2_516_672
-    assert printed_flops(build_mobilevit(**ARCHS["mobilevit-dsc"], classes=1000)) == 1_912_640
+    assert twice_the_weights(build_mobilevit(**ARCHS["mb-nam"], classes=1000)) == 2_516_672
+    assert twice_the_weights(build_mobilevit(**ARCHS["mv2-nam"], classes=1000)) == 1_912_640
+    assert twice_the_weights(build_mobilevit(**ARCHS["mobilevit"], classes=1000)) == 2_516_672
+    assert twice_the_weights(build_mobilevit(**ARCHS["mobilevit-dsc"], classes=1000)) == 1_912_640
 
 
 def test_multiply_adds_count_a_convolution():
     conv = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
-    assert multiply_adds(conv, size=10) == 100 * 3 * 8 * 9
+    assert pytorch_multiply_adds(conv, size=10) == 100 * 3 * 8 * 9
 
 
 @pytest.mark.parametrize("side", [64, 80])  # the second is no multiple of the patch at the end
@@ -107,10 +105,10 @@ def test_transformer_depths():
 
 
 def test_squeeze_excite_by_hand():
-    gate = SqueezeExcite(2, reduction=2)
-    gate.fc1.weight.data = torch.tensor([[1.0, -1.0]])
-    gate.fc2.weight.data = torch.tensor([[1.0], [0.0]])
-    x = torch.tensor([3.0, 1.0]).reshape(1, 2, 1, 1).expand(1, 2, 2, 2)
+    gate = squeeze_excite(4)
+    gate.fc[0].weight.data = torch.tensor([[1.0, -1.0, 0.0, 0.0]])
+    gate.fc[2].weight.data = torch.tensor([[1.0], [0.0], [0.0], [0.0]])
+    x = torch.tensor([3.0, 1.0, 7.0, 9.0]).reshape(1, 4, 1, 1).expand(1, 4, 2, 2)
     out = gate(x)
     assert torch.allclose(out[0, 0], torch.full((2, 2), 3 / (1 + float(np.exp(-2)))))
     assert torch.allclose(out[0, 1], torch.full((2, 2), 0.5))
