@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader
 from cellscope import __version__
 from cellscope.assays.karyotype import baselines, chrnet
 from cellscope.assays.karyotype.chrnet import CentreLoss, Classifier, classify_views, for_network
+from cellscope.assays.karyotype.chromosome_cache import kept_chromosomes
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.config import TrainOptions
-from cellscope.assays.karyotype.data_classify import ChromosomeViews, collect_chromosomes
+from cellscope.assays.karyotype.data_classify import ChromosomeViews
 from cellscope.assays.karyotype.tune import tune_classifier
 from cellscope.assays.karyotype.views import view_settings
 from cellscope.engine.learning import drawn_batches, initialise, run_record, say, source_weights, training_facts
@@ -96,8 +97,8 @@ def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, 
     )
     initialise(network, options, assay="karyotype", part="classify")
     settings = view_settings(*options.view, options.rotate)
-    train_set = collect_chromosomes(prepared, "train", fold=options.fold, limit=options.limit)
-    val_set = collect_chromosomes(prepared, "val", fold=options.fold, limit=options.limit)
+    train_set = kept_chromosomes(options.cache, prepared, "train", fold=options.fold, limit=options.limit)
+    val_set = kept_chromosomes(options.cache, prepared, "val", fold=options.fold, limit=options.limit)
     if not train_set:
         raise UsageError(f"{prepared.root} holds no chromosomes of known class to train on")
     say(f"{len(train_set)} chromosomes to train on, {len(val_set)} to validate on")
