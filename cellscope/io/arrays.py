@@ -16,7 +16,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **dict(arrays))  # type: ignore[arg-type]
+            np.savez(stream, allow_pickle=False, **dict(arrays))
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
