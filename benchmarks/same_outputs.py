@@ -117,7 +117,7 @@ def record(out: Path, tree: Path, folder: Path, *, jobs: int, only: str) -> None
         for results in pool.map(lambda road: {command.name: recording.run(command) for command in road}, chosen):
             found |= results
         found["(help)"] = {"files": pages.result()}
-    out.write_text(json.dumps({"schema": SCHEMA, "commands": found}, indent=1) + "\n", "utf-8")
+    out.write_text(json.dumps({"schema": SCHEMA, "only": only, "commands": found}, indent=1) + "\n", "utf-8")
     files = sum(len(each["files"]) for each in found.values())
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     times = f"{time.perf_counter() - start:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of the processor"
@@ -126,20 +126,25 @@ def record(out: Path, tree: Path, folder: Path, *, jobs: int, only: str) -> None
 
 def compare(old: Path, new: Path) -> bool:
     """Print what differs; tell whether nothing does."""
-    before, after = (json.loads(path.read_text("utf-8"))["commands"] for path in (old, new))
+    one, other = (json.loads(path.read_text("utf-8")) for path in (old, new))
+    before, after = one["commands"], other["commands"]
+    names = [*before, *(name for name in after if name not in before)]
+    if one["only"] != other["only"]:
+        names = [name for name in names if name in before and name in after]
+        print(f"only the {len(names)} commands that both recordings hold")
     different = 0
-    for name in [*before, *(name for name in after if name not in before)]:
+    for name in names:
         lines = []
         if name not in before or name not in after:
             lines.append(f"only in {old if name in before else new}")
         else:
-            one, other = before[name]["files"], after[name]["files"]
-            for path in sorted({*one, *other}):
-                if path not in one or path not in other:
-                    lines.append(f"{path}: only in {old if path in one else new}")
-                elif one[path] != other[path]:
-                    parts = {**one[path], **other[path]}
-                    changed = [part for part in parts if part and one[path].get(part) != other[path].get(part)]
+            files = before[name]["files"], after[name]["files"]
+            for path in sorted({*files[0], *files[1]}):
+                was, now = (each.get(path) for each in files)
+                if was is None or now is None:
+                    lines.append(f"{path}: only in {new if was is None else old}")
+                elif was != now:
+                    changed = [part for part in {**was, **now} if part and was.get(part) != now.get(part)]
                     lines.append(f"{path}: differs" + (f" ({', '.join(changed)})" if changed else ""))
         different += len(lines)
         if lines:

@@ -114,9 +114,9 @@ def _histo() -> Iterator[Command]:
     yield command("predict", "mixed", "mixed", "--group-by", "folder", "--pixel-size", "0.25")
     yield command("predict", "otsu", "mixed", *OTSU, "--limit", "3")
     options = ("--set", "block=128", "--check-grid", "--views", "1", "--no-tissue")
-    yield command("predict", "slide", "slide.ome.tif", *options)
+    yield command("predict", "slide", "slide.tif", *options)
     options = ("--roi", f"{INPUTS}/histo/region.geojson", "--no-labels", "--set", "block=128")
-    yield command("predict", "region", "slide.ome.tif", *OTSU, *options)
+    yield command("predict", "region", "slide.tif", *OTSU, *options)
     yield command("predict", "large", "large.png", "--set", "block=96", "--num-workers", "2", "--review-below", "0.7")
     yield from _shards("histo", "histo", "mixed", *OTSU)
 

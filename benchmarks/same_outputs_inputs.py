@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import ast
-import importlib
 import json
 import shutil
 import sys
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import tifffile
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Where what draws inputs may be: a file per kind of drawing, or a folder with a file per assay.
-PLACES = ("tests", "tests/drawn")
-
-
-@cache
-def drawing(name: str) -> Callable[..., Any]:
-    """Return the function of this name that draws or writes inputs, from whichever file of `PLACES` defines it.
-
-    Raises
-    ------
-    LookupError
-        If none does.
-    """
-    for place in PLACES:
-        for path in sorted((ROOT / place).glob("*.py")):
-            tree = ast.parse(path.read_text("utf-8"))
-            if any(isinstance(node, ast.FunctionDef) and node.name == name for node in tree.body):
-                for folder in (ROOT, ROOT / "tests"):
-                    if str(folder) not in sys.path:
-                        sys.path.append(str(folder))
-                module = ".".join(path.relative_to(ROOT / "tests").with_suffix("").parts)
-                return getattr(importlib.import_module(module), name)
-    raise LookupError(f"no file of {' or '.join(PLACES)} defines {name}")
 
 
 def draw_inputs(folder: Path) -> None:
     """Write everything that the commands read below an empty folder, one folder per assay."""
+    sys.path.append(str(ROOT / "tests"))  # for the package `drawn`
     for write in (_karyotype, _histo, _micronucleus, _nucleus_seg, _mitosis):
         place = folder / write.__name__.strip("_")
         place.mkdir(parents=True)
@@ -58,12 +31,13 @@ def _png(path: Path, pixels: np.ndarray) -> None:
 
 
 def _karyotype(folder: Path) -> None:
-    metaphase, single, normal = drawing("metaphase"), drawing("single"), drawing("karyotype")
+    from drawn.karyotype import karyotype, metaphase, single, write_adir, write_class_folders, write_coco
+
     cells = [metaphase(seed, sex=("XX", "XY")[seed % 2], inverted=seed % 2 == 0) for seed in range(5)]
-    drawing("write_coco")(folder / "masks", cells, singles=5, per_cell=6)
-    drawing("write_coco")(folder / "boxes", cells[:3], style="boxes")
-    drawing("write_adir")(folder / "classmaps", cells[:3])
-    drawing("write_class_folders")(folder / "folders", {f"cell{n}": ["1", "7", "16", "21", "X"] for n in range(4)})
+    write_coco(folder / "masks", cells, singles=5, per_cell=6)
+    write_coco(folder / "boxes", cells[:3], style="boxes")
+    write_adir(folder / "classmaps", cells[:3])
+    write_class_folders(folder / "folders", {f"cell{n}": ["1", "7", "16", "21", "X"] for n in range(4)})
     mixed = folder / "mixed"
     _png(mixed / "day1/dark.png", metaphase(11).pixels)
     tifffile.imwrite(mixed / "bright.tif", metaphase(12, inverted=True).pixels.astype(np.uint16) * 200)
@@ -72,23 +46,25 @@ def _karyotype(folder: Path) -> None:
         _png(mixed / f"single/{name}.bmp", single(name))
     (mixed / "broken.tif").write_bytes(b"II*\0 nothing")
     for number in range(1, 4):  # the last two of three cells have a chromosome 21 too many
-        names = normal("XX") + (["21"] if number > 1 else [])
+        names = karyotype("XX") + (["21"] if number > 1 else [])
         cell = metaphase(20 + number, classes=names, crossing=0, touching=1)
         _png(folder / f"case/caseA_{number:02}.png", cell.pixels)
     shutil.copy(ROOT / "examples/metaphase.tif", folder)
 
 
 def _histo(folder: Path) -> None:
-    tissue, draw_slide, write_pyramid = drawing("tissue"), drawing("draw_slide"), drawing("write_pyramid")
-    drawing("write_tiles")(folder / "typed", 6, side=96)
-    drawing("write_tiles")(folder / "untyped", 3, side=96, typed=False)
+    from drawn.histo import tissue, write_tiles
+    from drawn.slides import draw_slide, write_pyramid
+
+    write_tiles(folder / "typed", 6, side=96)
+    write_tiles(folder / "untyped", 3, side=96, typed=False)
     mixed = folder / "mixed"
     for number in range(3):
         _png(mixed / f"day{number % 2}/tile{number}.png", tissue(number, 96, 9)[0])
     _png(mixed / "glass.png", np.full((80, 90, 3), 243, np.uint8))
     (mixed / "broken.tif").write_bytes(b"II*\0 nothing")
     write_pyramid(mixed / "slide.tif", draw_slide(4, 128, 14, glass=30))
-    write_pyramid(folder / "slide.ome.tif", draw_slide(1, 200, 30), ome=True)
+    write_pyramid(folder / "slide.tif", draw_slide(1, 200, 30))
     _png(folder / "large.png", tissue(5, 200, 22)[0])
     ring = [[60, 50], [200, 50], [200, 180], [60, 180], [60, 50]]
     region = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
@@ -96,8 +72,9 @@ def _histo(folder: Path) -> None:
 
 
 def _micronucleus(folder: Path) -> None:
-    draw_field = drawing("draw_field")
-    drawing("write_mnfinder")(folder / "masks", {"2024-01-01_RPE1": 3, "2024-01-02_HeLa": 2})
+    from drawn.micronucleus import draw_field, write_mnfinder
+
+    write_mnfinder(folder / "masks", {"2024-01-01_RPE1": 3, "2024-01-02_HeLa": 2})
     for number in range(12):
         field = draw_field(number, carriers=(1,))
         for class_, (row, column) in (("micronucleus", (40, 40)), ("normal", (110, 110))):
@@ -121,8 +98,9 @@ def _micronucleus(folder: Path) -> None:
 
 
 def _nucleus_seg(folder: Path) -> None:
-    smear = drawing("smear")
-    drawing("write_wbc")(folder / "pairs", 6, 3)
+    from drawn.nucleus_seg import smear, write_wbc
+
+    write_wbc(folder / "pairs", 6, 3)
     mixed = folder / "mixed"
     for number in range(4):
         _png(mixed / f"day{number % 2}/cell{number}.bmp", smear(number, (60, 70))[0])
@@ -132,14 +110,15 @@ def _nucleus_seg(folder: Path) -> None:
 
 
 def _mitosis(folder: Path) -> None:
-    division, write_composite = drawing("division"), drawing("write_composite")
-    drawing("write_source")(folder / "classes")
+    from drawn.mitosis import division, field, write_composite, write_event_tables, write_source
+
+    write_source(folder / "classes")
     for number in range(4):
         pair = division(number, abnormal=number % 2 == 0, frames=12 if number else 9, side=36)
         write_composite(folder / f"mixed/day{number % 2}/{number}.tif", pair)
     (folder / "mixed/broken.tif").write_bytes(b"II*\0 nothing")
     events = [(8, 40, 50, False), (12, 100, 140, True), (20, 60, 150, False)]
-    movie = drawing("field")(events)
+    movie = field(events)
     metadata = {"axes": "TCYX", "finterval": 600.0, "unit": "um"}
     tifffile.imwrite(folder / "movie.tif", np.moveaxis(movie, -1, 1), imagej=True, metadata=metadata)
-    drawing("write_event_tables")(folder / "events", [event[:3] for event in events], movie.shape[1:3])
+    write_event_tables(folder / "events", [event[:3] for event in events], movie.shape[1:3])

@@ -27,7 +27,8 @@ from cellscope.assays.micronucleus.field.field import (
 from cellscope.assays.micronucleus.field.masks import find_mask, labels_of
 from cellscope.assays.micronucleus.field.reading import read_field
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
-from cellscope.assays.micronucleus.find.finder import DIAMETER, Finder
+from cellscope.assays.micronucleus.find.finder import DIAMETER
+from cellscope.assays.micronucleus.find.finders import finder_from
 from cellscope.assays.micronucleus.find.instances import nuclei_of
 from cellscope.engine.assay import Assay, Stage, Subject
 from cellscope.errors import InputError, ModelError, UsageError
@@ -195,7 +196,7 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     network: torch.nn.Module
     try:
         if card.part == "nuclei":
-            network = Finder(**card.arch_args)
+            network = finder_from(card.arch_args)
             network.load_state_dict(tensors)
         elif card.part == "classify":
             network = classifiers.rebuild(card.arch, card.arch_args, tensors)

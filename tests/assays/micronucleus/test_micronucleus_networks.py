@@ -17,7 +17,7 @@ from cellscope.assays.micronucleus.classify.mobilevit import (
     squeeze_excite,
 )
 from cellscope.assays.micronucleus.classify.mobilevit_xxs import MobileVitBlock
-from cellscope.assays.micronucleus.find.finder import build_finder
+from cellscope.assays.micronucleus.find.finders import build_finder
 from cellscope.errors import ModelError, UsageError
 
 #: Parameters with 1000 classes. The first three equal Table 2 to the last digit; those with SE are ours (reduction 4).
@@ -196,3 +196,30 @@ def test_the_finder_takes_any_shape(shape):
 def test_built_in_sizes_fit_the_budget():
     total = count_parameters(build_finder("unet-s")) + count_parameters(build_classifier("mobilevit-mn"))
     assert 2 * total < 2.9e6  # bytes as float16, of the 3 MB both files may have
+
+
+def test_finder_on_an_encoder_keeps_size_and_has_no_seams():
+    network = build_finder("lite0-unet").eval()
+    with torch.inference_mode():
+        for height, width in ((33, 50), (64, 48)):
+            assert network(torch.rand(1, 2, height, width)).shape == (1, 3, height, width)
+        one, many = network(torch.zeros(1, 2, 64, 64)), network(torch.zeros(3, 2, 64, 64))
+    assert torch.allclose(one[0], many[2], atol=1e-5)
+
+
+def test_classifier_on_an_encoder_reads_the_whole_crop():
+    network = build_classifier("lite0-mn").eval()
+    crop = torch.zeros(1, 1, 96, 96)
+    speck = crop.clone()
+    speck[..., 80:84, 10:14] = 1.0
+    with torch.inference_mode():
+        logits, early = network.with_early_map(speck)
+        plain = network(crop)
+    assert early.shape == (1, network.early_channels, 12, 12)
+    assert logits.shape == (1, 2)
+    assert not torch.allclose(logits, plain)
+
+
+def test_small_finders_have_no_imagenet_weights():
+    with pytest.raises(UsageError, match="lite0-unet has"):
+        build_finder("unet-s", pretrained=True)

@@ -14,7 +14,15 @@ from torch.utils.data import DataLoader, Sampler
 from cellscope import __version__
 from cellscope.assays.histo.classes import PART
 from cellscope.assays.histo.datasets.tiles import Tile, Windows, load_tiles, stratum_weights
-from cellscope.assays.histo.networks.registry import MEAN, STD, arguments_of, build_network, geometry, normalise
+from cellscope.assays.histo.networks.registry import (
+    MEAN,
+    STD,
+    arguments_of,
+    build_network,
+    geometry,
+    normalise,
+    takes_drop_path,
+)
 from cellscope.assays.histo.options import TrainOptions
 from cellscope.assays.histo.training.losses import branch_losses
 from cellscope.assays.histo.training.tune import tune
@@ -109,7 +117,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
 
 def _start(options: TrainOptions, arguments: dict[str, Any]) -> torch.nn.Module:
     """Make the network with the weights to start from."""
-    more = {} if "size" in arguments else {"drop_path": options.drop_path}
+    more = {"drop_path": options.drop_path} if takes_drop_path(arguments) else {}
     network = build_network(arguments | more, pretrained=options.init == "imagenet")
     initialise(network, options, assay="histo", part=PART)
     return network

@@ -190,14 +190,19 @@ class CropClassifier(nn.Module):
 
     @property
     def early_channels(self) -> int | None:
-        """Channels of the map that `with_early_map` gives; None for networks other than MobileViT's."""
+        """Channels of the map that `with_early_map` gives; None for networks without one."""
+        if (own := getattr(self.network, "early_channels", None)) is not None:
+            return int(own)
         stages = getattr(self.network, "stages", None)
         blocks = list(blocks_of(stages[EARLY], MobileVitBlock)) if stages is not None and len(stages) > EARLY else []
         return int(blocks[-1].conv_proj.bn.num_features) if blocks else None
 
     def with_early_map(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the logits, and the features after the first MobileViT block: (B, C, S / 8, S / 8)."""
+        """Give the logits, and early features, of MobileViT after its first block: (B, C, S / 8, S / 8)."""
         network: Any = self.network
+        if hasattr(network, "with_early_map"):
+            logits, early = network.with_early_map(self.curves(crops))
+            return logits, early
         x = network.stem(self.curves(crops))
         early = x
         for number, stage in enumerate(network.stages):
