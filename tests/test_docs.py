@@ -19,7 +19,7 @@ from cellscope.options.fields import specs
 from cellscope.options.resolve import describe
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 TABLE = re.compile(r"(<!-- options: (?P<wanted>[\w. -]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -228,8 +228,8 @@ def test_rooms_are_listed():
 
 def test_every_page_is_in_the_navigation():
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[2].partition("markdown_extensions:")[0]
-    named = re.findall(r"[\w-]+\.md", nav)
-    assert sorted(named) == sorted({page.name for page in PAGES} | {"models.md"})
+    named = re.findall(r"[\w/-]+\.md", nav)
+    assert sorted(named) == sorted(page.relative_to(ROOT / "docs").as_posix() for page in PAGES)
 
 
 if __name__ == "__main__":
