@@ -24,7 +24,7 @@ from cellscope.assays.histo.slides.stage import (
     tiling_of,
 )
 from cellscope.assays.histo.slides.windows import model_shape, scale_between
-from cellscope.engine.assay import Assay, Stage, Subject, probability_columns
+from cellscope.engine.assay import Assay, Stage, Subject
 from cellscope.engine.large import Pieces
 from cellscope.errors import InputError
 from cellscope.io.image import Image
@@ -41,11 +41,7 @@ KINDS = (IMAGE, SLIDE)
 #: Summary columns of ``images.csv``, before those per class.
 SUMMARY = ("n_review", "area_mm2", "density_per_mm2", "shifted_grid_dice", "shifted_grid_count")
 
-OTSU_CARD = ModelCard(
-    assay="histo", part=PART, arch=OTSU, arch_args={}, classes=("nucleus",), channels=("red", "green", "blue"),
-    normalisation={"kind": "none"}, pixel_size_um=PIXEL_SIZE_UM, thresholds={}, training={}, metrics={},
-    cellscope_version="1",
-)  # fmt: skip
+OTSU_CARD = ModelCard.weightless("histo", PART, OTSU, ("nucleus",), pixel_size_um=PIXEL_SIZE_UM)
 """The baseline without weights: Otsu's threshold on haematoxylin, then a watershed."""
 
 
@@ -118,11 +114,6 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     return network.to(memory_format=torch.channels_last)
 
 
-def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
-    """Give the probability columns of ``objects.csv``."""
-    return probability_columns(cards[PART].classes)
-
-
 def class_summary(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
     """Give the columns per type of ``images.csv``: counts, then densities."""
     classes = cards[PART].classes
@@ -143,7 +134,7 @@ ASSAY = Assay(
     ),
     parts=(PART,),
     summary_columns=SUMMARY,
-    classes_columns=classes_columns,
+    class_part=PART,
     class_summary=class_summary,
     kind_of=kind_of,
     settle=settle,
