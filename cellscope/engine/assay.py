@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     import torch
 
     from cellscope.engine.large import Pieces, Rows
+    from cellscope.io.annotations.label_image import LabelImage
     from cellscope.io.image import Image
+    from cellscope.io.inputs import Input
     from cellscope.models.file import ModelCard
 
 OBJECT_COLUMNS = ("image", "label", "class", "score", "review")
@@ -66,7 +68,7 @@ class Subject:
     cards: Mapping[str, ModelCard]
     state: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    beside: dict[str, Image] = field(default_factory=dict)
+    beside: dict[str, LabelImage] = field(default_factory=dict)
     piece: int | None = None
 
 
@@ -246,8 +248,8 @@ class Assay:
     weightless
         Built-in methods without weights that ``-m`` takes by name: their cards; ``build`` gets no tensors.
     beside
-        ``beside(image, options)`` -> files to read beside an input into ``subject.beside``, by name: a mask that
-        another tool made, for example. It looks for files but opens none. Raises InputError where one is missing.
+        ``beside(entry, options)`` -> label images to read beside an input into ``subject.beside``, by name: a mask that
+        another tool made. It looks for files but opens none. Raises InputError where one is missing.
     settle
         ``settle(options)`` -> the predict options of a run once the files they name were read, before any work.
         UsageError says what is wrong with one.
@@ -271,7 +273,7 @@ class Assay:
     editors: Mapping[str, Editor] = field(default_factory=dict)
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
     weightless: Mapping[str, ModelCard] = field(default_factory=dict)
-    beside: Callable[[str, Any], Mapping[str, Path]] | None = None
+    beside: Callable[[Input, Any], Mapping[str, Path]] | None = None
     class_summary: Callable[[Mapping[str, ModelCard]], tuple[str, ...]] | None = None
     divide: Callable[[Subject], Pieces | None] | None = None
     join: Callable[[Subject, Sequence[Result]], Result] | None = None
