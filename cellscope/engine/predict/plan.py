@@ -17,7 +17,7 @@ from cellscope.engine.predict import shards
 from cellscope.engine.predict.grouping import groups_of
 from cellscope.engine.predict.read import check_plan, plan_inputs, use_granted_cpus
 from cellscope.engine.predict.resume import refuse_results
-from cellscope.engine.predict.step import Session
+from cellscope.engine.predict.session import RunOutcome, Session
 from cellscope.engine.provenance import identity, now, plain
 from cellscope.engine.signals import StopSignals
 from cellscope.errors import CellscopeError, UsageError
@@ -39,7 +39,7 @@ def predict(
     argv: list[str],
     plan: list[Input] | None = None,
     command: str = "predict",
-) -> int:
+) -> RunOutcome:
     """Run an assay over inputs and write its results to a folder.
 
     Parameters
@@ -65,8 +65,8 @@ def predict(
 
     Returns
     -------
-    int
-        0 all done, 1 all inputs failed, 3 some failed.
+    RunOutcome
+        Exit code 0 all done, 1 all inputs failed, 3 some failed; and the counts.
 
     Raises
     ------
@@ -79,8 +79,8 @@ def predict(
     """
     started = now()
     out = Path(out)
-    if assay.settle is not None:
-        options = assay.settle(options)
+    if assay.read_options is not None:
+        options = assay.read_options(options)
     if run.input not in (AUTO, *assay.kinds):
         raise UsageError(f"--input {run.input}: {assay.name} knows {', '.join((AUTO, *assay.kinds))}")
     if plan is None:
@@ -134,7 +134,7 @@ def _check_writable(place: Path) -> None:
 
 def predict_shard(
     assay: str, arguments: list[str], out: str, run: RunOptions, options: Any, models: list[str], argv: list[str]
-) -> int:
+) -> RunOutcome:
     """Do `predict` from names and values alone: picklable, with no state outside it, for schedulers.
 
     ``assay`` is a name for `cellscope.engine.find.find_assay`; ``run.shard`` says which part of the inputs. Returns

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cellscope.engine.assay import Assay, RunSummary
 from cellscope.engine.predict.artefacts import write_artefacts
 from cellscope.engine.predict.grouping import COLUMN, ungrouped
-from cellscope.engine.predict.workers import error_line, show_traceback
+from cellscope.errors import error_line, show_traceback
 from cellscope.io.write import write_csv
 
 if TYPE_CHECKING:
