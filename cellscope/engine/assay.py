@@ -154,9 +154,8 @@ class Assay:
         ``class_summary(cards)`` -> more such columns, one or several per class of the model, behind the others.
     large
         How subjects too large to hold are divided and joined, or None.
-    classes_columns
-        ``classes_columns(cards)`` -> the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no
-        object (see `probability_columns`).
+    class_part
+        The part whose model's classes give the ``p_<class>`` columns of ``objects.csv``; None for no such columns.
     kind_of
         ``kind_of(image)`` -> the one of ``kinds`` it looks like; not asked where ``--input`` names a kind.
     build
@@ -198,7 +197,7 @@ class Assay:
     stages: tuple[Stage, ...]
     parts: tuple[str, ...]
     summary_columns: tuple[str, ...]
-    classes_columns: Callable[[Mapping[str, ModelCard]], tuple[str, ...]]
+    class_part: str | None
     kind_of: Callable[[Any], str]
     build: Callable[[ModelCard, dict[str, torch.Tensor]], torch.nn.Module]
     conclude: Callable[[Subject], Result]
@@ -213,6 +212,10 @@ class Assay:
     large: Large | None = None
     read_options: Callable[[Any], Any] | None = None
     admit: Callable[[Any, str], None] | None = None
+
+    def classes_columns(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
+        """Return the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no object."""
+        return () if self.class_part is None else probability_columns(cards[self.class_part].classes)
 
     def summaries(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
         """Return all columns the assay adds to ``images.csv`` when it runs with these models."""
