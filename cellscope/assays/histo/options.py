@@ -141,7 +141,7 @@ class TrainOptions(TrainingOptions):
         Parameters
         ----------
         n_windows : int
-            Places that windows are drawn from, for epochs.
+            Indices that windows are drawn from, for epochs.
         """
         chosen = DEFAULTS if self.preset == "none" else PAPER
         filled = fill(self, chosen)

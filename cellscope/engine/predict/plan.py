@@ -88,9 +88,9 @@ def predict(
     else:
         check_plan(plan, out)
     groups = groups_of(plan, run.group_by)
-    place = shards.folder(out, run.shard_pair)
-    _check_writable(place)
-    refuse_results(place, overwrite=run.overwrite, skip_existing=run.skip_existing)
+    folder = shards.tables_folder(out, run.shard_pair)
+    _check_writable(folder)
+    refuse_results(folder, overwrite=run.overwrite, skip_existing=run.skip_existing)
     with StopSignals() as stop:
         device = pick_device(run.device)
         dtype = pick_precision(run.precision, device)
@@ -112,24 +112,26 @@ def predict(
             "editors": {kind: plain(editor) for kind, editor in assay.editors.items()},
             "command": command,
         }
-        session = Session(assay, plan, groups, out, place, run=run, loaded=loaded, facts=facts, stop=stop)
+        session = Session(assay, plan, groups, out, folder, run=run, loaded=loaded, facts=facts, stop=stop)
         try:
             session.prepare()
             session.work(options, device, dtype)
             return session.finish(argv, started)
         except OSError as error:
-            raise CellscopeError(f"cannot write to {place}: {error.strerror or error}; what is done is kept") from error
+            raise CellscopeError(
+                f"cannot write to {folder}: {error.strerror or error}; what is done is kept"
+            ) from error
         finally:
             session.close()
 
 
-def _check_writable(place: Path) -> None:
+def _check_writable(folder: Path) -> None:
     """Raise UsageError if a folder cannot be written or made; nothing is made here."""
-    there = next(path for path in (place, *place.absolute().parents) if path.exists())
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
-        raise UsageError(f"cannot write to {place}: {there} is not a folder; give another -o")
+        raise UsageError(f"cannot write to {folder}: {there} is not a folder; give another -o")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"cannot write to {place}: no permission; give another -o")
+        raise UsageError(f"cannot write to {folder}: no permission; give another -o")
 
 
 def predict_shard(

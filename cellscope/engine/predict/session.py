@@ -23,7 +23,7 @@ from cellscope.engine.predict.piece_store import PieceStores
 from cellscope.engine.predict.pieces import PieceCollector, PieceReader
 from cellscope.engine.predict.read import Reader
 from cellscope.engine.predict.record import PendingFiles, Recorder
-from cellscope.engine.predict.resume import remove_outputs, remove_results, sweep, take_over
+from cellscope.engine.predict.resume import import_earlier, remove_outputs, remove_results, sweep
 from cellscope.engine.predict.stages import Failure, run_subjects
 from cellscope.engine.predict.summary import Summariser
 from cellscope.engine.predict.tables import OBJECTS, ColumnOrder
@@ -66,7 +66,7 @@ class Session:
         plan: list[Input],
         groups: dict[str, str],
         out: Path,
-        place: Path,
+        folder: Path,
         *,
         run: RunOptions,
         loaded: LoadedModels,
@@ -77,14 +77,14 @@ class Session:
         self.plan = plan
         self.groups = groups
         self.out = out
-        self.place = place
+        self.folder = folder
         self.run = run
         self.loaded = loaded
         self.facts = facts
         self.stop = stop
         self.inputs = shards.part(plan, run.shard_pair)
         everything = {entry.image: index for index, entry in enumerate(plan)}
-        self.places = {entry.image: everything[entry.image] for entry in self.inputs}
+        self.indices = {entry.image: everything[entry.image] for entry in self.inputs}
         self.paths = {entry.image: str(entry.path.absolute()) for entry in plan}
         self.tables = (OBJECTS, *assay.tables)
         self.journal: Journal | None = None
@@ -93,26 +93,26 @@ class Session:
 
     def prepare(self) -> None:
         """Make the folder ready: locked, earlier results removed or taken over."""
-        self.place.mkdir(parents=True, exist_ok=True)
-        header = {"identity": self.facts["identity"], "images": list(self.places), "shard": self.run.shard}
-        self.journal = Journal(self.place / journals.NAME, header, fresh=self.run.overwrite)
-        sweep(self.place, self.out)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        header = {"identity": self.facts["identity"], "images": list(self.indices), "shard": self.run.shard}
+        self.journal = Journal(self.folder / journals.NAME, header, fresh=self.run.overwrite)
+        sweep(self.folder, self.out)
         if self.run.overwrite:
-            remove_results(self.journal, self.place, self.out, self.tables)
+            remove_results(self.journal, self.folder, self.out, self.tables)
         if self.run.skip_existing:
-            kept = take_over(self.journal, self.place, self.out, self.facts["identity"], self.tables)
+            kept = import_earlier(self.journal, self.folder, self.out, self.facts["identity"], self.tables)
             # the same name in another folder is another image
             same = {image: self.paths.get(image, entry.path) == entry.path for image, entry in kept.items()}
             self.kept = {image: entry for image, entry in kept.items() if same[image]}
             again = [entry for image, entry in self.journal.entries.items() if image not in self.kept]
             remove_outputs(self.out, [name for entry in again for name in entry.outputs])
-            others = [Input(Path(entry.path), image) for image, entry in self.kept.items() if image not in self.places]
+            others = [Input(Path(entry.path), image) for image, entry in self.kept.items() if image not in self.indices]
             if others and self.run.shard_pair:
-                raise UsageError(f"{self.place} was made from another list of inputs; give --overwrite or another -o")
+                raise UsageError(f"{self.folder} was made from another list of inputs; give --overwrite or another -o")
             check_collisions([*self.inputs, *others])
         if self.run.shard_pair:
             shards.write_plan(
-                self.place, [entry.image for entry in self.plan], self.facts["identity"], cards=self.loaded.cards
+                self.folder, [entry.image for entry in self.plan], self.facts["identity"], cards=self.loaded.cards
             )
 
     def work(self, options: Any, device: torch.device, dtype: torch.dtype | None) -> None:
@@ -171,32 +171,32 @@ class Session:
         assert self.journal is not None
         known = self.journal.entries
         # an earlier success whose files are gone, and that was not done again, is missing
-        settled = {image for image, entry in known.items() if entry.status == "failed"} | self.done | self.kept.keys()
-        mine = [known[image] for image in self.places if image in settled]
-        entries = mine + [entry for image, entry in self.kept.items() if image not in self.places]
+        finished = {image for image, entry in known.items() if entry.status == "failed"} | self.done | self.kept.keys()
+        mine = [known[image] for image in self.indices if image in finished]
+        entries = mine + [entry for image, entry in self.kept.items() if image not in self.indices]
         orders = {OBJECTS: ColumnOrder((*OBJECT_COLUMNS, *self.assay.classes_columns(self.loaded.cards)))}
         orders.update({name: ColumnOrder(("image", *leading)) for name, leading in self.assay.tables.items()})
         after = len(self.plan)
         for number, entry in enumerate(entries):
             for table, columns in entry.columns.items():
-                orders[table].see(self.places.get(entry.image, after + number), columns)
+                orders[table].see(self.indices.get(entry.image, after + number), columns)
         for entry in entries:  # also of an earlier run, which may have been grouped otherwise
             if entry.image in self.groups:
                 entry.row[COLUMN] = self.groups[entry.image]
-        interrupted = len(mine) < len(self.places)
+        interrupted = len(mine) < len(self.indices)
         record = run_record(
             assay=self.assay.name,
             argv=argv,
             started=started,
             status="interrupted" if interrupted else "complete",
-            places=self.places,
+            indices=self.indices,
             entries=entries,
             columns={name: order.record() for name, order in orders.items()},
             **self.facts,
         )
         summarise = None if self.run.shard_pair else Summariser(self.assay, self.loaded.cards)
         write_results(
-            self.place,
+            self.folder,
             self.out,
             record,
             entries=entries,
@@ -207,7 +207,7 @@ class Session:
         self.journal.remove(unfinished=interrupted)
         if interrupted:
             raise Interrupted(
-                f"interrupted: {len(mine)} of {len(self.places)} inputs are done; run again with --skip-existing",
+                f"interrupted: {len(mine)} of {len(self.indices)} inputs are done; run again with --skip-existing",
                 self.stop.exit_code,
             )
         failed = sum(entry.status == "failed" for entry in mine)
