@@ -100,11 +100,10 @@ def test_the_network_always_sees_as_many_items_whatever_there_are(cpu_batch, exp
 
     first = dataclasses.replace(ASSAY.stages[0], forward=forward, cpu_batch=cpu_batch)
     spy = dataclasses.replace(ASSAY, stages=(first, ASSAY.stages[1]))
-    bright = [subject(f"s{k}") for k in range(5)]
-    results = outcome(run(bright, spy, window=5, batch_size=4))
+    results = outcome(run((subject(f"s{k}") for k in range(5)), spy, window=5, batch_size=4))
     assert seen == expected
     assert sum(blanks) == sum(seen) - 5
-    assert results == outcome(run(bright, window=5, batch_size=1))
+    assert results == outcome(run((subject(f"s{k}") for k in range(5)), window=5, batch_size=1))
 
 
 def test_the_window_bounds_the_subjects_alive():
