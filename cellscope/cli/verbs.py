@@ -16,7 +16,7 @@ import typer
 
 from cellscope.cli.groups import Group, end_imports
 from cellscope.engine.assay import Assay
-from cellscope.options.common import BaseOptions, PrepareOptions, RunOptions
+from cellscope.options.common import BaseOptions, ComputeOptions, OutputOptions, PrepareOptions, RunOptions
 from cellscope.options.flags import with_options
 from cellscope.options.resolve import to_toml
 
@@ -95,7 +95,7 @@ class Verbs:
             work: Work,
             dataset: Dataset,
             options: Any,
-            run: RunOptions,
+            run: ComputeOptions,
             argv: list[str],
             out: Out,
             models: Models = None,
@@ -176,12 +176,12 @@ def run_inputs(
 
 
 @contextlib.contextmanager
-def speaking(base: BaseOptions, *options: Any, hush: bool = False) -> Iterator[None]:
+def speaking(base: OutputOptions, *options: Any, hush: bool = False) -> Iterator[None]:
     """Say on stderr as much as the user wants while a verb runs.
 
     Parameters
     ----------
-    base : BaseOptions
+    base : OutputOptions
         With ``--verbose`` every option and its value is shown first.
     *options : dataclass instances
         More options to show.

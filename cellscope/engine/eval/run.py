@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from cellscope.engine.assay import Assay, Subject
     from cellscope.engine.predict.step import Conclude
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 FOLDS = "folds"
 """The split that stands for all folds of a cross-validation."""
@@ -46,15 +46,6 @@ SAID_EVERY = 50
 ReadItem = Callable[[Any, Mapping[str, ModelCard]], "Subject"]
 """``read_item(row, cards)`` -> an item with its ``truth``, from its row of ``items.csv``; called in a thread, ahead."""
 
-_OF_PREDICT = ("shard", "skip_existing", "glob", "pixel_size", "group_by")
-
-
-def refuse_options_of_predict(run: RunOptions) -> None:
-    """Raise UsageError for an option that chooses inputs: ``eval`` takes its items from the dataset."""
-    for name in _OF_PREDICT:
-        if getattr(run, name):
-            raise UsageError(f"eval takes its items from the dataset: --{name.replace('_', '-')} is for predict")
-
 
 class Evaluation:
     """An evaluation, from its beginning to what it leaves behind.
@@ -68,7 +59,7 @@ class Evaluation:
     dataset : Path
         The prepared dataset.
     out : Path
-    run : RunOptions
+    run : ComputeOptions
     split : str
     argv : list of str
 
@@ -83,14 +74,13 @@ class Evaluation:
     Raises
     ------
     UsageError
-        An option that chooses inputs, or `out` holds results.
+        `out` holds results.
     DatasetError
         No prepared dataset of this assay.
     """
 
-    def __init__(self, assay: Assay, dataset: Path, out: Path, *, run: RunOptions, split: str, argv: list[str]):
+    def __init__(self, assay: Assay, dataset: Path, out: Path, *, run: ComputeOptions, split: str, argv: list[str]):
         self._began = time.monotonic()
-        refuse_options_of_predict(run)
         refuse_evaluation(out, overwrite=run.overwrite)
         self.assay, self.run = assay, run
         self.prepared = PreparedDataset.open(dataset, assay=assay.name)

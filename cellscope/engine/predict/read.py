@@ -16,6 +16,7 @@ from cellscope.engine.device import available_cpus
 from cellscope.engine.predict.stages import PIXELS_IN_FLIGHT, Failure
 from cellscope.errors import UsageError
 from cellscope.io.inputs import Input, check_collisions, resolve_inputs
+from cellscope.io.leftovers import noting_leftovers
 from cellscope.io.read import read
 from cellscope.options.common import AUTO
 
@@ -38,7 +39,10 @@ def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptio
         No inputs; two inputs that would write the same output; outputs that would lie beside an input.
     """
     here = out.resolve()
-    found = resolve_inputs(list(arguments), assay.suffixes, glob=run.glob, limit=None)
+    with noting_leftovers() as leftovers:
+        found = resolve_inputs(list(arguments), assay.suffixes, glob=run.glob, limit=None)
+    for line in () if run.quiet else leftovers.lines():
+        print(line, file=sys.stderr)
     inputs = [entry for entry in found if not _is_result(entry, here)]
     if not inputs:
         raise UsageError(f"no inputs: all files found lie in the output folder {out}; give another -o")

@@ -23,7 +23,7 @@ from cellscope.engine.predict.step import Conclude, Step, advance
 from cellscope.engine.predict.workers import Workers
 
 if TYPE_CHECKING:
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 PIXELS_IN_FLIGHT = 2**24
 """Pixels of all subjects alive at once (one subject may exceed it alone): about 1 GB with the masks made on the way."""
@@ -93,7 +93,7 @@ def run_subjects(
     subjects: Iterable[Subject | Failure],
     modules: Mapping[str, torch.nn.Module],
     *,
-    run: RunOptions,
+    run: ComputeOptions,
     device: torch.device,
     dtype: torch.dtype | None,
     window: int,
@@ -142,7 +142,7 @@ class _Runner:
         assay: Assay,
         subjects: Iterator[Subject | Failure],
         modules: Mapping[str, torch.nn.Module],
-        run: RunOptions,
+        run: ComputeOptions,
         device: torch.device,
         dtype: torch.dtype | None,
         window: int,

@@ -19,6 +19,7 @@ from cellscope.assays.histo.evaluation.figures import SIDE, Example, busiest, ex
 from cellscope.assays.histo.evaluation.metrics import all_metrics, compared_types, headline, lines, source_table
 from cellscope.assays.histo.evaluation.scores import Scored, image_row, score_image
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
+from cellscope.assays.histo.options import EvalOptions, PredictOptions
 from cellscope.assays.histo.slides.stage import rgb_of
 from cellscope.engine.assay import Subject
 from cellscope.engine.eval.report import (
@@ -28,17 +29,16 @@ from cellscope.engine.eval.report import (
     reliability_figure,
 )
 from cellscope.engine.eval.run import Evaluation, Job, jobs_of, metrics_figure, over_folds
-from cellscope.errors import UsageError
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, expected_calibration_error, reliability_table
 from cellscope.metrics.conventions import IMAGE_METRICS, RADIUS_UM
 from cellscope.metrics.instance_summary import ImageInstances, Summary
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.histo.options import PredictOptions
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 4
 #: Images of which a part is kept for the figures, and how many of each source are shown.
@@ -80,8 +80,8 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -94,7 +94,6 @@ def evaluate(
         From ``cellscope histo prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         A model file or a built-in name; for ``--split folds`` one per fold.
     split : str
@@ -106,15 +105,13 @@ def evaluate(
     int
         Exit code 0, or 3 where items failed.
     """
-    if options.roi is not None:
-        raise UsageError("eval measures whole images: --roi is for predict")
     evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv)
     prepared = evaluation.prepared
     rows: list[dict[str, Any]] = []
     found: list[Measured] = []
     for job in jobs_of(prepared, split, models, weightless=ASSAY.weightless, limit=run.limit):
         keep = set(job.rows["id"].iloc[np.unique(np.linspace(0, len(job.rows) - 1, KEPT).round().astype(int))])
-        read_item = partial(_read_item, prepared, options, keep)
+        read_item = partial(_read_item, prepared, extended(options, PredictOptions), keep)
         items = evaluation.measure(job.rows, evaluation.load(job.models), read_item, measure_image, window=WINDOW)
         rows += _rows(prepared, job, items)
         found += items.values()

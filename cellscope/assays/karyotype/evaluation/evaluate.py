@@ -24,6 +24,7 @@ from cellscope.assays.karyotype.evaluation.karyotype_scores import (
     karyotyping_metrics,
 )
 from cellscope.assays.karyotype.evaluation.scores import Prediction, assigned_labels, detection_metrics, metaphase_table
+from cellscope.assays.karyotype.options import EvalOptions, PredictOptions
 from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.eval.report import (
     Metric,
@@ -42,11 +43,11 @@ from cellscope.metrics.classification import (
     per_class,
     reliability_table,
 )
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.karyotype.options import PredictOptions
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 8
 
@@ -71,8 +72,8 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -85,7 +86,6 @@ def evaluate(
         From ``cellscope karyotype prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         Model files or built-in names.
     split : str
@@ -100,12 +100,12 @@ def evaluate(
     evaluation = Evaluation(_assay(options.backend), dataset, out, run=run, split=split, argv=argv)
     prepared = evaluation.prepared
     rows = prepared.split(split).rename(columns={"class": "class_"})
+    rows = rows[(rows["target"] != "") | (rows["class_"] != "")]
     if run.limit:
         metaphases, singles = rows[rows["target"] != ""], rows[rows["target"] == ""]
         rows = pd.concat([metaphases.head(run.limit), singles.head(run.limit)])
-    measured = evaluation.measure(
-        rows, evaluation.load(models), partial(_read_item, prepared, options), measure_item, window=WINDOW
-    )
+    read_item = partial(_read_item, prepared, extended(options, PredictOptions))
+    measured = evaluation.measure(rows, evaluation.load(models), read_item, measure_item, window=WINDOW)
     group_of = dict(zip(rows["id"], rows["group"], strict=True))
     cells = {name: one for name, one in measured.items() if isinstance(one, MeasuredCell)}
     truths = [one.truth for one in cells.values()]

@@ -26,19 +26,19 @@ from cellscope.assays.micronucleus.evaluation.metrics import (
     line_table,
     operating_points,
 )
-from cellscope.assays.micronucleus.evaluation.scores import match_nuclei
 from cellscope.assays.micronucleus.field.field import classical_nuclei
+from cellscope.assays.micronucleus.options import EvalOptions, PredictOptions
 from cellscope.engine.assay import Subject
 from cellscope.engine.eval.report import Metric
 from cellscope.engine.eval.run import Evaluation, metrics_figure
-from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
+from cellscope.metrics.instances import matched_labels
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.micronucleus.options import PredictOptions
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 4
 
@@ -55,8 +55,8 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -69,7 +69,6 @@ def evaluate(
         From ``cellscope micronucleus prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         Model files or built-in names.
     split : str
@@ -80,15 +79,7 @@ def evaluate(
     -------
     int
         Exit code 0, or 3 where items failed.
-
-    Raises
-    ------
-    UsageError
-        For options that only ``predict`` has.
     """
-    for name in ("nuclei", "corrections"):
-        if getattr(options, name):
-            raise UsageError(f"eval takes its items from the dataset: --{name} is for predict")
     evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv)
     prepared = evaluation.prepared
     rows = prepared.split(split).rename(columns={"class": "class_"})
@@ -97,7 +88,8 @@ def evaluate(
         rows = pd.concat([fields.head(run.limit), crops.head(run.limit)])
     loaded = evaluation.load(models)
     thresholds = _thresholds(options, loaded.cards["classify"].training.get("calibration") or {})
-    measured = evaluation.measure(rows, loaded, partial(_read_item, prepared, options), measure_item, window=WINDOW)
+    read_item = partial(_read_item, prepared, extended(options, PredictOptions))
+    measured = evaluation.measure(rows, loaded, read_item, measure_item, window=WINDOW)
     group_of = dict(zip(rows["id"], rows["group"], strict=True))
     table = pd.concat([one.cells for one in measured.values()], ignore_index=True)
     table.insert(1, "group", table["image"].map(group_of))
@@ -135,7 +127,7 @@ def evaluate(
     )
 
 
-def _thresholds(options: PredictOptions, calibration: dict[str, Any]) -> dict[str, float]:
+def _thresholds(options: EvalOptions, calibration: dict[str, Any]) -> dict[str, float]:
     """Name the operating points to measure: the one in use, and the model's own at stated specificities."""
     calibrated = bool(calibration.get("normal"))
     points = {f"specificity {share:g}": threshold_at(calibration, share) for share in SPECIFICITIES if calibrated}
@@ -172,7 +164,7 @@ def _measure_field(subject: Subject, line: str) -> Measured:
     truth: Field = subject.truth
     found = conclude(subject)
     labels, objects = found.artefacts[".labels.tif"], found.objects.set_index("label")
-    pairs = match_nuclei(truth.nuclei, labels)
+    pairs = matched_labels(truth.nuclei, labels)
     true_ids = [int(label) for label in np.unique(truth.nuclei) if label]
     carriers = truth.positive()
     matched = objects.loc[list(pairs.values())]
@@ -188,7 +180,7 @@ def _measure_field(subject: Subject, line: str) -> Measured:
         "matched": len(pairs),
         "extra": int((able & ~hit).sum()),
         "not_scorable": int((~able).sum()),
-        "otsu_matched": len(match_nuclei(truth.nuclei, classical)),
+        "otsu_matched": len(matched_labels(truth.nuclei, classical)),
         "otsu_found": int(classical.max()),
         "true_frequency": len(carriers) / len(true_ids) if true_ids else np.nan,
         "found_frequency": float((objects.loc[able, "class"] == MICRONUCLEUS).mean()) if able.any() else 0.0,

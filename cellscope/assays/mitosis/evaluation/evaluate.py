@@ -14,6 +14,7 @@ import pandas as pd
 from cellscope.assays.mitosis.assay import ASSAY, PART, call
 from cellscope.assays.mitosis.datasets.sequences import read_facts
 from cellscope.assays.mitosis.evaluation.scores import majority_by, scores, within_mixed
+from cellscope.assays.mitosis.options import EvalOptions, PredictOptions
 from cellscope.assays.mitosis.report.figures import Strip, gallery_figure
 from cellscope.assays.mitosis.sequences.inputs import SEQUENCE, read_input
 from cellscope.assays.mitosis.sequences.names import Facts
@@ -31,11 +32,12 @@ from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, reliability_table
 from cellscope.metrics.intervals import f1_wilson, wider
+from cellscope.options.common import MAX_PIXELS
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.mitosis.options import PredictOptions
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 64
 MOST_ERRORS = 12
@@ -69,8 +71,8 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -83,7 +85,6 @@ def evaluate(
         From ``cellscope mitosis prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         A model file or a built-in name.
     split : str
@@ -95,8 +96,6 @@ def evaluate(
     int
         Exit code 0, or 3 where items failed.
     """
-    if options.events is not None:
-        raise UsageError("eval measures sequences: --events is for predict")
     evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv)
     prepared = evaluation.prepared
     rows = prepared.split(split).head(run.limit) if run.limit else prepared.split(split)
@@ -105,7 +104,7 @@ def evaluate(
     if unknown := sorted(set(rows["class"]) - set(classes)):
         raise UsageError(f"the model knows {', '.join(classes)}; the dataset also has {', '.join(unknown)}")
     # prepared sequences always hold transmitted light first
-    read_item = partial(_read_item, prepared, replace(options, nuclei_channel=1), run.max_pixels)
+    read_item = partial(_read_item, prepared, replace(extended(options, PredictOptions), nuclei_channel=1))
     found = evaluation.measure(rows, loaded, read_item, measure_sequence, window=WINDOW)
     facts = read_facts(prepared)
     table = items_table(rows[rows["id"].isin(list(found))], found, facts, classes, options.threshold)
@@ -119,10 +118,8 @@ def evaluate(
     )
 
 
-def _read_item(
-    prepared: PreparedDataset, options: PredictOptions, max_pixels: int, row: Any, cards: Mapping[str, ModelCard]
-) -> Subject:
-    movie = read_input(prepared.root / row.image, max_pixels, options)
+def _read_item(prepared: PreparedDataset, options: PredictOptions, row: Any, cards: Mapping[str, ModelCard]) -> Subject:
+    movie = read_input(prepared.root / row.image, MAX_PIXELS, options)
     return Subject(str(row.id), movie, SEQUENCE, options, cards)  # type: ignore[arg-type]
 
 

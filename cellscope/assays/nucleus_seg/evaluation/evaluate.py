@@ -15,6 +15,7 @@ import pandas as pd
 from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE, find, otsu_nuclei
 from cellscope.assays.nucleus_seg.evaluation.figures import box_figure, worst_figure
 from cellscope.assays.nucleus_seg.evaluation.scores import MEASURES, compare_tables, image_measures
+from cellscope.assays.nucleus_seg.options import EvalOptions, PredictOptions
 from cellscope.engine.assay import Subject
 from cellscope.engine.eval.report import Metric, measure
 from cellscope.engine.eval.run import Evaluation, Job, jobs_of, metrics_figure, over_folds
@@ -22,11 +23,11 @@ from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.overlap import Counts, overlap_metrics, pool
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.nucleus_seg.options import PredictOptions
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 8
 #: Worst images kept for the figure.
@@ -59,8 +60,8 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -74,7 +75,6 @@ def evaluate(
         From ``cellscope nucleus-seg prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         A model file or a built-in name; for ``--split folds`` one per fold, in any order: each model says which fold it
         was not trained on.
@@ -94,7 +94,7 @@ def evaluate(
     prepared = evaluation.prepared
     found: list[Measured] = []
     for job in jobs_of(prepared, split, models, weightless=ASSAY.weightless, limit=run.limit):
-        read_item = partial(_read_item, prepared, options)
+        read_item = partial(_read_item, prepared, extended(options, PredictOptions))
         items = evaluation.measure(job.rows, evaluation.load(job.models), read_item, measure_image, window=WINDOW)
         found += _named(job, items)
     table = pd.DataFrame([item.row for item in found])
