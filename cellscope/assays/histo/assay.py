@@ -24,8 +24,7 @@ from cellscope.assays.histo.slides.stage import (
     tiling_of,
 )
 from cellscope.assays.histo.slides.windows import model_shape, scale_between
-from cellscope.engine.assay import Assay, Stage, Subject
-from cellscope.engine.large import Pieces
+from cellscope.engine.assay import Assay, Large, Pieces, Stage, Subject
 from cellscope.errors import InputError
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES, read
@@ -56,7 +55,7 @@ def read_input(path: Path, max_pixels: int, options: PredictOptions) -> Image | 
     return open_slide(path, largest=max_pixels) or read(path, max_pixels=max_pixels)
 
 
-def settle(options: PredictOptions) -> PredictOptions:
+def read_options(options: PredictOptions) -> PredictOptions:
     """Read the regions of ``--roi`` before any work; UsageError says what is wrong with them."""
     check_regions(options.roi)
     return options
@@ -137,13 +136,12 @@ ASSAY = Assay(
     class_part=PART,
     class_summary=class_summary,
     kind_of=kind_of,
-    settle=settle,
+    read_options=read_options,
     admit=admit,
     build=build,
     conclude=conclude,
     read=read_input,
-    divide=divide,
-    join=join,
+    large=Large(divide, join),
     figures={IMAGE: (".overlay.png", ".density.png"), SLIDE: (".overlay.png", ".density.png")},
     weightless={OTSU: OTSU_CARD},
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.histo.classes import PIXEL_SIZE_UM
+from cellscope.assays.histo.datasets.known import licence_of, with_facts
 from cellscope.assays.histo.datasets.sources import FORMATS, Annotated, Choices, Record, Source
 from cellscope.assays.histo.datasets.sources.record import CASE, separate
 from cellscope.assays.histo.options import HistoPrepareOptions
@@ -27,13 +27,6 @@ from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, 
 from cellscope.io.write import write_csv, write_labels, write_png
 from cellscope.report.preview import Shown, write_preview
 
-SOURCE_FACTS = {
-    "consep": "CoNSeP, Graham et al., Med. Image Anal. 58 (2019), research and non-commercial use",
-    "monuseg": "MoNuSeg, Kumar et al., IEEE TMI 36 (2017) and 39 (2020), CC BY-NC-SA 4.0",
-    "kumar": "KUMAR, Kumar et al., IEEE TMI 36 (2017), CC BY-NC-SA 4.0",
-    "cpm17": "CPM-17, Vu et al., Front. Bioeng. Biotechnol. 7 (2019)",
-    "pannuke": "PanNuke, Gamper et al. (2019, 2020), CC BY-NC-SA 4.0",
-}
 #: Scanners' 40x differ by a few per cent, and resampling costs sharpness: nearer scales are left alone.
 SAME_SCALE = 0.1
 UNTYPED = ("nucleus",)
@@ -77,7 +70,7 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
         tallies.append(tally)
         if not listed.records:
             raise DatasetError(f"{source} holds no annotated image in the layout '{layout}'")
-        found.append((name, layout, listed))
+        found.append((name, layout, with_facts(name, listed, merge=options.types == "hovernet")))
     declared = _common_classes(found)
     clear_dataset(out, ("images", "targets"))
     items: list[Item] = []
@@ -106,7 +99,7 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
                 "items": len(listed.records),
                 "nuclei": count,
                 "typed": typed,
-                "licence": SOURCE_FACTS.get(name.lower(), SOURCE_FACTS.get(layout, "the user's own")),
+                "licence": licence_of(name, layout),
             }
         )
         print(f"{name}: {len(listed.records)} items, {count} nuclei, {typed} with a type", file=sys.stderr)
@@ -196,8 +189,15 @@ def _store(record: Record, nuclei: Annotated, source: str, out: Path) -> Item:
         write_csv(out / _table_of(target), pd.DataFrame(sorted(nuclei.types.items()), columns=["id", "class"]))
     # A TCGA patient is the same one in every source: KUMAR's images are in MoNuSeg too.
     group = record.group if CASE.fullmatch(record.group) else f"{source}/{record.group}"
-    item = Item(id=f"{source}/{record.name}", group=group, image=image, target=target)
-    return replace(item, fixed_split=record.fixed_split, fixed_fold=record.fixed_fold)
+    return Item(
+        id=f"{source}/{record.name}",
+        group=group,
+        image=image,
+        target=target,
+        fixed_split=record.fixed_split,
+        fixed_fold=record.fixed_fold,
+        facts={"organ": record.tissue.lower(), **record.facts},
+    )
 
 
 def _tissues(found: list[tuple[str, str, Source]]) -> dict[str, str]:

@@ -64,6 +64,8 @@ class Record:
     fixed_fold : int, optional
     tissue : str
         Where a source tells it.
+    facts : mapping
+        More columns of `items.csv`.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Record:
     fixed_split: str = ""
     fixed_fold: int | None = None
     tissue: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
