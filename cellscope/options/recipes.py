@@ -116,7 +116,7 @@ def in_steps(options: T, recipes: Sequence[Recipe], n_items: int | None, *, befo
     if given.epochs is not None and n_items is not None:
         steps = before + Epochs(given.epochs).steps(n_items, given.batch_size)
         given = dataclasses.replace(given, steps=steps, epochs=None)
-    first = {}
+    first: dict[str, Any] = {}
     for name, value in _values(given, recipes):
         first.setdefault(name, value)
     for name, value in first.items():
@@ -127,7 +127,7 @@ def in_steps(options: T, recipes: Sequence[Recipe], n_items: int | None, *, befo
             given = dataclasses.replace(given, **{name: max(given.steps // value.count, 1)})
     if given.steps and given.val_every is not None and given.val_every > given.steps:
         given = dataclasses.replace(given, val_every=given.steps)
-    return given  # type: ignore[no-any-return]
+    return given
 
 
 def _values(options: Any, recipes: Sequence[Recipe]) -> Iterator[tuple[str, Any]]:
