@@ -47,6 +47,9 @@ class TrainingOptions(WorkerOptions):
     val_every: int | None = option(None, "Steps between validations; none makes five in all.", low=1, cli=False)
     save_every: int = option(100, "Steps between writes of last.ckpt.", low=1, cli=False)
     patience: int = option(0, "Stop after this many validations without a better score; 0 never stops early.", low=0)
+    logger: Literal["csv", "tensorboard"] = option(
+        "csv", "Curves: metrics.csv alone, or TensorBoard's events beside it, in OUT/tensorboard."
+    )
     half: bool = option(True, "Store the model's numbers as float16.", cli=False)
 
     def paced(self: T, *, workers: int, validations: int) -> T:
