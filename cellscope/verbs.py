@@ -17,6 +17,7 @@ import typer
 from cellscope.config import to_toml
 from cellscope.engine.assay import Assay
 from cellscope.engine.options import BaseOptions, PrepareOptions, RunOptions
+from cellscope.engine.planes import refuse_planes
 from cellscope.groups import Group, settle
 from cellscope.options import with_options
 
@@ -95,6 +96,7 @@ class Verbs:
             models: Models = None,
             split: Split = "test",
         ) -> int:
+            refuse_planes(options, "eval")
             with speaking(run, options, hush=True):
                 code = work(dataset, out, run=run, options=options, models=list(models or []), split=split, argv=argv)
             return finish(f"{self.assay} eval", out, code, as_json=run.json)

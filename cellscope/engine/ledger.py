@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from cellscope.models.card import ModelCard
 
 
+SAID = 3
+"""Inputs for which one and the same warning is written to stderr."""
+
+
 @dataclass
 class Written:
     """What was written of an input."""
@@ -56,6 +60,8 @@ class Ledger:
     progress : RunProgress
     paths : mapping
         Image -> its file, absolute.
+    scenes : mapping
+        Image -> number of its scene, of inputs that are one of several in a file.
     identity : mapping
         Of the run, see `cellscope.engine.provenance.identity`.
     done : set
@@ -71,6 +77,7 @@ class Ledger:
         progress: RunProgress,
         *,
         paths: Mapping[str, str],
+        scenes: Mapping[str, int | None],
         identity: Mapping[str, Any],
         done: set[str],
     ):
@@ -80,8 +87,10 @@ class Ledger:
         self.journal = journal
         self.progress = progress
         self.paths = paths
+        self.scenes = scenes
         self.identity = identity
         self.done = done
+        self._said: dict[str, int] = {}
 
     def join(self, divided: Divided) -> Written:
         """Write the artefacts of a subject whose pieces are all there."""
@@ -126,8 +135,11 @@ class Ledger:
             "seconds": text(round(subject.seconds + written.seconds, 3)),
             **{name: text(result.summary.get(name)) for name in self.assay.summaries(self.cards)},
         }
-        warnings = [*subject.image.warnings, *result.warnings]
-        entry = Entry(subject.name, "ok", row, self.paths[subject.name], written.outputs, warnings)
+        warnings = list(dict.fromkeys([*subject.image.warnings, *result.warnings]))
+        row |= {"read": subject.image.taken, "warnings": text(len(warnings))}
+        scene = self.scenes.get(subject.name)
+        entry = Entry(subject.name, "ok", row, self.paths[subject.name], written.outputs, warnings, scene=scene)
+        self._say(subject)
         self._append(entry, written.sheets)
         self.progress.step()
         if writing.divided is not None:
@@ -146,11 +158,20 @@ class Ledger:
         key = {"identity": self.identity, "file": file_key(Path(self.paths[subject.name]))}
         return Spool(self.journal.folder / spool_name(subject.name), count, key)
 
+    def _say(self, subject: Subject) -> None:
+        """Write what was odd in reading an input to stderr, each thing for the first inputs that have it."""
+        for warning in subject.image.warnings:
+            count = self._said[warning] = self._said.get(warning, 0) + 1
+            if count <= SAID and not self.progress.quiet:
+                more = "; further inputs of which this is true are in run.json" if count == SAID else ""
+                self.progress.note(f"{one_line(subject.name)}: {one_line(warning)}{more}")
+
     def _fail(self, image: str, kind: str, seconds: float, error: Exception) -> None:
         show_traceback(error)
         line = error_line(error)
         row = {"status": "failed", "error": line, "kind": kind, "n_objects": "", "seconds": text(round(seconds, 3))}
-        self._append(Entry(image, "failed", row, self.paths[image]), {})
+        row |= {"read": "", "warnings": "0"}
+        self._append(Entry(image, "failed", row, self.paths[image], scene=self.scenes.get(image)), {})
         self.progress.note(line if image in line else f"{one_line(image)}: {line}")
         self.progress.step(failed=True)
 

@@ -15,9 +15,10 @@ from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.device import available_cpus
 from cellscope.engine.options import AUTO
 from cellscope.engine.stages import PIXELS_IN_FLIGHT
-from cellscope.errors import UsageError
-from cellscope.io.inputs import Input, check_collisions, resolve_inputs
-from cellscope.io.read import read
+from cellscope.errors import InputError, UsageError
+from cellscope.io.choice import ALL, Choice, Wants, scenes_to_take
+from cellscope.io.inputs import Input, check_collisions, resolve_inputs, scene_image
+from cellscope.io.read import describe, read
 
 if TYPE_CHECKING:
     from cellscope.engine.options import RunOptions
@@ -27,10 +28,11 @@ READERS = 4
 """Reading threads at most; decoding leaves the interpreter lock, but more would only compete with the network."""
 
 
-def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptions) -> list[Input]:
+def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptions, options: Any = None) -> list[Input]:
     """Find all inputs of a run, before any sharding.
 
-    Files under OUT are left out when OUT lies inside a searched folder: they are results.
+    Files under OUT are left out when OUT lies inside a searched folder: they are results. With ``--scene all`` among
+    `options`, each scene of a file is an input of its own.
 
     Raises
     ------
@@ -43,8 +45,24 @@ def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptio
     if not inputs:
         raise UsageError(f"no inputs: all files found lie in the output folder {out}; give another -o")
     inputs = inputs[: run.limit] if run.limit else inputs
+    choice = Choice.of(options)
+    if choice.scene == ALL:
+        inputs = [each for entry in inputs for each in _scenes(entry, choice, assay.wants, run.max_pixels)]
+        inputs = inputs[: run.limit] if run.limit else inputs
     check_plan(inputs, out)
     return inputs
+
+
+def _scenes(entry: Input, choice: Choice, wants: Wants, max_pixels: int) -> list[Input]:
+    """Make an input of each scene of a file; one that cannot be read stays one, and fails when its turn comes."""
+    try:
+        facts = describe(entry.path, max_pixels=max_pixels)
+    except InputError:
+        return [entry]
+    scenes = scenes_to_take(facts.scenes, choice, wants)
+    if len(scenes) == 1:
+        return [replace(entry, scene=scenes[0][0])]
+    return [Input(entry.path, scene_image(entry.image, number, name), number) for number, name in scenes]
 
 
 def check_plan(inputs: list[Input], out: Path) -> None:
@@ -141,10 +159,11 @@ class Reader:
     def _read(self, entry: Input) -> Subject | Failure:
         start = time.perf_counter()
         try:
+            choice = Choice.of(self.options, entry.scene)
             if self.assay.read is not None:
-                image = self.assay.read(entry.path, self.run.max_pixels, self.options)
+                image = self.assay.read(entry.path, choice, self.run.max_pixels, self.options)
             else:
-                image = read(entry.path, max_pixels=self.run.max_pixels)
+                image = read(entry.path, choice=choice, wants=self.assay.wants, max_pixels=self.run.max_pixels)
             if self.run.pixel_size:
                 image = replace(image, pixel_size_um=self.run.pixel_size)
             kind = self.assay.kind_of(image) if self.run.input == AUTO else self.run.input

@@ -88,7 +88,11 @@ class Session:
             self.kept = {image: entry for image, entry in kept.items() if same[image]}
             again = [entry for image, entry in self.journal.entries.items() if image not in self.kept]
             remove_outputs(self.out, [name for entry in again for name in entry.outputs])
-            others = [Input(Path(entry.path), image) for image, entry in self.kept.items() if image not in self.places]
+            others = [
+                Input(Path(entry.path), image, entry.scene)
+                for image, entry in self.kept.items()
+                if image not in self.places
+            ]
             if others and self.run.shard_pair:
                 raise UsageError(f"{self.place} was made from another list of inputs; give --overwrite or another -o")
             check_collisions([*self.inputs, *others])
@@ -116,6 +120,7 @@ class Session:
             self.journal,
             progress,
             paths=self.paths,
+            scenes={entry.image: entry.scene for entry in self.inputs},
             identity=self.facts["identity"],
             done=self.done,
         )

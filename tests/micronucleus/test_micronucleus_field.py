@@ -8,10 +8,10 @@ from cellscope.assays.micronucleus.crops import SIDE, cell_crop, normalise_crop,
 from cellscope.assays.micronucleus.data_classify import add_micronucleus
 from cellscope.assays.micronucleus.data_nuclei import depth_map
 from cellscope.assays.micronucleus.field import (
-    choose_channel,
     classical_nuclei,
     estimate_diameter,
     exposure_warnings,
+    grey_of,
     median_diameter,
     normalise_field,
 )
@@ -29,12 +29,10 @@ def test_a_channel_must_be_chosen():
     stack = np.zeros((4, 5, 3), np.uint8)
     stack[..., 2] = 7
     with pytest.raises(InputError, match=r"a.tif: the image has 3 channels.*--channel 0..2"):
-        choose_channel(stack, None, "a.tif")
-    assert (choose_channel(stack, 2, "a.tif") == 7).all()
-    with pytest.raises(InputError, match="no channel 3"):
-        choose_channel(stack, 3, "a.tif")
+        grey_of(stack, "a.tif")
+    assert (grey_of(stack[..., 2:], "a.tif") == 7).all()
     grey = np.repeat(stack[..., 2:], 3, 2)  # a grey image saved as RGB needs no choice
-    assert (choose_channel(grey, None, "a.tif") == 7).all()
+    assert (grey_of(grey, "a.tif") == 7).all()
 
 
 def test_exposure_is_looked_at():

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from cellscope.config import check, option
+from cellscope.engine.planes import PlaneOptions
 
 
 @dataclass(frozen=True)
-class PredictOptions:
+class PredictOptions(PlaneOptions):
     """Options of ``cellscope histo predict`` and ``eval``."""
 
     panel: ClassVar[str] = "Nuclei"

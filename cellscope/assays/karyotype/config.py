@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from cellscope.config import check, option
 from cellscope.engine.options import BaseOptions
+from cellscope.engine.planes import PlaneOptions
 from cellscope.engine.training_options import TrainingOptions
 from cellscope.errors import UsageError
 
@@ -142,7 +143,7 @@ class RenderOptions(DrawOptions):
 
 
 @dataclass(frozen=True)
-class PredictOptions(DrawOptions):
+class PredictOptions(DrawOptions, PlaneOptions):
     """Options of ``cellscope karyotype predict`` and ``eval``."""
 
     panel: ClassVar[str] = "Karyotype"

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from cellscope.config import check, option
 from cellscope.engine.options import PrepareOptions
+from cellscope.engine.planes import PlaneOptions
 from cellscope.engine.training_options import TrainingOptions
 from cellscope.errors import UsageError
 
@@ -24,7 +25,7 @@ PAPER: dict[str, Any] = {"epochs": 50, "batch_size": 64, "learning_rate": 1e-3, 
 
 
 @dataclass(frozen=True)
-class MicronucleusPrepareOptions(PrepareOptions):
+class MicronucleusPrepareOptions(PrepareOptions, PlaneOptions):
     """Options of ``cellscope micronucleus prepare``."""
 
     panel: ClassVar[str] = "Micronucleus"
@@ -36,7 +37,6 @@ class MicronucleusPrepareOptions(PrepareOptions):
     )
     hold_out: str = option("", "Cell lines (source names, comma between) that go to the test split whole.")
     crop_size: int = option(224, "Side of a stored crop, pixels.", low=32, high=1024)
-    channel: int | None = option(None, "Which channel shows the DNA, from 0; needed where there are several.", low=0)
     images: str | None = option(
         None, "Where the images of a table of cells lie; the table's folder when not given.", metavar="DIR"
     )
@@ -117,12 +117,11 @@ class TrainOptions(TrainingOptions):
 
 
 @dataclass(frozen=True)
-class PredictOptions:
-    """Options of ``cellscope micronucleus predict`` and ``eval``."""
+class PredictOptions(PlaneOptions):
+    """Options of ``cellscope micronucleus predict`` and ``eval``; the channel is the one that shows the DNA."""
 
     panel: ClassVar[str] = "Micronucleus"
 
-    channel: int | None = option(None, "Which channel shows the DNA, from 0; needed where there are several.", low=0)
     nuclei: str | None = option(
         None,
         "Label images of the nuclei from another tool: one file, or a folder with one per field (same name, or with "

@@ -16,9 +16,9 @@ from cellscope.assays.micronucleus.corrections import with_corrections
 from cellscope.assays.micronucleus.crops import cell_crop, crop_view, normalise_crop, owners
 from cellscope.assays.micronucleus.field import (
     bright_mask,
-    choose_channel,
     estimate_diameter,
     exposure_warnings,
+    grey_of,
     median_diameter,
     normalise_field,
     separation,
@@ -27,13 +27,13 @@ from cellscope.assays.micronucleus.finder import DIAMETER, Finder
 from cellscope.assays.micronucleus.instances import nuclei_of
 from cellscope.assays.micronucleus.masks import find_mask, labels_of
 from cellscope.assays.micronucleus.objects import MN_COLUMNS
-from cellscope.assays.micronucleus.reading import read_field
 from cellscope.assays.micronucleus.scaling import finder_maps, finder_view
 from cellscope.assays.micronucleus.summary import summarise
 from cellscope.engine.assay import Assay, Stage, Subject, probability_columns
 from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.imaging.labels import label_table
 from cellscope.imaging.tiles import Grid, cut_windows, join_windows
+from cellscope.io.choice import Wants
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES
 from cellscope.models.card import ModelCard
@@ -70,7 +70,7 @@ def beside(image: str, options: Any) -> dict[str, Path]:
 def cut_field(subject: Subject) -> list[np.ndarray]:
     """Normalise light and scale: the field or crop, whole or in windows. Nothing to cut for a blank one."""
     options, state = subject.options, subject.state
-    grey = choose_channel(subject.image.pixels, options.channel, subject.name)
+    grey = grey_of(subject.image.pixels, subject.name)
     if subject.kind == CROP:
         check_crop(grey, subject.name)
     state["grey"] = grey
@@ -243,5 +243,5 @@ ASSAY = Assay(
     tables={"micronuclei": MN_COLUMNS},
     summarise=summarise,
     beside=beside,
-    read=read_field,
+    wants=Wants.STAIN,
 )

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from cellscope.config import check, option
 from cellscope.engine.options import PrepareOptions
+from cellscope.engine.planes import FileOptions
 from cellscope.engine.training_options import TrainingOptions
 from cellscope.errors import UsageError
 
@@ -161,7 +162,7 @@ class TrainOptions(TrainingOptions):
 
 
 @dataclass(frozen=True)
-class PredictOptions:
+class PredictOptions(FileOptions):
     """Options of ``cellscope mitosis predict`` and ``eval``."""
 
     panel: ClassVar[str] = "Mitosis"

@@ -28,6 +28,7 @@ from cellscope.engine.evaluate import (
 )
 from cellscope.engine.evaluating import Evaluation, Job, metrics_figure, run_job
 from cellscope.errors import UsageError
+from cellscope.io.choice import Choice
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, reliability_table
 from cellscope.metrics.intervals import f1_wilson, wider
@@ -124,7 +125,7 @@ def _subjects(
     # prepared sequences always hold transmitted light first
     plain = replace(options, nuclei_channel=1)
     for name, image in zip(rows["id"], rows["image"], strict=True):
-        movie = read_input(prepared.root / image, max_pixels, plain)
+        movie = read_input(prepared.root / image, Choice(), max_pixels, plain)
         yield Subject(str(name), movie, SEQUENCE, plain, cards)  # type: ignore[arg-type]
 
 

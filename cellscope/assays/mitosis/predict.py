@@ -18,6 +18,7 @@ from cellscope.assays.mitosis.tracks import measure
 from cellscope.assays.mitosis.view import FRAMES, TRAINED_PIXEL_UM, choose_frames, network_view, normalise
 from cellscope.assays.mitosis.windows import Window, crop, follow, gather, window_frames
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
+from cellscope.io.choice import Wants
 from cellscope.io.movie import MOVIE_SUFFIXES
 from cellscope.io.tracks import Event
 from cellscope.metrics.calibration import apply_line, log_odds
@@ -213,6 +214,7 @@ ASSAY = Assay(
     name="mitosis",
     kinds=KINDS,
     suffixes=MOVIE_SUFFIXES,
+    wants=Wants.MOVIE,
     stages=(
         Stage(PART, KINDS, 16, cut, classify, take_views, at_once=8),
         Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, at_once=256),

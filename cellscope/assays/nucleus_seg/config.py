@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from cellscope.config import check, fill, option
 from cellscope.engine.options import PrepareOptions
+from cellscope.engine.planes import PlaneOptions
 from cellscope.engine.training_options import TrainingOptions
 
 #: What the options left open come to by the stronger default recipe.
@@ -148,7 +149,7 @@ class TrainOptions(TrainingOptions):
 
 
 @dataclass(frozen=True)
-class PredictOptions:
+class PredictOptions(PlaneOptions):
     """Options of ``cellscope nucleus-seg predict`` and ``eval``."""
 
     panel: ClassVar[str] = "Nuclei"

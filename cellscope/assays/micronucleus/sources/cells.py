@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from cellscope.assays.micronucleus.classes import parse_class
-from cellscope.assays.micronucleus.field import choose_channel, classical_nuclei, median_diameter, to_integers
+from cellscope.assays.micronucleus.field import classical_nuclei, grey_of, median_diameter, to_integers
 from cellscope.assays.micronucleus.masks import find_mask, read_mask
-from cellscope.assays.micronucleus.reading import read_field
 from cellscope.assays.micronucleus.sources.record import FieldRecord
 from cellscope.errors import DatasetError, InputError, UsageError
+from cellscope.io.choice import Choice, Wants
+from cellscope.io.read import read
 from cellscope.io.table import read_table
 
 PLACES = (("centroid-0", "centroid-1"), ("y", "x"))
@@ -49,8 +50,8 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
     for image_name in sorted({row["image"] for row in rows}):
         path = folder / image_name
         try:
-            image = read_field(path)
-            grey = choose_channel(image.pixels, options.channel, image_name)
+            image = read(path, choice=Choice.of(options), wants=Wants.STAIN)
+            grey = grey_of(image.pixels, image_name)
         except InputError as error:
             raise DatasetError(f"{error}; --images says where the table's images lie") from error
         given = find_mask(options.nuclei, image_name) if options.nuclei else None

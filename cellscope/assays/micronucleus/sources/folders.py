@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from cellscope.assays.micronucleus.classes import parse_class
-from cellscope.assays.micronucleus.field import choose_channel, to_integers
-from cellscope.assays.micronucleus.reading import read_field
+from cellscope.assays.micronucleus.field import grey_of, to_integers
 from cellscope.assays.micronucleus.sources.record import CropRecord
 from cellscope.errors import DatasetError, InputError
-from cellscope.io.read import SUFFIXES
+from cellscope.io.choice import Choice, Wants
+from cellscope.io.read import SUFFIXES, read
 
 
 def detect(source: Path) -> bool:
@@ -37,8 +37,8 @@ def read_source(source: Path, options: Any) -> Iterator[CropRecord]:
         for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
             relative = path.relative_to(folder)
             try:
-                image = read_field(path)
-                grey = choose_channel(image.pixels, options.channel, path.name)
+                image = read(path, choice=Choice.of(options), wants=Wants.STAIN)
+                grey = grey_of(image.pixels, path.name)
             except InputError as error:
                 raise DatasetError(str(error)) from error
             name = "-".join((class_, *relative.with_suffix("").parts))

@@ -17,11 +17,11 @@ from skimage.measure import label as components
 from skimage.measure import regionprops
 
 from cellscope.assays.micronucleus.classes import MICRONUCLEUS, NORMAL
-from cellscope.assays.micronucleus.field import choose_channel, to_integers
-from cellscope.assays.micronucleus.reading import read_field
+from cellscope.assays.micronucleus.field import grey_of, to_integers
 from cellscope.assays.micronucleus.sources.record import FieldRecord
 from cellscope.errors import DatasetError, InputError
-from cellscope.io.read import SUFFIXES
+from cellscope.io.choice import Choice, Wants
+from cellscope.io.read import SUFFIXES, read
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff")
 SMALLEST = 5
@@ -56,8 +56,8 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
         prefix = "-".join(filter(None, (part, folder.name)))
         for path in sorted(p for p in (folder / "images").iterdir() if p.suffix.lower() in SUFFIXES):
             try:
-                image = read_field(path)
-                grey = choose_channel(image.pixels, options.channel, path.name)
+                image = read(path, choice=Choice.of(options), wants=Wants.STAIN)
+                grey = grey_of(image.pixels, path.name)
             except InputError as error:
                 raise DatasetError(str(error)) from error
             nuclei, micronuclei = (
