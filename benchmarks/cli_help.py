@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness import compare, print_table
 
-from cellscope.cli import ASSAYS
+from cellscope.cli.root import ASSAYS
 
 AIM = 1.3
 VERBS = ("prepare", "train", "eval", "predict")

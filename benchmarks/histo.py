@@ -27,9 +27,9 @@ import torch
 from harness import compare, environment, print_table, run_process
 from scipy import ndimage
 
-from cellscope.assays.histo.maps import distances, nucleus, types
-from cellscope.assays.histo.model import arguments_of, build_network, geometry
-from cellscope.assays.histo.postprocess import _markers, edge_strength, find_nuclei
+from cellscope.assays.histo.networks.registry import arguments_of, build_network, geometry
+from cellscope.assays.histo.nuclei.maps import distances, nucleus, types
+from cellscope.assays.histo.nuclei.postprocess import _markers, edge_strength, find_nuclei
 from cellscope.imaging.labels import marker_watershed
 from cellscope.metrics.instance_summary import measure_image
 

@@ -21,17 +21,17 @@ import torch.nn.functional as F
 from harness import environment
 from torch import nn
 
-from cellscope.assays.histo.baseline import otsu_nuclei
-from cellscope.assays.histo.compact import conv_block, registered
-from cellscope.assays.histo.config import TrainOptions
-from cellscope.assays.histo.data import Tile, Windows, load_tiles, stratum_weights
-from cellscope.assays.histo.learn import window_batches
-from cellscope.assays.histo.losses import branch_losses
-from cellscope.assays.histo.model import build_network, normalise
-from cellscope.assays.histo.postprocess import find_nuclei
-from cellscope.assays.histo.stages import TUNED
-from cellscope.assays.histo.whole import whole_maps
-from cellscope.engine.learning import source_weights
+from cellscope.assays.histo.datasets.tiles import Tile, Windows, load_tiles, stratum_weights
+from cellscope.assays.histo.networks.compact import conv_block, registered
+from cellscope.assays.histo.networks.registry import build_network, normalise
+from cellscope.assays.histo.nuclei.baseline import otsu_nuclei
+from cellscope.assays.histo.nuclei.postprocess import find_nuclei
+from cellscope.assays.histo.nuclei.whole import whole_maps
+from cellscope.assays.histo.options import TrainOptions
+from cellscope.assays.histo.slides.stage import TUNED
+from cellscope.assays.histo.training.losses import branch_losses
+from cellscope.assays.histo.training.train import window_batches
+from cellscope.engine.train.data import source_weights
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.instance_counts import count_types, panoptic
 from cellscope.metrics.instances import aji, dice, overlaps, pairs_by_overlap

@@ -22,11 +22,11 @@ from harness import compare, print_table, run_process
 from road import CPU, through
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
-from cellscope.assays.karyotype.config import PredictOptions
-from cellscope.assays.karyotype.predict import ASSAY
-from cellscope.engine.artefacts import write_artefacts
+from cellscope.assays.karyotype.assay import ASSAY
+from cellscope.assays.karyotype.options import PredictOptions
 from cellscope.engine.assay import Subject
 from cellscope.engine.loading import LoadedModels, load_models
+from cellscope.engine.predict.artefacts import write_artefacts
 from cellscope.io.read import read
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "metaphase.tif"

@@ -28,17 +28,17 @@ import pandas as pd
 import torch
 from road import through
 
-from cellscope.assays.karyotype.aneuploidy import departure
-from cellscope.assays.karyotype.assignment import assign_cell
-from cellscope.assays.karyotype.cell import LEAVING_OUT, cell_evidence
+from cellscope.assays.karyotype.assay import ASSAY, certainties, name_subject
+from cellscope.assays.karyotype.cell.aneuploidy import departure
+from cellscope.assays.karyotype.cell.assignment import assign_cell
+from cellscope.assays.karyotype.cell.chromosomes import LEAVING_OUT, cell_evidence
 from cellscope.assays.karyotype.classes import CLASSES
-from cellscope.assays.karyotype.config import PredictOptions
-from cellscope.assays.karyotype.evaluate import cell_of
-from cellscope.assays.karyotype.inputs import CHROMOSOME, METAPHASE
-from cellscope.assays.karyotype.metaphase import load_metaphase
-from cellscope.assays.karyotype.predict import ASSAY, certainties, name_subject
+from cellscope.assays.karyotype.datasets.metaphase import load_metaphase
+from cellscope.assays.karyotype.detect.inputs import CHROMOSOME, METAPHASE
+from cellscope.assays.karyotype.evaluation.evaluate import cell_of
+from cellscope.assays.karyotype.options import PredictOptions
 from cellscope.engine.assay import Result, Subject
-from cellscope.engine.evaluating import measuring
+from cellscope.engine.eval.run import measuring
 from cellscope.engine.loading import load_models
 from cellscope.imaging.tone import foreground, normalise_tone
 from cellscope.io.image import Image

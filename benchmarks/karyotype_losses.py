@@ -25,17 +25,18 @@ from road import CPU, through
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from cellscope.assays.karyotype import cell, plausible
-from cellscope.assays.karyotype.cell import Cell, name_cell
-from cellscope.assays.karyotype.config import PredictOptions
-from cellscope.assays.karyotype.detect_stage import score_threshold
-from cellscope.assays.karyotype.detections import Detection
-from cellscope.assays.karyotype.inputs import METAPHASE
-from cellscope.assays.karyotype.metaphase import Metaphase, load_metaphase
-from cellscope.assays.karyotype.predict import ASSAY
+from cellscope.assays.karyotype.assay import ASSAY
+from cellscope.assays.karyotype.cell import chromosomes as cell
+from cellscope.assays.karyotype.cell.chromosomes import Cell, name_cell
+from cellscope.assays.karyotype.datasets.metaphase import Metaphase, load_metaphase
+from cellscope.assays.karyotype.detect import plausible
+from cellscope.assays.karyotype.detect.detections import Detection
+from cellscope.assays.karyotype.detect.inputs import METAPHASE
+from cellscope.assays.karyotype.detect.stage import score_threshold
+from cellscope.assays.karyotype.options import PredictOptions
 from cellscope.engine.assay import Result, Subject
 from cellscope.engine.device import pick_precision
-from cellscope.engine.evaluating import measuring
+from cellscope.engine.eval.run import measuring
 from cellscope.engine.loading import load_models
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read

@@ -1,4 +1,4 @@
-"""The areas of the 24 classes beside one another: the table in `cellscope/assays/karyotype/sizes.py`.
+"""The areas of the 24 classes beside one another: the table in `cellscope/assays/karyotype/cell/sizes.py`.
 
 usage: python benchmarks/karyotype_sizes.py DATASET [--split train]
 
@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from cellscope.assays.karyotype.classes import CLASSES
-from cellscope.assays.karyotype.data_classify import collect_chromosomes
-from cellscope.assays.karyotype.evaluate import cell_of
-from cellscope.assays.karyotype.upright import single_chromosome
+from cellscope.assays.karyotype.classify.upright import single_chromosome
+from cellscope.assays.karyotype.evaluation.evaluate import cell_of
+from cellscope.assays.karyotype.training.classifier_data import collect_chromosomes
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 

@@ -31,11 +31,11 @@ import torch
 from harness import compare, environment, print_table, run_process, with_bytecode
 from road import CPU, through
 
-from cellscope.assays.micronucleus.classifiers import ARCHS, build_classifier, rebuild
-from cellscope.assays.micronucleus.config import PredictOptions
-from cellscope.assays.micronucleus.finder import Finder
-from cellscope.assays.micronucleus.mobilevit import count_parameters, multiply_adds, printed_flops
-from cellscope.assays.micronucleus.predict import ASSAY, classify, find
+from cellscope.assays.micronucleus.assay import ASSAY, classify, find
+from cellscope.assays.micronucleus.classify.classifiers import ARCHS, build_classifier, rebuild
+from cellscope.assays.micronucleus.classify.mobilevit import count_parameters, multiply_adds, printed_flops
+from cellscope.assays.micronucleus.find.finder import Finder
+from cellscope.assays.micronucleus.options import PredictOptions
 from cellscope.engine.assay import Subject
 from cellscope.engine.device import autocast, pick_precision
 from cellscope.engine.loading import load_models

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from road import CPU, through
 
+from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE
 from cellscope.assays.nucleus_seg.classes import NUCLEUS
-from cellscope.assays.nucleus_seg.config import PredictOptions
-from cellscope.assays.nucleus_seg.data import load_smear
-from cellscope.assays.nucleus_seg.predict import ASSAY, IMAGE
+from cellscope.assays.nucleus_seg.options import PredictOptions
+from cellscope.assays.nucleus_seg.training.crops import load_smear
 from cellscope.engine.assay import Subject
 from cellscope.engine.device import pick_precision
 from cellscope.engine.loading import load_models

@@ -25,15 +25,15 @@ import torch
 from harness import compare, environment, print_table, run_process
 from road import through
 
+from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE
 from cellscope.assays.nucleus_seg.classes import NUCLEUS
-from cellscope.assays.nucleus_seg.config import PredictOptions
-from cellscope.assays.nucleus_seg.data import load_smear
-from cellscope.assays.nucleus_seg.model import arguments_of, build_network
-from cellscope.assays.nucleus_seg.predict import ASSAY, IMAGE
-from cellscope.engine.artefacts import write_artefacts
+from cellscope.assays.nucleus_seg.networks.registry import arguments_of, build_network
+from cellscope.assays.nucleus_seg.options import PredictOptions
+from cellscope.assays.nucleus_seg.training.crops import load_smear
 from cellscope.engine.assay import Subject
 from cellscope.engine.device import pick_precision
 from cellscope.engine.loading import load_models
+from cellscope.engine.predict.artefacts import write_artefacts
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 

@@ -8,8 +8,8 @@ import torch
 
 from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.engine.loading import LoadedModels
-from cellscope.engine.options import RunOptions
-from cellscope.engine.stages import run_subjects
+from cellscope.engine.predict.stages import run_subjects
+from cellscope.options.common import RunOptions
 
 CPU = torch.device("cpu")
 

@@ -40,7 +40,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def karyotype_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six generated metaphases with masks, and single chromosomes, in BioImLab's layout."""
-    from synthetic import metaphase, write_coco
+    from drawn.karyotype import metaphase, write_coco
 
     folder = tmp_path_factory.mktemp("source") / "generated"
     metaphases = [metaphase(seed, sex="XY" if seed % 2 else "XX", inverted=seed % 2 == 0) for seed in range(6)]
@@ -51,7 +51,7 @@ def karyotype_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def micronucleus_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seven drawn fields of two cell lines in MNFinder's layout."""
-    from synthetic_fields import write_mnfinder
+    from drawn.micronucleus import write_mnfinder
 
     return write_mnfinder(tmp_path_factory.mktemp("mn") / "drawn", {"2024-01-01_RPE1": 4, "2024-01-02_HeLa": 3})
 
@@ -59,8 +59,8 @@ def micronucleus_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def karyotype_dataset(karyotype_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The prepared dataset of `karyotype_source`; tests must not change it."""
-    from cellscope.assays.karyotype.prepare import prepare
-    from cellscope.engine.options import PrepareOptions
+    from cellscope.assays.karyotype.datasets.prepare import prepare
+    from cellscope.options.common import PrepareOptions
 
     out = tmp_path_factory.mktemp("prepared") / "dataset"
     prepare([karyotype_source], out, PrepareOptions())
@@ -70,7 +70,7 @@ def karyotype_dataset(karyotype_source: Path, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="session")
 def nucleus_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Generated white blood cells with masks, in the layout of the WBC set."""
-    from synthetic_smears import write_wbc
+    from drawn.nucleus_seg import write_wbc
 
     folder = tmp_path_factory.mktemp("smears") / "generated"
     write_wbc(folder)
@@ -80,8 +80,8 @@ def nucleus_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def nucleus_dataset(nucleus_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The prepared dataset of `nucleus_source`, with two folds; tests must not change it."""
-    from cellscope.assays.nucleus_seg.config import NucleusPrepareOptions
-    from cellscope.assays.nucleus_seg.prepare import prepare
+    from cellscope.assays.nucleus_seg.datasets.prepare import prepare
+    from cellscope.assays.nucleus_seg.options import NucleusPrepareOptions
 
     out = tmp_path_factory.mktemp("prepared-smears") / "dataset"
     prepare([nucleus_source], out, NucleusPrepareOptions(splits=(0.5, 0.25, 0.25), folds=2))
@@ -91,7 +91,7 @@ def nucleus_dataset(nucleus_source: Path, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="session")
 def histo_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight drawn tiles of tissue with types, in the layout of CoNSeP's PNG and CSV copy."""
-    from synthetic_tissue import write_tiles
+    from drawn.histo import write_tiles
 
     return write_tiles(tmp_path_factory.mktemp("tissue") / "generated", 8, side=96)
 
@@ -99,7 +99,7 @@ def histo_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mitosis_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eighteen generated divisions of six positions, two cell lines and two doses, in the authors' folders."""
-    from divisions import write_source
+    from drawn.mitosis import write_source
 
     return write_source(tmp_path_factory.mktemp("divisions") / "generated")
 
@@ -107,8 +107,8 @@ def mitosis_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mitosis_dataset(mitosis_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The prepared dataset of `mitosis_source`, in three folds; tests must not change it."""
-    from cellscope.assays.mitosis.config import MitosisPrepareOptions
-    from cellscope.assays.mitosis.prepare import prepare
+    from cellscope.assays.mitosis.datasets.prepare import prepare
+    from cellscope.assays.mitosis.options import MitosisPrepareOptions
 
     out = tmp_path_factory.mktemp("prepared") / "dataset"
     prepare([mitosis_source], out, MitosisPrepareOptions(folds=3))

@@ -12,30 +12,27 @@ import pytest
 
 from cellscope import errors
 from cellscope.assays.karyotype.classes import CLASSES
-from cellscope.cli import ASSAYS
-from cellscope.config import describe
-from cellscope.engine import options, training_options
-from cellscope.fields import specs
+from cellscope.cli.root import ASSAYS
+from cellscope.options import common as options
+from cellscope.options import training as training_options
+from cellscope.options.fields import specs
+from cellscope.options.resolve import describe
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 TABLE = re.compile(r"(<!-- options: (?P<wanted>[\w. -]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 
 
-def options_modules(name: str) -> list[ModuleType]:
-    """Import the modules in which an assay describes its options: ``config`` and ``*_options``."""
-    folder = ROOT / "cellscope/assays" / name
-    stems = sorted(path.stem for path in (folder / "config.py", *folder.glob("*_options.py")))
-    return [importlib.import_module(f"cellscope.assays.{name}.{stem}") for stem in stems]
-
-
-CONFIGS = {name.replace("-", "_"): options_modules(name.replace("-", "_")) for name in ASSAYS}
+CONFIGS = {
+    name: importlib.import_module(f"cellscope.assays.{name}.options")
+    for name in (assay.replace("-", "_") for assay in ASSAYS)
+}
 
 
 def options_class(name: str) -> type:
     """Find ``RunOptions`` or ``karyotype.PredictOptions``."""
     room, _, plain = name.rpartition(".")
-    places = CONFIGS[room] if room else [options, training_options]
+    places = [CONFIGS[room]] if room else [options, training_options]
     [found] = [getattr(place, plain) for place in places if plain in vars(place)][:1]
     return found
 
@@ -92,7 +89,7 @@ def test_every_option_is_in_a_table():
         for found in TABLE.finditer(page.read_text(encoding="utf-8")):
             documented |= set(re.findall(r"^\| `([\w.]+)` \|", found["body"], re.MULTILINE))
     classes = [options.RunOptions, options.PrepareOptions]
-    classes += [cls for configs in CONFIGS.values() for config in configs for cls in assay_options(config)]
+    classes += [cls for config in CONFIGS.values() for cls in assay_options(config)]
     assert documented == {row["name"] for cls in classes for row in describe(cls)}
 
 
@@ -114,10 +111,11 @@ def test_exit_codes(page):
 def test_reasons_and_flags_are_explained(monkeypatch: pytest.MonkeyPatch):
     import numpy as np
 
-    from cellscope.assays.karyotype.cell import name_cell
-    from cellscope.assays.karyotype.detections import Detection
+    from cellscope.assays.karyotype.cell.chromosomes import name_cell
+    from cellscope.assays.karyotype.detect.detections import Detection
 
-    monkeypatch.setattr("cellscope.assays.karyotype.cell.MANY", 22)  # so that four chromosomes list what is missing
+    # so that four chromosomes list what is missing
+    monkeypatch.setattr("cellscope.assays.karyotype.cell.chromosomes.MANY", 22)
     mask = np.ones((20, 6), bool)
     boxes = [(0, 0), (40, 30), (42, 30), (80, 60)]
     detections = [Detection(np.array([x, y, x + 6, y + 20]), mask, 0.3) for x, y in boxes]
@@ -164,13 +162,13 @@ def test_prepared_dataset_is_explained(tmp_path):
     )
     words = code_words("training.md")
     assert set(json.loads((tmp_path / "dataset.json").read_text(encoding="utf-8"))) | set(COLUMNS) <= words
-    from cellscope.assays.karyotype.sources import FORMATS
+    from cellscope.assays.karyotype.datasets.sources import FORMATS
 
     assert set(FORMATS) <= words
 
 
 def test_architectures_are_listed():
-    from cellscope.assays.karyotype import chrnet, detectors
+    from cellscope.assays.karyotype.networks import chrnet, detectors
 
     offered = {name for name in (*chrnet.ARCHS, *detectors.ARCHS) if not name.endswith("-test")}
     assert offered <= code_words("training.md")
@@ -180,7 +178,7 @@ def test_evaluation_is_explained(tmp_path):
     import numpy as np
     import pandas as pd
 
-    from cellscope.engine.evaluate import Metric, write_evaluation
+    from cellscope.engine.eval.report import Metric, write_evaluation
 
     write_evaluation(
         tmp_path,
@@ -214,18 +212,18 @@ def test_rooms_are_listed():
     rooms = [
         *(path.name for path in package.glob("*.py") if path.name != "__init__.py"),
         *(f"{path.name}/" for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"),
-        *(path.name for path in (package / "assays/karyotype").glob("*.py") if path.name != "__init__.py"),
+        *(f"`{path.name}`" for path in (package / "assays").glob("*/*/") if (path / "__init__.py").is_file()),
     ]
     missing = [room for room in rooms if not re.search(rf"(?<![\w]){re.escape(room)}", page)]
     assert not missing
     rules = (ROOT / ".importlinter").read_text(encoding="utf-8")
     layers = re.search(r"^layers =\n((?:    .*\n)+)", rules, re.MULTILINE)
     order = [line.strip().removeprefix("cellscope.") for line in layers[1].splitlines()]
-    drawn = re.search(r"```\n(cli > .*?)```", page, re.DOTALL)[1]
-    assert re.split(r"\s*>\s*", drawn.strip()) == [room for room in order if room != "__main__"]
+    drawn = re.search(r"```\n(__main__ > .*?)```", page, re.DOTALL)[1]
+    assert re.split(r"\s*>\s*", drawn.strip()) == order
     # a room that is missing from the contract would be free to import anything
     modules = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
-    assert set(order) == modules - {"__init__"}
+    assert {room.partition(".")[0] for room in order} == modules - {"__init__"}
 
 
 def test_every_page_is_in_the_navigation():

@@ -17,7 +17,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cellscope.cli import ASSAYS, app
+from cellscope.cli.root import ASSAYS, app
 from cellscope.models import registry
 
 ROOT = Path(__file__).parents[1]
@@ -95,29 +95,29 @@ def idle(monkeypatch, tmp_path):
     for assay in ASSAYS:
         package = f"cellscope.assays.{assay.replace('-', '_')}"
         for module, members in {
-            "prepare": {"prepare": nothing},
-            "learn": {"train": nothing},
-            "evaluate": {"evaluate": nothing},
-            "predict": {"ASSAY": SimpleNamespace(name=assay)},
-            "render": {"render": nothing},
-            "repeats": {"train": nothing},
-            "dose_run": {"run_dose": lambda *_: {}},
+            "datasets.prepare": {"prepare": nothing},
+            "training.train": {"train": nothing},
+            "evaluation.evaluate": {"evaluate": nothing},
+            "assay": {"ASSAY": SimpleNamespace(name=assay)},
+            "editing.command": {"render": nothing},
+            "training.repeats": {"train": nothing},
+            "dose.command": {"run_dose": lambda *_: {}},
             "detectron2.assay": {"ASSAY": SimpleNamespace(name=assay)},
             "detectron2.importing": {"import_checkpoint": nothing},
         }.items():
             fake = ModuleType(f"{package}.{module}")
             vars(fake).update(members)
             monkeypatch.setitem(sys.modules, fake.__name__, fake)
-    monkeypatch.setattr("cellscope.verbs.report_inputs", lambda *_: {})
+    monkeypatch.setattr("cellscope.cli.verbs.report_inputs", lambda *_: {})
     locate = registry.locate  # models of trainings shown elsewhere are not there
     monkeypatch.setattr(registry, "locate", lambda name: locate(name) if name in builtin_names() else Path(name))
     monkeypatch.setattr("cellscope.models.average.average_models", lambda *_: (None, {}))
     monkeypatch.setattr("cellscope.models.file.save_model", nothing)
-    engine = ModuleType("cellscope.engine.predict")
+    engine = ModuleType("cellscope.engine.predict.plan")
     vars(engine).update(predict=nothing)
     monkeypatch.setitem(sys.modules, engine.__name__, engine)
     for target in ("shards.merge_shards", "shards.show_status", "doctor.run_doctor"):
-        monkeypatch.setattr(f"cellscope.commands.{target}", nothing)
+        monkeypatch.setattr(f"cellscope.cli.commands.{target}", nothing)
     monkeypatch.chdir(tmp_path)
 
 

@@ -14,7 +14,7 @@ def find_assay(name: str) -> Assay:
     Parameters
     ----------
     name
-        ``karyotype`` stands for ``cellscope.assays.karyotype.predict:ASSAY``; any other ``module:attribute`` may be
+        ``karyotype`` stands for ``cellscope.assays.karyotype.assay:ASSAY``; any other ``module:attribute`` may be
         given. The engine knows assays only by such names, so that a job is a picklable function of names and values.
 
     Raises
@@ -24,7 +24,7 @@ def find_assay(name: str) -> Assay:
     """
     module_name, _, attribute = name.partition(":")
     if not attribute:
-        module_name, attribute = f"cellscope.assays.{name.replace('-', '_')}.predict", "ASSAY"
+        module_name, attribute = f"cellscope.assays.{name.replace('-', '_')}.assay", "ASSAY"
     try:
         found = getattr(importlib.import_module(module_name), attribute)
     except ModuleNotFoundError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cellscope
-from cellscope.engine.journal import Entry
+from cellscope.engine.predict.journal import Entry
 
 if TYPE_CHECKING:
     from cellscope.models.file import ModelCard

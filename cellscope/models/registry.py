@@ -16,9 +16,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from cellscope.config import nearest
 from cellscope.errors import ModelError, UsageError
 from cellscope.models.file import check_purpose, read_card, sha256
+from cellscope.options.resolve import nearest
 
 FORMAT = 1
 REGISTRY = "registry.json"

@@ -1,4 +1,7 @@
-"""timm networks with ImageNet weights: from a file, timm's cache or a download; a plain word where there are none."""
+"""timm networks with ImageNet weights: from a file, an installed package, timm's cache or a download.
+
+A plain word says where they were sought when there are none.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from timm.models import load_state_dict
 from torch import nn
 
 from cellscope.errors import ModelError
+from cellscope.nn.imagenet import PACKAGES, imagenet_weights, packaged
 
 PATIENCE = 4.0
 """Seconds in which the hub must answer at all; a download takes what it takes."""
@@ -35,8 +39,8 @@ def timm_network(
     pretrained : bool
         With ImageNet weights.
     weights : Path, optional
-        The file to take them from, as timm publishes it (.safetensors, .pth or .bin); without one, timm's cache or a
-        download. Without `pretrained` it is not looked at.
+        The file to take them from, as timm publishes it (.safetensors, .pth or .bin) or as the network's package holds
+        it; without one, the installed package, timm's cache or a download. Without `pretrained` it is not looked at.
     advice : str
         What to do where there are none.
     changes
@@ -49,13 +53,19 @@ def timm_network(
     """
     if not pretrained:
         return timm.create_model(name, **changes)
+    if name in PACKAGES and (weights or packaged(name)) is not None:
+        own = {"state_dict": imagenet_weights(name, weights).tensors}
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=own, **changes)
     if weights is None:
         try:
             with hub_or_cache():
                 return timm.create_model(name, pretrained=True, **changes)
         except Exception as error:  # whatever a failed download raises in the libraries' many layers
+            why = f"timm: {_line(error)}"
+            if name in PACKAGES:
+                why = f"the package {PACKAGES[name]} is not installed; {why}"
             raise ModelError(
-                f"--init imagenet: the ImageNet weights of {name} cannot be had ({_line(error)}); {advice}"
+                f"--init imagenet: the ImageNet weights of {name} cannot be had ({why}); {advice}"
             ) from error
     if not weights.is_file():
         raise ModelError(f"--imagenet {weights}: there is no such file")

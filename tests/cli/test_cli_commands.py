@@ -9,8 +9,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from cellscope.cli import app
-from cellscope.commands import doctor
+from cellscope.cli.commands import doctor
+from cellscope.cli.root import app
 from cellscope.models import registry
 from cellscope.models.file import ModelCard, save_model
 
@@ -101,8 +101,8 @@ def test_verify(registered, model):
 
 @pytest.fixture
 def shards(monkeypatch):
-    module = ModuleType("cellscope.engine.shards")
-    monkeypatch.setitem(sys.modules, "cellscope.engine.shards", module)
+    module = ModuleType("cellscope.engine.predict.shards")
+    monkeypatch.setitem(sys.modules, "cellscope.engine.predict.shards", module)
     return module
 
 

@@ -8,9 +8,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cellscope.config import check, option
-from cellscope.groups import Root
-from cellscope.options import with_options
+from cellscope.cli.groups import Root
+from cellscope.options.flags import with_options
+from cellscope.options.resolve import check, option
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import cellscope
-from cellscope.cli import ASSAYS
+from cellscope.cli.root import ASSAYS
 
 HEAVY = ("torch", "torchvision", "cv2", "numpy", "pandas", "lightning", "matplotlib", "scipy", "skimage", "timm")
 VERBS = ("prepare", "train", "eval", "predict")
@@ -27,7 +27,7 @@ PAGES = [
 
 LOOK = """
 import json, sys
-from cellscope.cli import main
+from cellscope.cli.root import main
 pages, heavy = json.loads(sys.argv[1])
 for page in pages:
     for flag in ("--help", "-h"):
@@ -42,16 +42,16 @@ for page in pages:
 
 SLOW = """
 import sys, types, time
-from cellscope.cli import main
+from cellscope.cli.root import main
 def merge(out):
     print("started", flush=True)
     try:
         time.sleep(60)
     except Exception:  # what isolates failures must not swallow a signal
         pass
-fake = types.ModuleType("cellscope.engine.shards")
+fake = types.ModuleType("cellscope.engine.predict.shards")
 fake.merge = merge
-sys.modules["cellscope.engine.shards"] = fake
+sys.modules["cellscope.engine.predict.shards"] = fake
 sys.argv = ["cellscope", "merge", "x"]
 main()
 """
@@ -73,9 +73,9 @@ def test_no_help_page_imports_anything_heavy():
 
 def test_the_first_help_page_imports_no_assay():
     code = (
-        "import sys; from cellscope.cli import main; sys.argv = ['cellscope', '--help']\n"
+        "import sys; from cellscope.cli.root import main; sys.argv = ['cellscope', '--help']\n"
         "try: main()\nexcept SystemExit: pass\n"
-        "assert not [name for name in sys.modules if name.startswith(('cellscope.assays', 'cellscope.commands'))]"
+        "assert not [name for name in sys.modules if name.startswith(('cellscope.assays', 'cellscope.cli.commands'))]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 

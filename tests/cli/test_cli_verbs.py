@@ -10,12 +10,12 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from cellscope.assays.karyotype.config import PredictOptions, TrainOptions
-from cellscope.cli import app
-from cellscope.engine.options import BaseOptions, PrepareOptions, RunOptions
+from cellscope.assays.karyotype.options import PredictOptions, TrainOptions
+from cellscope.cli.groups import hurry
+from cellscope.cli.root import app
+from cellscope.cli.verbs import speaking
 from cellscope.errors import CellscopeError, InputError, Interrupted, ModelError
-from cellscope.groups import hurry
-from cellscope.verbs import speaking
+from cellscope.options.common import BaseOptions, PrepareOptions, RunOptions
 
 ASSAY = SimpleNamespace(name="karyotype")
 
@@ -34,7 +34,7 @@ def _no_models(tmp_path, monkeypatch):
 
     monkeypatch.setattr(registry, "weights_folder", lambda: tmp_path / "no-weights")
     monkeypatch.chdir(tmp_path)
-    for name in ("prepare", "learn", "evaluate", "predict"):
+    for name in ("datasets.prepare", "training.train", "evaluation.evaluate", "assay"):
         fake(monkeypatch, f"cellscope.assays.karyotype.{name}", ASSAY=ASSAY)
 
 
@@ -67,11 +67,11 @@ def worker(monkeypatch, module, name, code=0, inputs=()):
 
 @pytest.fixture
 def predict(monkeypatch):
-    return lambda **settings: worker(monkeypatch, "cellscope.engine.predict", "predict", **settings)
+    return lambda **settings: worker(monkeypatch, "cellscope.engine.predict.plan", "predict", **settings)
 
 
 def test_prepare(monkeypatch):
-    calls = worker(monkeypatch, "cellscope.assays.karyotype.prepare", "prepare")
+    calls = worker(monkeypatch, "cellscope.assays.karyotype.datasets.prepare", "prepare")
     result = invoke(
         *split("karyotype prepare a b -o data --format tseng --seed 3 --splits 0.8,0.1,0.1 --folds 5 --overwrite")
     )
@@ -82,13 +82,13 @@ def test_prepare(monkeypatch):
 
 
 def test_prepare_defaults(monkeypatch):
-    calls = worker(monkeypatch, "cellscope.assays.karyotype.prepare", "prepare")
+    calls = worker(monkeypatch, "cellscope.assays.karyotype.datasets.prepare", "prepare")
     assert invoke("karyotype", "prepare", "a").stdout == "karyotype-prepare\n"
     assert calls[0][0][2] == PrepareOptions(format=None, seed=0, splits=(0.6, 0.2, 0.2), folds=0, overwrite=False)
 
 
 def test_train(monkeypatch, tmp_path):
-    calls = worker(monkeypatch, "cellscope.assays.karyotype.learn", "train")
+    calls = worker(monkeypatch, "cellscope.assays.karyotype.training.train", "train")
     (tmp_path / "c.toml").write_text("steps = 5\nclip_gradient = 1\n")
     words = split("karyotype train data -o run --part classify --init none --resume auto --config c.toml --set half=no")
     result = invoke(*words, env={"CELLSCOPE_SEED": "7"})
@@ -100,20 +100,20 @@ def test_train(monkeypatch, tmp_path):
 
 
 def test_quiet_training_says_nothing_but_its_path(monkeypatch):
-    worker(monkeypatch, "cellscope.assays.karyotype.learn", "train")
+    worker(monkeypatch, "cellscope.assays.karyotype.training.train", "train")
     assert invoke("karyotype", "train", "data").stderr == "progress\n"
     result = invoke("karyotype", "train", "data", "-q")
     assert (result.stdout, result.stderr) == ("karyotype-train\n", "")
 
 
 def test_only_the_first_training_process_prints(monkeypatch):
-    worker(monkeypatch, "cellscope.assays.karyotype.learn", "train")
+    worker(monkeypatch, "cellscope.assays.karyotype.training.train", "train")
     assert invoke("karyotype", "train", "data", env={"LOCAL_RANK": "1"}).stdout == ""
     assert invoke("karyotype", "train", "data", env={"LOCAL_RANK": "0"}).stdout == "karyotype-train\n"
 
 
 def test_eval(monkeypatch):
-    calls = worker(monkeypatch, "cellscope.assays.karyotype.evaluate", "evaluate")
+    calls = worker(monkeypatch, "cellscope.assays.karyotype.evaluation.evaluate", "evaluate")
     words = split("karyotype eval data -m one -m two --split val --device cpu --review-below 0.5")
     result = invoke(*words)
     assert result.exit_code == 0, result.output

@@ -9,12 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tifffile
-from divisions import division, write_composite
-from slides import draw_slide, write_pyramid
-from synthetic import metaphase, single
-from synthetic_fields import draw_field
-from synthetic_smears import smear
-from synthetic_tissue import tissue
+from drawn.histo import tissue
+from drawn.karyotype import metaphase, single
+from drawn.micronucleus import draw_field
+from drawn.mitosis import division, write_composite
+from drawn.nucleus_seg import smear
+from drawn.slides import draw_slide, write_pyramid
 
 
 @dataclass(frozen=True)

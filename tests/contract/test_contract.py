@@ -13,7 +13,7 @@ from contract_check import check
 from recipes import RECIPES, Recipe
 from typer.testing import CliRunner
 
-from cellscope.cli import ASSAYS, app
+from cellscope.cli.root import ASSAYS, app
 from cellscope.models.file import read_card
 
 RUN_FILES = {"model.safetensors", "last.ckpt", "metrics.csv", "config.toml", "run.json", "curves.png"}

@@ -19,7 +19,7 @@ def go(tmp_path, models):
     """Run predict of the fake assay: ``go(inputs, out)`` and any option of the run."""
     from fake_assay import ASSAY, FakeOptions, options_for
 
-    from cellscope.engine.predict import predict
+    from cellscope.engine.predict.plan import predict
 
     def go(arguments, out="out", options=None, assay=ASSAY, use=None, **run):
         return predict(

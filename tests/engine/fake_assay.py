@@ -19,9 +19,9 @@ import torch
 from scipy import ndimage
 
 from cellscope.engine.assay import Assay, Result, Stage, probability_columns
-from cellscope.engine.options import RunOptions
 from cellscope.errors import InputError
 from cellscope.models.file import ModelCard, save_model
+from cellscope.options.common import RunOptions
 
 CUT, FORWARD, FINISH, CONCLUDE, KILL = 13, 17, 19, 23, 29
 

@@ -5,7 +5,7 @@ import sys
 
 from fake_assay import FakeOptions, options_for
 
-from cellscope.engine.predict import predict_shard
+from cellscope.engine.predict.plan import predict_shard
 from cellscope.errors import CellscopeError
 
 if __name__ == "__main__":

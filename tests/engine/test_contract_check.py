@@ -11,7 +11,7 @@ import tifffile
 from contract_check import check
 from fake_assay import ASSAY, FakeOptions, options_for, write_images, write_models
 
-from cellscope.engine.predict import predict
+from cellscope.engine.predict.plan import predict
 
 
 @pytest.fixture(scope="module")

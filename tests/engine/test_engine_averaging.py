@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from cellscope.engine.averaging import Averaging, move_average
+from cellscope.engine.train.averaging import Averaging, move_average
 
 
 def network() -> torch.nn.Module:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cellscope.engine import evaluate as e
+from cellscope.engine.eval import report as e
 from cellscope.errors import UsageError
 from cellscope.report.plots import render_figure
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from cellscope.engine.learning import DrawSampler, drawn_batches, initialise, source_weights
+from cellscope.engine.train.data import DrawSampler, drawn_batches, initialise, source_weights
 from cellscope.errors import ModelError, UsageError
 from cellscope.models.file import ModelCard, save_model
 

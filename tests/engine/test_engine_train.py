@@ -22,9 +22,9 @@ from toy_training import (
     weights,
 )
 
-from cellscope.engine.curves import MetricsFile, draw_curves
-from cellscope.engine.run_folder import find_resume
-from cellscope.engine.train import optimiser_and_schedule
+from cellscope.engine.train.curves import MetricsFile, draw_curves
+from cellscope.engine.train.fit import optimiser_and_schedule
+from cellscope.engine.train.folder import find_resume
 from cellscope.errors import CellscopeError, Interrupted, UsageError
 from cellscope.models.file import read_card
 

@@ -14,9 +14,9 @@ import tifffile
 from fake_assay import ASSAY, FakeOptions, options_for, table, write_images
 
 from cellscope.engine.assay import RunSummary
-from cellscope.engine.grouping import groups_of
-from cellscope.engine.predict import predict
-from cellscope.engine.shards import merge
+from cellscope.engine.predict.grouping import groups_of
+from cellscope.engine.predict.plan import predict
+from cellscope.engine.predict.shards import merge
 from cellscope.errors import UsageError
 from cellscope.io.inputs import Input
 
@@ -117,7 +117,7 @@ def test_one_run(tmp_path, go):
     assert go() == 3
     out = tmp_path / "out"
     images = table(out / "images.csv")
-    assert images.columns[-1] == "group"
+    assert list(images.columns[-3:]) == ["group", "read", "warnings"]
     assert images["group"].tolist() == ["0", "1", "2", "3", "", "", ""]
     # image k holds k % 4 objects; 4 is broken, 5 and 6 belong to no group
     groups = table(out / "groups.csv")

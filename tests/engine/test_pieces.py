@@ -15,12 +15,12 @@ import tifffile
 from contract_check import check
 from fake_assay import FORWARD, FakeOptions, build, forward_find, options_for, spots, write_models
 
-from cellscope.engine import tables
 from cellscope.engine.assay import Assay, Result, Stage, Subject
 from cellscope.engine.large import Pieces, Rows
-from cellscope.engine.pieces import Spool
-from cellscope.engine.predict import predict
-from cellscope.engine.shards import merge
+from cellscope.engine.predict import tables
+from cellscope.engine.predict.pieces import Spool
+from cellscope.engine.predict.plan import predict
+from cellscope.engine.predict.shards import merge
 from cellscope.errors import InputError, Interrupted
 from cellscope.io.image import Image
 from cellscope.io.stream import Bands, Features

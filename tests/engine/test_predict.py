@@ -26,9 +26,9 @@ from fake_assay import (
     write_models,
 )
 
-from cellscope.engine import ledger
-from cellscope.engine import session as sessions
-from cellscope.engine.predict import predict_shard
+from cellscope.engine.predict import record as ledger
+from cellscope.engine.predict import step as sessions
+from cellscope.engine.predict.plan import predict_shard
 from cellscope.errors import CellscopeError, InputError, UsageError
 
 
@@ -62,7 +62,7 @@ def test_all_done_is_0_and_keeps_the_contract(tmp_path, go):
 def test_run_json_is_written_last(tmp_path, go, monkeypatch):
     seen = {}
     plain = sessions.write_results
-    from cellscope.engine import results
+    from cellscope.engine.predict import finish as results
 
     written = results.write_json
     monkeypatch.setattr(

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from fake_assay import ASSAY, FakeOptions, options_for
 
-from cellscope.engine import reading
-from cellscope.engine.reading import Reader
+from cellscope.engine.predict import read as reading
+from cellscope.engine.predict.read import Reader
 from cellscope.errors import InputError
 from cellscope.io.image import Image
 from cellscope.io.inputs import Input

@@ -11,10 +11,10 @@ import pytest
 import torch
 from fake_assay import ASSAY, CONCLUDE, CUT, FINISH, FORWARD, KILL, FakeOptions, options_for, spots
 
-from cellscope.engine import stages
 from cellscope.engine.assay import Stage, Subject
-from cellscope.engine.stages import run_subjects
-from cellscope.engine.workers import Workers, error_line, usual_count
+from cellscope.engine.predict import stages
+from cellscope.engine.predict.stages import run_subjects
+from cellscope.engine.predict.workers import Workers, error_line, usual_count
 from cellscope.errors import InputError
 from cellscope.io.image import Image
 from cellscope.models.file import ModelCard

@@ -10,8 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellscope.engine.journal import Entry, Journal, peek
-from cellscope.engine.tables import ColumnOrder, Sheet, SheetReader, read_rows, text, to_sheet, write_rows, write_sheets
+from cellscope.engine.predict.journal import Entry, Journal, peek
+from cellscope.engine.predict.tables import (
+    ColumnOrder,
+    Sheet,
+    SheetReader,
+    read_rows,
+    text,
+    to_sheet,
+    write_rows,
+    write_sheets,
+)
 from cellscope.errors import CellscopeError, UsageError
 
 

@@ -21,9 +21,9 @@ from toy_training import (
     weights,
 )
 
-from cellscope.assays.karyotype.config import TrainOptions
-from cellscope.assays.karyotype.learn import train
-from cellscope.engine import run_folder
+from cellscope.assays.karyotype.options import TrainOptions
+from cellscope.assays.karyotype.training.train import train
+from cellscope.engine.train import folder as run_folder
 from cellscope.errors import DatasetError, Interrupted, ModelError, UsageError
 from cellscope.models.file import read_card
 

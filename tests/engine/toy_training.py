@@ -15,10 +15,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from cellscope.assays.karyotype.config import TrainOptions
-from cellscope.engine.learning import DrawSampler
-from cellscope.engine.train import fit, optimiser_and_schedule
-from cellscope.engine.training_callbacks import Progress
+from cellscope.assays.karyotype.options import TrainOptions
+from cellscope.engine.train.callbacks import Progress
+from cellscope.engine.train.data import DrawSampler
+from cellscope.engine.train.fit import fit, optimiser_and_schedule
 from cellscope.models.file import ModelCard, load_model
 
 FILES = {"model.safetensors", "last.ckpt", "metrics.csv", "config.toml", "run.json", "curves.png"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from drawn.karyotype import metaphase
 from skimage.measure import regionprops
-from synthetic import metaphase
 
 from cellscope.imaging.measure import SHAPE, add_physical, measure_mask
 

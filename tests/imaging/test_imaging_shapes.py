@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from drawn.histo import tissue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from skimage.measure import regionprops_table
-from synthetic_tissue import tissue
 
 from cellscope.imaging.measure import SHAPE
 from cellscope.imaging.shapes import COLUMNS, measure_labels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synthetic_smears import smear
+from drawn.nucleus_seg import smear
 
 from cellscope.errors import InputError
 from cellscope.imaging.smear import guess_diameter, has_colour, otsu_classes, to_rgb8

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from drawn.histo import tissue
 from skimage.color import rgb2hed, rgb_from_hed
-from synthetic_tissue import tissue
 
 from cellscope.imaging.stain import optical_density, stains
 from cellscope.imaging.tissue import glass_colour, tissue_mask

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellscope.imaging.tiles import Grid, cut_window, cut_windows, join_windows
+from cellscope.imaging.tiling import Grid, cut_window, cut_windows, join_windows
 
 
 @settings(deadline=None, max_examples=40)

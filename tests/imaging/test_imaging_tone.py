@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn.karyotype import metaphase
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import metaphase
 
 from cellscope.imaging.tone import foreground, is_bright_on_dark, normalise_tone, to_grey
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from scanners import write_mrxs, write_ndpi
-from slides import spoil_tile, write_pyramid
+from drawn.scanners import write_mrxs, write_ndpi
+from drawn.slides import spoil_tile, write_pyramid
 
 from cellscope.errors import InputError
 from cellscope.io.wsi import BLANK, open_slide

@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from cellscope.cli import app
+from cellscope.cli.root import app
 from cellscope.errors import ModelError, UsageError
 from cellscope.models.average import average_models
 from cellscope.models.file import ModelCard, load_model, save_model, sha256

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cellscope.assays.histo import predict as histo
-from cellscope.assays.karyotype import predict as karyotype
+from cellscope.assays.histo import assay as histo
+from cellscope.assays.karyotype import assay as karyotype
 from cellscope.models.file import load_model
 from cellscope.models.registry import locate
 

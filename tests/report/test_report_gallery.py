@@ -124,7 +124,7 @@ def test_the_corrections_are_a_table_that_can_be_read_back(seen, tmp_path):
     assert set(rows) == {"1", "2"}
     assert (rows["1"]["image"], rows["1"]["class"], rows["1"]["decision"]) == ('b, "odd".tif', "micronucleus", "accept")
     assert (rows["2"]["class"], rows["2"]["centroid-1"]) == ("normal", "20.25")
-    from cellscope.assays.micronucleus.corrections import read_corrections
+    from cellscope.assays.micronucleus.count.corrections import read_corrections
 
     path = tmp_path / "corrections.csv"
     path.write_text(seen["csv"])

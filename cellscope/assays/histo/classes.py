@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+PART = "nuclei"
+"""The one part of a histo model."""
+
 CLASSES = ("other", "inflammatory", "epithelial", "spindle")
 """Types of the built-in model, in the order of CoNSeP's merged codes 1 to 4 (Graham et al. 2019)."""
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from cellscope.assays.histo.config import TrainOptions
-from cellscope.assays.histo.predict_options import PredictOptions
-from cellscope.assays.histo.prepare_options import HistoPrepareOptions
+from cellscope.assays.histo.options import HistoPrepareOptions, PredictOptions, TrainOptions
+from cellscope.cli.verbs import Verbs, Work
 from cellscope.engine.assay import Assay
-from cellscope.verbs import Verbs, Work
 
 verbs = Verbs("histo", "Every nucleus of H&E images and whole slides: outline, type and measure them.")
 app = verbs.app
@@ -18,7 +16,7 @@ def prepare(options: HistoPrepareOptions) -> Work:
 
     SOURCE is a folder or file in the layout of CoNSeP, PanNuke, CPM-17, KUMAR, MoNuSeg, COCO, QuPath or label images.
     """
-    from cellscope.assays.histo.prepare import prepare as work
+    from cellscope.assays.histo.datasets.prepare import prepare as work
 
     return work
 
@@ -26,7 +24,7 @@ def prepare(options: HistoPrepareOptions) -> Work:
 @verbs.train
 def train(options: TrainOptions) -> Work:
     """Train a network on a prepared dataset."""
-    from cellscope.assays.histo.learn import train as work
+    from cellscope.assays.histo.training.train import train as work
 
     return work
 
@@ -34,7 +32,7 @@ def train(options: TrainOptions) -> Work:
 @verbs.eval
 def evaluate(options: PredictOptions) -> Work:
     """Measure models on a split of a prepared dataset, with 95 % intervals, beside the Otsu baseline."""
-    from cellscope.assays.histo.evaluate import evaluate as work
+    from cellscope.assays.histo.evaluation.evaluate import evaluate as work
 
     return work
 
@@ -42,6 +40,6 @@ def evaluate(options: PredictOptions) -> Work:
 @verbs.predict
 def predict(options: PredictOptions) -> Assay:
     """Outline, type and measure the nuclei in H&E tiles and whole slides (-m otsu: the baseline)."""
-    from cellscope.assays.histo.predict import ASSAY
+    from cellscope.assays.histo.assay import ASSAY
 
     return ASSAY

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from cellscope.assays.karyotype.config import ImportOptions, PredictOptions, RenderOptions, TrainOptions
-from cellscope.assays.karyotype.presets import PRESETS
-from cellscope.assays.karyotype.presets import preset as preset_values
+from cellscope.assays.karyotype.options import ImportOptions, PredictOptions, RenderOptions, TrainOptions
+from cellscope.assays.karyotype.training.presets import PRESETS
+from cellscope.assays.karyotype.training.presets import preset as preset_values
+from cellscope.cli.verbs import Models, Out, Verbs, Work, finish, run_inputs, speaking
 from cellscope.engine.assay import Assay
-from cellscope.engine.options import PrepareOptions, RunOptions
-from cellscope.options import with_options
-from cellscope.verbs import Models, Out, Verbs, Work, finish, run_inputs, speaking
+from cellscope.options.common import PrepareOptions, RunOptions
+from cellscope.options.flags import with_options
 
 verbs = Verbs("karyotype", "Metaphase chromosomes: find, classify and arrange them into a karyogram.")
 app = verbs.app
@@ -50,7 +50,7 @@ def prepare(options: PrepareOptions) -> Work:
 
     SOURCE is a folder in the layout of BioImLab (COCO masks, single chromosomes), Tseng (boxes) or ADIR (class maps).
     """
-    from cellscope.assays.karyotype.prepare import prepare as work
+    from cellscope.assays.karyotype.datasets.prepare import prepare as work
 
     return work
 
@@ -58,7 +58,7 @@ def prepare(options: PrepareOptions) -> Work:
 @partial(verbs.train, model=_preset)
 def train(options: TrainOptions, preset: Preset = None) -> Work:
     """Train the detector or the classifier on a prepared dataset."""
-    from cellscope.assays.karyotype.learn import train as work
+    from cellscope.assays.karyotype.training.train import train as work
 
     return work
 
@@ -66,7 +66,7 @@ def train(options: TrainOptions, preset: Preset = None) -> Work:
 @partial(verbs.eval, model=_tuned)
 def evaluate(options: PredictOptions) -> Work:
     """Measure models on a split of a prepared dataset, with 95 % intervals."""
-    from cellscope.assays.karyotype.evaluate import evaluate as work
+    from cellscope.assays.karyotype.evaluation.evaluate import evaluate as work
 
     return work
 
@@ -77,7 +77,7 @@ def predict(options: PredictOptions) -> Assay:
     if options.backend == "detectron2":
         from cellscope.assays.karyotype.detectron2.assay import ASSAY
     else:
-        from cellscope.assays.karyotype.predict import ASSAY
+        from cellscope.assays.karyotype.assay import ASSAY
     return ASSAY
 
 
@@ -109,6 +109,6 @@ def render(
     models: Models = None,
 ) -> int:
     """Draw cells anew from karyotype.json files that a person has changed, in the report's page or by hand."""
-    from cellscope.assays.karyotype.render import render as work
+    from cellscope.assays.karyotype.editing.command import render as work
 
     return run_inputs("karyotype render", work, inputs, out, run, options, models, argv)

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from cellscope.assays.micronucleus.config import DoseOptions, MicronucleusPrepareOptions, PredictOptions, TrainOptions
+from cellscope.assays.micronucleus.options import DoseOptions, MicronucleusPrepareOptions, PredictOptions, TrainOptions
+from cellscope.cli.verbs import Out, Verbs, Work, finish, speaking
 from cellscope.engine.assay import Assay
-from cellscope.engine.options import BaseOptions
-from cellscope.options import with_options
-from cellscope.verbs import Out, Verbs, Work, finish, speaking
+from cellscope.options.common import BaseOptions
+from cellscope.options.flags import with_options
 
 verbs = Verbs("micronucleus", "Micronuclei: which cells carry them, and how often, from crops or whole fields.")
 app = verbs.app
@@ -23,7 +23,7 @@ def prepare(options: MicronucleusPrepareOptions) -> Work:
 
     SOURCE is a folder in MNFinder's layout, a folder of class folders, or a CSV of cells (image, class, place).
     """
-    from cellscope.assays.micronucleus.prepare import prepare as work
+    from cellscope.assays.micronucleus.datasets.prepare import prepare as work
 
     return work
 
@@ -31,7 +31,7 @@ def prepare(options: MicronucleusPrepareOptions) -> Work:
 @verbs.train
 def train(options: TrainOptions) -> Work:
     """Train the nucleus finder or the classifier on a prepared dataset."""
-    from cellscope.assays.micronucleus.learn import train as work
+    from cellscope.assays.micronucleus.training.train import train as work
 
     return work
 
@@ -39,7 +39,7 @@ def train(options: TrainOptions) -> Work:
 @verbs.eval
 def evaluate(options: PredictOptions) -> Work:
     """Measure models on a split of a prepared dataset, with 95 % intervals."""
-    from cellscope.assays.micronucleus.evaluate import evaluate as work
+    from cellscope.assays.micronucleus.evaluation.evaluate import evaluate as work
 
     return work
 
@@ -47,7 +47,7 @@ def evaluate(options: PredictOptions) -> Work:
 @verbs.predict
 def predict(options: PredictOptions) -> Assay:
     """Find nuclei and micronuclei in fields, or classify crops of single cells (--input field|crop)."""
-    from cellscope.assays.micronucleus.predict import ASSAY
+    from cellscope.assays.micronucleus.assay import ASSAY
 
     return ASSAY
 
@@ -68,7 +68,7 @@ def dose(
     out: Out = Path("micronucleus-dose"),
 ) -> int:
     """Fit a dose curve to your own calibration, store it, and estimate doses with intervals. No curve is built in."""
-    from cellscope.assays.micronucleus.dose_run import run_dose
+    from cellscope.assays.micronucleus.dose.command import run_dose
 
     with speaking(base, options, hush=True):
         facts = run_dose(curve, out, options, base, argv)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cellscope.assays.mitosis.config import MitosisPrepareOptions, PredictOptions, TrainOptions
+from cellscope.assays.mitosis.options import MitosisPrepareOptions, PredictOptions, TrainOptions
+from cellscope.cli.verbs import Verbs, Work
 from cellscope.engine.assay import Assay
-from cellscope.verbs import Verbs, Work
 
 verbs = Verbs("mitosis", "Cell divisions: normal or abnormal, from sequences or time-lapse movies.")
 app = verbs.app
@@ -16,7 +16,7 @@ def prepare(options: MitosisPrepareOptions) -> Work:
 
     SOURCE is a folder whose sub-folders are classes, such as normal and abnormal.
     """
-    from cellscope.assays.mitosis.prepare import prepare as work
+    from cellscope.assays.mitosis.datasets.prepare import prepare as work
 
     return work
 
@@ -24,7 +24,7 @@ def prepare(options: MitosisPrepareOptions) -> Work:
 @verbs.train
 def train(options: TrainOptions) -> Work:
     """Train a classifier on a prepared dataset: once, several times, or once per fold."""
-    from cellscope.assays.mitosis.repeats import train as work
+    from cellscope.assays.mitosis.training.repeats import train as work
 
     return work
 
@@ -32,7 +32,7 @@ def train(options: TrainOptions) -> Work:
 @verbs.eval
 def evaluate(options: PredictOptions) -> Work:
     """Measure a model on a split of a prepared dataset, with 95 % intervals, by cell line and by dose."""
-    from cellscope.assays.mitosis.evaluate import evaluate as work
+    from cellscope.assays.mitosis.evaluation.evaluate import evaluate as work
 
     return work
 
@@ -40,6 +40,6 @@ def evaluate(options: PredictOptions) -> Work:
 @verbs.predict
 def predict(options: PredictOptions) -> Assay:
     """Classify sequences, or the divisions that a table names in movies (--events)."""
-    from cellscope.assays.mitosis.predict import ASSAY
+    from cellscope.assays.mitosis.assay import ASSAY
 
     return ASSAY

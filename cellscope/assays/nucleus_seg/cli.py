@@ -8,9 +8,9 @@ from typing import Annotated, Optional
 
 import typer
 
-from cellscope.assays.nucleus_seg.config import NucleusPrepareOptions, PredictOptions, TrainOptions
+from cellscope.assays.nucleus_seg.options import NucleusPrepareOptions, PredictOptions, TrainOptions
+from cellscope.cli.verbs import Verbs, Work
 from cellscope.engine.assay import Assay
-from cellscope.verbs import Verbs, Work
 
 verbs = Verbs("nucleus-seg", "Nuclei of white blood cells in blood and marrow smears: outline and measure them.")
 app = verbs.app
@@ -31,7 +31,7 @@ def prepare(options: NucleusPrepareOptions) -> Work:
 
     SOURCE is a folder in the layout of WBC, BCCD, Raabin or SN-AM, one with images and masks, or a CSV file.
     """
-    from cellscope.assays.nucleus_seg.prepare import prepare as work
+    from cellscope.assays.nucleus_seg.datasets.prepare import prepare as work
 
     return work
 
@@ -39,7 +39,7 @@ def prepare(options: NucleusPrepareOptions) -> Work:
 @verbs.train
 def train(options: TrainOptions) -> Work:
     """Train a network on a prepared dataset."""
-    from cellscope.assays.nucleus_seg.learn import train as work
+    from cellscope.assays.nucleus_seg.training.train import train as work
 
     return work
 
@@ -47,7 +47,7 @@ def train(options: TrainOptions) -> Work:
 @verbs.eval
 def evaluate(options: PredictOptions, compare: Compare = None) -> Work:
     """Measure models on a split of a prepared dataset, with 95 % intervals, beside the Otsu baseline."""
-    from cellscope.assays.nucleus_seg.evaluate import evaluate as work
+    from cellscope.assays.nucleus_seg.evaluation.evaluate import evaluate as work
 
     return partial(work, compare=list(compare or []))
 
@@ -55,6 +55,6 @@ def evaluate(options: PredictOptions, compare: Compare = None) -> Work:
 @verbs.predict
 def predict(options: PredictOptions) -> Assay:
     """Outline and measure the nuclei in images of single cells and in smears of any size (-m otsu: the baseline)."""
-    from cellscope.assays.nucleus_seg.predict import ASSAY
+    from cellscope.assays.nucleus_seg.assay import ASSAY
 
     return ASSAY

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import torch
 
+from cellscope.assays.karyotype.assay import ASSAY as NATIVE
+from cellscope.assays.karyotype.assay import build as build_native
 from cellscope.assays.karyotype.detectron2.backend import Detectron2Network, NativeWeights, require
-from cellscope.assays.karyotype.predict import ASSAY as NATIVE
-from cellscope.assays.karyotype.predict import build as build_native
 from cellscope.errors import ModelError
 from cellscope.models.card import ModelCard
 

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from cellscope import __version__
+from cellscope.assays.karyotype.detect.inputs import RESIZED
 from cellscope.assays.karyotype.detectron2.names import to_native
-from cellscope.assays.karyotype.inputs import RESIZED
 from cellscope.errors import ModelError, UsageError
 from cellscope.models.card import ModelCard
 

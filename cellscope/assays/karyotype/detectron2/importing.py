@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cellscope.assays.karyotype.chrrender import ChrRender
-from cellscope.assays.karyotype.config import ImportOptions
 from cellscope.assays.karyotype.detectron2.convert import convert
+from cellscope.assays.karyotype.networks.chrrender import ChrRender
+from cellscope.assays.karyotype.options import ImportOptions
 from cellscope.errors import ModelError, UsageError
 from cellscope.models.file import save_model, sha256
 from cellscope.models.foreign import read_checkpoint, read_yaml

@@ -1,0 +1,163 @@
+"""The histo assay for the engine: tiles, large images and whole slides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from cellscope.assays.histo.classes import PIXEL_SIZE_UM
+from cellscope.assays.histo.networks.registry import build_network
+from cellscope.assays.histo.options import PredictOptions
+from cellscope.assays.histo.slides.joining import conclude, join
+from cellscope.assays.histo.slides.regions import SEAM, make_plan, pieces_of
+from cellscope.assays.histo.slides.stage import (
+    OTSU,
+    PART,
+    cut_shifted,
+    cut_windows,
+    find,
+    segment,
+    take_maps,
+    take_shifted,
+    tiling_of,
+)
+from cellscope.assays.histo.slides.windows import model_shape, scale_between
+from cellscope.engine.assay import Assay, Stage, Subject, probability_columns
+from cellscope.engine.large import Pieces
+from cellscope.errors import InputError
+from cellscope.io.choice import Choice, Wants
+from cellscope.io.image import Image
+from cellscope.io.read import SUFFIXES, read
+from cellscope.io.regions import check_regions
+from cellscope.io.wsi import SLIDE_SUFFIXES, Slide, open_slide
+from cellscope.models.card import ModelCard, rebuilding
+from cellscope.nn.folding import fold_norms
+
+#: At more micrometres per pixel a nucleus, so wide, is a dot, and most of the work would go into enlarging it.
+COARSEST_UM, NUCLEUS_UM = 2.0, 8.0
+IMAGE, SLIDE = "image", "slide"
+KINDS = (IMAGE, SLIDE)
+#: Summary columns of ``images.csv``, before those per class.
+SUMMARY = ("n_review", "area_mm2", "density_per_mm2", "shifted_grid_dice", "shifted_grid_count")
+
+OTSU_CARD = ModelCard(
+    assay="histo", part=PART, arch=OTSU, arch_args={}, classes=("nucleus",), channels=("red", "green", "blue"),
+    normalisation={"kind": "none"}, pixel_size_um=PIXEL_SIZE_UM, thresholds={}, training={}, metrics={},
+    cellscope_version="1",
+)  # fmt: skip
+"""The baseline without weights: Otsu's threshold on haematoxylin, then a watershed."""
+
+
+def read_input(path: Path, choice: Choice, max_pixels: int, options: PredictOptions) -> Image | Slide:
+    """Read an image, or open a slide.
+
+    Raises
+    ------
+    InputError
+        What is wrong with the file.
+    """
+    slide = open_slide(path, choice=choice, largest=max_pixels)
+    return slide or read(path, choice=choice, wants=Wants.COLOUR, max_pixels=max_pixels)
+
+
+def settle(options: PredictOptions) -> PredictOptions:
+    """Read the regions of ``--roi`` before any work; UsageError says what is wrong with them."""
+    check_regions(options.roi)
+    return options
+
+
+def kind_of(image: Image | Slide) -> str:
+    """Tell a slide by its file."""
+    return SLIDE if isinstance(image, Slide) else IMAGE
+
+
+def admit(image: Image | Slide, _kind: str) -> None:
+    """Refuse a slide of unknown resolution, where nothing would be right, and any image that shows no nuclei.
+
+    Raises
+    ------
+    InputError
+    """
+    size = image.pixel_size_um
+    if isinstance(image, Slide) and not size:
+        raise InputError(f"{image.name}: the slide does not say its resolution; give --pixel-size (um per pixel)")
+    if size and size > COARSEST_UM:
+        raise InputError(
+            f"{image.name}: at {size:.3g} um per pixel nuclei are {NUCLEUS_UM / size:.1f} pixels wide, too few to "
+            "outline; export it at 0.5 um or less, or give --pixel-size if the file is wrong"
+        )
+
+
+def divide(subject: Subject) -> Pieces | None:
+    """Divide what is larger than a block, and every slide, into windows on a grid anchored at the origin."""
+    image, card = subject.image, subject.cards[PART]
+    if subject.kind == IMAGE and not isinstance(image, Slide):
+        whole = model_shape((image.height, image.width), scale_between(image.pixel_size_um, card.pixel_size_um))
+        if max(whole) <= subject.options.block + SEAM:
+            return None
+    baseline = card.arch == OTSU
+    plan = subject.state["plan"] = make_plan(subject, model_um=card.pixel_size_um, baseline=baseline)
+    return pieces_of(subject, plan, 0 if baseline else tiling_of(subject).margin)
+
+
+def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """Rebuild the network from its model file.
+
+    Raises
+    ------
+    ModelError
+        If the tensors do not fit the architecture.
+    """
+    if card.arch == OTSU:
+        return torch.nn.Identity()
+    with rebuilding(card):
+        network = build_network(card.arch_args)
+        network.load_state_dict(tensors)
+    network.eval()
+    fold_norms(network)
+    return network.to(memory_format=torch.channels_last)
+
+
+def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
+    """Give the probability columns of ``objects.csv``."""
+    return probability_columns(cards[PART].classes)
+
+
+def class_summary(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
+    """Give the columns per type of ``images.csv``: counts, then densities."""
+    classes = cards[PART].classes
+    return (
+        tuple(f"n_{name}" for name in classes) + tuple(f"{name}_per_mm2" for name in classes)
+        if len(classes) > 1
+        else ()
+    )
+
+
+ASSAY = Assay(
+    name="histo",
+    kinds=KINDS,
+    suffixes=SUFFIXES | SLIDE_SUFFIXES,
+    wants=Wants.COLOUR,
+    stages=(
+        Stage(PART, KINDS, 4, cut_windows, segment, take_maps),
+        Stage(PART, KINDS, 4, cut_shifted, segment, take_shifted),
+    ),
+    parts=(PART,),
+    summary_columns=SUMMARY,
+    classes_columns=classes_columns,
+    class_summary=class_summary,
+    kind_of=kind_of,
+    settle=settle,
+    admit=admit,
+    build=build,
+    conclude=conclude,
+    read=read_input,
+    divide=divide,
+    join=join,
+    figures={IMAGE: (".overlay.png", ".density.png"), SLIDE: (".overlay.png", ".density.png")},
+    weightless={OTSU: OTSU_CARD},
+)
+
+__all__ = ["ASSAY", "IMAGE", "KINDS", "OTSU_CARD", "PART", "find"]

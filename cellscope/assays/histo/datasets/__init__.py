@@ -1,0 +1,1 @@
+"""`cellscope histo prepare`, its readers of layouts, and prepared items in memory."""

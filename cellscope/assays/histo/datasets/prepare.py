@@ -1,0 +1,181 @@
+"""`cellscope histo prepare`: public layouts and own annotations in, one prepared dataset out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from cellscope.assays.histo.classes import PIXEL_SIZE_UM
+from cellscope.assays.histo.datasets.sources import FORMATS, Annotated, Choices, Record, Source
+from cellscope.assays.histo.datasets.sources.record import CASE, separate
+from cellscope.assays.histo.options import HistoPrepareOptions
+from cellscope.errors import DatasetError
+from cellscope.imaging.labels import relabel
+from cellscope.io.prepared import Item, write_dataset
+from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_names
+from cellscope.io.write import write_csv, write_labels, write_png
+
+SOURCE_FACTS = {
+    "consep": "CoNSeP, Graham et al., Med. Image Anal. 58 (2019), research and non-commercial use",
+    "monuseg": "MoNuSeg, Kumar et al., IEEE TMI 36 (2017) and 39 (2020), CC BY-NC-SA 4.0",
+    "kumar": "KUMAR, Kumar et al., IEEE TMI 36 (2017), CC BY-NC-SA 4.0",
+    "cpm17": "CPM-17, Vu et al., Front. Bioeng. Biotechnol. 7 (2019)",
+    "pannuke": "PanNuke, Gamper et al. (2019, 2020), CC BY-NC-SA 4.0",
+}
+#: Scanners' 40x differ by a few per cent, and resampling costs sharpness: nearer scales are left alone.
+SAME_SCALE = 0.1
+UNTYPED = ("nucleus",)
+"""Classes of a dataset in which no nucleus has a type."""
+
+
+def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int:
+    """Turn sources into one prepared dataset at 0.25 um a pixel.
+
+    An item is an RGB image (PNG), a label image (TIFF, 1..N) and, where its source is typed, a table ``id,class`` with
+    the name of the label image and ``.csv``; a nucleus missing there is of unknown type.
+
+    Parameters
+    ----------
+    sources : list of Path
+        In any of the layouts of `cellscope.assays.histo.datasets.sources`.
+    out : Path
+        The dataset folder to make.
+    options : HistoPrepareOptions
+        A source that comes in folds brings its own.
+
+    Returns
+    -------
+    int
+        Exit code 0.
+
+    Raises
+    ------
+    DatasetError, UsageError
+        If a source is not recognised or broken, two typed sources differ in their types, or `out` already holds a
+        dataset.
+    """
+    out = Path(out)
+    refuse_existing(out, overwrite=options.overwrite)
+    found: list[tuple[str, str, Source]] = []
+    for source, name in zip(sources, source_names(sources), strict=True):
+        layout = choose_format(source, options.format, FORMATS)
+        listed = FORMATS[layout].read(source, Choices(options.types, options.classes))
+        if not listed.records:
+            raise DatasetError(f"{source} holds no annotated image in the layout '{layout}'")
+        found.append((name, layout, listed))
+    declared = _common_classes(found)
+    clear_dataset(out, ("images", "targets"))
+    items: list[Item] = []
+    facts: list[dict[str, Any]] = []
+    tables: list[str] = []
+    for name, layout, listed in found:
+        count, typed = 0, 0
+        for record in listed.records:
+            nuclei = separate(record.load(), record.path, split=options.pieces == "split")
+            stated = listed.pixel_size_um or options.pixel_size or nuclei.pixel_size_um
+            nuclei = at_scale(nuclei, stated or PIXEL_SIZE_UM)
+            items.append(_store(record, nuclei, name, out))
+            count += int(nuclei.labels.max(initial=0))
+            if nuclei.types is not None:
+                tables.append(_table_of(items[-1].target))
+                typed += len(nuclei.types)
+            if stated is None and record is listed.records[0]:
+                print(f"{name}: no pixel size is known; {PIXEL_SIZE_UM} um is assumed (--pixel-size)", file=sys.stderr)
+        facts.append(
+            {
+                "name": name,
+                "format": layout,
+                "items": len(listed.records),
+                "nuclei": count,
+                "typed": typed,
+                "licence": SOURCE_FACTS.get(name.lower(), SOURCE_FACTS.get(layout, "the user's own")),
+            }
+        )
+        print(f"{name}: {len(listed.records)} items, {count} nuclei, {typed} with a type", file=sys.stderr)
+    fixed = [item.fixed_fold for item in items if item.fixed_fold is not None]
+    write_dataset(
+        out,
+        items,
+        assay="histo",
+        classes=list(declared or UNTYPED),
+        sources=facts,
+        pixel_size_um=PIXEL_SIZE_UM,
+        seed=options.seed,
+        splits=options.splits,
+        folds=options.folds or (max(fixed) + 1 if fixed else 0),
+        extra={"tissues": _tissues(found)} if any(r.tissue for _, _, s in found for r in s.records) else None,
+        beside=tables,
+    )
+    return 0
+
+
+def at_scale(nuclei: Annotated, pixel_size_um: float) -> Annotated:
+    """Resample an annotated image to 0.25 um a pixel; one within `SAME_SCALE` of it is left as it is.
+
+    Nuclei that become too small to have a pixel are gone.
+    """
+    factor = pixel_size_um / PIXEL_SIZE_UM
+    if abs(factor - 1) <= SAME_SCALE:
+        return nuclei
+    height, width = nuclei.labels.shape
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
+    image = cv2.resize(nuclei.image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    # Numbers below 2**24 are exact in float32, the widest type OpenCV resizes; nearest_exact has no half-pixel shift.
+    drawn = cv2.resize(nuclei.labels.astype(np.float32), size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.int32)
+    kept = np.unique(drawn)
+    new: Mapping[int, int] = {int(number): place for place, number in enumerate(kept[kept > 0], 1)}
+    types = nuclei.types
+    if types is not None:
+        types = {new[number]: type_ for number, type_ in types.items() if number in new}
+    return Annotated(image, relabel(drawn), types, PIXEL_SIZE_UM)
+
+
+def _common_classes(found: list[tuple[str, str, Source]]) -> tuple[str, ...]:
+    """Give the types that all typed sources share.
+
+    Raises
+    ------
+    DatasetError
+        If two typed sources differ.
+    """
+    typed = [(name, source.classes) for name, _, source in found if source.classes]
+    for name, classes in typed[1:]:
+        if classes != typed[0][1]:
+            raise DatasetError(
+                f"{typed[0][0]} has the types {', '.join(typed[0][1])} but {name} has {', '.join(classes)}; prepare "
+                "them apart, or leave the types of one out"
+            )
+    return typed[0][1] if typed else ()
+
+
+def _table_of(target: str) -> str:
+    return target.removesuffix(".tif") + ".csv"
+
+
+def _store(record: Record, nuclei: Annotated, source: str, out: Path) -> Item:
+    """Write one record's files; give its row."""
+    image, target = f"images/{source}/{record.name}.png", f"targets/{source}/{record.name}.tif"
+    write_png(out / image, nuclei.image)
+    write_labels(out / target, nuclei.labels)
+    if nuclei.types is not None:
+        write_csv(out / _table_of(target), pd.DataFrame(sorted(nuclei.types.items()), columns=["id", "class"]))
+    # A TCGA patient is the same one in every source: KUMAR's images are in MoNuSeg too.
+    group = record.group if CASE.fullmatch(record.group) else f"{source}/{record.group}"
+    item = Item(id=f"{source}/{record.name}", group=group, image=image, target=target)
+    return replace(item, fixed_split=record.fixed_split, fixed_fold=record.fixed_fold)
+
+
+def _tissues(found: list[tuple[str, str, Source]]) -> dict[str, str]:
+    return {
+        f"{name}/{record.name}": record.tissue
+        for name, _, source in found
+        for record in source.records
+        if record.tissue
+    }

@@ -1,0 +1,1 @@
+"""`cellscope histo eval`."""

@@ -1,0 +1,1 @@
+"""Measurements of nuclei, counts and densities, pictures and GeoJSON."""

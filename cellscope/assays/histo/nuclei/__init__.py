@@ -1,0 +1,1 @@
+"""From a network's maps to nuclei: post-processing, views, the classical baseline, calibrated types."""

@@ -1,0 +1,1 @@
+"""Large images and whole slides: windows, seams, joining, overviews."""

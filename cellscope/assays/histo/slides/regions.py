@@ -1,0 +1,235 @@
+"""Large images and whole slides: where to look, and window by window on a grid anchored at the origin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from cellscope.assays.histo.nuclei.baseline import otsu_threshold
+from cellscope.assays.histo.options import PredictOptions
+from cellscope.assays.histo.slides.windows import Box, Frame, model_shape, resample, scale_between
+from cellscope.engine.assay import Subject
+from cellscope.engine.large import Pieces
+from cellscope.errors import InputError
+from cellscope.imaging.regions import Regions
+from cellscope.imaging.smear import to_rgb8
+from cellscope.imaging.tissue import tissue_mask
+from cellscope.io.image import Image
+from cellscope.io.inputs import stem
+from cellscope.io.regions import read_regions
+from cellscope.io.wsi import Level, Slide, SlideReader
+
+#: Pixels at the model's scale around a window's core: a nucleus with its centroid in the core lies in the window.
+SEAM = 96
+#: Longest side of the picture of a slide, and of the one in which tissue is looked for, pixels.
+PICTURE, MASK = 4096, 2048
+#: Pixels read around what is needed, for interpolation.
+_EDGE = 3
+
+
+class Pixels:
+    """An image's pixels, region by region, from a slide or from memory. One thread at a time."""
+
+    def __init__(self, image: Image | Slide):
+        self.slide = image if isinstance(image, Slide) else None
+        self.array = None if isinstance(image, Slide) else to_rgb8(image.pixels, image.name)
+        self.levels = self.slide.levels if self.slide else (Level(image.height, image.width, 1.0),)
+        self._reader: SlideReader | None = None
+
+    @property
+    def corrupt(self) -> set[tuple[int, int, int]]:
+        """Tiles that could not be read so far: level, row, column."""
+        return set() if self._reader is None else self._reader.corrupt
+
+    def region(self, level: int, box: Box) -> tuple[np.ndarray, Box]:
+        """Give a box of a level cut to what there is, (h, w, 3) uint8, and the box it came to."""
+        inside = box.grown(0, (self.levels[level].height, self.levels[level].width))
+        if self.array is not None:
+            return np.ascontiguousarray(self.array[inside.top : inside.bottom, inside.left : inside.right]), inside
+        if self._reader is None:
+            assert self.slide is not None
+            self._reader = self.slide.open()
+        return self._reader.read(level, inside.top, inside.left, *inside.shape), inside
+
+    def picture(self, longest: int) -> np.ndarray:
+        """Give the whole image, made small."""
+        if self.slide is not None:
+            return self.slide.thumbnail(longest)
+        assert self.array is not None
+        return shrink(self.array, longest)
+
+    def close(self) -> None:
+        """Let go of the file; it is opened again when needed."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The windows of a large image.
+
+    Attributes
+    ----------
+    frames : list of Frame
+        Row by row; windows without tissue, or outside the regions, are left out.
+    level, level_scale : int, float
+        What is read, and the model pixels per pixel of it.
+    pixels : Pixels
+    picture : (h, w, 3) uint8
+        The whole, at most `PICTURE` long.
+    mask : (h, w) bool or None
+        Where nuclei are looked for, at any size; None for everywhere.
+    area : float
+        Of that, input pixels.
+    regions : Regions or None
+    otsu : float or None
+        The baseline's threshold.
+    """
+
+    frames: list[Frame]
+    level: int
+    level_scale: float
+    pixels: Pixels
+    picture: np.ndarray
+    mask: np.ndarray | None
+    area: float
+    regions: Regions | None
+    otsu: float | None
+
+
+def regions_of(options: PredictOptions, name: str) -> Regions | None:
+    """Read the regions of an image: those of ``--roi``, or of the file of the image's name in that folder.
+
+    Raises
+    ------
+    InputError, UsageError
+        There is none for this image, or it cannot be read.
+    """
+    if options.roi is None:
+        return None
+    if not options.roi.is_dir():
+        return read_regions(options.roi)
+    for suffix in (".geojson", ".geojson.gz"):
+        path = options.roi / f"{stem(name)}{suffix}"
+        if path.is_file():
+            return read_regions(path)
+    raise InputError(f"{name}: {options.roi} holds no {stem(name)}.geojson with its regions")
+
+
+def shrink(rgb: np.ndarray, longest: int) -> np.ndarray:
+    """Average an image down to a longest side."""
+    factor = longest / max(rgb.shape[:2])
+    if factor >= 1:
+        return rgb
+    height, width = (max(round(side * factor), 1) for side in rgb.shape[:2])
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def make_plan(subject: Subject, *, model_um: float | None, baseline: bool) -> Plan:
+    """Look at a large image and lay out its windows.
+
+    Parameters
+    ----------
+    subject : Subject
+        Its image is a `Slide` or an `Image`.
+    model_um : float or None
+        Pixel size of the model.
+    baseline : bool
+        Find the baseline's threshold, one for all windows.
+    """
+    image, options = subject.image, subject.options
+    shape = (image.height, image.width)
+    scale = scale_between(image.pixel_size_um, model_um)
+    pixels = Pixels(image)
+    level = 0 if pixels.slide is None else pixels.slide.level_for(1 / scale)
+    picture = pixels.picture(PICTURE)
+    small = shrink(picture, MASK)
+    factor = small.shape[0] / shape[0]
+    mask: np.ndarray | None = None
+    if options.tissue and isinstance(image, Slide):
+        mask = tissue_mask(small, image.pixel_size_um / factor if image.pixel_size_um else None)
+    regions = regions_of(options, subject.name)
+    if regions is not None:
+        drawn = regions.mask(small.shape[:2], factor)
+        mask = drawn if mask is None else mask & drawn
+    tissue = small if mask is None or not mask.any() else small[mask][None]
+    return Plan(
+        frames=[frame for frame in windows(shape, scale, options.block) if touches(mask, frame.core, frame)],
+        level=level,
+        level_scale=scale * pixels.levels[level].downsample,
+        pixels=pixels,
+        picture=picture,
+        mask=mask,
+        area=float(shape[0] * shape[1]) * (1.0 if mask is None else float(mask.mean())),
+        regions=regions,
+        otsu=otsu_threshold(tissue) if baseline and (mask is None or mask.any()) else None,
+    )
+
+
+def windows(shape: tuple[int, int], scale: float, block: int) -> list[Frame]:
+    """Lay out the windows of an image, row by row: cores of `block` model pixels anchored at the origin."""
+    whole = model_shape(shape, scale)
+    return [
+        Frame(shape, scale, core.grown(SEAM, whole), core)
+        for top in range(0, whole[0], block)
+        for left in range(0, whole[1], block)
+        for core in [Box(top, left, min(top + block, whole[0]), min(left + block, whole[1]))]
+    ]
+
+
+def touches(mask: np.ndarray | None, box: Box, frame: Frame) -> bool:
+    """Tell whether a box of model pixels holds any of a mask of the whole image."""
+    if mask is None:
+        return True
+    whole = model_shape(frame.shape, frame.scale)
+    factors = (mask.shape[0] / whole[0], mask.shape[1] / whole[1])
+    top, left = (int(edge * factor) for edge, factor in zip(box[:2], factors, strict=True))
+    bottom, right = (int(np.ceil(edge * factor)) for edge, factor in zip(box[2:], factors, strict=True))
+    return bool(mask[max(top, 0) : max(bottom, 1), max(left, 0) : max(right, 1)].any())
+
+
+def pieces_of(subject: Subject, plan: Plan, margin: int) -> Pieces:
+    """Give the windows as pieces for the engine.
+
+    Parameters
+    ----------
+    subject : Subject
+    plan : Plan
+    margin : int
+        Context the network needs, model pixels.
+    """
+
+    def read(number: int) -> Subject:
+        frame = plan.frames[number]
+        scale = plan.level_scale
+        reach = frame.window.grown(margin)
+        box = Box(
+            int(np.floor(reach.top / scale)) - _EDGE,
+            int(np.floor(reach.left / scale)) - _EDGE,
+            int(np.ceil(reach.bottom / scale)) + _EDGE,
+            int(np.ceil(reach.right / scale)) + _EDGE,
+        )
+        before = plan.pixels.corrupt.copy()
+        rgb, box = plan.pixels.region(plan.level, box)
+        state: dict[str, Any] = {
+            "frame": frame,
+            "source": (scale, (box.top, box.left)),
+            "mask": plan.mask,
+            "regions": plan.regions,
+            "otsu": plan.otsu,
+            "corrupt": sorted(plan.pixels.corrupt - before),
+        }
+        image = Image(rgb, subject.image.pixel_size_um, subject.image.name)
+        return Subject(subject.name, image, subject.kind, subject.options, subject.cards, state=state, piece=number)
+
+    return Pieces(len(plan.frames), read, plan.pixels.close)
+
+
+def input_pixels(rgb: np.ndarray, frame: Frame, source: tuple[float, tuple[int, int]], box: Box) -> np.ndarray:
+    """Give a box of input pixels out of what was read, (h, w, 3) uint8."""
+    scale, origin = source
+    return resample(rgb, scale / frame.scale, box, origin)

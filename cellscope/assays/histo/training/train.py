@@ -1,0 +1,207 @@
+"""`cellscope histo train`: two phases, averaged weights, validation on whole tiles, the model card."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from cellscope import __version__
+from cellscope.assays.histo.classes import PART
+from cellscope.assays.histo.datasets.tiles import Tile, Windows, load_tiles, stratum_weights
+from cellscope.assays.histo.networks.registry import MEAN, STD, arguments_of, build_network, geometry, normalise
+from cellscope.assays.histo.options import TrainOptions
+from cellscope.assays.histo.training.losses import branch_losses
+from cellscope.assays.histo.training.tune import tune
+from cellscope.assays.histo.training.validation import score_tiles
+from cellscope.engine.train.averaging import Averaging
+from cellscope.engine.train.data import (
+    DrawSampler,
+    Places,
+    initialise,
+    run_record,
+    say,
+    source_weights,
+    training_facts,
+)
+from cellscope.engine.train.fit import fit, optimiser_and_schedule
+from cellscope.errors import DatasetError, UsageError
+from cellscope.io.prepared import PreparedDataset
+from cellscope.models.file import ModelCard
+
+
+def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -> int:
+    """Train the network on a prepared dataset.
+
+    Parameters
+    ----------
+    dataset : Path
+        From ``cellscope histo prepare``.
+    out : Path
+        The run folder.
+    options : TrainOptions
+    argv : list of str
+        The command, for the record.
+
+    Returns
+    -------
+    int
+        Exit code 0; errors and signals raise.
+    """
+    prepared = PreparedDataset.open(dataset, assay="histo")
+    classes = tuple(prepared.info["classes"])
+    tiles = load_tiles(prepared, "train", classes, fold=options.fold, limit=options.limit)
+    validation: list[Tile] = []
+    with contextlib.suppress(DatasetError):  # there may be none
+        validation = load_tiles(prepared, "val", classes, fold=options.fold, limit=options.limit)
+    if options.learn_from == "train+val":
+        tiles, validation = tiles + validation, []
+    chosen = options.settled()
+    arguments = arguments_of(str(chosen.arch), len(classes))
+    core, margin, step = geometry(arguments)
+    if step:
+        core, margin = chosen.core, chosen.margin
+        if (core + 2 * margin) % step or margin % 2:
+            raise UsageError(f"core: {core} and twice the margin {margin}, which is even, must be a multiple of {step}")
+    windows = Windows(tiles, core, margin, chosen)
+    options = options.settled(len(windows))
+    L.seed_everything(options.seed, verbose=False)
+    network = _start(options, arguments)
+    typed = sum(tile.typed for tile in tiles)
+    say(f"{len(tiles)} images to train on, {typed} with types; {len(validation)} to validate on")
+    weights = stratum_weights(windows.strata, options.sampling, source_weights(options.source_weights))
+    learner = Learner(network, options, validation, classes)
+    if step:
+        setattr(learner.student, "margin", margin)  # noqa: B010  a module's attributes are typed as modules
+    fit(
+        learner,
+        window_batches(windows, weights, options),
+        DataLoader(Places(1), 1) if validation else None,  # what validates whole tiles knows them itself
+        out,
+        options=options,
+        card=lambda metrics: ModelCard(
+            assay="histo",
+            part=PART,
+            arch=str(options.arch),
+            arch_args=arguments,
+            classes=classes,
+            channels=("red", "green", "blue"),
+            normalisation={"kind": "fixed", "mean": list(MEAN), "std": list(STD)},
+            pixel_size_um=prepared.info["pixel_size_um"],
+            thresholds=learner.calibrated(),
+            training=training_facts(prepared, options, len(tiles))
+            | {"preset": options.preset, "fold": options.fold, "typed_items": typed},
+            metrics=metrics,
+            cellscope_version=__version__,
+        ),
+        network=learner.network,
+        argv=argv,
+        record=run_record(prepared, PART),
+        say=say,
+    )
+    return 0
+
+
+def _start(options: TrainOptions, arguments: dict[str, Any]) -> torch.nn.Module:
+    """Make the network with the weights to start from."""
+    more = {} if "size" in arguments else {"drop_path": options.drop_path}
+    network = build_network(arguments | more, pretrained=options.init == "imagenet")
+    initialise(network, options, assay="histo", part=PART)
+    return network
+
+
+class _Batches(Sampler):
+    """Batches of draws, of another size in the first phase; a resumed training goes on where it was."""
+
+    def __init__(self, windows: Windows, weights: dict[str, float], options: TrainOptions, done: int):
+        self.steps, self.frozen = options.steps or 1, options.frozen_steps
+        self.size = options.batch_size or 1
+        self.first, self.done = options.frozen_batch_size or self.size, done
+        self.strata, self.weights, self.seed = windows.strata, weights, options.seed
+
+    def _draws(self, steps: int) -> int:
+        return min(steps, self.frozen) * self.first + max(steps - self.frozen, 0) * self.size
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        draws = iter(DrawSampler(self.strata, self.weights, self._draws(self.steps), self.seed, self._draws(self.done)))
+        for step in range(self.done, self.steps):
+            yield [next(draws) for _ in range(self.first if step < self.frozen else self.size)]
+
+
+def window_batches(windows: Windows, weights: dict[str, float], options: TrainOptions) -> Callable[[int], DataLoader]:
+    """Give the function that makes the training loader from the number of steps already taken."""
+    workers = options.num_workers or 0
+
+    def loader(done: int) -> DataLoader:
+        batches = _Batches(windows, weights, options, done)
+        return DataLoader(windows, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
+
+    return loader
+
+
+class Learner(Averaging):
+    """Losses, optimiser and validation.
+
+    Parameters
+    ----------
+    network : Module
+    options : TrainOptions
+        Settled.
+    validation : list of Tile
+    classes : tuple of str
+    """
+
+    def __init__(
+        self, network: torch.nn.Module, options: TrainOptions, validation: list[Tile], classes: tuple[str, ...]
+    ):
+        super().__init__(network, options.ema)
+        self.options, self.validation, self.classes = options, validation, classes
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Keep the encoder as it is in the first phase."""
+        if self.options.frozen_steps:
+            frozen = self.global_step < self.options.frozen_steps
+            encoder = self.student.get_submodule("encoder")
+            encoder.requires_grad_(not frozen)
+            encoder.train(not frozen)
+
+    def training_step(self, batch: dict[str, torch.Tensor], _index: int) -> torch.Tensor:
+        """Losses of the three branches of one batch of windows."""
+        images = normalise(batch["image"]).contiguous(memory_format=torch.channels_last)
+        options = self.options
+        parts = branch_losses(
+            self.student(images).float(),
+            batch,
+            np_loss=options.np_loss,
+            tp_loss=options.tp_loss,
+            gamma_positive=options.gamma_positive,
+            gamma_negative=options.gamma_negative,
+            focal_gamma=options.focal_gamma,
+        )
+        loss = parts["np"] + options.hv_weight * (parts["hv_mse"] + parts["hv_msge"]) + options.tp_weight * parts["tp"]
+        logged = {f"loss_{name}": value.detach() for name, value in parts.items()}
+        self.log_dict({"loss": loss.detach(), **logged}, batch_size=len(images))
+        return loss
+
+    def validation_step(self, _batch: Any, _index: int) -> None:
+        """Find the nuclei of whole tiles and compare; ``val_score`` is 0.5 AJI + 0.5 mean F1 over the types."""
+        self.log_dict(score_tiles(self.network, self.validation, self.classes))
+
+    def calibrated(self) -> dict[str, float]:
+        """Give the thresholds for the model card, from the validation tiles and the weights that are kept."""
+        return tune(self.network.eval(), self.validation)
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and schedule by options; no weight decay on norms and biases."""
+        decay = [p for p in self.student.parameters() if p.ndim > 1]
+        plain = [p for p in self.student.parameters() if p.ndim <= 1]
+        groups = [{"params": decay}, {"params": plain, "weight_decay": 0.0}]
+        return optimiser_and_schedule(groups, self.options, restart=self.options.frozen_steps)

@@ -1,0 +1,206 @@
+"""The karyotype assay for the engine: cut, network, postprocess; metaphases and single chromosomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import expit
+
+from cellscope.assays.karyotype.cell.assignment import most_probable
+from cellscope.assays.karyotype.cell.chromosomes import POLARITY_MARGIN, Cell, name_cell
+from cellscope.assays.karyotype.cell.clones import summarise
+from cellscope.assays.karyotype.cell.document import as_karyotype
+from cellscope.assays.karyotype.classes import CLASSES
+from cellscope.assays.karyotype.classify.explain import explain
+from cellscope.assays.karyotype.classify.stage import (
+    AT_ONCE,
+    classify,
+    cut_chromosomes,
+    cut_explained,
+    take_classes,
+    take_explained,
+)
+from cellscope.assays.karyotype.classify.upright import main_axis
+from cellscope.assays.karyotype.detect.detections import to_labels
+from cellscope.assays.karyotype.detect.inputs import CHROMOSOME, KINDS, METAPHASE, kind_of
+from cellscope.assays.karyotype.detect.plausible import certainty
+from cellscope.assays.karyotype.detect.stage import cut_again, cut_metaphase, detect, score_threshold, take_detections
+from cellscope.assays.karyotype.karyogram.drawing import draw_karyogram, vector_karyogram
+from cellscope.assays.karyotype.karyogram.figures import as_coco, draw_overlay
+from cellscope.assays.karyotype.karyogram.page import DPI
+from cellscope.assays.karyotype.karyogram.table import objects_table
+from cellscope.assays.karyotype.networks import baselines
+from cellscope.assays.karyotype.networks.baselines import Baseline
+from cellscope.assays.karyotype.networks.chrnet import ChrNet
+from cellscope.assays.karyotype.networks.chrrender import ChrRender
+from cellscope.engine.assay import Assay, Editor, Result, Stage, Subject, probability_columns
+from cellscope.errors import ModelError
+from cellscope.imaging.measure import add_physical, measure_mask
+from cellscope.io.choice import Wants
+from cellscope.io.read import SUFFIXES
+from cellscope.models.card import ModelCard, rebuilding
+from cellscope.nn.folding import fold_norms
+
+
+def conclude(subject: Subject) -> Result:
+    """Turn a finished subject into its rows, pictures and files."""
+    return _conclude_chromosome(subject) if subject.kind == CHROMOSOME else _conclude_metaphase(subject)
+
+
+def name_subject(subject: Subject) -> Cell:
+    """Name the chromosomes of a metaphase that has been through both networks."""
+    state, options = subject.state, subject.options
+    certain = certainties(subject)
+    return name_cell(
+        [replace(one, score=float(odds)) for one, odds in zip(state["detections"], expit(certain), strict=True)],
+        state["log_probabilities"],
+        state["polarity"],
+        shape=state["normalised"].shape,
+        bright_on_dark=state["bright"],
+        assign=not options.no_assignment,
+        aneuploidy_cost=options.aneuploidy_cost,
+        review_below=options.review_below,
+        certain=certain,
+    )
+
+
+def certainties(subject: Subject) -> np.ndarray:
+    """Give the log odds that each detection of a metaphase is one whole chromosome."""
+    state = subject.state
+    return certainty(state["detections"], state["log_probabilities"], state["normalised"], score_threshold(subject))
+
+
+def _conclude_metaphase(subject: Subject) -> Result:
+    return metaphase_result(subject, name_subject(subject))
+
+
+def metaphase_result(subject: Subject, cell: Cell, *, history: list[dict[str, Any]] | None = None) -> Result:
+    """Give the rows, pictures and files of a named cell.
+
+    Parameters
+    ----------
+    subject : Subject
+        Its state holds ``grey``; its options say how to draw.
+    cell : Cell
+    history : list of dict, optional
+        What people changed.
+    """
+    grey, options = subject.state["grey"], subject.options
+    warnings = []
+    if not cell.chromosomes:
+        warnings.append("no chromosome found; is this a metaphase, and is --polarity right?")
+    drawn = {"title": subject.name, "ideograms": options.ideograms}
+    artefacts = {
+        ".labels.tif": to_labels([chromosome.detection for chromosome in cell.chromosomes], cell.shape),
+        ".overlay.png": draw_overlay(subject.image.pixels, cell),
+        ".coco.json": as_coco(cell, subject.name),
+        ".karyogram.png": (draw_karyogram(cell, grey, **drawn), DPI),
+        ".karyotype.json": as_karyotype(cell, subject.name, history=history),
+    }
+    if options.karyogram != "png":
+        artefacts[f".karyogram.{options.karyogram}"] = vector_karyogram(cell, grey, form=options.karyogram, **drawn)
+    artefacts |= _explained(subject.state)
+    return Result(
+        objects=objects_table(cell, grey, subject.image.pixel_size_um),
+        summary={
+            "n_chromosomes": len(cell.chromosomes),
+            "sex": cell.sex,
+            "iscn_draft": cell.iscn_draft,
+            "flags": ";".join(cell.flags),
+        },
+        artefacts=artefacts,
+        warnings=warnings,
+    )
+
+
+def _conclude_chromosome(subject: Subject) -> Result:
+    state = subject.state
+    scores = state["log_probabilities"]
+    probabilities = np.exp(scores[0])
+    mask = state["mask"]
+    _, angle, _ = main_axis(mask)
+    up = state["polarity"][0] if state["polarity"] is not None else 0.0
+    row: dict[str, Any] = {
+        "label": 1,
+        "class": most_probable(scores).classes[0],
+        "score": float(probabilities.max()),
+        "review": bool(probabilities.max() < subject.options.review_below),
+    }
+    row |= {f"p_{name}": float(p) for name, p in zip(CLASSES, probabilities, strict=True)}
+    row |= measure_mask(mask, (0, 0), state["grey"])
+    row |= {
+        "angle_degrees": float(np.degrees(angle)),
+        "short_arm_up": "" if abs(up) <= POLARITY_MARGIN else bool(up > 0),
+    }
+    table = add_physical(pd.DataFrame([row]), subject.image.pixel_size_um)
+    return Result(objects=table, summary={"n_chromosomes": 1}, artefacts=_explained(state))
+
+
+def _explained(state: dict[str, Any]) -> dict[str, Any]:
+    return {".explain.png": state["explained"]} if "explained" in state else {}
+
+
+def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """Rebuild a part's network from its model file.
+
+    Raises
+    ------
+    ModelError
+        If the part is unknown or the tensors do not fit the architecture the card names.
+    """
+    network: torch.nn.Module
+    with rebuilding(card):
+        if card.part == "detect":
+            network = ChrRender(**card.arch_args)
+        elif card.part == "classify":
+            network = (Baseline if card.arch in baselines.ARCHS else ChrNet)(
+                classes=len(card.classes), **card.arch_args
+            )
+        else:
+            raise ModelError(f"karyotype has no part {card.part!r}; its parts are detect and classify")
+        network.load_state_dict(tensors)
+    network.eval()
+    if card.part == "classify":
+        fold_norms(network)
+    return network
+
+
+def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
+    """Give the probability columns of ``objects.csv``."""
+    return probability_columns(cards["classify"].classes)
+
+
+ASSAY = Assay(
+    name="karyotype",
+    kinds=KINDS,
+    suffixes=SUFFIXES,
+    wants=Wants.STAIN,
+    stages=(
+        Stage("detect", (METAPHASE,), 1, cut_metaphase, detect, take_detections),
+        Stage("detect", (METAPHASE,), 1, cut_again, detect, take_detections),
+        Stage("classify", KINDS, 64, cut_chromosomes, classify, take_classes, at_once=AT_ONCE),
+        Stage("classify", KINDS, 64, cut_explained, explain, take_explained, at_once=AT_ONCE),
+    ),
+    parts=("detect", "classify"),
+    summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags"),
+    classes_columns=classes_columns,
+    kind_of=kind_of,
+    build=build,
+    conclude=conclude,
+    figures={METAPHASE: (".karyogram.png", ".overlay.png", ".explain.png"), CHROMOSOME: (".explain.png",)},
+    summarise=summarise,
+    editors={
+        METAPHASE: Editor(
+            suffix=".karyotype.json",
+            package="cellscope.assays.karyotype",
+            script="editing/editor.js",
+            style="editing/editor.css",
+            title="Edit this karyotype",
+        )
+    },
+)

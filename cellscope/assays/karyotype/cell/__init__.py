@@ -1,0 +1,1 @@
+"""The cell as a whole: assignment, sizes, counts, the draft ISCN, clones, ``karyotype.json``."""

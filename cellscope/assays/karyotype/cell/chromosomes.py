@@ -1,0 +1,278 @@
+"""One metaphase after both networks: its chromosomes, named, oriented, measured and flagged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cellscope.assays.karyotype.cell.assignment import UNASSIGNED, Assignment, assign_cell, most_probable
+from cellscope.assays.karyotype.cell.iscn import draft_iscn, sex_chromosomes
+from cellscope.assays.karyotype.cell.sizes import odd_sizes, size_evidence
+from cellscope.assays.karyotype.classes import CLASSES
+from cellscope.assays.karyotype.classify.upright import main_axis
+from cellscope.assays.karyotype.detect.detections import Detection, overlap
+
+#: Polarity logits nearer to 0 than this do not decide which arm is up: of G-band singles between 1 and 2, eight in ten
+#: are right, below 1 one in two.
+POLARITY_MARGIN = 1.0
+EXPECTED = 46
+#: Confidence from an assignment's margin: a logistic regression on the validation split's Q- and G-band metaphases of
+#: "found, and of the class given" (`benchmarks/karyotype_losses.py`). Below a margin of 1 most are pieces or clumps
+#: rather than another class.
+CONFIDENCE = (0.91, -1.60)
+#: What fits no place and is less certain than this (log odds) is left out: a piece or debris rather than a marker
+#: chromosome.
+CERTAIN = 0.0
+#: Cost in nats of leaving out what is as likely one whole chromosome as not; its log odds add to it.
+LEAVING_OUT = 3.0
+#: Standard deviations from the usual size of its class from which a chromosome is marked.
+ODD_SIZE = 4.0
+#: More autosomes than this without two copies: part of a metaphase, or none, rather than a karyotype.
+MANY = 6
+
+
+@dataclass
+class Chromosome:
+    """One chromosome of a karyotyped cell.
+
+    Attributes
+    ----------
+    label : int
+        The same number in the label image, ``objects.csv`` and COCO.
+    detection : Detection
+    class_ : str
+        One of the 24 or ``unassigned``.
+    probabilities : (24,) float
+        The classifier's, before assignment.
+    confidence : float
+        Probability that this is one whole chromosome of the class given, as far as the cell can tell.
+    odd_size : float
+        Standard deviations by which it is larger than its class should be in this cell.
+    angle : float
+        Radians by which the upright view turns the image.
+    short_arm_up : bool or None
+        Whether the short arm is up in the upright view as `angle` gives it; None where it cannot be told.
+    touching : bool
+        Shares pixels with another chromosome.
+    cut_off : bool
+        Touches the image's border.
+    review : bool
+    reasons : list of str
+        Why a person should look.
+    edited : list of str
+        What a person changed: ``class``, ``flip``, ``join``, ``split``.
+    """
+
+    label: int
+    detection: Detection
+    class_: str
+    probabilities: np.ndarray
+    angle: float
+    short_arm_up: bool | None
+    confidence: float = 1.0
+    odd_size: float = 0.0
+    touching: bool = False
+    cut_off: bool = False
+    review: bool = False
+    reasons: list[str] = field(default_factory=list)
+    edited: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Cell:
+    """A karyotyped metaphase.
+
+    Attributes
+    ----------
+    chromosomes : list of Chromosome
+    shape : (height, width)
+    bright_on_dark : bool
+    left_out : list of Detection
+        Found, but neither called for by the cell nor certain: pieces of chromosomes and debris.
+    """
+
+    chromosomes: list[Chromosome]
+    shape: tuple[int, int]
+    bright_on_dark: bool
+    left_out: list[Detection] = field(default_factory=list)
+
+    @property
+    def classes(self) -> list[str]:
+        """The class of each chromosome."""
+        return [chromosome.class_ for chromosome in self.chromosomes]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Chromosomes per class, all 24 and ``unassigned``."""
+        counted = Counter(self.classes)
+        return {name: counted[name] for name in (*CLASSES, UNASSIGNED)}
+
+    @property
+    def iscn_draft(self) -> str:
+        """The draft numerical karyotype."""
+        return draft_iscn(self.classes)
+
+    @property
+    def sex(self) -> str:
+        """The sex chromosomes found."""
+        return sex_chromosomes(self.classes)
+
+    @property
+    def flags(self) -> list[str]:
+        """What about the whole cell a person should know."""
+        flags = [] if len(self.chromosomes) == EXPECTED else [f"count_{len(self.chromosomes)}"]
+        counted = {
+            "unassigned": sum(name == UNASSIGNED for name in self.classes),
+            "overlapping": sum(chromosome.touching for chromosome in self.chromosomes),
+            "cut_off": sum(chromosome.cut_off for chromosome in self.chromosomes),
+            "odd_size": sum(abs(chromosome.odd_size) > ODD_SIZE for chromosome in self.chromosomes),
+            "pieces": len(self.left_out) - self._debris,
+            "debris": self._debris,
+        }
+        flags += [f"{name}_{count}" for name, count in counted.items() if count]
+        unusual = [name for name in CLASSES[:22] if self.counts[name] != 2]
+        if len(unusual) > MANY:
+            flags.append("incomplete")
+        elif unusual:
+            flags.append("not_two_of_" + "/".join(unusual))
+        if self.chromosomes and self.sex not in ("XX", "XY"):
+            flags.append(f"sex_{self.sex}")
+        return flags
+
+    @property
+    def _debris(self) -> int:
+        """How many of those left out lie alone; the others are pieces of what they lie on."""
+        return sum(
+            not any(overlap(one, chromosome.detection) for chromosome in self.chromosomes) for one in self.left_out
+        )
+
+
+def name_cell(
+    detections: list[Detection],
+    log_probabilities: np.ndarray,
+    polarity: np.ndarray | None,
+    *,
+    shape: tuple[int, int],
+    bright_on_dark: bool,
+    assign: bool,
+    aneuploidy_cost: float,
+    review_below: float,
+    certain: np.ndarray | None = None,
+) -> Cell:
+    """Name, orient and flag the chromosomes of one cell.
+
+    Parameters
+    ----------
+    detections : list of N Detection
+        With `assign`, those a little below the score threshold too: see `detect.stage.candidates`.
+    log_probabilities : (N, 24) float
+    polarity : (N,) float or None
+        Logit that the short arm is up.
+    shape : (height, width)
+    bright_on_dark : bool
+    assign : bool
+        False gives every chromosome its most probable class.
+    aneuploidy_cost : float
+        See `assign_cell`.
+    review_below : float
+        Confidence under which a chromosome is marked.
+    certain : (N,) float, optional
+        Log odds that each is one whole chromosome (`detect.plausible.certainty`), which the cell weighs
+        against the place it would take: one that fits nowhere may be left out, one that fills a gap may stay.
+        None keeps all.
+    """
+    assignment = _assign(detections, log_probabilities, assign, aneuploidy_cost, certain)
+    kept = [
+        index
+        for index, class_ in enumerate(assignment.classes)
+        if certain is None or class_ != UNASSIGNED or certain[index] >= CERTAIN
+    ]
+    odd = odd_sizes(
+        [assignment.classes[index] for index in kept], np.array([detections[index].area for index in kept], float)
+    )
+    chromosomes: list[Chromosome] = []
+    for index, odd_size in zip(kept, odd, strict=True):
+        probabilities = np.exp(log_probabilities[index].astype(float))
+        probabilities /= probabilities.sum()
+        up = None
+        if polarity is not None and abs(float(polarity[index])) > POLARITY_MARGIN:
+            up = bool(polarity[index] > 0)
+        chromosomes.append(
+            Chromosome(
+                label=len(chromosomes) + 1,
+                detection=detections[index],
+                class_=assignment.classes[index],
+                probabilities=probabilities,
+                angle=main_axis(detections[index].mask)[1],
+                short_arm_up=up,
+                confidence=confidence_of(float(assignment.margins[index])) if assign else float(probabilities.max()),
+                odd_size=float(odd_size) if assign else 0.0,
+            )
+        )
+    judge(chromosomes, shape, review_below)
+    left_out = [detection for index, detection in enumerate(detections) if index not in set(kept)]
+    return Cell(chromosomes, shape, bright_on_dark, left_out)
+
+
+def confidence_of(margin: float) -> float:
+    """Turn an assignment's margin, in nats, into a probability."""
+    slope, offset = CONFIDENCE
+    return float(1 / (1 + np.exp(-(slope * min(margin, 20.0) + offset))))
+
+
+def _assign(
+    detections: list[Detection],
+    log_probabilities: np.ndarray,
+    assign: bool,
+    aneuploidy_cost: float,
+    certain: np.ndarray | None,
+) -> Assignment:
+    if not assign or not detections:
+        return most_probable(log_probabilities)
+    evidence = cell_evidence(log_probabilities, np.array([detection.area for detection in detections], float))
+    if certain is None:
+        return assign_cell(evidence, aneuploidy_cost=aneuploidy_cost)
+    return assign_cell(evidence, aneuploidy_cost=aneuploidy_cost, unassigned_cost=LEAVING_OUT + certain)
+
+
+def cell_evidence(log_probabilities: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """Join the classifier's evidence with that of the sizes: (N, 24) log probabilities, for `assign_cell`."""
+    evidence = log_probabilities + size_evidence(log_probabilities, areas)
+    return evidence - np.logaddexp.reduce(evidence, axis=1, keepdims=True)
+
+
+def judge(chromosomes: list[Chromosome], shape: tuple[int, int], review_below: float) -> None:
+    """Set what depends on the image and the other chromosomes: touching, cut off, reasons, review."""
+    height, width = shape
+    for chromosome in chromosomes:
+        x0, y0, x1, y1 = chromosome.detection.bbox
+        chromosome.touching = any(
+            other is not chromosome
+            and overlap(chromosome.detection, other.detection) > 0.02 * chromosome.detection.area
+            for other in chromosomes
+        )
+        chromosome.cut_off = bool(x0 <= 0 or y0 <= 0 or x1 >= width or y1 >= height)
+        chromosome.reasons = _reasons(chromosome, review_below)
+        chromosome.review = bool(chromosome.reasons)
+
+
+def _reasons(chromosome: Chromosome, review_below: float) -> list[str]:
+    best = CLASSES[int(chromosome.probabilities.argmax())]
+    reasons = []
+    if chromosome.class_ == UNASSIGNED:
+        reasons.append("fits no place in the cell")
+    elif chromosome.class_ != best:
+        reasons.append(f"looks like {best}, placed as {chromosome.class_} by the rest of the cell")
+    elif chromosome.confidence < review_below:
+        reasons.append("class unsure")
+    if chromosome.odd_size > ODD_SIZE:
+        reasons.append("larger than its class: two as one?")
+    elif chromosome.odd_size < -ODD_SIZE:
+        reasons.append("smaller than its class: a piece?")
+    if chromosome.cut_off:
+        reasons.append("cut off by the image border")
+    if chromosome.detection.score < 0.6:
+        reasons.append("may not be a chromosome")
+    return reasons

@@ -1,0 +1,215 @@
+"""Several cells of one case: modal count, clones by the usual rule, draft mosaic karyotype. Tables in and out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from cellscope.assays.karyotype.cell.iscn import AUTOSOMES, draft_iscn
+from cellscope.assays.karyotype.classes import CLASSES
+from cellscope.engine.assay import RunSummary
+from cellscope.engine.predict.grouping import COLUMN
+from cellscope.metrics.intervals import wilson
+
+#: Cells that must show the same change before it is a clone's (ISCN): a loss happens in preparation more easily.
+CELLS_FOR_GAIN, CELLS_FOR_LOSS = 2, 3
+EXPECTED = 46
+
+
+@dataclass(frozen=True)
+class Change:
+    """A gain or loss of copies of one chromosome against the case's normal complement.
+
+    Attributes
+    ----------
+    name : str
+        ``1`` to ``22``, ``X`` or ``Y``.
+    copies : int
+        Above 0 for a gain.
+    """
+
+    name: str
+    copies: int
+
+    @property
+    def needed(self) -> int:
+        """Cells that must share it."""
+        return CELLS_FOR_GAIN if self.copies > 0 else CELLS_FOR_LOSS
+
+    def __str__(self) -> str:
+        """Write it as ISCN writes one: ``+21``, ``-7,-7``."""
+        return ",".join([("+" if self.copies > 0 else "-") + self.name] * abs(self.copies))
+
+
+@dataclass
+class Case:
+    """What the cells of one case came to.
+
+    Attributes
+    ----------
+    sex : str
+        ``XX`` or ``XY``: the complement that changes are counted against.
+    modal_count : int or None
+    counts : dict of int to int
+        Chromosomes in a cell -> cells, usable or not.
+    clones : list of (draft, changes, cells)
+        The largest first, the normal one last.
+    tally : dict of Change to list of str
+        Every change and the cells that show it.
+    unusable : list of str
+        Incomplete cells, which are not in `clones` and `tally`.
+    """
+
+    sex: str
+    modal_count: int | None
+    counts: dict[int, int]
+    clones: list[tuple[str, tuple[Change, ...], list[str]]] = field(default_factory=list)
+    tally: dict[Change, list[str]] = field(default_factory=dict)
+    unusable: list[str] = field(default_factory=list)
+
+    @property
+    def mosaic_draft(self) -> str:
+        """The draft karyotype of the case, cells in brackets: ``mos 47,XX,+21[5]/46,XX[15]``."""
+        lines = "/".join(f"{draft}[{len(cells)}]" for draft, _, cells in self.clones)
+        return f"mos {lines}" if len(self.clones) > 1 else lines
+
+    def is_clonal(self, change: Change) -> bool:
+        """Tell whether enough cells share a change."""
+        return len(self.tally[change]) >= change.needed
+
+
+def analyse_case(cells: Mapping[str, Sequence[str]], unusable: Sequence[str] = ()) -> Case:
+    """Find the clones of one case.
+
+    Two cells with the same gain, or three with the same loss, make a clone. What fewer cells show is in the tally and
+    no more: their other changes decide which clone they belong to.
+
+    Parameters
+    ----------
+    cells : mapping
+        Cell -> the class of each of its chromosomes; what is not among the 24 is counted and else ignored.
+    unusable : sequence of str
+        Cells that are too incomplete to be compared.
+    """
+    counts = dict(sorted(Counter(len(classes) for classes in cells.values()).items()))
+    modal = min(counts, key=lambda count: (-counts[count], abs(count - EXPECTED))) if counts else None
+    usable = {name: Counter(classes) for name, classes in cells.items() if name not in set(unusable)}
+    # One Y may be a mistake, and a Y may be lost: the case has one when a third of its cells do.
+    with_y = sum(found["Y"] > 0 for found in usable.values())
+    sex = "XY" if with_y and 3 * with_y >= len(usable) else "XX"
+    case = Case(sex, modal, counts, unusable=[name for name in cells if name in set(unusable)])
+    shown = {name: _changes(found, sex) for name, found in usable.items()}
+    for name, changes in shown.items():
+        for change in changes:
+            case.tally.setdefault(change, []).append(name)
+    members: dict[tuple[Change, ...], list[str]] = {}
+    for name, changes in shown.items():
+        members.setdefault(tuple(change for change in changes if case.is_clonal(change)), []).append(name)
+    for changes, names in sorted(members.items(), key=lambda item: (not item[0], -len(item[1]), str(item[0]))):
+        case.clones.append((_draft(changes, sex), changes, names))
+    return case
+
+
+def _normal(sex: str) -> Counter[str]:
+    return Counter({**dict.fromkeys(AUTOSOMES, 2), "X": sex.count("X"), "Y": sex.count("Y")})
+
+
+def _changes(found: Mapping[str, int], sex: str) -> tuple[Change, ...]:
+    normal = _normal(sex)
+    listed = ((name, found.get(name, 0) - normal[name]) for name in (*CLASSES[22:], *AUTOSOMES))
+    return tuple(Change(name, copies) for name, copies in listed if copies)
+
+
+def _draft(changes: Sequence[Change], sex: str) -> str:
+    classes = _normal(sex)
+    for change in changes:
+        classes[change.name] += change.copies
+    return draft_iscn(classes.elements(), most=None)
+
+
+def excluded_mosaicism(cells: int) -> float | None:
+    """Give the share of a second cell line that would have shown in this many cells with 95 % certainty (Hook 1977).
+
+    >>> round(excluded_mosaicism(20), 2)
+    0.14
+    """
+    return 1 - 0.05 ** (1 / cells) if cells else None
+
+
+def summarise(images: pd.DataFrame, objects: pd.DataFrame, _options: Any, _cards: Any) -> RunSummary:
+    """Make the tables of a run with ``--group-by``: cases, clones and changes; nothing without groups.
+
+    Parameters
+    ----------
+    images, objects : DataFrame
+        As in ``images.csv`` and ``objects.csv``.
+    """
+    if COLUMN not in images:
+        return RunSummary()
+    metaphases = images[(images["status"] == "ok") & (images["kind"] == "metaphase")]
+    classes = {name: list(group) for name, group in objects.groupby("image")["class"]} if len(objects) else {}
+    waiting = objects.groupby("image")["review"].sum() if len(objects) else pd.Series(dtype=int)
+    cases, clones, changes = [], [], []
+    for group, rows in metaphases.groupby(COLUMN, sort=False):
+        cells = {str(name): [str(one) for one in classes.get(name, [])] for name in rows["image"]}
+        drafts = dict(zip(rows["image"], rows["iscn_draft"].fillna("").astype(str), strict=True))
+        unusable = [name for name in cells if not cells[name] or drafts[name].endswith(",inc")]
+        case = analyse_case(cells, unusable)
+        usable = len(cells) - len(case.unusable)
+        cases.append(
+            {
+                "group": group,
+                "cells": len(cells),
+                "usable_cells": usable,
+                "chromosomes_to_review": int(sum(waiting.get(name, 0) for name in cells)),
+                "modal_count": case.modal_count,
+                "counts": " ".join(f"{count}:{number}" for count, number in case.counts.items()),
+                "sex": case.sex if usable else "",
+                "mosaic_draft": case.mosaic_draft,
+                "excluded_mosaicism": excluded_mosaicism(usable) if len(case.clones) == 1 else None,
+            }
+        )
+        for draft, shared, names in case.clones:
+            low, high = wilson(len(names), usable)
+            clones.append(
+                {
+                    "group": group,
+                    "iscn_draft": draft,
+                    "changes": " ".join(map(str, shared)),
+                    "cells": len(names),
+                    "share": len(names) / usable,
+                    "share_low": low,
+                    "share_high": high,
+                    "images": ";".join(names),
+                }
+            )
+        for change, names in sorted(case.tally.items(), key=lambda item: -len(item[1])):
+            changes.append(
+                {
+                    "group": group,
+                    "change": str(change),
+                    "cells": len(names),
+                    "needed": change.needed,
+                    "clonal": case.is_clonal(change),
+                    "images": ";".join(names),
+                }
+            )
+    warnings = ["Drafts from counts alone: a person confirms every cell before a clone is reported."] if cases else []
+    return RunSummary(
+        tables={
+            "cases": pd.DataFrame(cases),
+            "clones": pd.DataFrame(clones, columns=[*CLONES]),
+            "changes": pd.DataFrame(changes, columns=[*CHANGES]),
+        }
+        if cases
+        else {},
+        warnings=warnings,
+    )
+
+
+CLONES = ("group", "iscn_draft", "changes", "cells", "share", "share_low", "share_high", "images")
+CHANGES = ("group", "change", "cells", "needed", "clonal", "images")

@@ -1,0 +1,1 @@
+"""From a detection to a class: upright, straightened, seen from two sides, explained."""

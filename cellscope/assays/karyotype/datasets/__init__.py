@@ -1,0 +1,1 @@
+"""`cellscope karyotype prepare`, its readers of layouts, and prepared items in memory."""

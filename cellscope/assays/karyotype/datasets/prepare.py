@@ -1,0 +1,129 @@
+"""`cellscope karyotype prepare`: public layouts in, one prepared dataset out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as rle
+
+from cellscope.assays.karyotype.classes import CLASSES
+from cellscope.assays.karyotype.datasets.sources import FORMATS, Instance, Record
+from cellscope.errors import DatasetError, InputError
+from cellscope.imaging.tone import to_grey
+from cellscope.io.prepared import Item, write_dataset
+from cellscope.io.read import read
+from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_facts, source_names
+from cellscope.io.write import write_json, write_png
+from cellscope.options.common import PrepareOptions
+
+SOURCE_FACTS = {
+    "bioimlab": "BioImLab Q-band, University of Padova (Poletti, Grisan, Ruggeri 2008, 2012), research use; "
+    "masks Wang et al. 2023 (MPL-2.0)",
+    "tseng2023_gband": "Tseng et al., Sci. Data 10:104 (2023), G-band; licence not verified",
+    "adir_mfish": "PSI/ADIR M-FISH set, Schwartzkopf 2000; redistribution allowed with its notice",
+    "pki3_single": "Pki-3-like G-band single chromosomes; no licence stated",
+}
+
+
+def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
+    """Turn source folders into one prepared dataset.
+
+    Parameters
+    ----------
+    sources : list of Path
+        Folders in any of the layouts of `cellscope.assays.karyotype.datasets.sources`.
+    out : Path
+        The dataset folder to make.
+    options : PrepareOptions
+
+    Returns
+    -------
+    int
+        Exit code 0.
+
+    Raises
+    ------
+    DatasetError, UsageError
+        If a source is not recognised or broken, or `out` already holds a dataset.
+    """
+    out = Path(out)
+    refuse_existing(out, overwrite=options.overwrite)
+    names = source_names(sources)
+    layouts = [choose_format(source, options.format, FORMATS) for source in sources]
+    clear_dataset(out, ("images", "chromosomes", "targets"))
+    items: list[Item] = []
+    facts: list[dict[str, Any]] = []
+    for source, name, layout in zip(sources, names, layouts, strict=True):
+        before = len(items)
+        for record in FORMATS[layout].read(source):
+            items.append(_store(record, name, out))
+        facts.append(source_facts(name, layout, len(items) - before, SOURCE_FACTS))
+        print(f"{name}: {len(items) - before} items", file=sys.stderr)
+    write_dataset(
+        out,
+        items,
+        assay="karyotype",
+        classes=list(CLASSES),
+        sources=facts,
+        pixel_size_um=None,
+        seed=options.seed,
+        splits=options.splits,
+        folds=options.folds,
+    )
+    return 0
+
+
+def _store(record: Record, source: str, out: Path) -> Item:
+    """Write one record's files and give its row. Images are stored grey, 8 bit: what the networks look at."""
+    try:
+        image = read(record.path)
+    except InputError as error:
+        raise DatasetError(str(error)) from error
+    grey = to_grey(image.pixels)
+    if image.pixels.dtype != np.uint8:
+        low, high = np.percentile(grey, [0.01, 99.99])
+        grey = (grey - low) * (255.0 / max(high - low, 1e-6))
+    pixels = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+    folder = "images" if record.instances is not None else "chromosomes"
+    path = f"{folder}/{source}/{record.name}.png"
+    (out / path).parent.mkdir(parents=True, exist_ok=True)
+    write_png(out / path, pixels)
+    target = ""
+    if record.instances is not None:
+        target = f"targets/{source}/{record.name}.json"
+        (out / target).parent.mkdir(parents=True, exist_ok=True)
+        write_json(out / target, _target(record.instances, pixels.shape))
+    return Item(
+        id=f"{source}/{record.name}",
+        group=f"{source}/{record.group}",
+        image=path,
+        target=target,
+        class_=record.class_,
+        fixed_split="train" if record.train_only else "",
+    )
+
+
+def _target(instances: list[Instance], shape: tuple[int, int]) -> dict[str, Any]:
+    """Give a metaphase's annotation in COCO's terms (`bbox` x, y, width, height; `segmentation` as compressed RLE)."""
+    annotations = []
+    for number, instance in enumerate(instances, 1):
+        segmentation = None
+        if instance.mask is not None:
+            full = np.zeros(shape, np.uint8)
+            x, y = max(int(np.floor(instance.bbox[0])), 0), max(int(np.floor(instance.bbox[1])), 0)
+            full[y : y + instance.mask.shape[0], x : x + instance.mask.shape[1]] = instance.mask
+            coded = rle.encode(np.asfortranarray(full))
+            segmentation = {"size": list(shape), "counts": coded["counts"].decode("ascii")}
+        annotations.append(
+            {
+                "id": number,
+                "bbox": [round(value, 2) for value in instance.bbox],
+                "class": instance.class_,
+                "segmentation": segmentation,
+                "ignore": instance.ignore,
+            }
+        )
+    return {"height": shape[0], "width": shape[1], "annotations": annotations}

@@ -1,0 +1,103 @@
+"""The first stage of a prediction: a metaphase at the detector's tone and scale, and what of its output is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from cellscope.assays.karyotype.detect.detections import (
+    Detection,
+    detections_of,
+    drop_pale,
+    drop_thick,
+    with_foreground,
+)
+from cellscope.assays.karyotype.detect.inputs import CANONICAL, network_input
+from cellscope.assays.karyotype.detect.scale import LIMITS, resize
+from cellscope.engine.assay import Subject
+from cellscope.imaging.tone import normalise_tone, to_grey
+
+#: Typical square root of a chromosome's box, in units of the detector's canonical side; far from it, the image is
+#: looked at again at another scale.
+USUAL_BOX = 1.45
+TOLERANCE = 1.5
+POLARITIES: dict[str, bool | None] = {"auto": None, "bright": True, "dark": False}
+#: Share of the usual tone below which a detection is no chromosome, for dark and for bright chromosomes: fluorescence
+#: differs more from one chromosome to the next.
+PALE = {False: 0.5, True: 0.3}
+#: Share of the score threshold down to which the rest of the cell may call for a chromosome.
+CANDIDATES = 1 / 3
+
+
+def candidates(score_threshold: float, *, assign: bool) -> float:
+    """Give the least score of detections that the cell should see."""
+    return score_threshold * CANDIDATES if assign else score_threshold
+
+
+def cut_metaphase(subject: Subject) -> list[np.ndarray]:
+    """Normalise tone and scale: one item, the whole metaphase."""
+    grey = to_grey(subject.image.pixels)
+    normalised, bright = normalise_tone(grey, bright_on_dark=POLARITIES[subject.options.polarity])
+    item, scale = network_input(subject.cards["detect"].normalisation, subject.image.pixels, normalised)
+    subject.state |= {"grey": grey, "normalised": normalised, "bright": bright, "scale": scale}
+    return [item]
+
+
+def _canonical_side(subject: Subject) -> float:
+    return float(subject.cards["detect"].normalisation["canonical_side"])
+
+
+def _scaled(normalised: np.ndarray, scale: float) -> np.ndarray:
+    return np.ascontiguousarray(resize(normalised, scale)[None])
+
+
+def detect(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+    """Run the detector; outputs on the CPU."""
+    return [{name: value.float().cpu() for name, value in output.items()} for output in module(batch)]
+
+
+def take_detections(subject: Subject, outputs: list[Any]) -> None:
+    """Keep what is confident enough, at the image's own resolution."""
+    if not outputs:
+        return
+    options = subject.options
+    threshold = candidates(score_threshold(subject), assign=not options.no_assignment)
+    shape = subject.state["normalised"].shape
+    found = detections_of(outputs[0], subject.state["scale"], shape, threshold=options.mask_threshold)
+    kept = [detection for detection in found if detection.score >= threshold]
+    if "masks" not in outputs[0]:
+        kept = with_foreground(kept, subject.state["normalised"])
+    kept = drop_thick(kept, shape)
+    kept = drop_pale(kept, subject.state["normalised"], limit=PALE[subject.state["bright"]])
+    if not subject.state["bright"]:
+        margin = subject.cards["detect"].thresholds.get("bright_field_box_margin", 0.0)
+        margin /= float(np.mean(subject.state["scale"]))
+        kept = [replace(detection, margin=margin) for detection in kept]
+    subject.state["detections"] = kept
+
+
+def score_threshold(subject: Subject) -> float:
+    """Give the least confidence of a chromosome: what the user says, else what the detector was tuned to."""
+    if subject.options.score_threshold is not None:
+        return float(subject.options.score_threshold)
+    return float(subject.cards["detect"].thresholds.get("score_threshold", 0.5))
+
+
+def cut_again(subject: Subject) -> list[np.ndarray]:
+    """Give the metaphase at a better scale when the chromosomes found are far from their usual size."""
+    detections: list[Detection] = subject.state["detections"]
+    if len(detections) < 5 or subject.cards["detect"].normalisation.get("kind", CANONICAL) != CANONICAL:
+        return []
+    boxes = np.array([detection.bbox for detection in detections], float)
+    side = float(np.median(np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))) * subject.state["scale"]
+    usual = USUAL_BOX * _canonical_side(subject)
+    if usual / TOLERANCE <= side <= usual * TOLERANCE:
+        return []
+    scale = float(np.clip(subject.state["scale"] * usual / side, *LIMITS))
+    if abs(scale / subject.state["scale"] - 1) < 0.05:
+        return []
+    subject.state["scale"] = scale
+    return [_scaled(subject.state["normalised"], scale)]

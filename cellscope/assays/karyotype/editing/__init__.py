@@ -1,0 +1,1 @@
+"""What a person changes in a karyotype, and the cell drawn anew."""

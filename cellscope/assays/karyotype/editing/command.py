@@ -1,0 +1,107 @@
+"""Find the ``karyotype.json`` files that a command line means, and their images, and draw them anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from cellscope.assays.karyotype.cell.document import SCHEMA
+from cellscope.assays.karyotype.editing.rerender import render_assay
+from cellscope.engine.predict.plan import predict
+from cellscope.errors import UsageError
+from cellscope.io.document import read_json
+from cellscope.io.inputs import Input, resolve_inputs
+
+if TYPE_CHECKING:
+    from cellscope.assays.karyotype.options import RenderOptions
+    from cellscope.options.common import RunOptions
+
+ENDING = ".karyotype.json"
+
+
+def render(
+    arguments: list[str], out: Path, *, run: RunOptions, options: RenderOptions, models: list[str], argv: list[str]
+) -> int:
+    """Draw changed cells and write everything that ``predict`` writes, counts and drafts included.
+
+    Parameters
+    ----------
+    arguments : list of str
+        ``*.karyotype.json`` files, folders of them, ``@list.txt``.
+    out : Path
+    run, options
+    models : list of str
+        A classifier for pieces of a new shape; the built-in one when not given.
+    argv : list of str
+
+    Returns
+    -------
+    int
+        Exit code as of ``predict``.
+
+    Raises
+    ------
+    UsageError
+        No such file, one that is no ``karyotype.json``, two of one image, an image that cannot be found.
+    """
+    for name in ("shard", "skip_existing"):
+        if getattr(run, name):
+            raise UsageError(f"render draws every file anew: --{name.replace('_', '-')} is for predict")
+    found = resolve_inputs(arguments, {".json"}, glob=run.glob or f"**/*{ENDING}", limit=run.limit)
+    documents: dict[str, Mapping[str, Any]] = {}
+    plan: list[Input] = []
+    for entry in found:
+        document = read_json(entry.path)
+        if not isinstance(document, dict) or document.get("schema") != SCHEMA or not document.get("image"):
+            raise UsageError(f"{entry.path}: this is no karyotype.json that `karyotype predict` wrote")
+        image = str(document["image"])
+        if image in documents:
+            raise UsageError(f"{entry.path}: a second karyotype.json of the image {image}; give one of them")
+        documents[image] = document
+        plan.append(Input(image_of(document, entry.path, options.images), image))
+    return predict(
+        render_assay(documents), arguments, out, run=run, options=options, models=models, argv=argv, plan=plan,
+        command="render",
+    )  # fmt: skip
+
+
+def image_of(document: Mapping[str, Any], path: Path, images: str | None) -> Path:
+    """Find the image of a ``karyotype.json``.
+
+    Looked for, in this order: where `images` says; where the run that wrote the file read it (``run.json`` in its
+    folder or one above, or ``source`` in the document, which a report's page adds); beside the file.
+
+    Raises
+    ------
+    UsageError
+        It is nowhere.
+    """
+    image = PurePosixPath(str(document["image"]))
+    if images is not None:
+        given = Path(images)
+        places = [given] if given.is_file() else [given / image, given / image.name]
+    else:
+        places = [*_recorded(path, str(image)), path.parent / image.name]
+        if document.get("source"):
+            places.insert(0, Path(str(document["source"])))
+    for place in places:
+        if place.is_file():
+            return place
+    raise UsageError(f"{path}: its image {image} is not to be found; say where it is with --images FOLDER")
+
+
+def _recorded(path: Path, image: str) -> list[Path]:
+    """Where runs that wrote into the folder of `path`, or into one above it, read the image."""
+    places = []
+    for folder in list(path.resolve().parents)[: len(PurePosixPath(image).parts)]:
+        records = [folder / "run.json", *sorted(folder.glob("shards/*/run.json"))]
+        for record in records:
+            if not record.is_file():
+                continue
+            try:
+                listed = read_json(record).get("inputs", [])
+            except (UsageError, AttributeError):
+                continue
+            places += [Path(str(entry["path"])) for entry in listed if entry.get("image") == image]
+    return places

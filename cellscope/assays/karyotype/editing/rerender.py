@@ -1,0 +1,97 @@
+"""``cellscope karyotype render``: a cell that a person has changed, through the engine's road once more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from cellscope.assays.karyotype.assay import ASSAY, metaphase_result
+from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
+from cellscope.assays.karyotype.cell.chromosomes import Cell, Chromosome, cell_evidence
+from cellscope.assays.karyotype.cell.document import read_karyotype
+from cellscope.assays.karyotype.classes import CLASSES
+from cellscope.assays.karyotype.classify.stage import AT_ONCE, classify, cut_out, tempered
+from cellscope.assays.karyotype.classify.views import view_of
+from cellscope.assays.karyotype.detect.inputs import METAPHASE
+from cellscope.assays.karyotype.editing.edits import apply_edits
+from cellscope.engine.assay import Assay, Result, Stage, Subject
+from cellscope.errors import InputError
+from cellscope.imaging.tone import normalise_tone, to_grey
+
+NEW_SHAPE = "a new shape, named by the classifier"
+
+
+def render_assay(documents: Mapping[str, Mapping[str, Any]]) -> Assay:
+    """Make the assay that draws changed cells anew: only pieces of a new shape are classified.
+
+    Parameters
+    ----------
+    documents : mapping
+        Image name -> contents of its ``karyotype.json``.
+    """
+    return replace(
+        ASSAY,
+        stages=(Stage("classify", (METAPHASE,), 64, partial(cut_new, documents), classify, take_new, at_once=AT_ONCE),),
+        parts=("classify",),
+        kinds=(METAPHASE,),
+        kind_of=always_metaphase,
+        conclude=conclude,
+    )
+
+
+def always_metaphase(_image: Any) -> str:
+    """Whatever its size, the image of a ``karyotype.json`` is a metaphase."""
+    return METAPHASE
+
+
+def cut_new(documents: Mapping[str, Mapping[str, Any]], subject: Subject) -> list[np.ndarray]:
+    """Rebuild the cell with all changes made, and give the views of chromosomes that have a new shape."""
+    document = apply_edits(documents[subject.name])
+    cell = read_karyotype(document, review_below=subject.options.review_below)
+    size = subject.image.height, subject.image.width
+    if cell.shape != size:
+        raise InputError(
+            f"{subject.name}: the image is {size[1]} x {size[0]} pixels, its karyotype.json is of one of "
+            f"{cell.shape[1]} x {cell.shape[0]}"
+        )
+    grey = to_grey(subject.image.pixels)
+    subject.state |= {"grey": grey, "cell": cell, "history": document["history"]}
+    new = _new_shapes(cell)
+    if not new:
+        return []
+    normalised, _ = normalise_tone(grey, bright_on_dark=cell.bright_on_dark)
+    settings = subject.cards["classify"].normalisation
+    return [view_of(*cut_out(normalised, chromosome.detection), settings)[None] for chromosome in new]
+
+
+def take_new(subject: Subject, outputs: list[Any]) -> None:
+    """Give new shapes their probabilities, and those without a class the best of those."""
+    cell: Cell = subject.state["cell"]
+    new = _new_shapes(cell)
+    if not new:
+        return
+    scores = tempered(subject, outputs)
+    known = np.array([chromosome.probabilities for chromosome in cell.chromosomes if chromosome not in new])
+    areas = np.array([one.detection.area for one in (*new, *(c for c in cell.chromosomes if c not in new))], float)
+    every = np.vstack([scores, np.log(np.maximum(known.reshape(-1, len(CLASSES)), 1e-9))])
+    evidence = cell_evidence(every, areas)[: len(new)]
+    for chromosome, own, with_size in zip(new, scores, evidence, strict=True):
+        chromosome.probabilities = np.exp(own)
+        if chromosome.class_ == UNASSIGNED:
+            chromosome.class_ = CLASSES[int(with_size.argmax())]
+            chromosome.confidence = float(np.exp(with_size.max()))
+            chromosome.reasons = [NEW_SHAPE]
+            chromosome.review = True
+
+
+def conclude(subject: Subject) -> Result:
+    """Write everything that ``predict`` writes, from the changed cell."""
+    return metaphase_result(subject, subject.state["cell"], history=subject.state["history"])
+
+
+def _new_shapes(cell: Cell) -> list[Chromosome]:
+    return [chromosome for chromosome in cell.chromosomes if not np.isfinite(chromosome.probabilities).all()]

@@ -1,0 +1,1 @@
+"""`cellscope karyotype eval`."""

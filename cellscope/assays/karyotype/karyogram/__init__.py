@@ -1,0 +1,1 @@
+"""The karyogram and the other pictures and tables of a cell."""

@@ -1,0 +1,230 @@
+"""Single chromosomes for the classifier: from class folders and out of annotated metaphases, as upright views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from cellscope.assays.karyotype.classes import CLASSES
+from cellscope.assays.karyotype.classify.upright import single_chromosome
+from cellscope.assays.karyotype.classify.views import view_of, view_settings
+from cellscope.assays.karyotype.datasets.metaphase import load_metaphase
+from cellscope.assays.karyotype.training.detector_data import vary_tone
+from cellscope.imaging.tone import foreground
+from cellscope.io.prepared import PreparedDataset
+from cellscope.io.read import read
+
+#: Sources whose single chromosomes lie with the short arm up, so that they can teach the polarity.
+SHORT_ARM_UP = ("pki3_single",)
+UNKNOWN = -1
+PAD = 6
+
+
+@dataclass
+class Chromosome:
+    """One chromosome of known class.
+
+    Attributes
+    ----------
+    image : (H, W) float32
+        Normalised, bright on dark, a little larger than the mask.
+    mask : (H, W) bool
+    label : int
+        Index into `CLASSES`.
+    short_arm_up : int
+        1 where the source says so, `UNKNOWN` elsewhere.
+    source, group : str
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    label: int
+    short_arm_up: int
+    source: str
+    group: str
+
+
+def collect_chromosomes(
+    dataset: PreparedDataset,
+    split: str,
+    *,
+    fold: int | None = None,
+    metaphases: bool = True,
+    singles: bool = True,
+    limit: int | None = None,
+) -> list[Chromosome]:
+    """Gather every chromosome of known class in a split, or the first `limit` of them.
+
+    Boxes without masks give the foreground inside them, less what lies in another box too; boxes that share more than
+    a third of their area with others are left out.
+    """
+    rows = dataset.split(split, fold=fold).rename(columns={"class": "class_"})
+    found: list[Chromosome] = []
+    for row in rows.itertuples():
+        if limit is not None and len(found) >= limit:
+            break
+        source = str(row.id).split("/", 1)[0]
+        if row.target:
+            if metaphases:
+                found.extend(_from_metaphase(load_metaphase(dataset.root, row), str(row.group)))
+        elif singles and row.class_:
+            image, mask = single_chromosome(read(dataset.root / str(row.image)).pixels[..., 0].astype(np.float32))
+            up = 1 if source in SHORT_ARM_UP else UNKNOWN
+            found.append(Chromosome(image, mask, CLASSES.index(str(row.class_)), up, source, str(row.group)))
+    return found[:limit]
+
+
+def _from_metaphase(metaphase: Any, group: str) -> list[Chromosome]:
+    found = []
+    height, width = metaphase.image.shape
+    fallback = None
+    for index, class_ in enumerate(metaphase.classes):
+        if class_ is None:
+            continue
+        mask, (x, y) = metaphase.masks[index], metaphase.offsets[index]
+        if mask is None:
+            if fallback is None:
+                fallback = foreground(metaphase.image)
+            mask = _mask_from_box(fallback, index, metaphase.boxes)
+            if mask is None:
+                continue
+        h, w = mask.shape
+        x0, y0, x1, y1 = max(x - PAD, 0), max(y - PAD, 0), min(x + w + PAD, width), min(y + h + PAD, height)
+        full = np.zeros((y1 - y0, x1 - x0), bool)
+        full[y - y0 : y - y0 + h, x - x0 : x - x0 + w] = mask > 0
+        if full.sum() < 12:
+            continue
+        image = metaphase.image[y0:y1, x0:x1].copy()
+        found.append(Chromosome(image, full, CLASSES.index(class_), UNKNOWN, metaphase.source, group))
+    return found
+
+
+def _mask_from_box(foreground_: np.ndarray, index: int, boxes: np.ndarray) -> np.ndarray | None:
+    x0, y0, x1, y1 = boxes[index]
+    others = np.delete(boxes, index, 0)
+    w = np.minimum(x1, others[:, 2]) - np.maximum(x0, others[:, 0])
+    h = np.minimum(y1, others[:, 3]) - np.maximum(y0, others[:, 1])
+    shared = np.clip(w, 0, None) * np.clip(h, 0, None)
+    if shared.sum() > 0.34 * (x1 - x0) * (y1 - y0):
+        return None
+    left, top = int(np.floor(x0)), int(np.floor(y0))
+    cut = foreground_[max(top, 0) : int(np.ceil(y1)), max(left, 0) : int(np.ceil(x1))].astype(np.uint8)
+    for other, area in zip(others, shared, strict=True):
+        if area > 0:
+            ox0, oy0 = max(int(other[0]) - left, 0), max(int(other[1]) - top, 0)
+            cut[oy0 : max(int(other[3]) - top, 0), ox0 : max(int(other[2]) - left, 0)] = 0
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(cut)
+    if len(stats) < 2:
+        return None
+    best = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    return labels == best if stats[best, cv2.CC_STAT_AREA] >= 0.15 * cut.size else None
+
+
+class ChromosomeViews(Dataset):
+    """Views of chromosomes: varied in training (`seed` given), plain otherwise.
+
+    Each item is ``(view (1, H, W) float32, label int64, polarity float32)``; polarity is 1 where the short arm is up
+    in the view, 0 where it is down, -1 where it is not known.
+
+    Parameters
+    ----------
+    chromosomes : list of Chromosome
+    seed : int or None
+    settings : mapping, optional
+        From `cellscope.assays.karyotype.classify.views.view_settings`.
+    vary : str
+        ``full``: pose, shape, mask and tone; ``flips``: half turns and mirror images alone, as in the paper.
+    """
+
+    def __init__(
+        self,
+        chromosomes: list[Chromosome],
+        *,
+        seed: int | None,
+        settings: Mapping[str, Any] | None = None,
+        vary: str = "full",
+    ):
+        self.chromosomes, self.seed = chromosomes, seed
+        self.settings, self.vary = settings or view_settings(), vary
+
+    def __len__(self) -> int:
+        return len(self.chromosomes)
+
+    def __getitem__(self, key: Any) -> tuple[torch.Tensor, int, float]:
+        """Give one view; in training the key is (index, draw)."""
+        if self.seed is None:
+            chromosome = self.chromosomes[key]
+            # The axis has no direction: what "upright" means for a known chromosome is how it was stored.
+            half_turn, up = stored_direction(chromosome)
+            view = view_of(chromosome.image, chromosome.mask, self.settings, half_turn=half_turn)
+            return torch.from_numpy(view)[None], chromosome.label, up
+        index, draw = key
+        chromosome = self.chromosomes[index]
+        rng = np.random.default_rng([self.seed, draw])
+        stored_half_turn, up = stored_direction(chromosome)
+        flip = bool(rng.random() < 0.5)
+        half_turn, mirror = stored_half_turn ^ flip, bool(rng.random() < 0.5)
+        if self.vary == "flips":
+            view = view_of(chromosome.image, chromosome.mask, self.settings, half_turn=half_turn, mirror=mirror)
+        else:
+            view = view_of(
+                chromosome.image,
+                vary_mask(chromosome.mask, rng),
+                self.settings,
+                half_turn=half_turn,
+                mirror=mirror,
+                extra_angle=float(rng.normal(0, 0.12)),
+                zoom=float(np.exp(rng.normal(-0.03, 0.08))),
+                shift=(float(rng.normal(0, 1.5)), float(rng.normal(0, 1.5))),
+            )
+            view = bend(view, rng) if rng.random() < 0.5 else view
+            inside = view > 0
+            view = vary_tone(view, rng) * inside
+        if up >= 0 and flip:
+            up = 1.0 - up
+        return torch.from_numpy(view)[None], chromosome.label, up
+
+
+def stored_direction(chromosome: Chromosome) -> tuple[bool, float]:
+    """Tell whether the view must make a half turn to show the chromosome as it was stored, and the polarity then.
+
+    `main_axis` points its axis downwards in the image, so an upright stored chromosome needs no turn.
+    """
+    return False, float(chromosome.short_arm_up) if chromosome.short_arm_up != UNKNOWN else -1.0
+
+
+def vary_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Grow, shrink or bite a mask as an imperfect segmentation does; never to less than half."""
+    choice = rng.random()
+    if choice < 0.5:
+        return mask
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+    padded = mask.astype(np.uint8)
+    if choice < 0.65:
+        varied = cv2.dilate(padded, kernel)
+    elif choice < 0.8:
+        varied = cv2.erode(padded, kernel)
+    else:
+        rows, columns = np.nonzero(mask)
+        pick = rng.integers(len(rows))
+        radius = max(1, round(rng.uniform(0.05, 0.2) * np.sqrt(mask.sum())))
+        varied = cv2.circle(padded.copy(), (int(columns[pick]), int(rows[pick])), radius, int(rng.random() < 0.5), -1)
+    return varied.astype(bool) if varied.sum() > 0.5 * mask.sum() else mask
+
+
+def bend(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Shift rows sideways along a smooth curve and stretch them a little: chromosomes bend and contract unevenly."""
+    height, width = view.shape
+    t = np.linspace(-1, 1, height, dtype=np.float32)
+    sideways = rng.normal(0, 3.0) * (t**2 - 1 / 3) + rng.normal(0, 1.0) * t**3
+    along = rng.normal(0, 2.5) * (1 - t**2)
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return cv2.remap(
+        view, columns + sideways[:, None].astype(np.float32), rows + along[:, None].astype(np.float32), cv2.INTER_LINEAR
+    )

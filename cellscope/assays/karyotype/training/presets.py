@@ -1,0 +1,93 @@
+"""The paper's trainings as options by name (``train --preset``); no heavy import here.
+
+They rank below flags, ``CELLSCOPE_*`` variables and the config file, so that every one of them can be varied.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cellscope.errors import UsageError
+from cellscope.options.resolve import nearest
+
+#: Section III-A: images 256 x 256, flipped with probability 0.5, 50,000 iterations from ImageNet weights. The optimiser
+#: is detectron2's: momentum, learning rate 0.02 at 16 images, a thousand steps of warm-up.
+_DETECT: dict[str, Any] = {
+    "part": "detect",
+    "arch": "chrrender-50",
+    "init": "imagenet",
+    "square": 256,
+    "flip": 0.5,
+    "frozen_norm": True,
+    "steps": 50_000,
+    "batch_size": 16,
+    "optimiser": "sgd",
+    "learning_rate": 0.02,
+    "weight_decay": 1e-4,
+    "warmup_steps": 1000,
+    "schedule": "step",
+    "step_every": 35_000,
+    "val_every": 1000,
+    "val_limit": 0,
+}
+#: Section II-B: views of 224 x 224, flipped in training. The paper names neither steps nor optimiser: these are ours.
+_CLASSIFY: dict[str, Any] = {
+    "part": "classify",
+    "view": (224, 224),
+    "vary": "flips",
+    "label_smoothing": 0.0,
+    "polarity_weight": 0.0,
+    "steps": 20_000,
+    "batch_size": 32,
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-4,
+    "val_every": 1000,
+}
+_PRETRAINED: dict[str, Any] = {"arch": "resnet50", "init": "imagenet", "learning_rate": 1e-4}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper-detect": _DETECT,
+    # Table II: (a) nothing, (b) ImageNet, (c) and rotate and crop, (d) and centre loss, (e) those two alone.
+    "paper-a": {**_CLASSIFY, "arch": "resnet50", "rotate": "none"},
+    "paper-b": {**_CLASSIFY, **_PRETRAINED, "rotate": "none"},
+    "paper-c": {**_CLASSIFY, **_PRETRAINED, "rotate": "hough"},
+    "paper-d": {**_CLASSIFY, **_PRETRAINED, "rotate": "hough", "centre_loss": 0.5},
+    "paper-e": {**_CLASSIFY, "arch": "chrnet4", "rotate": "hough", "centre_loss": 0.5},
+    # Table I, left: strategies A and B train on chromosomes as they lie; C is paper-e.
+    "paper-unrotated": {**_CLASSIFY, "arch": "chrnet4", "rotate": "none", "centre_loss": 0.5},
+    # Longer and wider than the defaults, for a GPU: the paper's detector on rotated, scaled crops at one scale.
+    "strong-detect": {
+        "part": "detect",
+        "arch": "chrrender-50",
+        "crop": 512,
+        "steps": 20_000,
+        "batch_size": 16,
+        "learning_rate": 3e-4,
+        "warmup_steps": 1000,
+        "val_every": 1000,
+    },
+    "strong-classify": {
+        "part": "classify",
+        "arch": "chrnet4",
+        "steps": 30_000,
+        "batch_size": 128,
+        "centre_loss": 0.05,
+        "warmup_steps": 500,
+        "val_every": 1000,
+    },
+}
+
+
+def preset(name: str | None) -> dict[str, Any]:
+    """Give a preset's options; none for None.
+
+    Raises
+    ------
+    UsageError
+        If there is no such preset.
+    """
+    if name is None:
+        return {}
+    if name not in PRESETS:
+        raise UsageError(f"--preset {name}: there are {', '.join(PRESETS)}{nearest(name, PRESETS)}")
+    return dict(PRESETS[name])

@@ -1,0 +1,1 @@
+"""Cells with or without micronuclei: crops, the classifier networks, calibrated probabilities."""

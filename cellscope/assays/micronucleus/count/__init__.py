@@ -1,0 +1,1 @@
+"""Counts and frequencies: rows, corrections, intervals, the summary of a run."""

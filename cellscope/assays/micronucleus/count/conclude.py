@@ -1,0 +1,137 @@
+"""From the networks' answers to the rows, pictures and files of one field or crop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cellscope.assays.micronucleus.classes import CROP, MICRONUCLEUS, NORMAL
+from cellscope.assays.micronucleus.classify.calibration import (
+    DECISION,
+    crop_probability,
+    field_probability,
+    threshold_at,
+)
+from cellscope.assays.micronucleus.classify.crops import owners
+from cellscope.assays.micronucleus.count.figures import as_features, draw_overlay, gallery_of
+from cellscope.assays.micronucleus.count.objects import (
+    apply_corrections,
+    cell_table,
+    localise,
+    micronucleus_table,
+    scorable,
+    summary_of,
+)
+from cellscope.assays.micronucleus.find.instances import MICRONUCLEUS as MN_THRESHOLD
+from cellscope.assays.micronucleus.find.instances import evidence, reachable
+from cellscope.engine.assay import Result, Subject
+from cellscope.errors import UsageError
+from cellscope.imaging.measure import add_physical
+
+
+def decision(subject: Subject) -> float:
+    """Give the probability from which a cell counts as positive: the user's, by specificity, or one half.
+
+    Raises
+    ------
+    UsageError
+        For --specificity with a model that was not calibrated.
+    """
+    options = subject.options
+    if options.threshold is not None:
+        return float(options.threshold)
+    if options.specificity is None:
+        return DECISION
+    calibration = subject.cards["classify"].training.get("calibration") or {}
+    if not calibration.get("normal"):
+        raise UsageError("--specificity: the model was not calibrated on validation cells; give --threshold")
+    return threshold_at(calibration, options.specificity)
+
+
+def conclude(subject: Subject) -> Result:
+    """Turn a finished subject into its rows, pictures and files."""
+    return _conclude_crop(subject) if subject.kind == CROP else _conclude_field(subject)
+
+
+def _conclude_field(subject: Subject) -> Result:
+    state, options = subject.state, subject.options
+    grey, labels, measured = state["grey"], state["labels"], state["measured"]
+    warnings = list(state["warnings"])
+    ids = [int(label) for label in measured["label"]]
+    maps = state.get("mn_logits")
+    logits = maps if maps is not None else np.full(grey.shape, -20.0, np.float32)
+    reach = reachable(labels, state["diameter"], owner=state["owner"])
+    seen = evidence(logits, labels, state["diameter"], ids)
+    probability = field_probability(state["logits"], seen, subject.cards["classify"].thresholds)
+    background = float(np.median(grey[labels == 0])) if (labels == 0).any() else float(grey.min())
+    able = scorable(measured, grey.shape, background, keep_border=options.keep_border)
+    table = cell_table(
+        measured,
+        probability,
+        threshold=decision(subject),
+        review_margin=options.review_margin,
+        able=able,
+        logits=state["logits"],
+        evidence=seen,
+    )
+    lost = apply_corrections(table, labels, options.corrected.get(subject.name, ()))
+    if lost:
+        warnings.append(f"{lost} corrections are for places where no nucleus was found")
+    positive = [int(label) for label in table.loc[table["class"] == MICRONUCLEUS, "label"]]
+    mn_threshold = subject.cards["nuclei"].thresholds.get("mn_threshold", MN_THRESHOLD)
+    mn_labels, parents, scores = localise(logits, reach, positive, mn_threshold)
+    counts = pd.Series(list(parents.values()), dtype=int).value_counts()
+    table["n_micronuclei"] = table["label"].map(counts).fillna(0).astype(int)
+    if not able.any():
+        found_none = "no nucleus found" if not ids else f"none of the {len(ids)} objects found can be scored"
+        warnings.append(f"{found_none}; is this the DNA channel, and is --nucleus-diameter right?")
+    owned = np.zeros(int(mn_labels.max()) + 1, np.int32)
+    owned[list(parents)] = list(parents.values())
+    owned = owned[mn_labels]
+    found = micronucleus_table(mn_labels, parents, scores, subject.image.pixel_size_um)
+    return Result(
+        objects=add_physical(table, subject.image.pixel_size_um),
+        summary=summary_of(table),
+        artefacts={
+            ".labels.tif": labels,
+            ".micronuclei.tif": mn_labels,
+            ".overlay.png": draw_overlay(grey, labels, mn_labels, table),
+            ".geojson": as_features(subject.name, labels, table),
+            ".gallery.json": gallery_of(subject.name, grey, table, owned, state["diameter"], options.gallery),
+        },
+        warnings=warnings,
+        tables={"micronuclei": found},
+    )
+
+
+def crop_cell_probability(subject: Subject) -> float:
+    """Combine both witnesses on the cell in the middle of a crop, as in a field.
+
+    Where the finder sees no nucleus, the classifier alone is asked.
+    """
+    state, thresholds = subject.state, subject.cards["classify"].thresholds
+    labels = state.get("labels")
+    if "mn_logits" not in state or labels is None or not labels.any():
+        return float(crop_probability(state["logits"], thresholds)[0])
+    middle = owners(labels)[labels.shape[0] // 2, labels.shape[1] // 2]
+    seen = evidence(state["mn_logits"], labels, state["diameter"], [int(middle)])
+    return float(field_probability(state["logits"], seen, thresholds, kind="cell")[0])
+
+
+def _conclude_crop(subject: Subject) -> Result:
+    probability = crop_cell_probability(subject)
+    threshold = decision(subject)
+    positive = probability >= threshold
+    row: dict[str, Any] = {
+        "label": 1,
+        "class": MICRONUCLEUS if positive else NORMAL,
+        "score": probability if positive else 1 - probability,
+        "review": bool(abs(probability - threshold) < subject.options.review_margin),
+        f"p_{NORMAL}": 1 - probability,
+        f"p_{MICRONUCLEUS}": probability,
+        "scorable": True,
+    }
+    summary = {"n_nuclei": 1, "n_micronucleated": int(positive), "mn_frequency": float(positive)}
+    return Result(objects=pd.DataFrame([row]), summary=summary, warnings=list(subject.state["warnings"]))

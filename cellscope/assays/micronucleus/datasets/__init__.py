@@ -1,0 +1,1 @@
+"""`cellscope micronucleus prepare`, its readers of layouts, and prepared items in memory."""

@@ -1,0 +1,223 @@
+"""`cellscope micronucleus prepare`: fields and crops in, one prepared dataset out.
+
+A field becomes an item with a target (nuclei, micronuclei, parents) and no class, and every annotated cell in it an
+item of its own: a crop with a class and, where micronuclei are outlined, a mask of its own. Both have the field as
+their group.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from skimage.measure import regionprops
+
+from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS
+from cellscope.assays.micronucleus.classify.crops import CROP, cell_crop, owners
+from cellscope.assays.micronucleus.datasets.sources import FORMATS, CropRecord, FieldRecord
+from cellscope.assays.micronucleus.field.field import median_diameter
+from cellscope.assays.micronucleus.options import MicronucleusPrepareOptions
+from cellscope.errors import DatasetError
+from cellscope.io.prepared import Item, assign_splits, hold_out, write_dataset
+from cellscope.io.sources import choose_format, clear_dataset, refuse_existing
+from cellscope.io.write import write_png
+
+SOURCE_FACTS = {
+    "mnfinder": "MNFinder fields, Hatch laboratory (github hatch-lab/mnfinder), MIT-style licence",
+}
+FOLDERS = ("fields", "targets", "crops")
+MIN_CROP = 32
+
+
+def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions) -> int:
+    """Turn sources into one prepared dataset.
+
+    Parameters
+    ----------
+    sources : list of Path
+        In any of the layouts of `cellscope.assays.micronucleus.datasets.sources`.
+    out : Path
+        The dataset folder to make.
+    options : MicronucleusPrepareOptions
+
+    Returns
+    -------
+    int
+        Exit code 0.
+
+    Raises
+    ------
+    DatasetError, UsageError
+        If a source is not recognised or broken, a cell line to hold out is not there, or `out` already holds a dataset.
+    """
+    out = Path(out)
+    refuse_existing(out, overwrite=options.overwrite)
+    formats = [choose_format(source, options.format, FORMATS) for source in sources]
+    clear_dataset(out, FOLDERS)
+    items: list[Item] = []
+    facts = []
+    for source, name in zip(sources, formats, strict=True):
+        before = len(items)
+        for record in FORMATS[name].read_source(source, options):
+            items += (
+                _store_field(record, out, options) if isinstance(record, FieldRecord) else [_store_crop(record, out)]
+            )
+        where = source.resolve().name
+        licence = SOURCE_FACTS.get(where, SOURCE_FACTS.get(name, "the user's own"))
+        facts.append({"name": where, "format": name, "items": len(items) - before, "licence": licence})
+        print(f"{where}: {len(items) - before} items", file=sys.stderr)
+    items = hold_out(items, options.hold_out, what="cell line")
+    if options.recipe == "paper":
+        items = _balance(items, out, options)
+    write_dataset(
+        out,
+        items,
+        assay="micronucleus",
+        classes=list(CLASSES),
+        sources=facts,
+        pixel_size_um=None,
+        seed=options.seed,
+        splits=options.splits,
+        folds=options.folds,
+        extra={"recipe": options.recipe, "hold_out": options.hold_out, "crop_size": options.crop_size},
+    )
+    return 0
+
+
+def _store_field(record: FieldRecord, out: Path, options: Any) -> list[Item]:
+    """Write a field, its target and a crop per annotated nucleus; a field without a nucleus is kept, without crops."""
+    group = f"{record.line}/{record.name}"
+    items = []
+    if record.micronuclei is not None:
+        image, target = f"fields/{group}.png", f"targets/{group}.png"
+        _write(out / image, record.grey)
+        _write(out / target, encode_target(record.nuclei, record.micronuclei, record.parents))
+        items.append(Item(id=group, group=group, image=image, target=target))
+    if not record.classes:
+        print(f"{group}: a field without annotated nuclei", file=sys.stderr)
+        return items
+    diameter = median_diameter(record.nuclei)
+    assert diameter is not None
+    grey, owner = record.grey.astype(np.float32), owners(record.nuclei)
+    for region in regionprops(record.nuclei):
+        class_ = record.classes.get(int(region.label))
+        if class_ is None:
+            continue
+        crop = cell_crop(grey, record.nuclei, owner, region.label, region.centroid, diameter, options.crop_size or CROP)
+        path, target = f"crops/{group}/{region.label:04d}.png", ""
+        top = np.iinfo(record.grey.dtype).max
+        _write(out / path, np.clip(np.rint(crop), 0, top).astype(record.grey.dtype))
+        if record.micronuclei is not None:
+            target = f"targets/{group}/{region.label:04d}.png"
+            own = [mn for mn, parent in record.parents.items() if parent == region.label]
+            mask = np.isin(record.micronuclei, own).astype(np.float32) * 255
+            shown = cell_crop(
+                mask, record.nuclei, owner, region.label, region.centroid, diameter, options.crop_size or CROP
+            )
+            _write(out / target, np.rint(shown).astype(np.uint8))
+        items.append(Item(id=f"{group}/{region.label:04d}", group=group, image=path, target=target, class_=class_))
+    return items
+
+
+def _store_crop(record: CropRecord, out: Path) -> Item:
+    if min(record.grey.shape) < MIN_CROP:
+        height, width = record.grey.shape
+        raise DatasetError(
+            f"{record.name}: the crop is {width} x {height} pixels, too small to show a nucleus with its surroundings "
+            f"(at least {MIN_CROP})"
+        )
+    path = f"crops/{record.line}/{record.name}.png"
+    _write(out / path, record.grey)
+    return Item(
+        id=f"{record.line}/{record.name}", group=f"{record.line}/{record.group}", image=path, class_=record.class_
+    )
+
+
+def _write(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(path, pixels)
+
+
+def encode_target(nuclei: np.ndarray, micronuclei: np.ndarray, parents: dict[int, int]) -> np.ndarray:
+    """Put a field's annotation into one picture: (H, W, 3) uint16 of nucleus, micronucleus and its parent (0: none).
+
+    Raises
+    ------
+    DatasetError
+        For more than 65535 objects.
+    """
+    if max(int(nuclei.max()), int(micronuclei.max())) > 65535:
+        raise DatasetError("a field may hold at most 65535 nuclei and as many micronuclei")
+    lookup = np.zeros(int(micronuclei.max()) + 1, np.uint16)
+    for label, parent in parents.items():
+        lookup[label] = parent
+    return np.stack([nuclei, micronuclei, lookup[micronuclei]], 2).astype(np.uint16)
+
+
+def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:
+    """Follow the paper's section on the data set: balance training, vary validation, leave the test split alone.
+
+    In training both classes come to the geometric mean of their sizes: the rarer one by copies that are turned,
+    flipped and scaled, the other by leaving items out. In validation every crop gets one such copy.
+    """
+    split_of = assign_splits(items, options.splits, options.seed)
+    settled = [replace(item, fixed_split=split_of[item.group]) for item in items]
+    rng = np.random.default_rng([options.seed, 62])
+    crops = [item for item in settled if item.class_]
+    train = {name: [c for c in crops if c.fixed_split == "train" and c.class_ == name] for name in CLASSES}
+    fewest, most = sorted(train, key=lambda name: (len(train[name]), name))
+    dropped: set[str] = set()
+    copies: list[Item] = []
+    if train[fewest]:
+        goal = round(np.sqrt(len(train[fewest]) * len(train[most])))
+        spare = len(train[most]) - goal
+        dropped = {train[most][index].id for index in rng.permutation(len(train[most]))[:spare]}
+        chosen = (train[fewest][int(i)] for i in rng.integers(0, len(train[fewest]), goal - len(train[fewest])))
+        copies += _copies(chosen, out, rng)
+    copies += _copies((item for item in crops if item.fixed_split == "val"), out, rng)
+    for item in settled:
+        if item.id in dropped:
+            for name in filter(None, (item.image, item.target)):
+                (out / name).unlink()
+    print(
+        f"paper's recipe: {len(train[MICRONUCLEUS])} cells with micronuclei to train on, "
+        f"{len(dropped)} {most} dropped, {len(copies)} varied copies added",
+        file=sys.stderr,
+    )
+    return [item for item in settled if item.id not in dropped] + copies
+
+
+def _copies(items: Iterable[Item], out: Path, rng: np.random.Generator) -> list[Item]:
+    made: list[Item] = []
+    for number, item in enumerate(items):
+        pixels = cv2.imread(str(out / item.image), cv2.IMREAD_UNCHANGED)
+        assert pixels is not None, "the crop was written a moment ago"
+        path = f"{item.image.removesuffix('.png')}-copy{number:05d}.png"
+        _write(out / path, vary(pixels, rng))
+        made.append(replace(item, id=f"{item.id}-copy{number:05d}", image=path, target=""))
+    return made
+
+
+def vary(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Turn by any angle, flip and scale by up to 15 % (the paper's rotation, flipping and scaling).
+
+    Parameters
+    ----------
+    crop : (H, W) uint8 or uint16
+    rng
+
+    Returns
+    -------
+    The same shape and type.
+    """
+    height, width = crop.shape
+    matrix = cv2.getRotationMatrix2D(
+        ((width - 1) / 2, (height - 1) / 2), float(rng.uniform(0, 360)), float(rng.uniform(0.85, 1.15))
+    )
+    turned = cv2.warpAffine(crop, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.ascontiguousarray(turned[:, ::-1] if rng.random() < 0.5 else turned)

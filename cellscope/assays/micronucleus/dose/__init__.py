@@ -1,0 +1,1 @@
+"""Dose estimation: calibration curves, estimates, the command."""

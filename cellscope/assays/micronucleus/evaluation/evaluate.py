@@ -1,0 +1,218 @@
+"""`cellscope micronucleus eval`: the classifier on crops and the whole road on fields, measured on a split."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cellscope.assays.micronucleus.assay import ASSAY
+from cellscope.assays.micronucleus.classes import CROP, FIELD, MICRONUCLEUS, NORMAL
+from cellscope.assays.micronucleus.classify.calibration import DECISION, crop_probability, threshold_at
+from cellscope.assays.micronucleus.count.conclude import conclude, crop_cell_probability, decision
+from cellscope.assays.micronucleus.datasets.fields import Field, load_field
+from cellscope.assays.micronucleus.evaluation.figures import class_figures, frequency_figure
+from cellscope.assays.micronucleus.evaluation.metrics import (
+    SPECIFICITIES,
+    by_line,
+    cells_frame,
+    classification_metrics,
+    field_metrics,
+    line_table,
+    operating_points,
+)
+from cellscope.assays.micronucleus.evaluation.scores import match_nuclei
+from cellscope.assays.micronucleus.field.field import classical_nuclei
+from cellscope.engine.assay import Result, Subject
+from cellscope.engine.eval.report import Metric, interval_figure, refuse_evaluation, write_evaluation
+from cellscope.engine.eval.run import Job, refuse_options_of_predict, run_job
+from cellscope.errors import UsageError
+from cellscope.io.prepared import PreparedDataset
+from cellscope.io.read import read
+
+if TYPE_CHECKING:
+    from cellscope.assays.micronucleus.options import PredictOptions
+    from cellscope.models.card import ModelCard
+    from cellscope.options.common import RunOptions
+
+WINDOW = 4
+
+
+def evaluate(
+    dataset: Path,
+    out: Path,
+    *,
+    run: RunOptions,
+    options: PredictOptions,
+    models: list[str],
+    split: str,
+    argv: list[str],
+) -> int:
+    """Measure models on one split, over everything and per cell line.
+
+    Parameters
+    ----------
+    dataset : Path
+        From ``cellscope micronucleus prepare``.
+    out : Path
+    run, options
+        As for ``predict``.
+    models : list of str
+        Model files or built-in names.
+    split : str
+        ``train``, ``val`` or ``test``.
+    argv : list of str
+
+    Returns
+    -------
+    int
+        Exit code 0.
+
+    Raises
+    ------
+    UsageError
+        For options that only ``predict`` has.
+    """
+    began = time.monotonic()
+    refuse_options_of_predict(run)
+    for name in ("nuclei", "corrections"):
+        if getattr(options, name):
+            raise UsageError(f"eval takes its items from the dataset: --{name} is for predict")
+    refuse_evaluation(out, overwrite=run.overwrite)
+    prepared = PreparedDataset.open(dataset, assay="micronucleus")
+    rows = prepared.split(split).rename(columns={"class": "class_"})
+    if run.limit:
+        fields, crops = rows[rows["class_"] == ""], rows[rows["class_"] != ""]
+        rows = pd.concat([fields.head(run.limit), crops.head(run.limit)])
+    thresholds: dict[str, float] = {}
+
+    def subjects(cards: Mapping[str, ModelCard]) -> Iterator[Subject]:
+        thresholds.update(_thresholds(options, cards["classify"].training.get("calibration") or {}))
+        return _subjects(prepared, rows, options, cards)
+
+    measured, records = run_job(
+        ASSAY, Job(None, rows, models), conclude_for_measuring, subjects, run=run, window=WINDOW
+    )
+    group_of = dict(zip(rows["id"], rows["group"], strict=True))
+    table = pd.concat([found["cells"] for _, found in measured], ignore_index=True)
+    table.insert(1, "group", table["image"].map(group_of))
+    fields = pd.DataFrame([found["field"] for _, found in measured if "field" in found])
+    metrics: list[Metric] = []
+    figures: dict[str, Any] = {}
+    points: list[pd.DataFrame] = []
+    for kind, title in ((CROP, "crops"), (FIELD, "field_cells")):
+        part = table[table["kind"] == kind].reset_index(drop=True)
+        if len(part):
+            metrics += by_line(part, title, classification_metrics, seed=run.seed)
+            figures |= class_figures(part, title)
+            points.append(operating_points(part, title, thresholds, seed=run.seed))
+        if len(part) and kind == CROP:
+            alone = part["classifier_alone"].to_numpy(float)
+            called = np.where(alone >= DECISION, MICRONUCLEUS, NORMAL)
+            metrics += by_line(
+                part.assign(predicted=called, **{f"p_{MICRONUCLEUS}": alone}),
+                "classifier",
+                classification_metrics,
+                seed=run.seed,
+            )
+    if len(fields):
+        metrics += by_line(fields, "fields", field_metrics, seed=run.seed)
+        figures["frequency"] = frequency_figure(fields)
+    shown = [metric for metric in metrics if metric.low is not None and metric.name.count(".") == 1]
+    if shown:
+        figures["metrics"] = interval_figure(
+            [metric.name for metric in shown], [metric.value for metric in shown], [metric.low for metric in shown],
+            [metric.high for metric in shown], title=f"split {split}, 95 % intervals over fields",
+        )  # fmt: skip
+    write_evaluation(
+        out,
+        assay="micronucleus",
+        dataset={"path": str(dataset), **prepared.info},
+        split=split,
+        n=len(rows),
+        metrics=metrics,
+        per_image=pd.concat([fields, table[table["kind"] == CROP]], ignore_index=True),
+        figures=figures,
+        tables={"lines": line_table(metrics), "operating_points": pd.concat(points, ignore_index=True)},
+        models=records,
+        argv=argv,
+        seconds=time.monotonic() - began,
+        overwrite=run.overwrite,
+    )
+    return 0
+
+
+def _thresholds(options: PredictOptions, calibration: dict[str, Any]) -> dict[str, float]:
+    """Name the operating points to measure: the one in use, and the model's own at stated specificities."""
+    calibrated = bool(calibration.get("normal"))
+    points = {f"specificity {share:g}": threshold_at(calibration, share) for share in SPECIFICITIES if calibrated}
+    if options.threshold is not None:
+        return {"--threshold": options.threshold} | points
+    if options.specificity is not None and calibrated:
+        return {"--specificity": threshold_at(calibration, options.specificity)} | points
+    return {"default": DECISION} | points
+
+
+def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards: Any) -> Iterator[Subject]:
+    """Make subjects of a split's items; a field carries its truth along."""
+    for row in rows.itertuples():
+        image = read(prepared.root / str(row.image))
+        is_field = not row.class_
+        subject = Subject(str(row.id), image, FIELD if is_field else CROP, options, cards)
+        if is_field:
+            subject.state["truth"] = load_field(prepared.root, row)
+        else:
+            subject.state["class"] = str(row.class_)
+        yield subject
+
+
+def conclude_for_measuring(subject: Subject) -> Result:
+    """Give what the metrics need instead of pictures and files."""
+    empty = pd.DataFrame(columns=["label", "class", "score", "review"])
+    line = subject.name.split("/", 1)[0]
+    if subject.kind == CROP:
+        probability = np.array([crop_cell_probability(subject)])
+        called = probability >= decision(subject)
+        alone = crop_probability(subject.state["logits"], subject.cards["classify"].thresholds)
+        cell = cells_frame(
+            subject.name, CROP, line, np.array([subject.state["class"] == MICRONUCLEUS]), probability, called
+        )
+        cell["classifier_alone"] = alone
+        return Result(empty, artefacts={"cells": cell})
+    truth: Field = subject.state["truth"]
+    found = conclude(subject)
+    labels, objects = found.artefacts[".labels.tif"], found.objects.set_index("label")
+    pairs = match_nuclei(truth.nuclei, labels)
+    true_ids = [int(label) for label in np.unique(truth.nuclei) if label]
+    carriers = truth.positive()
+    matched = objects.loc[list(pairs.values())]
+    able = objects["scorable"].to_numpy(bool)
+    hit = np.isin(objects.index.to_numpy(), list(pairs.values()))
+    classical = classical_nuclei(truth.grey)
+    field = {
+        "image": subject.name,
+        "kind": FIELD,
+        "line": line,
+        "n_true": len(true_ids),
+        "n_found": len(objects),
+        "matched": len(pairs),
+        "extra": int((able & ~hit).sum()),
+        "not_scorable": int((~able).sum()),
+        "otsu_matched": len(match_nuclei(truth.nuclei, classical)),
+        "otsu_found": int(classical.max()),
+        "true_frequency": len(carriers) / len(true_ids) if true_ids else np.nan,
+        "found_frequency": float((objects.loc[able, "class"] == MICRONUCLEUS).mean()) if able.any() else 0.0,
+    }
+    cells = cells_frame(
+        subject.name,
+        FIELD,
+        line,
+        np.array([label in carriers for label in pairs], bool),
+        matched[f"p_{MICRONUCLEUS}"].to_numpy(float),
+        (matched["class"] == MICRONUCLEUS).to_numpy(bool),
+    )
+    return Result(empty, artefacts={"cells": cells, "field": field})

@@ -1,0 +1,1 @@
+"""Nuclei and micronuclei: the finder network and the way from its maps to objects."""

@@ -1,0 +1,249 @@
+"""The mitosis assay for the engine: sequences or windows around the divisions of a movie, one network, a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cellscope.assays.mitosis.networks.registry import (
+    TRACKS,
+    VIEWS,
+    Classifier,
+    build_classifier,
+    kinds_of,
+    probabilities,
+)
+from cellscope.assays.mitosis.report.figures import Strip, draw_filmstrip
+from cellscope.assays.mitosis.report.summary import summarise
+from cellscope.assays.mitosis.sequences.channels import two_channels
+from cellscope.assays.mitosis.sequences.inputs import (
+    KINDS,
+    MOVIE,
+    SEQUENCE,
+    admit,
+    kind_of,
+    movie_of,
+    read_input,
+    settle,
+)
+from cellscope.assays.mitosis.sequences.tracks import measure
+from cellscope.assays.mitosis.sequences.view import FRAMES, TRAINED_PIXEL_UM, choose_frames, network_view, normalise
+from cellscope.assays.mitosis.sequences.windows import Window, crop, follow, gather, window_frames
+from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
+from cellscope.io.choice import Wants
+from cellscope.io.movie import MOVIE_SUFFIXES
+from cellscope.io.tracks import Event
+from cellscope.metrics.calibration import apply_line, log_odds
+from cellscope.metrics.intervals import wilson
+from cellscope.models.card import ModelCard, rebuilding
+from cellscope.nn.folding import fold_norms
+
+PART = "classify"
+SUMMARY = ("n_abnormal", "abnormal_fraction", "abnormal_fraction_low", "abnormal_fraction_high")
+MOST_STRIPS = 60
+"""Divisions of one movie drawn into its picture: those to review first, then abnormal ones."""
+
+
+def cut(subject: Subject) -> list[np.ndarray]:
+    """Read a sequence, or the windows of a movie, and give one (T * 2, size, size) view per division."""
+    card = subject.cards[PART]
+    if subject.kind == SEQUENCE:
+        _read_sequence(subject, card)
+    else:
+        _read_windows(subject, card)
+    if VIEWS not in kinds_of(card.arch_args):
+        return []
+    pixel = movie_of(subject).pixel_size_um
+    views = [network_view(shown, pixel, card.normalisation) for shown in subject.state["shown"]]
+    return [view.reshape(-1, *view.shape[2:]) for view in views]
+
+
+def _read_sequence(subject: Subject, card: ModelCard) -> None:
+    movie, options = movie_of(subject), subject.options
+    wanted = int(card.normalisation.get("frames", FRAMES))
+    chosen = choose_frames(movie.frames, wanted, options.frames)
+    pair = two_channels(movie.read(sorted(set(chosen.tolist()))), nuclei_channel=options.nuclei_channel)
+    pair = pair[np.searchsorted(np.unique(chosen), chosen)]
+    shown = normalise(pair)
+    reasons = [] if movie.frames == wanted else [f"{movie.frames} frames instead of {wanted}"]
+    subject.state |= {"shown": [shown], "frames": [chosen], "reasons": [reasons], "places": [None]}
+    subject.state["measured"] = [_measured(subject, pair)]
+
+
+def _measured(subject: Subject, pair: np.ndarray) -> np.ndarray:
+    """Measure the division, unless the model does not ask for it."""
+    if TRACKS not in kinds_of(subject.cards[PART].arch_args):
+        return np.zeros(0, np.float32)
+    return measure(pair, (movie_of(subject).pixel_size_um or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM)
+
+
+def _read_windows(subject: Subject, card: ModelCard) -> None:
+    movie, options = movie_of(subject), subject.options
+    events: list[Event] = movie.notes["events"]
+    count = int(card.normalisation.get("frames", FRAMES))
+    windows = []
+    for event in events:
+        frames = window_frames(event.frame, options.frames_before, count, movie.frames)
+        side = round(event.size or options.window)
+        windows.append(Window(frames, (event.y, event.x), side, min(options.frames_before, count - 1)))
+    needed = sorted({int(frame) for window in windows for frame in window.frames})
+    gather(windows, movie.iterate(needed))
+    state: dict[str, list[Any]] = {"shown": [], "measured": [], "frames": [], "reasons": [], "places": []}
+    for event, window in zip(events, windows, strict=True):
+        pair = two_channels(window.patches, nuclei_channel=options.nuclei_channel)
+        middle = (pair.shape[2] - 1) / 2
+        centres = np.full((len(pair), 2), middle)
+        if options.follow:
+            centres = follow(pair[:, 1], window.at_event, window.side)
+        cropped = np.moveaxis(crop(np.moveaxis(pair, 1, -1), centres, window.side), -1, 1)
+        drift = float(np.hypot(*(centres[-1] - centres[0])))
+        reasons = ["the movie begins or ends inside the window"] if window.cut_short else []
+        state["shown"].append(normalise(cropped))
+        state["measured"].append(_measured(subject, cropped))
+        state["frames"].append(window.frames)
+        state["reasons"].append(reasons)
+        state["places"].append({"frame": event.frame, "centroid-0": event.y, "centroid-1": event.x, "drift": drift})
+        window.patches = np.zeros(0)
+    subject.state |= state
+
+
+def classify(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarray]:
+    """Mean probabilities over mirror images: one (K,) float32 per division."""
+    stacked = torch.stack(batch)
+    sequences = stacked.view(len(batch), -1, 2, *stacked.shape[2:])
+    return list(probabilities(cast(Classifier, module).views, sequences).cpu().numpy())  # type: ignore[arg-type]
+
+
+def take_views(subject: Subject, outputs: list[Any]) -> None:
+    """Keep what the networks over frames say."""
+    subject.state["p_views"] = np.asarray(outputs, float)
+
+
+def cut_measurements(subject: Subject) -> list[np.ndarray]:
+    """Give one (1, 1, features) array per division."""
+    if TRACKS not in kinds_of(subject.cards[PART].arch_args):
+        return []
+    return [values[None, None] for values in subject.state["measured"]]
+
+
+def classify_measurements(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarray]:
+    """Probabilities from measurements, always in float32: one (K,) per division."""
+    tracks = cast(Classifier, module).tracks
+    assert tracks is not None
+    with torch.autocast(batch[0].device.type, enabled=False):
+        logits = tracks(torch.stack(batch).flatten(1).float())
+    return list(logits.softmax(1).cpu().numpy())
+
+
+def take_tracks(subject: Subject, outputs: list[Any]) -> None:
+    """Combine what frames and measurements say into calibrated probabilities."""
+    thresholds = subject.cards[PART].thresholds
+    views, tracks = subject.state["p_views"], np.asarray(outputs, float)
+    if len(views) and len(tracks):
+        subject.state["p"] = list(combine(views, tracks, thresholds))
+    else:
+        one = views if len(views) else tracks
+        subject.state["p"] = list(calibrate(one, thresholds)) if len(one) else []
+
+
+def combine(views: np.ndarray, tracks: np.ndarray, thresholds: Mapping[str, float]) -> np.ndarray:
+    """Add up the log odds of both: (N, 2) each -> (N, 2) honest probabilities."""
+    weights = (thresholds.get("views", 0.5), thresholds.get("tracks", 0.5))
+    odds = weights[0] * log_odds(views[:, 1]) + weights[1] * log_odds(tracks[:, 1]) + thresholds.get("bias", 0.0)
+    positive = 1 / (1 + np.exp(-odds))
+    return np.stack([1 - positive, positive], 1)
+
+
+def calibrate(p: np.ndarray, thresholds: Mapping[str, float]) -> np.ndarray:
+    """Apply the line tuned on validation data: (N, 2) float; `p` as it is without one or for other than two classes."""
+    if p.shape[1] != 2 or "slope" not in thresholds:
+        return p
+    positive = apply_line(p[:, 1], thresholds["slope"], thresholds["bias"])
+    return np.stack([1 - positive, positive], 1)
+
+
+def call(p: np.ndarray, threshold: float) -> int:
+    """Choose a class: of two, the last from `threshold` on; of more, the most probable."""
+    return int(p[1] >= threshold) if len(p) == 2 else int(np.argmax(p))
+
+
+def conclude(subject: Subject) -> Result:
+    """Make the rows, the counts with their interval, and the picture."""
+    classes = subject.cards[PART].classes
+    options = subject.options
+    rows, strips = [], []
+    state = subject.state
+    entries = zip(state["p"], state["shown"], state["frames"], state["reasons"], state["places"], strict=True)
+    for label, (p, shown, frames, reasons, place) in enumerate(entries, 1):
+        index = call(p, options.threshold)
+        reasons = [*reasons, *(["unsure of the class"] if p[index] < options.review_below else [])]
+        row: dict[str, Any] = {"label": label, "class": classes[index], "score": float(p[index])}
+        row["review"] = bool(reasons)
+        row |= {f"p_{name}": float(value) for name, value in zip(classes, p, strict=True)}
+        row |= {"n_frames": len(np.unique(frames)), **(place or {}), "reasons": reasons}
+        rows.append(row)
+        strips.append(Strip(shown, frames, _caption(row, place), index == len(classes) - 1, bool(reasons)))
+    columns = ["label", "class", "score", "review", *probability_columns(classes)]
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+    abnormal = int((table["class"] == classes[-1]).sum())
+    low, high = wilson(abnormal, len(rows))
+    fraction = abnormal / len(rows) if rows else None
+    summary = dict(zip(SUMMARY, (abnormal, fraction, low, high), strict=True))
+    strips.sort(key=lambda strip: (not strip.review, not strip.abnormal))  # stable: by label within
+    minutes = (movie_of(subject).interval_s or 0) / 60
+    artefacts = {".filmstrip.png": draw_filmstrip(strips[:MOST_STRIPS], subject.name, minutes)} if strips else {}
+    warnings = []
+    if len(strips) > MOST_STRIPS:
+        warnings.append(f"{MOST_STRIPS} of {len(strips)} divisions are drawn: those to review and abnormal ones first")
+    return Result(table, summary, artefacts, warnings)
+
+
+def _caption(row: Mapping[str, Any], place: Mapping[str, Any] | None) -> str:
+    where = ""
+    if place:
+        at = f"row {place['centroid-0']:.0f}, column {place['centroid-1']:.0f}"
+        where = f"{row['label']}: frame {place['frame']}, {at}  "
+    why = f"  look: {'; '.join(row['reasons'])}" if row["reasons"] else ""
+    return f"{where}{row['class']} {row['score']:.2f}{why}"
+
+
+def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
+    """Name the columns of probabilities."""
+    return probability_columns(cards[PART].classes)
+
+
+def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """Build the network of a model file, ready to predict; ModelError if its numbers do not fit."""
+    with rebuilding(card):
+        full = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+        network = build_classifier(card.arch_args, len(card.classes), full)
+    network = network.eval()
+    fold_norms(network)
+    return network
+
+
+ASSAY = Assay(
+    name="mitosis",
+    kinds=KINDS,
+    suffixes=MOVIE_SUFFIXES,
+    wants=Wants.MOVIE,
+    stages=(
+        Stage(PART, KINDS, 16, cut, classify, take_views, at_once=8),
+        Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, at_once=256),
+    ),
+    parts=(PART,),
+    summary_columns=SUMMARY,
+    classes_columns=classes_columns,
+    kind_of=kind_of,
+    settle=settle,
+    admit=admit,
+    build=build,
+    conclude=conclude,
+    figures={SEQUENCE: (".filmstrip.png",), MOVIE: (".filmstrip.png",)},
+    read=read_input,
+    summarise=summarise,
+)

@@ -1,0 +1,1 @@
+"""`cellscope mitosis prepare`, its readers of layouts, and prepared items in memory."""

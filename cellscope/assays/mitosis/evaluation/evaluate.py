@@ -1,0 +1,280 @@
+"""`cellscope mitosis eval`: a model on a split, overall and by line and dose, beside what dose alone would say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cellscope.assays.mitosis.assay import ASSAY, PART, call
+from cellscope.assays.mitosis.datasets.sequences import read_facts
+from cellscope.assays.mitosis.evaluation.scores import majority_by, scores, within_mixed
+from cellscope.assays.mitosis.report.figures import Strip, gallery_figure
+from cellscope.assays.mitosis.sequences.inputs import SEQUENCE, read_input
+from cellscope.assays.mitosis.sequences.names import Facts
+from cellscope.engine.assay import Result, Subject
+from cellscope.engine.eval.report import (
+    LEVEL,
+    Metric,
+    bootstrap,
+    confusion_figure,
+    reliability_figure,
+    wilson,
+)
+from cellscope.engine.eval.run import Evaluation, Job, metrics_figure, run_job
+from cellscope.errors import UsageError
+from cellscope.io.choice import Choice
+from cellscope.io.prepared import PreparedDataset
+from cellscope.metrics.classification import confusion_matrix, reliability_table
+from cellscope.metrics.intervals import f1_wilson, wider
+
+if TYPE_CHECKING:
+    from cellscope.assays.mitosis.options import PredictOptions
+    from cellscope.models.card import ModelCard
+    from cellscope.options.common import RunOptions
+
+WINDOW = 64
+MOST_ERRORS = 12
+LEAST_OF_BOTH = 5
+
+_CONVENTIONS = {
+    "accuracy": "share of sequences whose class is right",
+    "precision": "TP / (TP + FP), {positive} positive",
+    "recall": "TP / (TP + FN), {positive} positive",
+    "specificity": "TN / (TN + FP), {positive} positive",
+    "f1": "2 TP / (2 TP + FP + FN), {positive} positive, probability at least {threshold:g}",
+    "roc_auc": "chance that a {positive} sequence has a higher probability than another, ties one half",
+    "average_precision": "sum over thresholds of precision times recall gained, not interpolated, {positive} positive",
+    "balanced_accuracy": "mean of recall and specificity",
+    "f1_balanced": "F1 where both classes were equally frequent: 2 recall / (1 + recall + 1 - specificity)",
+    "calibration_error": "expected calibration error, 15 equal bins of the larger probability",
+}
+_WIDER = "; interval: the wider of Wilson's over sequences and the bootstrap over groups"
+
+
+def evaluate(
+    dataset: Path,
+    out: Path,
+    *,
+    run: RunOptions,
+    options: PredictOptions,
+    models: list[str],
+    split: str,
+    argv: list[str],
+) -> int:
+    """Measure a model on one split of a prepared dataset.
+
+    Parameters
+    ----------
+    dataset : Path
+        From ``cellscope mitosis prepare``.
+    out : Path
+    run, options
+        As for ``predict``.
+    models : list of str
+        A model file or a built-in name.
+    split : str
+        ``train``, ``val`` or ``test``.
+    argv : list of str
+
+    Returns
+    -------
+    int
+        Exit code 0.
+    """
+    if options.events is not None:
+        raise UsageError("eval measures sequences: --events is for predict")
+    evaluation = Evaluation("mitosis", dataset, out, run=run, split=split, argv=argv)
+    prepared = evaluation.prepared
+    rows = prepared.split(split).head(run.limit) if run.limit else prepared.split(split)
+    classes: tuple[str, ...] = ()
+
+    def subjects(cards: Mapping[str, ModelCard]) -> Iterator[Subject]:
+        nonlocal classes
+        classes = cards[PART].classes
+        if unknown := sorted(set(rows["class"]) - set(classes)):
+            raise UsageError(f"the model knows {', '.join(classes)}; the dataset also has {', '.join(unknown)}")
+        return _subjects(prepared, rows, options, cards, run.max_pixels)
+
+    measured, records = run_job(
+        ASSAY, Job(None, rows, models), conclude_for_measuring, subjects, run=run, window=WINDOW
+    )
+    found = dict(measured)
+    facts = read_facts(prepared)
+    table = items_table(rows, found, facts, classes, options.threshold)
+    metrics = measures(table, classes, options.threshold, seed=run.seed)
+    figures = _figures(table, found, classes, metrics, split)
+    evaluation.write(
+        n=len(table),
+        metrics=metrics,
+        per_image=table,
+        figures=figures,
+        models=records,
+    )
+    return 0
+
+
+def _subjects(
+    prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards: Any, max_pixels: int
+) -> Iterator[Subject]:
+    # prepared sequences always hold transmitted light first
+    plain = replace(options, nuclei_channel=1)
+    for name, image in zip(rows["id"], rows["image"], strict=True):
+        movie = read_input(prepared.root / image, Choice(), max_pixels, plain)
+        yield Subject(str(name), movie, SEQUENCE, plain, cards)  # type: ignore[arg-type]
+
+
+def conclude_for_measuring(subject: Subject) -> Result:
+    """Give probabilities and what the gallery shows."""
+    state = subject.state
+    kept = {"p": state["p"][0], "shown": state["shown"][0].astype(np.float16), "frames": state["frames"][0]}
+    return Result(pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts=kept)
+
+
+def items_table(
+    rows: pd.DataFrame,
+    found: Mapping[str, Mapping[str, Any]],
+    facts: Mapping[str, Facts],
+    classes: tuple[str, ...],
+    threshold: float,
+) -> pd.DataFrame:
+    """Make ``per_image.csv``: what is known of each sequence, its class, the call, the probabilities."""
+    p = np.stack([found[name]["p"] for name in rows["id"]])
+    known = [facts.get(name, Facts()) for name in rows["id"]]
+    table = pd.DataFrame({"image": rows["id"].to_numpy(), "group": rows["group"].to_numpy()})
+    table["line"] = [fact.line or "unknown" for fact in known]
+    table["dose"] = [fact.dose or "unknown" for fact in known]
+    table["class"] = rows["class"].to_numpy()
+    table["predicted"] = [classes[call(row, threshold)] for row in p]
+    return table.join(pd.DataFrame(p, columns=[f"p_{name}" for name in classes]))
+
+
+def measures(table: pd.DataFrame, classes: tuple[str, ...], threshold: float, *, seed: int = 0) -> list[Metric]:
+    """Compute all metrics with intervals.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `items_table`.
+    classes : tuple of str
+        The last is the positive one.
+    threshold : float
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    list of Metric
+        Overall; accuracy and F1 of every cell line and every dose; the dose-only baseline; accuracy within doses that
+        hold at least five of two classes.
+    """
+    truth = np.array([classes.index(name) for name in table["class"]])
+    p = table[[f"p_{name}" for name in classes]].to_numpy(float)
+    groups = table["group"].to_numpy()
+    metrics = [_metric(name, name, truth, p, groups, classes, threshold, seed) for name in _CONVENTIONS]
+    for column in ("line", "dose"):
+        for value in sorted(set(table[column]), key=_by_number):
+            index = np.flatnonzero(table[column].to_numpy() == value)
+            for name in ("accuracy", "f1"):
+                label = f"{column}_{value}.{name}"
+                metrics.append(_metric(label, name, truth[index], p[index], groups[index], classes, threshold, seed))
+    last = len(classes) - 1
+    from_dose = majority_by(table["dose"].tolist(), truth, table["group"].tolist())
+    guess = np.eye(len(classes))[from_dose]
+    said = "; the class is guessed from the dose alone: the most frequent of its dose in the other groups of the split"
+    for name in ("accuracy", "f1"):
+        metrics.append(_metric(f"dose_alone.{name}", name, truth, guess, groups, classes, 0.5, seed, more=said))
+    mixed = within_mixed(table["dose"].tolist(), truth, LEAST_OF_BOTH)
+    more = f"; only doses with at least {LEAST_OF_BOTH} sequences of two classes each"
+    for name in ("accuracy", "balanced_accuracy", "f1"):
+        label = f"within_doses.{name}"
+        metrics.append(_metric(label, name, truth[mixed], p[mixed], groups[mixed], classes, threshold, seed, more=more))
+    guessed = from_dose[mixed] == truth[mixed]
+    low, high = wilson(int(guessed.sum()), len(guessed), LEVEL)
+    value = float(guessed.mean()) if len(guessed) else None
+    convention = f"{_CONVENTIONS['accuracy']}{said}{more}; interval: Wilson's over sequences"
+    metrics.append(Metric("within_doses.dose_alone_accuracy", value, low, high, len(guessed), convention))
+    assert last >= 1
+    return metrics
+
+
+def _by_number(value: str) -> tuple[int, float, str]:
+    try:
+        return (0, float(value), value)
+    except ValueError:
+        return (1, 0.0, value)
+
+
+def _statistic(name: str, truth: np.ndarray, p: np.ndarray, threshold: float, index: np.ndarray) -> float | None:
+    return scores(truth[index], p[index], threshold=threshold)[name]
+
+
+def _metric(
+    label: str, name: str, truth: np.ndarray, p: np.ndarray, groups: np.ndarray, classes: tuple[str, ...],
+    threshold: float, seed: int, *, more: str = "",
+) -> Metric:  # fmt: skip
+    """Compute one metric; its interval is honest for few sequences and allows for likeness within groups."""
+    statistic = partial(_statistic, name, truth, p, threshold)
+    value = statistic(np.arange(len(truth))) if len(truth) else None
+    interval = bootstrap(groups, statistic, seed=seed, level=LEVEL) if value is not None else (None, None)
+    positive = p.shape[1] - 1
+    true, said = truth == positive, p[:, -1] >= threshold
+    hit, missed, false = int((true & said).sum()), int((true & ~said).sum()), int((~true & said).sum())
+    right = len(truth) - hit - missed - false
+    counts = {
+        "accuracy": (hit + right, len(truth)),
+        "precision": (hit, hit + false),
+        "recall": (hit, hit + missed),
+        "specificity": (right, right + false),
+    }
+    convention = _CONVENTIONS[name].format(positive=classes[-1], threshold=threshold) + more
+    few = min(int(true.sum()), int((~true).sum()))
+    exact: tuple[float, float] | tuple[None, None] | None = None
+    if name in counts:
+        exact = wilson(*counts[name], LEVEL)
+    elif name == "f1":
+        exact = f1_wilson(hit, missed, false, LEVEL)
+    elif name in ("roc_auc", "average_precision", "balanced_accuracy", "f1_balanced") and value is not None and few:
+        # as uncertain as a proportion of the rarer class: the bootstrap alone would promise certainty at 1
+        low, high = wilson(round(value * few), few, LEVEL)
+        exact = (min(low, value), max(high, value)) if low is not None and high is not None else None
+    if exact is not None:
+        interval = wider(interval, exact)
+        convention += _WIDER
+    return Metric(label, value, interval[0], interval[1], len(truth), convention)
+
+
+def _figures(
+    table: pd.DataFrame,
+    found: Mapping[str, Mapping[str, Any]],
+    classes: tuple[str, ...],
+    metrics: list[Metric],
+    split: str,
+) -> dict[str, Any]:
+    truth = np.array([classes.index(name) for name in table["class"]])
+    said = np.array([classes.index(name) for name in table["predicted"]])
+    p = table[[f"p_{name}" for name in classes]].to_numpy(float)
+    error = next(metric.value for metric in metrics if metric.name == "calibration_error")
+    shown = [metric for metric in metrics if metric.value is not None and metric.name != "calibration_error"]
+    figures = {
+        "metrics": metrics_figure(shown, f"split {split}, 95 % intervals"),
+        "confusion": confusion_figure(confusion_matrix(truth, said, list(range(len(classes)))), list(classes)),
+        "reliability": reliability_figure(reliability_table(p, truth), error=error),
+    }  # fmt: skip
+    wrong = table[table["class"] != table["predicted"]].copy()
+    wrong["sure"] = wrong[[f"p_{name}" for name in classes]].max(axis=1)
+    strips = []
+    for row in wrong.sort_values("sure", ascending=False).head(MOST_ERRORS).to_dict("records"):
+        kept = found[row["image"]]
+        caption = f"{Path(row['image']).name}: {row['class']}, called {row['predicted']} ({row['sure']:.2f})"
+        strips.append(
+            Strip(kept["shown"].astype(np.float32), kept["frames"], caption, row["class"] == classes[-1], False)
+        )
+    if strips:
+        figures["errors"] = gallery_figure(strips, title="errors, the surest first: start, a third, two thirds, end")
+    return figures

@@ -1,0 +1,1 @@
+"""Filmstrips, galleries, counts per condition."""

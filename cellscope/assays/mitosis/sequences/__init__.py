@@ -1,0 +1,1 @@
+"""Sequences and movies: reading, windows around divisions, channels, views, measurements of the cell."""

@@ -1,0 +1,263 @@
+"""Several trainings as one: the paper's repeats with mean and standard deviation, and cross-validation."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cellscope.assays.mitosis.assay import calibrate, call, combine
+from cellscope.assays.mitosis.evaluation.scores import scores
+from cellscope.assays.mitosis.networks.registry import TRACKS, VIEWS, kinds_of
+from cellscope.assays.mitosis.options import TrainOptions
+from cellscope.assays.mitosis.training.train import (
+    PREDICTIONS,
+    VIEW_SETTINGS,
+    make_card,
+    train_one,
+    training_facts,
+    tuned,
+)
+from cellscope.engine.provenance import now, training_record
+from cellscope.engine.train.data import say
+from cellscope.engine.train.folder import MODEL
+from cellscope.errors import UsageError
+from cellscope.io.prepared import PreparedDataset
+from cellscope.io.write import write_csv, write_json, write_text
+from cellscope.metrics.calibration import best_weights_and_bias, log_odds
+from cellscope.models.file import load_model, save_model
+from cellscope.options.resolve import to_toml
+
+REPEATS = "repeats.csv"
+SEEDS = "seeds.csv"
+"""Of several cross-validations: what each gives out of fold, and mean and standard deviation over them."""
+
+WANTED = "give two runs, one of a network over frames and one of tracknet"
+
+OUT_OF_FOLD = "out_of_fold.csv"
+"""Of a cross-validation: every measure of ``eval`` with its interval, each sequence judged by who had not seen it."""
+
+
+def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -> int:
+    """Train on a prepared dataset: once, ``--repeats`` times, once per fold with ``--cross-validate``, or with both.
+
+    Parameters
+    ----------
+    dataset : Path
+        From ``cellscope mitosis prepare``.
+    out : Path
+        The run folder; of several trainings each has a folder below it.
+    options : TrainOptions
+    argv : list of str
+        The command, for the record.
+
+    Returns
+    -------
+    int
+        Exit code 0; errors and signals raise.
+    """
+    options = options.settled()
+    prepared = PreparedDataset.open(dataset, assay="mitosis")
+    if options.join is not None:
+        join_runs(prepared, out, options, argv)
+        return 0
+    if not options.cross_validate and options.repeats == 1:
+        train_one(prepared, out, options, argv=argv)
+        return 0
+    out = Path(out)
+    if not options.resume and not options.overwrite and (out / "run.json").exists():
+        raise UsageError(f"{out} already holds a training; use --resume auto, --overwrite or another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "run.json").unlink(missing_ok=True)
+    write_text(out / "config.toml", to_toml(options))
+    runs = _plan(prepared, options)
+    for number, (name, own) in enumerate(runs, 1):
+        if options.resume == "auto" and (out / name / "run.json").is_file():
+            say(f"{name} is done")
+            continue
+        say(f"{name} ({number} of {len(runs)})")
+        train_one(prepared, out / name, own, argv=argv)
+    table = _table(out, [name for name, _ in runs])
+    write_csv(out / REPEATS, table)
+    say(_spread(table))
+    if options.cross_validate:
+        _join(prepared, out, [name for name, _ in runs], options)
+    else:
+        best = str(table["run"].iloc[int(np.nanargmax(table["val_score"][: len(runs)].to_numpy(float)))])
+        card, tensors = load_model(out / best / MODEL, assay="mitosis", part="classify")
+        save_model(out / MODEL, tensors, card, half=options.half)
+        say(f"{MODEL} is the one of {best}, the best on its validation sequences")
+    record = training_record(argv, options, device="", precision="", seconds=0.0, steps=0)
+    write_json(out / "run.json", record | {"runs": [name for name, _ in runs], "finished": now()})
+    return 0
+
+
+def _plan(prepared: PreparedDataset, options: TrainOptions) -> list[tuple[str, TrainOptions]]:
+    """List (folder, options) of the trainings."""
+    one = replace(options, repeats=1, cross_validate=False)
+    if not options.cross_validate:
+        return [(f"repeat-{k + 1}", replace(one, seed=options.seed + k)) for k in range(options.repeats)]
+    folds = int(prepared.info.get("folds") or 0)
+    if folds < 2:
+        raise UsageError(f"{prepared.root} has no folds; prepare it with --folds 5")
+    plan = []
+    for k in range(options.repeats):
+        above = f"repeat-{k + 1}/" if options.repeats > 1 else ""
+        for fold in range(folds):
+            seed = options.seed + k * folds + fold
+            plan.append((f"{above}fold-{fold}", replace(one, fold=fold, seed=seed)))
+    return plan
+
+
+def _table(out: Path, names: list[str]) -> pd.DataFrame:
+    """Return a row per training and two more: mean and standard deviation (n - 1), as in the paper's Table 1."""
+    rows = []
+    for name in names:
+        record = json.loads((out / name / "run.json").read_text(encoding="utf-8"))
+        found = {key: value for key, value in sorted(record["metrics"].items()) if key.startswith("val_")}
+        rows.append({"run": name, "seed": record["seed"], "seconds": record["seconds"], **found})
+    table = pd.DataFrame(rows)
+    numbers = table.drop(columns=["run", "seed"])
+    extra = pd.DataFrame([{"run": "mean", **numbers.mean()}, {"run": "standard deviation", **numbers.std(ddof=1)}])
+    return pd.concat([table.astype({"seed": "Int64"}), extra], ignore_index=True)
+
+
+def _spread(table: pd.DataFrame) -> str:
+    mean, deviation = table.iloc[-2], table.iloc[-1]
+    shown = ("val_accuracy", "val_precision", "val_recall", "val_f1")
+    parts = [f"{name[4:]} {mean[name]:.3f} +- {deviation[name]:.3f}" for name in shown if name in table]
+    return f"over {len(table) - 2} trainings: {', '.join(parts)}"
+
+
+def _join(prepared: PreparedDataset, out: Path, names: list[str], options: TrainOptions) -> None:
+    """Make one model of the folds' networks, tuned on what each said of the sequences it had not seen."""
+    tensors: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
+    classes: list[str] = list(prepared.info["classes"])
+    for number, name in enumerate(names):
+        card, own = load_model(out / name / MODEL, assay="mitosis", part="classify")
+        tensors |= {f"members.{number}.{key}": value for key, value in own.items()}
+        arguments = {**card.arch_args, **card.normalisation}
+    each = _predictions_by_seed(out, names)
+    table = _mean_predictions(each, classes)
+    write_csv(out / PREDICTIONS, table)
+    p = table[[f"p_{name}" for name in classes]].to_numpy(float)
+    labels = np.array([classes.index(name) for name in table["class"]])
+    thresholds = tuned(p, labels)
+    metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, calibrate(p, thresholds)).items()}
+    _write_out_of_fold(out, table, calibrate(p, thresholds), classes)
+    columns = [f"p_{name}" for name in classes]
+    _write_seeds(out, labels, [calibrate(one[columns].to_numpy(float), thresholds) for one in each])
+    arguments["members"] = len(names)
+    facts = training_facts(prepared, options, len(table)) | {"folds": len(names) // len(each), "repeats": len(each)}
+    card = make_card(arguments, options.arch, classes, prepared, facts, thresholds, metrics)
+    save_model(out / MODEL, tensors, card, half=options.half)
+    say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))
+
+
+def _predictions_by_seed(out: Path, names: list[str]) -> list[pd.DataFrame]:
+    """Read what networks said of the sequences they had not seen: a table per cross-validation, sorted by id."""
+    parts: dict[Path, list[pd.DataFrame]] = {}
+    for name in names:
+        parts.setdefault(Path(name).parent, []).append(pd.read_csv(out / name / PREDICTIONS, dtype={"dose": str}))
+    return [pd.concat(tables).sort_values("id", ignore_index=True) for tables in parts.values()]
+
+
+def _mean_predictions(each: list[pd.DataFrame], classes: list[str]) -> pd.DataFrame:
+    """Average probabilities over cross-validations of the same sequences."""
+    columns = [f"p_{name}" for name in classes]
+    table = each[0].copy()
+    table[columns] = np.mean([one[columns].to_numpy(float) for one in each], axis=0)
+    return table
+
+
+def _write_seeds(out: Path, labels: np.ndarray, each: list[np.ndarray]) -> None:
+    """Write and say what every cross-validation gives, and mean and standard deviation (n - 1) over them."""
+    if len(each) < 2:
+        return
+    table = pd.DataFrame([{"repeat": str(k), **scores(labels, p)} for k, p in enumerate(each, 1)])
+    numbers = table.drop(columns="repeat")
+    ends = [{"repeat": "mean", **numbers.mean()}, {"repeat": "standard deviation", **numbers.std(ddof=1)}]
+    write_csv(out / SEEDS, pd.concat([table, pd.DataFrame(ends)], ignore_index=True))
+    shown = ("accuracy", "f1", "f1_balanced", "roc_auc")
+    said = [f"{name} {numbers[name].mean():.3f} +- {numbers[name].std(ddof=1):.3f}" for name in shown]
+    say(f"over {len(each)} cross-validations: {', '.join(said)}")
+
+
+def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
+    """Make one model of two cross-validations of the same folds: frames and measurements.
+
+    The log odds of both and a constant are weighed by a logistic regression on the out-of-fold predictions, classes
+    counted alike; three numbers on hundreds of sequences, so what they give out of fold is hardly flattered.
+
+    Raises
+    ------
+    UsageError
+        Not one run of each kind, or runs of other sequences.
+    """
+    out = Path(out)
+    if (out / "run.json").exists() and not options.overwrite:
+        raise UsageError(f"{out} already holds a training; use --overwrite or another folder")
+    classes: list[str] = list(prepared.info["classes"])
+    tensors: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {}
+    archs: list[str] = []
+    tables: dict[str, pd.DataFrame] = {}
+    seeds: dict[str, list[pd.DataFrame]] = {}
+    for name in str(options.join).split(","):
+        run = Path(name.strip())
+        if not (run / MODEL).is_file() or not (run / PREDICTIONS).is_file():
+            raise UsageError(f"--join {run}: no finished training with --cross-validate")
+        card, own = load_model(run / MODEL, assay="mitosis", part="classify")
+        [kind] = kinds_of(card.arch_args)
+        if kind in parts:
+            raise UsageError(f"--join {run}: a second run of the same kind; {WANTED}")
+        archs.append(card.arch)
+        parts[kind] = {**card.arch_args, **card.normalisation}
+        tensors |= {f"{kind}.{key}": value for key, value in own.items()}
+        tables[kind] = pd.read_csv(run / PREDICTIONS, dtype={"dose": str}).sort_values("id", ignore_index=True)
+        folders = sorted(path.parent.relative_to(run).as_posix() for path in run.glob("repeat-*/fold-*/" + PREDICTIONS))
+        seeds[kind] = _predictions_by_seed(run, folders) or [tables[kind]]
+    if set(parts) != {VIEWS, TRACKS}:
+        raise UsageError(f"--join: {WANTED}")
+    views, tracks = tables[VIEWS], tables[TRACKS]
+    if list(views["id"]) != list(tracks["id"]) or len(classes) != 2:
+        raise UsageError("--join wants two runs on the same dataset of two classes")
+    labels = np.array([classes.index(name) for name in views["class"]])
+    both = np.stack([log_odds(table[f"p_{classes[1]}"].to_numpy(float)) for table in (views, tracks)], 1)
+    (of_views, of_tracks), bias = best_weights_and_bias(both, labels == 1)
+    thresholds = {"views": round(of_views, 4), "tracks": round(of_tracks, 4), "bias": round(bias, 4)}
+    columns = [f"p_{name}" for name in classes]
+    p = combine(views[columns].to_numpy(float), tracks[columns].to_numpy(float), thresholds)
+    by_seed = []
+    for k in range(max(len(each) for each in seeds.values())):
+        one, other = (seeds[kind][k % len(seeds[kind])][columns].to_numpy(float) for kind in (VIEWS, TRACKS))
+        by_seed.append(combine(one, other, thresholds))
+    metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, p).items()}
+    joint = {"parts": parts, **{name: parts[VIEWS][name] for name in VIEW_SETTINGS if name in parts[VIEWS]}}
+    facts = training_facts(prepared, options, len(views)) | {"folds": int(prepared.info.get("folds") or 0)}
+    card = make_card(joint, "+".join(sorted(archs)), classes, prepared, facts, thresholds, metrics)
+    out.mkdir(parents=True, exist_ok=True)
+    table = views[["id", "group", "line", "dose", "class"]].join(pd.DataFrame(p, columns=columns))
+    write_csv(out / PREDICTIONS, table)
+    _write_out_of_fold(out, table, p, classes)
+    _write_seeds(out, labels, by_seed)
+    save_model(out / MODEL, tensors, card, half=options.half)
+    say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))
+    write_json(out / "run.json", training_record(argv, options, device="", precision="", seconds=0.0, steps=0))
+
+
+def _write_out_of_fold(out: Path, table: pd.DataFrame, p: np.ndarray, classes: list[str]) -> None:
+    from cellscope.assays.mitosis.evaluation.evaluate import measures
+
+    known = table[["id", "group", "class"]].rename(columns={"id": "image"})
+    for column in ("line", "dose"):
+        known[column] = table[column].fillna("").replace("", "unknown").to_numpy()
+    known["predicted"] = [classes[call(row, 0.5)] for row in p]
+    known = known.join(pd.DataFrame(p, columns=[f"p_{name}" for name in classes]))
+    rows = [[m.name, m.value, m.low, m.high, m.n] for m in measures(known, tuple(classes), 0.5)]
+    write_csv(out / OUT_OF_FOLD, pd.DataFrame(rows, columns=["metric", "value", "low", "high", "n"]))

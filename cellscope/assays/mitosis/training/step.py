@@ -1,0 +1,157 @@
+"""What happens in a step: losses, the moving average of weights, the paper's two steps, validation."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, cast
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+
+from cellscope.assays.mitosis.datasets.sequences import Sequences, plain_batch, varied_batch
+from cellscope.assays.mitosis.evaluation.scores import scores
+from cellscope.assays.mitosis.networks.registry import TrackNet, probabilities
+from cellscope.assays.mitosis.options import TrainOptions
+from cellscope.engine.train.averaging import move_average
+from cellscope.engine.train.fit import optimiser_and_schedule
+
+NOISE, MIXING = 0.3, 0.4
+"""Of measurements in training: noise in units of their spread, and both parameters of the mixing share's beta law."""
+
+FIRST_BEST = "first_step_best"
+"""In a checkpoint: the best weights so far of the first of two steps, and their score."""
+
+
+class SequenceLearner(L.LightningModule):
+    """Loss, moving average, the paper's two steps, and validation by F1 and ROC AUC of the last class.
+
+    Parameters
+    ----------
+    network : Module
+    options : TrainOptions
+    train, val : Sequences
+        Batches are indices into them.
+    settings : dict
+        How the network sees sequences.
+    """
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        options: TrainOptions,
+        train: Sequences,
+        val: Sequences,
+        settings: dict[str, Any],
+    ):
+        super().__init__()
+        self.network, self.options, self.train_set, self.val_set, self.settings = network, options, train, val, settings
+        self.averaged = copy.deepcopy(network).requires_grad_(False) if options.average else None
+        self._fields = train.fields(settings) if settings["size"] else torch.zeros(0)
+        self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._first_best: dict[str, Any] = {}
+
+    @property
+    def final(self) -> torch.nn.Module:
+        """The network to keep: the average of weights where one is made."""
+        return self.network if self.averaged is None else self.averaged
+
+    @property
+    def second_from(self) -> int:
+        """The step with which the second of two begins; 0 if there is one only."""
+        return (self.options.steps or 0) // 2 if self.options.second_rate else 0
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """In the first of two steps, keep the backbone as it came; begin the second with the best weights so far."""
+        backbone = getattr(self.network, "backbone", None)
+        if backbone is not None and self.second_from and self.options.freeze_first and self.options.init != "none":
+            frozen = self.global_step < self.second_from
+            backbone.requires_grad_(not frozen)
+            backbone.train(not frozen)
+        if self.second_from and self.global_step == self.second_from and self._first_best:
+            self.load_state_dict(self._first_best["weights"])
+            self._first_best = {}
+            self.trainer.optimizers[0].state.clear()  # momenta belong to the weights that were left behind
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the best weights of the first step for a training that goes on from here."""
+        if self._first_best and "optimizer_states" in checkpoint:
+            checkpoint[FIRST_BEST] = self._first_best
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take them back."""
+        self._first_best = checkpoint.get(FIRST_BEST, {})
+
+    def training_step(self, batch: torch.Tensor, _index: int) -> torch.Tensor:
+        """Cross entropy with label smoothing; the paper's L2 penalty on its dense layer where asked for."""
+        index = batch.tolist()
+        with torch.autocast("cpu", enabled=False):  # views are made in float32 whatever the network computes in
+            views = varied_batch(self.train_set, index, self.settings, str(self.options.augment), self._fields)
+        labels = torch.from_numpy(self.train_set.labels[index]).to(self.device)
+        logits = self.network(views.to(self.device)).float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing or 0.0)
+        self.log_dict(
+            {"loss": loss.detach(), "accuracy": (logits.argmax(1) == labels).float().mean()}, batch_size=len(index)
+        )
+        dense = getattr(self.network, "dense", None)
+        if self.options.head_decay and dense is not None:
+            loss = loss + self.options.head_decay * dense.weight.pow(2).sum()
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Move the average of weights as part of the step, so that a checkpoint of the step holds it."""
+        super().optimizer_step(*args, **kwargs)
+        if self.averaged is not None:
+            move_average(self.averaged, self.network, step=self.global_step + 1, decay=self.options.average or 0.0)
+
+    def validation_step(self, batch: torch.Tensor, _index: int) -> None:
+        """Classify plain views."""
+        with torch.autocast("cpu", enabled=False):
+            views = plain_batch(self.val_set, batch.tolist(), self.settings).to(self.device)
+        labels = torch.from_numpy(self.val_set.labels[batch.tolist()])
+        self._seen.append((probabilities(self.final.eval(), views, flips=False).cpu(), labels))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log accuracy, precision, recall, F1, ROC AUC and ``val_score``: the mean of F1 and ROC AUC."""
+        p, labels = (torch.cat(values).numpy() for values in zip(*self._seen, strict=True))
+        self._seen = []
+        found = scores(labels, p)
+        logged = {f"val_{name}": value for name, value in found.items() if value is not None}
+        score = ((found["f1"] or 0.0) + (found["roc_auc"] or 0.5)) / 2
+        self.log_dict(logged | {"val_score": score})
+        if self.global_step <= self.second_from and score > self._first_best.get("score", -1.0):
+            weights = {name: value.detach().cpu().clone() for name, value in self.state_dict().items()}
+            self._first_best = {"score": score, "weights": weights}
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and schedule by options; no weight decay on norms and biases."""
+        decay = [p for p in self.network.parameters() if p.ndim > 1]
+        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        return optimiser_and_schedule([{"params": decay}, {"params": plain, "weight_decay": 0.0}], self.options)
+
+
+class TrackLearner(SequenceLearner):
+    """Training of a network over measurements: noise and mixtures of sequences take the place of varied pictures."""
+
+    def training_step(self, batch: torch.Tensor, _index: int) -> torch.Tensor:
+        """Cross entropy of mixed, noisy measurements with label smoothing."""
+        index = batch.tolist()
+        network = cast(TrackNet, self.network)
+        x = self.train_set.measurements[index].to(self.device)
+        labels = torch.from_numpy(self.train_set.labels[index]).to(self.device)
+        strength = 0.0 if self.options.augment == "none" else NOISE
+        x = x + strength * torch.randn_like(x) * network.scale
+        share = float(torch.distributions.Beta(MIXING, MIXING).sample()) if strength else 1.0
+        other = torch.randperm(len(index))
+        logits = self.network(share * x + (1 - share) * x[other]).float()
+        smooth = self.options.label_smoothing or 0.0
+        loss = share * F.cross_entropy(logits, labels, label_smoothing=smooth)
+        loss = loss + (1 - share) * F.cross_entropy(logits, labels[other], label_smoothing=smooth)
+        self.log_dict({"loss": loss.detach()}, batch_size=len(index))
+        return loss
+
+    def validation_step(self, batch: torch.Tensor, _index: int) -> None:
+        """Classify measurements."""
+        x = self.val_set.measurements[batch.tolist()].to(self.device)
+        labels = torch.from_numpy(self.val_set.labels[batch.tolist()])
+        self._seen.append((self.final.eval()(x).float().softmax(1).cpu(), labels))

@@ -1,0 +1,200 @@
+"""`cellscope mitosis train`: one training, or several whose spread and joint model count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader
+
+from cellscope import __version__
+from cellscope.assays.mitosis.datasets.sequences import Sequences, draw_weights, load_sequences, plain_batch
+from cellscope.assays.mitosis.networks.registry import TrackNet, arguments_of, build_network, probabilities
+from cellscope.assays.mitosis.networks.resnet3d import ResNet3D
+from cellscope.assays.mitosis.options import TrainOptions
+from cellscope.assays.mitosis.sequences.view import FRAMES
+from cellscope.assays.mitosis.training.step import SequenceLearner, TrackLearner
+from cellscope.engine.train.data import Places, run_record, say, take_tensors
+from cellscope.engine.train.draws import WeightedDraws
+from cellscope.engine.train.fit import fit
+from cellscope.errors import ModelError, UsageError
+from cellscope.io.prepared import PreparedDataset
+from cellscope.io.write import write_csv
+from cellscope.metrics.calibration import best_slope_and_bias, log_odds
+from cellscope.models.file import ModelCard, load_model
+from cellscope.models.foreign import read_checkpoint
+from cellscope.models.registry import locate
+
+VIEW_SETTINGS = ("size", "zoom_power", "follow", "turn")
+"""What of an architecture's arguments says how a network sees sequences."""
+
+PREDICTIONS = "predictions.csv"
+"""In a run folder: what the final model says of the sequences it was validated on."""
+
+
+def split_rows(prepared: PreparedDataset, options: TrainOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows to train on and those to validate on; UsageError where one of them would be empty."""
+    if options.leave_out is None:
+        train, val = prepared.split("train", fold=options.fold), prepared.split("val", fold=options.fold)
+    else:
+        from cellscope.assays.mitosis.datasets.sequences import read_facts
+
+        line = {name: facts.line for name, facts in read_facts(prepared).items()}
+        left_out = prepared.items["id"].map(line) == options.leave_out
+        if not left_out.any() or left_out.all():
+            known = ", ".join(sorted(set(line.values()) - {""}))
+            raise UsageError(f"--leave-out {options.leave_out}: the dataset's cell lines are {known or 'not known'}")
+        train, val = prepared.items[~left_out], prepared.items[left_out]
+    return train.head(options.limit) if options.limit else train, val
+
+
+def predictions(network: torch.nn.Module, sequences: Sequences, settings: dict[str, Any]) -> np.ndarray:
+    """Classify sequences with mirror images, in float32: (N, K) float64 mean probabilities."""
+    device = next(network.parameters()).device
+    network.eval()
+    with torch.inference_mode():
+        if isinstance(network, TrackNet):
+            return network(sequences.measurements.to(device)).softmax(1).double().cpu().numpy()
+        parts = [
+            probabilities(
+                network,
+                plain_batch(sequences, list(range(start, min(start + 16, len(sequences)))), settings).to(device),
+            )
+            for start in range(0, len(sequences), 16)
+        ]
+    return torch.cat(parts).double().cpu().numpy()
+
+
+def predictions_table(sequences: Sequences, p: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Return id, group, line, dose, class and one ``p_<class>`` per class."""
+    table = pd.DataFrame({"id": sequences.ids, "group": sequences.groups})
+    table["line"] = [fact.line for fact in sequences.facts]
+    table["dose"] = [fact.dose for fact in sequences.facts]
+    table["class"] = [classes[label] for label in sequences.labels]
+    return table.join(pd.DataFrame(p, columns=[f"p_{name}" for name in classes]))
+
+
+def tuned(p: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Find the line that makes probabilities honest for classes of equal frequency; empty for more than two classes."""
+    if p.shape[1] != 2:
+        return {}
+    slope, bias = best_slope_and_bias(log_odds(p[:, 1]), labels == 1)
+    return {"slope": round(slope, 4), "bias": round(bias, 4)}
+
+
+def make_card(
+    arguments: dict[str, Any], arch: str, classes: list[str], prepared: PreparedDataset, training: dict[str, Any],
+    thresholds: dict[str, float], metrics: dict[str, Any],
+) -> ModelCard:  # fmt: skip
+    """Write down what a model is."""
+    return ModelCard(
+        assay="mitosis",
+        part="classify",
+        arch=arch,
+        arch_args={name: value for name, value in arguments.items() if name not in VIEW_SETTINGS},
+        classes=tuple(classes),
+        channels=("transmitted", "nuclei"),
+        normalisation={
+            "kind": "sequence",
+            "frames": FRAMES,
+            **{name: arguments[name] for name in VIEW_SETTINGS if name in arguments},
+        },
+        pixel_size_um=prepared.info.get("pixel_size_um"),
+        thresholds=thresholds,
+        training=training,
+        metrics=metrics,
+        cellscope_version=__version__,
+    )
+
+
+def training_facts(prepared: PreparedDataset, options: TrainOptions, count: int) -> dict[str, Any]:
+    """Return what the model card says of the training."""
+    return {
+        "data": prepared.info["sources"],
+        "dataset_hash": prepared.hash,
+        "splits": prepared.info["splits"],
+        "split_seed": prepared.info["seed"],
+        "fold": options.fold,
+        "leave_out": options.leave_out,
+        "n_items": count,
+        "steps": options.steps,
+        "batch_size": options.batch_size,
+        "seed": options.seed,
+        "init": options.init,
+    }
+
+
+def initialised(arguments: dict[str, Any], classes: list[str], options: TrainOptions) -> torch.nn.Module:
+    """Build a network with the weights that ``--init`` names."""
+    pretrained = options.init == "imagenet"
+    if options.init in ("none", "imagenet"):
+        return build_network(arguments, len(classes), pretrained=pretrained)
+    if Path(options.init).suffix in (".pth", ".pt"):
+        return _from_kinetics(build_network(arguments, len(classes)), Path(options.init))
+    card, tensors = load_model(locate(options.init), assay="mitosis", part="classify")
+    prefix = "members.0." if int(card.arch_args.get("members", 1)) > 1 else ""
+    tensors = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    network = build_network(arguments, len(classes))
+    take_tensors(network, tensors, options.init, card.arch)
+    return network
+
+
+def _from_kinetics(network: torch.nn.Module, path: Path) -> torch.nn.Module:
+    """Take over the Kinetics weights of 3D-ResNets-PyTorch's ``r3d50``; ModelError if they are another network's."""
+    if not isinstance(network, ResNet3D):
+        raise UsageError(f"--init {path}: checkpoints of 3D-ResNets-PyTorch are for --arch resnet50-3d")
+    state = {name.removeprefix("module."): value for name, value in read_checkpoint(path).items()}
+    try:
+        network.load_kinetics(state)
+    except (KeyError, RuntimeError) as error:
+        raise ModelError(f"{path} is no r3d50 of 3D-ResNets-PyTorch: {str(error).splitlines()[0]}") from error
+    return network
+
+
+def train_one(prepared: PreparedDataset, out: Path, options: TrainOptions, *, argv: list[str]) -> None:
+    """Train one network into a run folder, with what it says of its validation sequences in ``predictions.csv``."""
+    arguments = arguments_of(options.arch)
+    classes = list(prepared.info["classes"])
+    settings = {name: arguments[name] for name in VIEW_SETTINGS if name in arguments}
+    train_rows, val_rows = split_rows(prepared, options)
+    measured = arguments["backbone"] == "tracks"
+    train, val = (load_sequences(prepared, rows, classes, measured=measured) for rows in (train_rows, val_rows))
+    say(f"{len(train)} sequences to train on, {len(val)} to validate on")
+    L.seed_everything(options.seed, verbose=False)
+    network = initialised(arguments, classes, options)
+    if isinstance(network, TrackNet):
+        if options.init == "none":
+            network.standardise_by(train.measurements)
+        learner: SequenceLearner = TrackLearner(network, options, train, val, settings)
+    else:
+        learner = SequenceLearner(network, options, train, val, settings)
+    weights = draw_weights(train, str(options.balance))
+    steps, batch = options.steps or 1, options.batch_size or 1
+
+    def loader(done: int) -> DataLoader:
+        draws = WeightedDraws(weights, steps * batch, options.seed, done * batch)
+        # pixels stay in `Sequences`, and a batch is varied as a whole
+        return DataLoader(Places(len(train)), batch, sampler=draws, num_workers=0)
+
+    def card(metrics: dict[str, float]) -> ModelCard:
+        p = predictions(learner.final, val, settings)
+        write_csv(out / PREDICTIONS, predictions_table(val, p, classes))
+        facts = training_facts(prepared, options, len(train))
+        return make_card(arguments, options.arch, classes, prepared, facts, tuned(p, val.labels), metrics)
+
+    fit(
+        learner,
+        loader,
+        DataLoader(Places(len(val)), 16, num_workers=0),
+        out,
+        options=options,
+        card=card,
+        network=learner.final,
+        argv=argv,
+        record=run_record(prepared, options.part),
+        say=say,
+    )

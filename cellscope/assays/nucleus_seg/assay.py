@@ -1,0 +1,242 @@
+"""The nucleus-seg assay for the engine: cut, network, postprocess."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cellscope.assays.nucleus_seg.classes import CLASSES
+from cellscope.assays.nucleus_seg.measure.figures import as_geojson, draw_overlay
+from cellscope.assays.nucleus_seg.measure.morphometry import measure_nuclei
+from cellscope.assays.nucleus_seg.networks.registry import build_network, has_distance, normalise
+from cellscope.assays.nucleus_seg.segment.instances import Nuclei, find_nuclei
+from cellscope.assays.nucleus_seg.segment.passes import average_passes, cut_pass, plan_passes
+from cellscope.assays.nucleus_seg.segment.scale import cut_look, cut_look_again, take_look
+from cellscope.assays.nucleus_seg.segment.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
+from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
+from cellscope.imaging.smear import otsu_classes
+from cellscope.io.choice import Wants
+from cellscope.io.image import Image
+from cellscope.io.read import SUFFIXES
+from cellscope.models.card import ModelCard, rebuilding
+
+IMAGE, SLIDE = "image", "slide"
+KINDS = (IMAGE, SLIDE)
+#: Images with more pixels are slides: no label image at full size in memory twice over, compressed GeoJSON.
+LARGEST_IMAGE = 2**28
+#: Summary columns of ``images.csv``.
+SUMMARY = (
+    "n_review", "n_dropped", "nucleus_diameter", "area_median", "circularity_median", "nucleus_cell_ratio_median",
+    "shifted_grid_dice", "shifted_grid_count",
+)  # fmt: skip
+
+OTSU_CARD = ModelCard(
+    assay="nucleus-seg", part=PART, arch=OTSU, arch_args={}, classes=CLASSES, channels=("red", "green", "blue"),
+    normalisation={"kind": "none"}, pixel_size_um=None, thresholds={}, training={}, metrics={}, cellscope_version="1",
+)  # fmt: skip
+"""The baseline without weights: three-class Otsu on green, opened, filled; components are nuclei."""
+
+
+def kind_of(image: Image) -> str:
+    """Tell an image from a slide by its size."""
+    return SLIDE if image.height * image.width > LARGEST_IMAGE else IMAGE
+
+
+def cut_windows(subject: Subject) -> list[np.ndarray]:
+    """Cut the image at its scale: whole, or the windows of the fixed grid, in every view and scale to average."""
+    return _cut(subject, shift=False)
+
+
+def cut_shifted(subject: Subject) -> list[np.ndarray]:
+    """Cut the image on the shifted grid, if that is asked for."""
+    return _cut(subject, shift=True) if subject.options.check_grid and "maps" in subject.state else []
+
+
+def _cut(subject: Subject, *, shift: bool) -> list[np.ndarray]:
+    if subject.cards[PART].arch == OTSU:
+        return []
+    rgb = rgb_of(subject)
+    factor = factor_of(subject, subject.state["diameter"]) if network_diameter(subject) else 1.0
+    options = subject.options
+    passes = plan_passes(rgb.shape, factor, views=options.views, scales=options.scales, shift=shift)
+    subject.state["passes"] = passes
+    return [item for way in passes for item in cut_pass(rgb, way)]
+
+
+def segment(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarray]:
+    """Run the network: per item (h, w, K) uint8 with the probabilities of all classes but background, then distance."""
+    images = normalise(torch.stack(batch)).contiguous(memory_format=torch.channels_last)
+    outputs = module(images).float()
+    distance = has_distance(module)
+    logits = outputs[:, :-1] if distance else outputs
+    maps = [logits.softmax(1)[:, 1:]]
+    if distance:
+        maps.append(outputs[:, -1:].sigmoid())
+    joined = (torch.cat(maps, 1) * 255).round().to(torch.uint8).movedim(1, -1)
+    return list(joined.cpu().numpy())
+
+
+def take_maps(subject: Subject, outputs: list[Any]) -> None:
+    """Average what the passes gave."""
+    passes = subject.state.pop("passes", None)
+    if outputs:
+        subject.state["maps"] = average_passes(outputs, passes)
+
+
+def take_shifted(subject: Subject, outputs: list[Any]) -> None:
+    """Find the nuclei once more on the shifted grid and keep how far the two results agree."""
+    passes = subject.state.pop("passes", None)
+    if not outputs:
+        return
+    here = nuclei_of(subject, subject.state["maps"])
+    there = nuclei_of(subject, average_passes(outputs, passes))
+    mine, other = here.labels > 0, there.labels > 0
+    total = int(mine.sum() + other.sum())
+    subject.state["shift"] = {
+        "shifted_grid_dice": 2 * int((mine & other).sum()) / total if total else 1.0,
+        "shifted_grid_count": len(there.score),
+    }
+
+
+def nuclei_of(subject: Subject, output: np.ndarray) -> Nuclei:
+    """Turn averaged maps into nuclei by the subject's options."""
+    options = subject.options
+    return find_nuclei(
+        maps_of(output, subject),
+        (subject.image.height, subject.image.width),
+        rgb=rgb_of(subject),
+        threshold=options.probability_threshold,
+        depth=options.split_depth,
+        min_area=options.min_area,
+        doubtful_area=options.doubtful_area,
+        min_stain=options.min_stain,
+        doubtful_stain=options.doubtful_stain,
+        doubtful_score=options.doubtful_score,
+        max_yellow=options.max_yellow,
+    )
+
+
+def otsu_nuclei(rgb: np.ndarray) -> Nuclei:
+    """Give the baseline's nuclei: components of the darkest of three Otsu classes, of at least 20 pixels."""
+    from skimage.measure import label as components
+
+    from cellscope.imaging.labels import relabel, remove_small
+
+    labels = components(otsu_classes(rgb) == 2, connectivity=2)
+    kept = relabel(remove_small(labels, 20), by_position=True)
+    return Nuclei(kept, None, np.ones(int(kept.max(initial=0))), int(labels.max(initial=0) - kept.max(initial=0)))
+
+
+def find(subject: Subject) -> Nuclei:
+    """Give the nuclei of a subject that has been through the stages."""
+    if subject.cards[PART].arch == OTSU:
+        return otsu_nuclei(rgb_of(subject))
+    return nuclei_of(subject, subject.state.pop("maps"))
+
+
+def conclude(subject: Subject) -> Result:
+    """Turn a finished subject into its rows, pictures and files."""
+    rgb = rgb_of(subject)
+    nuclei = find(subject)
+    table = objects_table(nuclei, rgb, subject.image.pixel_size_um, review_below=subject.options.review_below)
+    warnings = []
+    if not subject.state["colour"]:
+        warnings.append("the image has no colour although it has three channels; the outlines may be wrong")
+    shift = subject.state.get("shift", {})
+    if shift and (shift["shifted_grid_count"] != len(table) or shift["shifted_grid_dice"] < 0.99):
+        warnings.append(
+            f"on a grid shifted by half a window {shift['shifted_grid_count']} nuclei are found instead of "
+            f"{len(table)}; the masks overlap by Dice {shift['shifted_grid_dice']:.4f}"
+        )
+    big = subject.kind == SLIDE
+    geojson = as_geojson(nuclei.labels, table, subject.name)
+    artefacts: dict[str, Any] = {
+        ".labels.tif": nuclei.labels,
+        ".overlay.png": draw_overlay(rgb, nuclei.labels, nuclei.cells, table),
+        ".geojson.gz" if big else ".geojson": geojson,
+    }
+    if nuclei.cells is not None:
+        artefacts[".cells.tif"] = nuclei.cells
+    summary = {
+        "n_review": int(table["review"].sum()),
+        "n_dropped": nuclei.dropped,
+        "nucleus_diameter": subject.state["diameter"],
+        "area_median": float(table["area"].median()) if len(table) else np.nan,
+        "circularity_median": float(table["circularity"].median()) if len(table) else np.nan,
+        "nucleus_cell_ratio_median": float(table["nucleus_cell_ratio"].median()) if len(table) else np.nan,
+        **shift,
+    }
+    return Result(objects=table, summary=summary, artefacts=artefacts, warnings=warnings)
+
+
+def objects_table(nuclei: Nuclei, rgb: np.ndarray, pixel_size_um: float | None, *, review_below: float) -> pd.DataFrame:
+    """Give the rows of ``objects.csv``: call, review with its reasons, measurements.
+
+    A nucleus is marked for review when the network is unsure of it, the image's border cuts it, or its shape is none a
+    single nucleus has (it fills less than 70 % of its convex hull without having lobes).
+    """
+    table = measure_nuclei(nuclei.labels, nuclei.cells, rgb, pixel_size_um)
+    table.insert(1, "class", CLASSES[0])
+    table.insert(2, "score", nuclei.score[table["label"].to_numpy(int) - 1])
+    reasons = [
+        "; ".join(
+            text
+            for text, holds in (
+                ("unsure", row["score"] < review_below),
+                ("cut by the border", row["cut_by_border"]),
+                ("odd shape", row["solidity"] < 0.7 and row["n_lobes"] == 1),
+            )
+            if holds
+        )
+        for row in table.to_dict("records")
+    ]
+    table.insert(3, "review", [bool(reason) for reason in reasons])
+    table["reasons"] = reasons
+    return table
+
+
+def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """Rebuild the network from its model file.
+
+    Raises
+    ------
+    ModelError
+        If the architecture is unknown or the tensors do not fit it.
+    """
+    if card.arch == OTSU:
+        return torch.nn.Identity()
+    with rebuilding(card):
+        network = build_network(card.arch, card.arch_args)
+        network.load_state_dict(tensors)
+    return network.to(memory_format=torch.channels_last).eval()
+
+
+def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
+    """Give the probability columns of ``objects.csv``: none, for there is one class."""
+    return probability_columns(cards[PART].classes)
+
+
+ASSAY = Assay(
+    name="nucleus-seg",
+    kinds=KINDS,
+    suffixes=SUFFIXES,
+    wants=Wants.COLOUR,
+    stages=(
+        Stage(PART, KINDS, 4, cut_look, segment, take_look),
+        Stage(PART, KINDS, 4, cut_look_again, segment, take_look),
+        Stage(PART, KINDS, 4, cut_windows, segment, take_maps),
+        Stage(PART, KINDS, 4, cut_shifted, segment, take_shifted),
+    ),
+    parts=(PART,),
+    summary_columns=SUMMARY,
+    classes_columns=classes_columns,
+    kind_of=kind_of,
+    build=build,
+    conclude=conclude,
+    figures={IMAGE: (".overlay.png",), SLIDE: (".overlay.png",)},
+    weightless={OTSU: OTSU_CARD},
+)

@@ -1,0 +1,1 @@
+"""`cellscope nucleus-seg prepare`, its readers of layouts, and prepared items in memory."""

@@ -1,0 +1,112 @@
+"""`cellscope nucleus-seg prepare`: public layouts and own pairs in, one prepared dataset out."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellscope.assays.nucleus_seg.classes import CODES, PIXEL_CLASSES
+from cellscope.assays.nucleus_seg.datasets.sources import FORMATS, Record
+from cellscope.assays.nucleus_seg.options import NucleusPrepareOptions
+from cellscope.errors import DatasetError
+from cellscope.io.prepared import Item, hold_out, write_dataset
+from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_facts, source_names
+from cellscope.io.write import write_png
+
+SOURCE_FACTS = {
+    "wbc_zheng2018": "white blood cells of Zheng et al., Micron 107 (2018), GPL-3.0 repository",
+    "bccd": "BCCD smears (MIT) with masks of Banik et al. 2020 (MIT)",
+}
+
+
+def prepare(
+    sources: list[Path],
+    out: Path,
+    options: NucleusPrepareOptions,
+) -> int:
+    """Turn sources into one prepared dataset: RGB images and masks in the codes of `classes`, PNG.
+
+    Images that are the same pixel for pixel, also in two sources, form one group and so stay on one side of a split.
+
+    Parameters
+    ----------
+    sources : list of Path
+        Folders in any of the layouts of `cellscope.assays.nucleus_seg.datasets.sources`, or CSV files.
+    out : Path
+        The dataset folder to make.
+    options : NucleusPrepareOptions
+
+    Returns
+    -------
+    int
+        Exit code 0.
+
+    Raises
+    ------
+    DatasetError, UsageError
+        If a source is not recognised or broken, one to hold out is not there, or `out` already holds a dataset.
+    """
+    out = Path(out)
+    refuse_existing(out, overwrite=options.overwrite)
+    names = source_names(sources)
+    layouts = [choose_format(source, options.format, FORMATS) for source in sources]
+    clear_dataset(out, ("images", "targets"))
+    items: list[Item] = []
+    facts: list[dict[str, Any]] = []
+    first: dict[str, str] = {}  # what an image's pixels are -> the group of the first image with them
+    same_as: dict[str, str] = {}
+    for source, name, layout in zip(sources, names, layouts, strict=True):
+        before = len(items)
+        for record in FORMATS[layout].read(source):
+            item, digest = _store(record, name, out)
+            known, own = _joined(first.setdefault(digest, item.group), same_as), _joined(item.group, same_as)
+            if known != own:
+                same_as[own] = known
+            items.append(item)
+        if len(items) == before:
+            raise DatasetError(f"{source} holds no image with a mask in the layout '{layout}'")
+        facts.append(source_facts(name, layout, len(items) - before, SOURCE_FACTS))
+        print(f"{name}: {len(items) - before} items", file=sys.stderr)
+    if same_as:
+        print(f"{len(same_as)} groups hold an image of another one and were joined to it", file=sys.stderr)
+    items = [replace(item, group=_joined(item.group, same_as)) for item in items]
+    write_dataset(
+        out,
+        hold_out(items, options.hold_out),
+        assay="nucleus-seg",
+        classes=list(PIXEL_CLASSES),
+        sources=facts,
+        pixel_size_um=None,
+        seed=options.seed,
+        splits=options.splits,
+        folds=options.folds,
+        extra={
+            "mask_codes": {"background": 0, "outside, cytoplasm unknown": 64, "cytoplasm": 128, "nucleus": 255},
+            "hold_out": options.hold_out,
+        },
+    )
+    return 0
+
+
+def _joined(group: str, same_as: dict[str, str]) -> str:
+    while group in same_as:
+        group = same_as[group]
+    return group
+
+
+def _store(record: Record, source: str, out: Path) -> tuple[Item, str]:
+    """Write one record's files; give its row and a hash of its pixels."""
+    pixels, mask = record.load()
+    assert np.isin(mask, CODES).all()
+    name = f"{source}-{record.part}" if record.part else source
+    image, target = f"images/{name}/{record.name}.png", f"targets/{name}/{record.name}.png"
+    for path, array in ((image, pixels), (target, mask)):
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        write_png(out / path, array)
+    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    return Item(id=f"{name}/{record.name}", group=f"{source}/{record.group}", image=image, target=target), digest

@@ -1,0 +1,1 @@
+"""`cellscope nucleus-seg eval`."""

@@ -1,0 +1,246 @@
+"""`cellscope nucleus-seg eval`: the whole road, measured on a split or over folds, beside the Otsu baseline."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE, find, otsu_nuclei
+from cellscope.assays.nucleus_seg.evaluation.figures import box_figure, worst_figure
+from cellscope.assays.nucleus_seg.evaluation.scores import MEASURES, compare_tables, image_measures
+from cellscope.engine.assay import Result, Subject
+from cellscope.engine.eval.report import Metric, measure
+from cellscope.engine.eval.run import Evaluation, Job, jobs_of, metrics_figure, over_folds, run_job
+from cellscope.errors import UsageError
+from cellscope.io.prepared import PreparedDataset
+from cellscope.io.read import read
+from cellscope.metrics.overlap import Counts, overlap_metrics, pool
+
+if TYPE_CHECKING:
+    from cellscope.assays.nucleus_seg.options import PredictOptions
+    from cellscope.options.common import RunOptions
+
+WINDOW = 8
+#: Worst images kept for the figure.
+WORST = 10
+
+CONVENTIONS = {
+    "dice": "nucleus pixels, mean over images",
+    "iou": "nucleus pixels, mean over images",
+    "accuracy": "share of pixels called right (nucleus or not), mean over images",
+    "precision": "nucleus pixels, mean over images",
+    "recall": "nucleus pixels, mean over images",
+    "boundary_f1": "outlines of all nuclei of an image, tolerance 2 pixels, mean over images",
+    "hd95": "95 % Hausdorff distance of the outlines, pixels, mean over images that have both",
+}
+
+
+@dataclass
+class Measured:
+    """What one image came to."""
+
+    row: dict[str, Any]
+    counts: Counts
+    baseline: Counts
+    image: np.ndarray
+    truth: np.ndarray
+    labels: np.ndarray
+
+
+def evaluate(
+    dataset: Path,
+    out: Path,
+    *,
+    run: RunOptions,
+    options: PredictOptions,
+    models: list[str],
+    split: str,
+    argv: list[str],
+    compare: list[Path] | None = None,
+) -> int:
+    """Measure a model on one split, or the models of a cross-validation each on its own fold.
+
+    Parameters
+    ----------
+    dataset : Path
+        From ``cellscope nucleus-seg prepare``.
+    out : Path
+    run, options
+        As for ``predict``.
+    models : list of str
+        A model file or a built-in name; for ``--split folds`` one per fold, in any order: each model says which fold it
+        was not trained on.
+    split : str
+        ``train``, ``val``, ``test``, or ``folds``.
+    argv : list of str
+    compare : list of Path
+        Folders of other evaluations of the same images.
+
+    Returns
+    -------
+    int
+        Exit code 0.
+    """
+    evaluation = Evaluation("nucleus-seg", dataset, out, run=run, split=split, argv=argv)
+    others = [(folder, _other(folder)) for folder in compare or []]
+    prepared = evaluation.prepared
+    found: list[Measured] = []
+    records: list[dict[str, Any]] = []
+    for job in jobs_of(prepared, split, models, weightless=ASSAY.weightless, limit=run.limit):
+        more, record = _run(prepared, job, run, options)
+        found += more
+        records += [entry for entry in record if entry not in records]
+    table = pd.DataFrame([item.row for item in found])
+    metrics = _metrics(table, found, run.seed)
+    figures = {
+        "dice_by_source": box_figure(table),
+        "worst": worst_figure(sorted(found, key=lambda item: item.row["dice"])[:WORST]),
+    }
+    shown = [m for m in metrics if m.low is not None and m.value is not None and 0 <= m.value <= 1]
+    figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over groups")
+    tables = {}
+    for number, (folder, other) in enumerate(others, 1):
+        try:
+            tested = compare_tables(table, other)
+        except ValueError as error:
+            raise UsageError(f"--compare {folder}: {error}") from error
+        tables["comparison" if len(others) == 1 else f"comparison_{number}"] = tested
+        _say_comparison(folder, tested, run.quiet)
+    if not run.quiet:
+        for metric in metrics:
+            if metric.name.endswith("dice") or metric.name in ("otsu.dice_worst", "dice_worst"):
+                print(f"{metric.name}: {metric.text}", file=sys.stderr)
+    evaluation.write(
+        n=len(table),
+        metrics=metrics,
+        per_image=table,
+        figures=figures,
+        models=records,
+        tables=tables,
+    )
+    return 0
+
+
+def _other(folder: Path) -> pd.DataFrame:
+    path = folder / "per_image.csv"
+    if not path.is_file():
+        raise UsageError(f"--compare {folder}: there is no per_image.csv; give the folder of another eval")
+    table = pd.read_csv(path)
+    lacking = [name for name in ("image", *MEASURES) if name not in table]
+    if lacking:
+        raise UsageError(f"--compare {folder}: its per_image.csv has no column {lacking[0]}; is it of nucleus-seg?")
+    return table
+
+
+def _run(
+    prepared: PreparedDataset, job: Job, run: RunOptions, options: PredictOptions
+) -> tuple[list[Measured], list[dict[str, Any]]]:
+    found, records = run_job(
+        ASSAY,
+        job,
+        conclude_for_measuring,
+        lambda cards: _subjects(prepared, job.rows, options, cards),
+        run=run,
+        window=WINDOW,
+    )
+    group_of = dict(zip(job.rows["id"], job.rows["group"], strict=True))
+    results: list[Measured] = []
+    for name, artefacts in found:
+        item: Measured = artefacts["measured"]
+        item.row = {
+            "image": name,
+            "source": name.split("/", 1)[0],
+            "group": group_of[name],
+            **({} if job.fold is None else {"fold": job.fold}),
+            **item.row,
+        }
+        results.append(item)
+    return results, records
+
+
+def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards: Any) -> Iterator[Subject]:
+    for row in rows.itertuples():
+        subject = Subject(str(row.id), read(prepared.root / str(row.image)), IMAGE, options, cards)
+        subject.state["truth"] = read(prepared.root / str(row.target)).pixels[..., 0]
+        yield subject
+
+
+def conclude_for_measuring(subject: Subject) -> Result:
+    """Give what the metrics need instead of pictures and files."""
+    truth, rgb = subject.state["truth"], subject.image.pixels
+    nuclei = find(subject)
+    row, counts = image_measures(truth, nuclei.labels, nuclei.cells)
+    baseline_row, baseline = image_measures(truth, otsu_nuclei(rgb).labels, None)
+    row |= {f"otsu_{name}": baseline_row[name] for name in ("dice", "iou")}
+    row["nucleus_diameter"] = subject.state["diameter"]
+    measured = Measured(row, counts, baseline, rgb, truth, nuclei.labels)
+    return Result(pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts={"measured": measured})
+
+
+def _mean(values: np.ndarray, index: np.ndarray) -> float | None:
+    chosen = values[index]
+    chosen = chosen[np.isfinite(chosen)]
+    return float(chosen.mean()) if len(chosen) else None
+
+
+def _pooled(name: str, counts: list[Counts], index: np.ndarray) -> float | None:
+    return overlap_metrics(pool(counts[i] for i in index))[name]
+
+
+def _metrics(table: pd.DataFrame, found: list[Measured], seed: int) -> list[Metric]:
+    """Give all metrics: over everything, per source, pooled, the baseline's, over folds."""
+    metrics: list[Metric] = []
+
+    def add(name: str, index: np.ndarray, statistic: Callable[[np.ndarray], float | None], convention: str) -> None:
+        groups = table["group"].to_numpy()[index]
+        metrics.append(measure(name, groups, lambda at: statistic(index[at]), convention=convention, seed=seed))
+
+    everything = np.arange(len(table))
+    parts = [("", everything)] + [
+        (f"{source}.", np.flatnonzero(table["source"] == source)) for source in sorted(set(table["source"]))
+    ]
+    if len(parts) == 2:
+        parts = parts[:1]
+    right = (table["n_true"] == table["n_found"]).to_numpy(float)
+    for prefix, index in parts:
+        for name, convention in CONVENTIONS.items():
+            add(f"{prefix}{name}", index, partial(_mean, table[name].to_numpy(float)), convention)
+        add(
+            f"{prefix}cell_dice", index, partial(_mean, table["cell_dice"].to_numpy(float)),
+            "nucleus and cytoplasm together, mean over images with cytoplasm masks",
+        )  # fmt: skip
+        add(f"{prefix}count_right", index, partial(_mean, right), "share of images with the annotated number of nuclei")
+        worst = float(table["dice"].to_numpy()[index].min())
+        metrics.append(Metric(f"{prefix}dice_worst", worst, None, None, len(index), "lowest Dice of an image"))
+        add(
+            f"{prefix}otsu.dice",
+            index,
+            partial(_mean, table["otsu_dice"].to_numpy(float)),
+            "baseline: " + CONVENTIONS["dice"],
+        )
+        otsu_worst = float(table["otsu_dice"].to_numpy()[index].min())
+        metrics.append(Metric(f"{prefix}otsu.dice_worst", otsu_worst, None, None, len(index), "baseline: lowest Dice"))
+    ours, theirs = [item.counts for item in found], [item.baseline for item in found]
+    for name in ("dice", "iou", "accuracy", "precision", "recall"):
+        add(f"pooled.{name}", everything, partial(_pooled, name, ours), "all pixels of all images pooled")
+    add("otsu.pooled.dice", everything, partial(_pooled, "dice", theirs), "baseline: all pixels of all images pooled")
+    return metrics + over_folds(table, ("dice", "iou", "accuracy", "precision", "recall"))
+
+
+def _say_comparison(folder: Path, tested: pd.DataFrame, quiet: bool) -> None:
+    if quiet:
+        return
+    for row in tested.to_dict("records"):
+        p = "undefined" if pd.isna(row["p"]) else f"t or W {row['statistic']:.3f}, p {row['p']:.4g}"
+        print(
+            f"against {folder}: {row['measure']} {row['ours']:.4f} and {row['theirs']:.4f}, {row['test']} over "
+            f"{row['n']} {row['unit']}s: {p}",
+            file=sys.stderr,
+        )

@@ -1,0 +1,1 @@
+"""Measurements of nuclei and their pictures."""

@@ -1,0 +1,64 @@
+"""The networks by name: what `--arch` takes, and how a model file is turned into a network again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from cellscope.assays.nucleus_seg.networks.compact import CompactNet
+from cellscope.assays.nucleus_seg.networks.deeplab import DeepLabV3
+from cellscope.assays.nucleus_seg.networks.segnext import MsffSegNext, SegNext
+from cellscope.assays.nucleus_seg.networks.unets import UNet
+from cellscope.errors import UsageError
+from cellscope.options.resolve import nearest
+
+#: Name -> what makes the network from its arguments.
+FAMILIES: dict[str, Callable[..., torch.nn.Module]] = {
+    "compact": CompactNet,
+    "compact-test": CompactNet,
+    "msff-segnext": MsffSegNext,
+    "segnext": SegNext,
+    "unet": UNet,
+    "r2unet": UNet,
+    "unet-test": UNet,
+    "deeplabv3": DeepLabV3,
+}
+#: Arguments by name, beside ``classes``.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "compact": {"widths": [32, 64, 128, 192], "blocks": [2, 2, 2]},
+    "compact-test": {"widths": [8, 16, 16, 16], "blocks": [1, 1, 1]},
+    "r2unet": {"recurrent": True},
+    "unet-test": {"widths": [4, 8, 8, 8, 8]},
+}
+#: Colour values are brought to [0, 1], then (x - mean) / std, the same for every channel.
+MEAN, STD = 0.5, 0.25
+
+
+def arguments_of(arch: str, classes: int, **more: Any) -> dict[str, Any]:
+    """Give the arguments that rebuild a network.
+
+    Raises
+    ------
+    UsageError
+        If there is no such architecture.
+    """
+    if arch not in FAMILIES:
+        raise UsageError(f"there is no --arch {arch}{nearest(arch, list(FAMILIES)) or '; use ' + ', '.join(FAMILIES)}")
+    return {"classes": classes, **ARGUMENTS.get(arch, {}), **more}
+
+
+def build_network(arch: str, arguments: dict[str, Any]) -> torch.nn.Module:
+    """Make a network with new weights; ``network(x)`` gives (N, classes[+ 1 distance], H, W) logits."""
+    return FAMILIES[arch](**arguments)
+
+
+def has_distance(network: torch.nn.Module) -> bool:
+    """Tell whether the last output map is the distance inside the cell."""
+    return bool(getattr(network, "distance", False))
+
+
+def normalise(images: torch.Tensor) -> torch.Tensor:
+    """(N, 3, H, W) in [0, 1] -> what the networks take."""
+    return (images - MEAN) / STD

@@ -1,0 +1,1 @@
+"""From an image to nuclei: scale, passes through the network, instances, debris."""

@@ -1,0 +1,169 @@
+"""``cellscope models``: which models there are, what one is, whether they are undamaged, and the mean of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cellscope.cli.groups import Group
+from cellscope.errors import EXIT_FAILED, EXIT_OK
+
+app = typer.Typer(cls=Group, help="List, show, verify and average models.")
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
+NONE_YET = "no built-in models in this installation"
+
+
+@app.callback(invoke_without_command=True)
+def models(context: typer.Context) -> int:
+    """List, show, verify and average models; `cellscope models` alone lists them."""
+    if context.invoked_subcommand is None:
+        return list_models()
+    return EXIT_OK
+
+
+@app.command("list")
+def list_models(json: JsonFlag = False) -> int:
+    """List the built-in models."""
+    from cellscope.models.registry import builtin
+
+    entries = builtin()
+    if json:
+        _print_json({"models": [{**vars(entry), "path": str(entry.path)} for entry in entries]})
+    elif not entries:
+        typer.echo(NONE_YET, err=True)
+    else:
+        rows = [("name", "assay", "part", "size", "default")]
+        for entry in entries:
+            default = "yes" if entry.default else "no"
+            rows.append((entry.name, entry.assay, entry.part, f"{entry.bytes / 1e6:.1f} MB", default))
+        _print_table(rows)
+    return EXIT_OK
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file or a built-in name.")],
+    json: JsonFlag = False,
+) -> int:
+    """Show what a model file says about itself: classes, training data and licence, metrics."""
+    from cellscope.models.file import read_card, sha256
+    from cellscope.models.registry import locate
+
+    path = locate(model)
+    card = {"file": str(path), "bytes": path.stat().st_size, "sha256": sha256(path), **read_card(path).as_dict()}
+    if json:
+        _print_json(card)
+    else:
+        _print_tree(card)
+    return EXIT_OK
+
+
+@app.command()
+def verify(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Built-in names or model files; all built-in ones.")
+    ] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Check models against their hashes. Exit code 1 if one is damaged."""
+    found = {name: _problems(name) for name in models or _all_names()}
+    if json:
+        _print_json({"models": [{"name": name, "ok": not wrong, "problems": wrong} for name, wrong in found.items()]})
+    elif not found:
+        typer.echo(NONE_YET, err=True)
+    else:
+        for name, wrong in found.items():
+            typer.echo(f"{name}: {'; '.join(wrong) or 'ok'}")
+    return EXIT_FAILED if any(found.values()) else EXIT_OK
+
+
+@app.command()
+def average(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL=SHARE...", help="Model files, training folders or built-in names, and how much."),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The model file to write.")] = Path(
+        "average.safetensors"
+    ),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it is there.")] = False,
+) -> int:
+    """Average the weights of models that were trained on from one another; tune the result with `train --steps 0`."""
+    from cellscope.errors import UsageError
+    from cellscope.models.average import average_models
+    from cellscope.models.file import save_model
+    from cellscope.models.registry import locate
+
+    shares: dict[Path, float] = {}
+    for text in models:
+        name, equals, share = text.rpartition("=")
+        try:
+            path, value = locate(name if equals else text), float(share) if equals else 1.0
+        except ValueError:
+            raise UsageError(f"{text!r} is not of the form MODEL=SHARE, such as first=0.4") from None
+        if path in shares:
+            raise UsageError(f"{name or text} is given twice; add up its shares")
+        shares[path] = value
+    if out.suffix != ".safetensors":
+        raise UsageError(f"{out}: a model file ends in .safetensors")
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} is already there; --overwrite replaces it")
+    card, tensors = average_models(shares)
+    save_model(out, tensors, card, half=True)
+    typer.echo(str(out))
+    return EXIT_OK
+
+
+def _all_names() -> list[str]:
+    from cellscope.models.registry import builtin
+
+    return [entry.name for entry in builtin()]
+
+
+def _problems(name: str) -> list[str]:
+    from cellscope.errors import ModelError
+    from cellscope.models.file import load_model, read_card
+    from cellscope.models.registry import builtin, locate
+    from cellscope.models.registry import verify as verify_entry
+
+    for entry in builtin():
+        if entry.name == name:
+            return verify_entry(entry)
+    path = locate(name)
+    try:
+        load_model(path, assay=read_card(path).assay)
+    except ModelError as error:
+        return [str(error)]
+    return []
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _print_tree(value: dict[str, Any], indent: int = 0) -> None:
+    for name, inner in value.items():
+        label = " " * indent + f"{name}:"
+        if isinstance(inner, dict) and inner:
+            typer.echo(label)
+            _print_tree(inner, indent + 2)
+        elif isinstance(inner, list) and any(isinstance(item, dict) for item in inner):
+            typer.echo(label)
+            for item in inner:
+                _print_tree(item if isinstance(item, dict) else {"-": item}, indent + 2)
+        elif isinstance(inner, list):
+            typer.echo(f"{label} {', '.join(map(str, inner)) or '-'}")
+        else:
+            typer.echo(f"{label} {'-' if inner is None or inner == {} else inner}")

@@ -1,0 +1,105 @@
+"""The command line: ``cellscope <assay> <verb>``, ``models``, ``merge``, ``status``, ``doctor``.
+
+Nothing here, nor in what it imports, imports torch, cv2, numpy, pandas or lightning: a help page must come at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from cellscope import __version__
+from cellscope.cli.groups import LazyGroup, Root, Terminated, hurry
+from cellscope.errors import EXIT_OK, EXIT_TERMINATED
+
+ASSAYS = {
+    "micronucleus": "Micronuclei: which cells carry them, and how often, from crops or whole fields.",
+    "karyotype": "Metaphase chromosomes: find, classify and arrange them into a karyogram.",
+    "mitosis": "Cell divisions: normal or abnormal, from sequences or time-lapse movies.",
+    "histo": "H&E tiles and whole slides: every nucleus outlined, typed and measured.",
+    "nucleus-seg": "Nuclei of white blood cells in blood and marrow smears: outline and measure them.",
+}
+"""The assays that exist. ``cellscope/assays/<name with underscores>/cli.py`` holds the four verbs of each."""
+
+
+class Cellscope(Root):
+    """The root group with one late-loading group per assay, and ``models``."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(**settings)
+        groups = [
+            LazyGroup(name, f"cellscope.assays.{name.replace('-', '_')}.cli:app", text) for name, text in ASSAYS.items()
+        ]
+        models = "List, show, verify and average models."
+        groups.append(LazyGroup("models", "cellscope.cli.commands.models:app", models))
+        self.commands = {**{str(group.name): group for group in groups}, **self.commands}
+
+
+app = typer.Typer(
+    cls=Cellscope,
+    name="cellscope",
+    help="From microscope images of cells to numbers, tables, pictures and reports.",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
+OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of the runs with --shard.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cellscope {__version__}")
+        raise typer.Exit(EXIT_OK)
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Carry the options that stand before a command."""
+
+
+@app.command()
+def merge(out: OutArgument, json: JsonFlag = False) -> int:
+    """Join the tables of runs with --shard into those that one run would give."""
+    from cellscope.cli.commands.shards import merge_shards
+
+    return merge_shards(out, as_json=json)
+
+
+@app.command()
+def status(out: OutArgument, json: JsonFlag = False) -> int:
+    """Say which inputs of runs with --shard are done, failed or missing."""
+    from cellscope.cli.commands.shards import show_status
+
+    return show_status(out, as_json=json)
+
+
+@app.command()
+def doctor(json: JsonFlag = False) -> int:
+    """Check this installation: versions, devices, built-in models. Exit code 1 if something is wrong."""
+    from cellscope.cli.commands.doctor import run_doctor
+
+    return run_doctor(as_json=json)
+
+
+def main() -> None:
+    """Entry point of the ``cellscope`` console script."""
+    owner = os.getpid()
+
+    def terminate(signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a forked worker inherits the handler, but the goodbye is the parent's to say
+            os._exit(EXIT_TERMINATED)
+        raise Terminated(EXIT_TERMINATED)
+
+    signal.signal(signal.SIGTERM, terminate)
+    hurry()
+    app()

@@ -1,0 +1,200 @@
+"""The files a run ends with, in this order: the tables, the report and, last of all, ``run.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from cellscope.engine.assay import IMAGE_COLUMNS, LAST_IMAGE_COLUMNS, RunSummary
+from cellscope.engine.predict.grouping import COLUMN
+from cellscope.engine.predict.journal import Entry
+from cellscope.engine.predict.summary import Summariser, group_spec
+from cellscope.engine.predict.tables import OBJECTS, ColumnOrder, Sheet, write_rows, write_sheets
+from cellscope.engine.provenance import SCHEMA
+from cellscope.errors import CellscopeError
+from cellscope.io.choice import Choice
+from cellscope.io.write import write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cellscope.report.widget import Widget
+
+IMAGES_CSV = "images.csv"
+RUN_JSON = "run.json"
+REPORT = "report.html"
+
+MAX_CARDS = 200
+MAX_OBJECT_ROWS = 2000
+"""What the report shows at most; the tables hold everything."""
+
+SheetSource = Callable[[str, str], "Sheet | None"]
+
+
+def write_results(
+    place: Path,
+    out: Path,
+    record: dict[str, Any],
+    *,
+    entries: Sequence[Entry],
+    orders: Mapping[str, ColumnOrder],
+    sheet: SheetSource,
+    summarise: Summariser | None = None,
+) -> None:
+    """Write ``images.csv``, ``objects.csv`` and the assay's other tables, ``report.html`` and ``run.json``.
+
+    Parameters
+    ----------
+    place
+        The folder of the tables: OUT, or the shard's.
+    out
+        OUT, below which the artefacts lie.
+    record
+        ``run.json``, complete; its ``summary_columns`` and ``figures`` are used for the tables and the report.
+    entries
+        In the order of the tables.
+    orders
+        Columns of every table besides ``images.csv``.
+    sheet
+        ``sheet(image, table)`` gives the rows; asked table by table, in the order of `entries`.
+    summarise
+        Makes what all inputs came to together; None for a shard.
+    """
+    groups = [COLUMN] if group_spec(record) is not None else []
+    columns = [*IMAGE_COLUMNS, *record["summary_columns"], *groups, *LAST_IMAGE_COLUMNS]
+    rows = ([entry.image, *(entry.row.get(name, "") for name in columns[1:])] for entry in entries)
+    write_rows(place / IMAGES_CSV, columns, rows)
+    images = [entry.image for entry in entries]
+    review = 0
+    for table, order in orders.items():
+
+        def counted(image: str, table: str = table) -> Sheet | None:
+            nonlocal review
+            found = sheet(image, table)
+            if found is not None and table == OBJECTS:
+                at = found.columns.index("review")
+                review += sum(row[at] == "True" for row in found.rows)
+            return found
+
+        write_sheets(place / f"{table}.csv", order.columns(), images, counted)
+    summary = RunSummary()
+    if summarise is not None:
+        images_frame = _frame(place / IMAGES_CSV)
+        if COLUMN in images_frame:
+            images_frame[COLUMN] = images_frame[COLUMN].fillna("")
+        objects = _frame(place / f"{OBJECTS}.csv") if summarise.assay.summarise is not None else images_frame[:0]
+        summary = summarise(place, record, images_frame, objects)
+    _write_report(place, out, record, entries, review, summary)
+    write_json(place / RUN_JSON, record)
+
+
+def _write_report(
+    place: Path, out: Path, record: dict[str, Any], entries: Sequence[Entry], review: int, overall: RunSummary
+) -> None:
+    from cellscope.report import gallery
+    from cellscope.report.page import Card, Table, write_report
+
+    counts = record["counts"]
+    cards = []
+    if overall.figures:
+        cards.append(Card("All inputs together", [(_caption(name), place / name) for name in overall.figures]))
+    for entry in entries[:MAX_CARDS]:
+        suffixes = record["figures"].get(entry.row.get("kind", ""), [])
+        figures: list[tuple[str, Path | np.ndarray]] = [
+            (_caption(suffix), out / name)
+            for suffix in suffixes
+            for name in entry.outputs
+            if name.endswith(suffix) and (out / name).is_file()
+        ]
+        facts = [(name, entry.row.get(name, "")) for name in ("kind", "n_objects", *record["summary_columns"], "read")]
+        facts = [(name.replace("_", " "), value) for name, value in facts if value != ""]
+        error = [f"failed: {entry.row.get('error', '')}"] if entry.status == "failed" else []
+        cards.append(Card(entry.image, figures, facts, error + entry.warnings, widget=_editor(out, record, entry)))
+    warnings = list(overall.warnings)
+    if counts["failed"]:
+        warnings.append(f"{counts['failed']} of {counts['total']} inputs failed; the table of images says why")
+    if record["missing"]:
+        warnings.append(
+            f"the run was interrupted: {len(record['missing'])} inputs are missing; --skip-existing goes on"
+        )
+    if len(entries) > MAX_CARDS:
+        warnings.append(f"{MAX_CARDS} of {len(entries)} images are shown as pictures; the tables list all of them")
+    tables = [Table(name.replace("_", " ").capitalize(), frame) for name, frame in overall.tables.items()]
+    tables.append(Table("Images", _frame(place / IMAGES_CSV)))
+    shown = f"the first {MAX_OBJECT_ROWS} of {counts['objects']} rows; objects.csv has all of them"
+    note = shown if counts["objects"] > MAX_OBJECT_ROWS else ""
+    tables.append(Table("Objects", _frame(place / f"{OBJECTS}.csv", MAX_OBJECT_ROWS), note))
+    summary = [("images", counts["total"]), ("objects", counts["objects"]), ("objects to review", review)]
+    summary += [(name, counts[name]) for name in ("failed", "skipped") if counts[name]]
+    hidden = ("inputs", "columns", "figures", "editors", "summary_columns", "missing", "identity")
+    write_report(
+        place / REPORT,
+        title=f"{record['assay']} {record['command']}",
+        subtitle=f"{record['started']} to {record['finished']}"
+        + (f", shard {record['shard']}" if record["shard"] else ""),
+        summary=summary,
+        cards=cards,
+        tables=tables,
+        warnings=warnings,
+        provenance={name: value for name, value in record.items() if name not in hidden},
+        gallery=gallery.read_galleries(
+            out / name for entry in entries for name in entry.outputs if name.endswith(gallery.SUFFIX)
+        ),
+    )
+
+
+def _editor(out: Path, record: dict[str, Any], entry: Entry) -> Widget | None:
+    """Make the part of an image's card in which a person edits; none where the artefact or the input is not there."""
+    from cellscope.report.widget import make_widget
+
+    editor = record.get("editors", {}).get(entry.row.get("kind", ""))
+    if editor is None or entry.status == "failed":
+        return None
+    edited = next((out / name for name in entry.outputs if name.endswith(editor["suffix"])), None)
+    if edited is None or not edited.is_file():
+        return None
+    return make_widget(
+        package=editor["package"], script=editor["script"], style=editor["style"], title=editor["title"],
+        document=edited, picture=Path(entry.path), choice=_choice(record, entry),
+    )  # fmt: skip
+
+
+def _choice(record: dict[str, Any], entry: Entry) -> Choice:
+    """Return what was chosen of an input's file."""
+    return Choice.of(SimpleNamespace(**record.get("options", {}).get(record["assay"], {})), entry.scene)
+
+
+def _caption(name: str) -> str:
+    """Return what a figure is called, from its suffix or file name: ``.overlay.png`` -> Overlay."""
+    return name.strip(".").split(".")[0].replace("_", " ").capitalize()
+
+
+def _frame(path: Path, rows: int | None = None) -> Any:
+    import pandas as pd
+
+    # Only empty cells are undefined: an image may well be called NA.
+    text = dict.fromkeys(("image", "class", "error", "status", "kind", COLUMN), str)
+    return pd.read_csv(path, nrows=rows, dtype=text, keep_default_na=False, na_values=[""])
+
+
+def read_record(place: Path) -> dict[str, Any] | None:
+    """Read a folder's ``run.json``, or None if there is none.
+
+    Raises
+    ------
+    CellscopeError
+        The file is damaged or of another schema.
+    """
+    path = place / RUN_JSON
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CellscopeError(f"{path} cannot be read: {error}") from None
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA or "identity" not in record:
+        raise CellscopeError(f"{path} was not written by `predict` of this version of cellscope")
+    return record

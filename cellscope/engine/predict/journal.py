@@ -1,0 +1,260 @@
+"""The journal of a run: one line per finished input, so that a killed run loses nothing it had finished.
+
+The file lies in the folder of the tables while the run goes on and is removed when ``run.json`` has been written. Its
+first line says what the run was about to do; a last line cut short by a kill is dropped on reading.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cellscope.engine.predict.tables import LongRows, Sheet, write_long_rows
+from cellscope.errors import CellscopeError, UsageError
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: two runs in one folder are then the user's to avoid
+    fcntl = None  # type: ignore[assignment]
+
+NAME = "journal.jsonl"
+FOLDER = "journal.parts"
+"""Beside the journal while it is there: rows and pieces of inputs too large for a line."""
+SCHEMA = "cellscope.journal/1"
+
+
+@dataclass
+class Entry:
+    """What is known of one input.
+
+    Attributes
+    ----------
+    image
+        The contract's name.
+    status
+        ``ok`` or ``failed``.
+    row
+        Its cells of ``images.csv``, as text, without ``image``.
+    path
+        Where the input was read from.
+    outputs
+        Artefacts, relative to OUT, POSIX.
+    warnings
+        One line each.
+    columns
+        Table -> columns of its rows.
+    skipped
+        Taken over from an earlier run by ``--skip-existing``.
+    scene
+        Number of the file's scene that it is, where each is an input of its own.
+    """
+
+    image: str
+    status: str
+    row: dict[str, str]
+    path: str = ""
+    outputs: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    skipped: bool = False
+    scene: int | None = None
+
+
+class Journal:
+    """An open journal, locked against a second run in the same folder.
+
+    Parameters
+    ----------
+    path
+        The file; made if it is not there.
+    header
+        What this run is: written to a new file; an old file's own header is in `earlier`.
+    fresh
+        Empty an old file once it is locked; what it said is in `replaced`.
+
+    Attributes
+    ----------
+    entries
+        The entries so far, without their rows, by image. The last word on an image counts.
+    earlier
+        The header found in an old file, or None.
+    replaced
+        With `fresh`: the entries of the old file.
+    folder
+        Holds what is too large for a line; removed with the journal.
+
+    Raises
+    ------
+    UsageError
+        Another run holds the journal, or the file is not a journal.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any], *, fresh: bool = False):
+        self.path = path
+        self.folder = path.with_name(FOLDER)
+        self.entries: dict[str, Entry] = {}
+        self.replaced: dict[str, Entry] = {}
+        self._offsets: dict[str, int] = {}
+        self._stream = open(path, "a+b")  # noqa: SIM115 - open for as long as the run lasts
+        if not _lock(self._stream, patience=0.5):  # someone asking for the status holds it for a moment
+            self._stream.close()
+            raise UsageError(f"another run is writing to {path.parent}; wait for it or choose another -o")
+        try:
+            self.earlier = self._recover()
+        except UsageError:
+            if not fresh:
+                self._stream.close()
+                raise
+        if fresh:
+            self.replaced, self.entries, self.earlier = self.entries, {}, None
+            self._stream.truncate(0)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if self.earlier is None:
+            self._write({"schema": SCHEMA, **header})
+
+    def _recover(self) -> dict[str, Any] | None:
+        self._stream.seek(0)
+        header: dict[str, Any] | None = None
+        end = 0
+        for line in self._stream:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                record = json.loads(line)
+            except ValueError:
+                break  # blocks of a file can reach the disk out of order when a machine goes down
+            if header is None:
+                if record.get("schema") != SCHEMA:
+                    raise UsageError(f"{self.path} is not a journal of this version; use --overwrite to start anew")
+                header = record
+            else:
+                self._note(record, end)
+            end += len(line)
+        self._stream.truncate(end)
+        return header
+
+    def _note(self, record: dict[str, Any], offset: int) -> None:
+        tables = record.pop("tables", {})
+        entry = Entry(**record, columns={name: sheet["columns"] for name, sheet in tables.items()})
+        self.entries[entry.image] = entry
+        self._offsets[entry.image] = offset
+
+    def _write(self, record: dict[str, Any]) -> int:
+        self._stream.seek(0, os.SEEK_END)
+        offset = self._stream.tell()
+        self._stream.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        self._stream.flush()
+        return offset
+
+    def append(self, entry: Entry, sheets: dict[str, Sheet]) -> None:
+        """Add an entry with its rows; it survives the end of this process."""
+        tables = {name: self._said(sheet) for name, sheet in sheets.items()}
+        record = {
+            "image": entry.image,
+            "status": entry.status,
+            "row": entry.row,
+            "path": entry.path,
+            "outputs": entry.outputs,
+            "warnings": entry.warnings,
+            "skipped": entry.skipped,
+            "scene": entry.scene,
+            "tables": tables,
+        }
+        self._note(dict(record), self._write(record))
+
+    def sheet(self, image: str, table: str) -> Sheet | None:
+        """Read back the rows an image adds to a table, or None."""
+        if image not in self._offsets:
+            return None
+        self._stream.seek(self._offsets[image])
+        found = json.loads(self._stream.readline())["tables"].get(table)
+        if found is None:
+            return None
+        kept = found.get("file")
+        return Sheet(found["columns"], LongRows(self.folder / kept, found["count"]) if kept else found["rows"])
+
+    def rows_file(self) -> Path:
+        """Return a path for a file of long rows that lives as long as the journal."""
+        self.folder.mkdir(exist_ok=True)
+        return self.folder / f"{secrets.token_hex(8)}.csv"
+
+    def _said(self, sheet: Sheet) -> dict[str, Any]:
+        rows = sheet.rows
+        if not isinstance(rows, LongRows):
+            return {"columns": sheet.columns, "rows": rows}
+        if rows.path.parent != self.folder:  # of a reader that will be gone
+            rows = write_long_rows(self.rows_file(), rows)
+        return {"columns": sheet.columns, "file": rows.path.name, "count": rows.count}
+
+    def close(self) -> None:
+        """Close and unlock the file; it stays."""
+        self._stream.close()
+
+    def remove(self, *, unfinished: bool = False) -> None:
+        """Remove the file: the tables are written. Pieces of an unfinished run stay, for the run that goes on."""
+        for path in self.folder.glob("*.csv"):
+            path.unlink(missing_ok=True)
+        if not unfinished or not any(self.folder.glob("*/*")):
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if os.name == "nt":  # an open file cannot be removed there
+            self._stream.close()
+        self.path.unlink(missing_ok=True)
+        self._stream.close()
+
+
+def _lock(stream: Any, *, patience: float = 0.0, shared: bool = False) -> bool:
+    if fcntl is None:
+        return True
+    give_up = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up:
+                return False
+            time.sleep(0.05)
+        except OSError:  # a file system without locks
+            return True
+        else:
+            return True
+
+
+def peek(path: Path) -> tuple[dict[str, Any], dict[str, Entry], bool]:
+    """Look at a journal that may be in use.
+
+    Returns
+    -------
+    tuple
+        Header, entries by image, and whether a run holds it right now.
+
+    Raises
+    ------
+    CellscopeError
+        The file cannot be read or is not a journal.
+    """
+    entries: dict[str, Entry] = {}
+    header: dict[str, Any] = {}
+    try:
+        with open(path, "rb") as stream:
+            running = fcntl is not None and not _lock(stream, shared=True)
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    break
+                record = json.loads(line)
+                if not header:
+                    header = record
+                    continue
+                tables = record.pop("tables", {})
+                columns = {name: sheet["columns"] for name, sheet in tables.items()}
+                entries[record["image"]] = Entry(**record, columns=columns)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CellscopeError(f"{path} cannot be read: {error}") from None
+    if header.get("schema") != SCHEMA:
+        raise CellscopeError(f"{path} is not a journal")
+    return header, entries, running

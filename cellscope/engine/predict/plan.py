@@ -1,0 +1,143 @@
+"""Predict: inputs in; artefacts, tables, report and ``run.json`` out. Written once, for every assay."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from cellscope.engine.assay import Assay
+from cellscope.engine.device import pick_device, pick_precision
+from cellscope.engine.find import find_assay
+from cellscope.engine.loading import load_models
+from cellscope.engine.predict import shards
+from cellscope.engine.predict.grouping import groups_of
+from cellscope.engine.predict.read import check_plan, plan_inputs, use_granted_cpus
+from cellscope.engine.predict.resume import refuse_results
+from cellscope.engine.predict.step import Session
+from cellscope.engine.provenance import identity, now, plain
+from cellscope.engine.signals import StopSignals
+from cellscope.errors import CellscopeError, UsageError
+from cellscope.options.common import AUTO
+
+if TYPE_CHECKING:
+    from cellscope.io.inputs import Input
+    from cellscope.options.common import RunOptions
+
+
+def predict(
+    assay: Assay,
+    arguments: list[str],
+    out: Path,
+    *,
+    run: RunOptions,
+    options: Any,
+    models: list[str],
+    argv: list[str],
+    plan: list[Input] | None = None,
+    command: str = "predict",
+) -> int:
+    """Run an assay over inputs and write its results to a folder.
+
+    Parameters
+    ----------
+    assay
+        The assay.
+    arguments
+        Files, folders and ``@list.txt``.
+    out
+        The output folder (DESIGN 4).
+    run
+        Options that mean the same everywhere.
+    options
+        The assay's own predict options.
+    models
+        Model files or built-in names.
+    argv
+        The command line, for ``run.json``.
+    plan
+        The inputs, for an assay that finds them by other rules than `arguments`.
+    command
+        The verb, for ``run.json`` and the report.
+
+    Returns
+    -------
+    int
+        0 all done, 1 all inputs failed, 3 some failed.
+
+    Raises
+    ------
+    UsageError
+        Before any work: no inputs, outputs that collide, results already there, wrong models or device.
+    CellscopeError
+        The output folder cannot be written.
+    Interrupted
+        SIGINT or SIGTERM, after the tables for what was done were written.
+    """
+    started = now()
+    out = Path(out)
+    if assay.settle is not None:
+        options = assay.settle(options)
+    if run.input not in (AUTO, *assay.kinds):
+        raise UsageError(f"--input {run.input}: {assay.name} knows {', '.join((AUTO, *assay.kinds))}")
+    if plan is None:
+        plan = plan_inputs(assay, arguments, out, run, options)
+    else:
+        check_plan(plan, out)
+    groups = groups_of(plan, run.group_by)
+    place = shards.folder(out, run.shard_pair)
+    _check_writable(place)
+    refuse_results(place, overwrite=run.overwrite, skip_existing=run.skip_existing)
+    with StopSignals() as stop:
+        device = pick_device(run.device)
+        dtype = pick_precision(run.precision, device)
+        threads = use_granted_cpus()
+        torch.manual_seed(run.seed)
+        np.random.seed(run.seed)  # noqa: NPY002 - for third-party code that still draws from the global generator
+        loaded = load_models(assay, models, device)
+        facts = {
+            "models": loaded.records,
+            "device": str(device),
+            "precision": str(dtype or torch.float32).removeprefix("torch."),
+            "threads": threads,
+            "seed": run.seed,
+            "options": {"run": plain(run), assay.name: plain(options)},
+            "identity": identity(assay.name, loaded.records, options, run),
+            "shard": run.shard,
+            "summary_columns": list(assay.summaries(loaded.cards)),
+            "figures": {kind: list(suffixes) for kind, suffixes in assay.figures.items()},
+            "editors": {kind: plain(editor) for kind, editor in assay.editors.items()},
+            "command": command,
+        }
+        session = Session(assay, plan, groups, out, place, run=run, loaded=loaded, facts=facts, stop=stop)
+        try:
+            session.prepare()
+            session.work(options, device, dtype)
+            return session.finish(argv, started)
+        except OSError as error:
+            raise CellscopeError(f"cannot write to {place}: {error.strerror or error}; what is done is kept") from error
+        finally:
+            session.close()
+
+
+def _check_writable(place: Path) -> None:
+    """Raise UsageError if a folder cannot be written or made; nothing is made here."""
+    there = next(path for path in (place, *place.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UsageError(f"cannot write to {place}: {there} is not a folder; give another -o")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write to {place}: no permission; give another -o")
+
+
+def predict_shard(
+    assay: str, arguments: list[str], out: str, run: RunOptions, options: Any, models: list[str], argv: list[str]
+) -> int:
+    """Do `predict` from names and values alone: picklable, with no state outside it, for schedulers.
+
+    ``assay`` is a name for `cellscope.engine.find.find_assay`; ``run.shard`` says which part of the inputs. Returns
+    and raises what `predict` does.
+    """
+    return predict(find_assay(assay), arguments, Path(out), run=run, options=options, models=models, argv=argv)

@@ -1,0 +1,193 @@
+"""Which inputs a run has, and reading them ahead of the networks in threads, within bounds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from cellscope.engine.assay import Assay, Subject
+from cellscope.engine.device import available_cpus
+from cellscope.engine.predict.stages import PIXELS_IN_FLIGHT
+from cellscope.errors import InputError, UsageError
+from cellscope.io.choice import ALL, Choice, Wants, scenes_to_take
+from cellscope.io.inputs import Input, check_collisions, resolve_inputs, scene_image
+from cellscope.io.read import describe, read
+from cellscope.options.common import AUTO
+
+if TYPE_CHECKING:
+    from cellscope.models.file import ModelCard
+    from cellscope.options.common import RunOptions
+
+READERS = 4
+"""Reading threads at most; decoding leaves the interpreter lock, but more would only compete with the network."""
+
+
+def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptions, options: Any = None) -> list[Input]:
+    """Find all inputs of a run, before any sharding.
+
+    Files under OUT are left out when OUT lies inside a searched folder: they are results. With ``--scene all`` among
+    `options`, each scene of a file is an input of its own.
+
+    Raises
+    ------
+    UsageError
+        No inputs; two inputs that would write the same output; outputs that would lie beside an input.
+    """
+    here = out.resolve()
+    found = resolve_inputs(list(arguments), assay.suffixes, glob=run.glob, limit=None)
+    inputs = [entry for entry in found if not _is_result(entry, here)]
+    if not inputs:
+        raise UsageError(f"no inputs: all files found lie in the output folder {out}; give another -o")
+    inputs = inputs[: run.limit] if run.limit else inputs
+    choice = Choice.of(options)
+    if choice.scene == ALL:
+        inputs = [each for entry in inputs for each in _scenes(entry, choice, assay.wants, run.max_pixels)]
+        inputs = inputs[: run.limit] if run.limit else inputs
+    check_plan(inputs, out)
+    return inputs
+
+
+def _scenes(entry: Input, choice: Choice, wants: Wants, max_pixels: int) -> list[Input]:
+    """Make an input of each scene of a file; one that cannot be read stays one, and fails when its turn comes."""
+    try:
+        facts = describe(entry.path, max_pixels=max_pixels)
+    except InputError:
+        return [entry]
+    scenes = scenes_to_take(facts.scenes, choice, wants)
+    if len(scenes) == 1:
+        return [replace(entry, scene=scenes[0][0])]
+    return [Input(entry.path, scene_image(entry.image, number, name), number) for number, name in scenes]
+
+
+def check_plan(inputs: list[Input], out: Path) -> None:
+    """Raise UsageError when inputs would write the same output, or outputs would lie beside an input."""
+    here = out.resolve()
+    check_collisions(inputs)
+    for entry in inputs:
+        if here / entry.image == entry.path.resolve():
+            raise UsageError(f"outputs would be written beside the input {entry.path}; give another folder with -o")
+
+
+def _is_result(entry: Input, out: Path) -> bool:
+    path = entry.path.resolve()
+    root = path.parents[len(PurePosixPath(entry.image).parts) - 1]
+    return path.is_relative_to(out) and root != out and out.is_relative_to(root)
+
+
+@dataclass
+class Failure:
+    """An input that could not be read."""
+
+    entry: Input
+    error: Exception
+    seconds: float
+
+
+class Reader:
+    """Turn inputs into subjects, read ahead by threads.
+
+    Iterating yields the subjects in order; inputs that cannot be read are passed to `failed` instead.
+
+    Parameters
+    ----------
+    assay, run, options, cards
+        What a subject is made of.
+    inputs
+        In order.
+    failed
+        Called in the consumer's thread with each `Failure`.
+    threads
+        Reading threads; each holds at most one image besides those waiting.
+    """
+
+    def __init__(
+        self,
+        assay: Assay,
+        inputs: Sequence[Input],
+        *,
+        run: RunOptions,
+        options: Any,
+        cards: dict[str, ModelCard],
+        failed: Callable[[Failure], None],
+        threads: int | None = None,
+    ):
+        self.assay = assay
+        self.run = run
+        self.options = options
+        self.cards = cards
+        self.failed = failed
+        self.threads = threads or max(1, min(READERS, available_cpus()))
+        self._inputs = iter(inputs)
+        self._largest = 0
+        self._waiting: deque[tuple[Input, Future]] = deque()
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="read")
+
+    def __iter__(self) -> Iterator[Subject]:
+        while True:
+            self._top_up()
+            if not self._waiting:
+                return
+            outcome = [self._waiting.popleft()[1].result()]
+            self._top_up()
+            if isinstance(outcome[0], Failure):
+                self.failed(outcome.pop())
+            else:
+                yield outcome.pop()  # popped, so that nothing here keeps the subject alive while the next is awaited
+
+    def _top_up(self) -> None:
+        # nothing is known of the sizes at first: start with one image per thread
+        most = 2 * self.threads if self._largest else self.threads
+        while len(self._waiting) < most and self._pixels() < PIXELS_IN_FLIGHT:
+            entry = next(self._inputs, None)
+            if entry is None:
+                return
+            self._waiting.append((entry, self._pool.submit(self._read, entry)))
+
+    def _pixels(self) -> int:
+        """Return the pixels read ahead; an image still being read counts as the largest so far."""
+        outcomes = [future.result() if future.done() else None for _, future in self._waiting]
+        sizes = [found.image.height * found.image.width for found in outcomes if isinstance(found, Subject)]
+        self._largest = max(self._largest, *sizes, 0)
+        return sum(sizes) + outcomes.count(None) * self._largest
+
+    def _read(self, entry: Input) -> Subject | Failure:
+        start = time.perf_counter()
+        try:
+            choice = Choice.of(self.options, entry.scene)
+            if self.assay.read is not None:
+                image = self.assay.read(entry.path, choice, self.run.max_pixels, self.options)
+            else:
+                image = read(entry.path, choice=choice, wants=self.assay.wants, max_pixels=self.run.max_pixels)
+            if self.run.pixel_size:
+                image = replace(image, pixel_size_um=self.run.pixel_size)
+            kind = self.assay.kind_of(image) if self.run.input == AUTO else self.run.input
+            if self.assay.admit is not None:
+                self.assay.admit(image, kind)
+            named = self.assay.beside(entry.image, self.options) if self.assay.beside is not None else {}
+            beside = {name: read(path, max_pixels=self.run.max_pixels) for name, path in named.items()}
+        except Exception as error:
+            return Failure(entry, error, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return Subject(entry.image, image, kind, self.options, self.cards, seconds=seconds, beside=beside)
+
+    def close(self) -> None:
+        """Stop reading; what was read ahead is dropped."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def use_granted_cpus() -> int:
+    """Keep torch and OpenCV to the CPUs this process may use, and return torch's number of threads."""
+    import torch
+
+    granted = available_cpus()
+    if torch.get_num_threads() > granted:
+        torch.set_num_threads(granted)
+    if "cv2" in sys.modules and sys.modules["cv2"].getNumThreads() > granted:
+        sys.modules["cv2"].setNumThreads(granted)
+    return torch.get_num_threads()

@@ -1,0 +1,309 @@
+"""Runs cut into shards: who does which inputs, joining the shards, and what is still missing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cellscope.engine.assay import Assay
+from cellscope.engine.find import find_assay
+from cellscope.engine.predict import journal as journals
+from cellscope.engine.predict.finish import IMAGES_CSV, read_record, write_results
+from cellscope.engine.predict.journal import Entry
+from cellscope.engine.predict.summary import Summariser, group_spec, remove_files, summary_files
+from cellscope.engine.predict.tables import ColumnOrder, Sheet, SheetReader, printable, read_rows
+from cellscope.engine.provenance import counts, difference
+from cellscope.errors import CellscopeError, UsageError
+from cellscope.io.write import write_json
+from cellscope.models.card import ModelCard
+
+T = TypeVar("T")
+
+FOLDER = "shards"
+PLAN = "plan.json"
+PLAN_SCHEMA = "cellscope.plan/1"
+
+_NAME = re.compile(r"(\d+)-of-(\d+)")
+
+
+def part(inputs: Sequence[T], pair: tuple[int, int] | None) -> list[T]:
+    """Return the inputs of shard I of N: those at places k with ``k % N == I - 1``; all of them without a shard."""
+    return list(inputs) if pair is None else list(inputs[pair[0] - 1 :: pair[1]])
+
+
+def folder(out: Path, pair: tuple[int, int] | None) -> Path:
+    """Return where a run writes its tables: OUT, or ``OUT/shards/I-of-N``."""
+    return out if pair is None else out / FOLDER / f"{pair[0]}-of-{pair[1]}"
+
+
+def write_plan(
+    place: Path, images: Sequence[str], identity: Mapping[str, Any], *, cards: Mapping[str, ModelCard]
+) -> None:
+    """Write a shard's ``plan.json``: all inputs of all shards, what they must have in common, the models' cards."""
+    plan = {"schema": PLAN_SCHEMA, "images": list(images), "identity": dict(identity)}
+    write_json(place / PLAN, {**plan, "cards": {part: card.as_dict() for part, card in cards.items()}})
+
+
+@dataclass
+class _Shard:
+    """What is known of one shard."""
+
+    number: int
+    place: Path
+    record: dict[str, Any] | None = None
+    journal: dict[str, Entry] | None = None
+    running: bool = False
+
+    @property
+    def state(self) -> str:
+        if self.journal is not None:
+            return "running" if self.running else "stopped"
+        return "not started" if self.record is None else str(self.record["status"])
+
+    def outcomes(self) -> dict[str, str]:
+        """Return image -> ``ok`` or ``failed`` for what is done."""
+        if self.journal is not None:
+            return {image: entry.status for image, entry in self.journal.items()}
+        entries = [] if self.record is None else self.record["inputs"]
+        return {entry["image"]: "failed" if entry["status"] == "failed" else "ok" for entry in entries}
+
+
+def _look(place: Path, number: int) -> tuple[_Shard, dict[str, Any]]:
+    """Look at a folder of tables; also return its journal's header, empty without a journal."""
+    shard = _Shard(number, place)
+    header: dict[str, Any] = {}
+    if (place / journals.NAME).exists():
+        header, shard.journal, shard.running = journals.peek(place / journals.NAME)
+    else:
+        shard.record = read_record(place)
+    return shard, header
+
+
+def _shards(out: Path) -> tuple[dict[str, Any], list[_Shard]]:
+    """Read the plan that all shards share (images, identity, cards), and every shard from 1 to N.
+
+    Raises
+    ------
+    UsageError
+        There are no shards, or they do not belong to one run.
+    """
+    found: dict[int, dict[int, Path]] = {}
+    base = out / FOLDER
+    for place in sorted(base.iterdir()) if base.is_dir() else []:
+        if match := _NAME.fullmatch(place.name):
+            found.setdefault(int(match[2]), {})[int(match[1])] = place
+    if not found:
+        raise UsageError(f"{out} holds no shards; make them with `predict --shard I/N -o {out}`")
+    if len(found) > 1:
+        names = ", ".join(f"{next(iter(places.values())).name}" for _, places in sorted(found.items()))
+        raise UsageError(f"{base} holds shards of different runs ({names}); remove those that do not belong")
+    total, places = next(iter(found.items()))
+    first: dict[str, Any] = {}
+    for place in places.values():
+        plan = _read_plan(place)
+        first = first or plan
+        if plan["images"] != first["images"]:
+            odd = sorted(set(plan["images"]) ^ set(first["images"]))
+            raise UsageError(f"{place} was made from another list of inputs ({', '.join(odd[:3]) or 'other order'})")
+        if unlike := difference(plan["identity"], first["identity"]):
+            raise UsageError(f"{place} does not belong with the other shards: {unlike}")
+    shards = [_look(places.get(number, folder(out, (number, total))), number)[0] for number in range(1, total + 1)]
+    return first, shards
+
+
+def _read_plan(place: Path) -> dict[str, Any]:
+    try:
+        plan = json.loads((place / PLAN).read_text(encoding="utf-8"))
+        if plan["schema"] != PLAN_SCHEMA:
+            raise ValueError(f"schema {plan['schema']}")
+        return {name: type_(plan[name]) for name, type_ in (("images", list), ("identity", dict), ("cards", dict))}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{place / PLAN} cannot be read ({error}); run this shard again with --overwrite") from None
+
+
+def merge(out: Path, assay: Assay | None = None) -> dict[str, Any]:
+    """Join the shards of a run into the tables, summary, report and ``run.json`` that one run gives.
+
+    Parameters
+    ----------
+    out
+        The OUT of the shards.
+    assay
+        The assay; by default the one that ``run.json`` names.
+
+    Returns
+    -------
+    dict
+        The counts of the joined run: total, ok, failed, skipped, objects.
+
+    Raises
+    ------
+    UsageError
+        There are no shards, they do not belong together, some are not finished (naming them and inputs that are
+        missing), or OUT holds the results of a run that was not cut into shards.
+    CellscopeError
+        A shard's files are damaged.
+    """
+    out = Path(out)
+    plan, shards = _shards(out)
+    images, total = plan["images"], len(shards)
+    unfinished = [shard for shard in shards if shard.record is None or shard.record["status"] != "complete"]
+    if unfinished:
+        done = {image for shard in shards for image in shard.outcomes()}
+        missing = [image for image in images if image not in done]
+        names = ", ".join(f"{shard.number}/{total} ({shard.state})" for shard in unfinished[:8])
+        raise UsageError(f"shards of {out} are not finished: {names}; {_missing_text(missing)}run them, then merge")
+    before = read_record(out)
+    if (before is not None and "shards" not in before) or (before is None and (out / IMAGES_CSV).exists()):
+        raise UsageError(f"{out} holds the results of a run that was not cut into shards; move them away first")
+    records = [shard.record for shard in shards if shard.record is not None]
+    if len(specs := {group_spec(record) for record in records}) > 1:
+        shown = " and ".join(sorted(str(spec) for spec in specs))
+        raise UsageError(f"the shards of {out} were grouped by {shown}; run them again with one --group-by")
+    entries = _entries(images, shards)
+    tables = list(records[0]["columns"])
+    orders = {name: ColumnOrder.from_records(record["columns"][name] for record in records) for name in tables}
+    owner = {image: index % total for index, image in enumerate(images)}
+    readers = {name: [SheetReader(shard.place / f"{name}.csv") for shard in shards] for name in tables}
+
+    def sheet(image: str, table: str) -> Sheet:
+        return readers[table][owner[image]].take(image)
+
+    record = _joined(records, entries, len(images))
+    cards = {part: ModelCard(**card) for part, card in plan["cards"].items()}
+    remove_files(out, summary_files(before))
+    summarise = Summariser(assay or find_assay(record["assay"]), cards)
+    write_results(out, out, record, entries=entries, orders=orders, sheet=sheet, summarise=summarise)
+    return dict(record["counts"])
+
+
+def _entries(images: Sequence[str], shards: Sequence[_Shard]) -> list[Entry]:
+    """Read the rows of ``images.csv`` of all shards, in the order of the full list."""
+    found: dict[str, Entry] = {}
+    for shard in shards:
+        assert shard.record is not None
+        about = {printable(entry["image"]): entry for entry in shard.record["inputs"]}
+        header, rows = read_rows(shard.place / IMAGES_CSV)
+        for image, *cells in rows:
+            if image not in about:
+                raise CellscopeError(f"{shard.place / IMAGES_CSV} and run.json disagree about {image}; run it again")
+            row = dict(zip(header[1:], cells, strict=True))
+            known = about[image]
+            skipped = known["status"] == "skipped"
+            found[known["image"]] = Entry(
+                known["image"],
+                row["status"],
+                row,
+                known["path"],
+                known["outputs"],
+                known["warnings"],
+                skipped=skipped,
+                scene=known.get("scene"),
+            )
+    if lost := [image for image in images if image not in found]:
+        raise CellscopeError(f"the shards' tables lack {', '.join(lost[:3])}; run their shards again with --overwrite")
+    return [found[image] for image in images]
+
+
+def _joined(records: Sequence[Mapping[str, Any]], entries: Sequence[Entry], total: int) -> dict[str, Any]:
+    """Return the ``run.json`` of all shards together."""
+    record = dict(records[0])
+    inputs = sorted((entry for each in records for entry in each["inputs"]), key=lambda entry: entry["index"])
+    record.update(
+        started=min(each["started"] for each in records),
+        finished=max(each["finished"] for each in records),
+        device=_common(each["device"] for each in records),
+        precision=_common(each["precision"] for each in records),
+        shard=None,
+        counts=counts(entries, total),
+        missing=[],
+        shards=[
+            {
+                name: each[name]
+                for name in ("shard", "argv", "started", "finished", "device", "precision", "threads", "counts")
+            }
+            for each in records
+        ],
+        inputs=inputs,
+    )
+    record["columns"] = {
+        name: ColumnOrder.from_records(each["columns"][name] for each in records).record() for name in record["columns"]
+    }
+    return record
+
+
+def _common(values: Iterable[str]) -> str:
+    return ", ".join(sorted(set(values)))
+
+
+def _missing_text(missing: Sequence[str]) -> str:
+    if not missing:
+        return ""
+    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    return f"missing inputs: {', '.join(missing[:5])}{more}; "
+
+
+def status(out: Path) -> dict[str, Any]:
+    """Say how far the run in a folder is; it may be running, stopped or finished, cut into shards or not.
+
+    Parameters
+    ----------
+    out
+        The OUT of `predict`.
+
+    Returns
+    -------
+    dict
+        ``total``, ``done`` and ``failed`` (numbers of inputs), ``missing`` (inputs without a result, in order),
+        ``state`` and ``shards`` (shard, state, total, done, failed of each; empty for a run that was not cut). ``done``
+        does not count the failed. States: ``running``, ``stopped`` (killed), ``interrupted``, ``complete``, ``not
+        started``.
+
+    Raises
+    ------
+    UsageError
+        The folder holds no run, or shards that do not belong together.
+    CellscopeError
+        Its files are damaged.
+    """
+    out = Path(out)
+    if (out / FOLDER).is_dir():
+        plan, shards = _shards(out)
+        images = plan["images"]
+    else:
+        whole, header = _look(out, 1)
+        if whole.record is not None:
+            listed = [(entry["index"], entry["image"]) for entry in whole.record["inputs"]]
+            images = [image for _, image in sorted(listed)] + whole.record["missing"]
+        elif whole.journal is not None:
+            images = header["images"]
+        else:
+            raise UsageError(f"{out} holds no run of `predict`")
+        shards = [whole]
+    outcomes = {image: outcome for shard in shards for image, outcome in shard.outcomes().items()}
+    parts = [_about(shard, part(images, (shard.number, len(shards))), len(shards)) for shard in shards]
+    states = [shard.state for shard in shards]
+    order = ("running", "stopped", "interrupted", "not started", "complete")
+    return {
+        "total": len(images),
+        "done": sum(outcomes.get(image) == "ok" for image in images),
+        "failed": sum(outcomes.get(image) == "failed" for image in images),
+        "missing": [image for image in images if image not in outcomes],
+        "state": next(state for state in order if state in states),
+        "shards": parts if (out / FOLDER).is_dir() else [],
+    }
+
+
+def _about(shard: _Shard, images: Sequence[str], total: int) -> dict[str, Any]:
+    outcomes = shard.outcomes()
+    return {
+        "shard": f"{shard.number}/{total}",
+        "state": shard.state,
+        "total": len(images),
+        "done": sum(outcomes.get(image) == "ok" for image in images),
+        "failed": sum(outcomes.get(image) == "failed" for image in images),
+    }

@@ -1,0 +1,275 @@
+"""Run subjects through an assay's stages: items pooled into batches, bounded memory, isolated failures.
+
+Results never depend on how the work is cut up: a batch holds items of one shape only, a network always sees the same
+number of them, outputs go back to their subject by position, and results leave in the order the subjects came in.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from cellscope.engine.assay import Assay, Result, Stage, Subject
+from cellscope.engine.device import autocast
+from cellscope.engine.predict.workers import Step, Workers, advance
+
+if TYPE_CHECKING:
+    from cellscope.options.common import RunOptions
+
+PIXELS_IN_FLIGHT = 2**24
+"""Pixels of all subjects alive at once (one subject may exceed it alone): about 1 GB with the masks made on the way."""
+
+_Key = tuple[int, tuple[int, ...]]
+
+
+@dataclass
+class _Flight:
+    """A subject inside the window."""
+
+    subject: Subject
+    stages: tuple[Stage, ...]
+    step: int = -1
+    outputs: list[Any] = field(default_factory=list)
+    missing: int = 0
+    job: Future | None = None
+    result: Result | None = None
+    error: Exception | None = None
+
+    @property
+    def landed(self) -> bool:
+        return self.result is not None or self.error is not None
+
+
+def run_subjects(
+    assay: Assay,
+    subjects: Iterable[Subject],
+    modules: Mapping[str, torch.nn.Module],
+    *,
+    run: RunOptions,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    window: int,
+    workers: Workers | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[Subject, Result | None, Exception | None]]:
+    """Run subjects through all stages of an assay.
+
+    Parameters
+    ----------
+    assay
+        The assay.
+    subjects
+        Taken one at a time, never more than `window` (and `PIXELS_IN_FLIGHT` pixels) ahead of what was yielded.
+    modules
+        Network per part, in eval mode, on `device`.
+    run
+        Only ``batch_size`` is used: 0 or None leaves it to each stage.
+    device, dtype
+        Where the networks run and the autocast type (None: float32).
+    window
+        Subjects alive at once, at least 1.
+    workers
+        Who runs ``cut``, ``finish`` and ``conclude``; None runs them here.
+    stop
+        Asked between batches; once true, subjects not finished are dropped and the iteration ends.
+
+    Yields
+    ------
+    tuple
+        ``(subject, result, None)`` or ``(subject, None, error)``, one per subject, in input order.
+    """
+    crew = workers or Workers(assay, 0)
+    return _Runner(assay, iter(subjects), modules, run, device, dtype, max(1, window), crew, stop).results()
+
+
+class _Runner:
+    def __init__(
+        self,
+        assay: Assay,
+        subjects: Iterator[Subject],
+        modules: Mapping[str, torch.nn.Module],
+        run: RunOptions,
+        device: torch.device,
+        dtype: torch.dtype | None,
+        window: int,
+        workers: Workers,
+        stop: Callable[[], bool],
+    ):
+        self.assay = assay
+        self.subjects = subjects
+        self.modules = modules
+        self.device = device
+        self.dtype = dtype
+        self.window = window
+        self.workers = workers
+        self.flights: deque[_Flight] = deque()
+        # one queue per stage and item shape; the position in `outputs` travels with the item
+        self.queues: dict[_Key, deque[tuple[_Flight, int, np.ndarray]]] = {}
+        self.sizes = [run.batch_size or stage.batch_size for stage in assay.stages]
+        self.exhausted = False
+        self.stop = stop
+
+    def results(self) -> Iterator[tuple[Subject, Result | None, Exception | None]]:
+        while not self.stop():
+            while self.flights and self.flights[0].landed:
+                flight = self.flights.popleft()
+                yield flight.subject, flight.result, flight.error
+                del flight  # it must not be kept alive while the next one is awaited
+            for flight in self.flights:
+                if flight.job is not None and flight.job.done():
+                    self._collect(flight)
+            if self.flights and self.flights[0].landed:
+                continue
+            full = next((key for key, queue in self.queues.items() if len(queue) >= self.sizes[key[0]]), None)
+            if full is not None:
+                self._run_batch(full)
+            elif self._may_admit():
+                self._admit()
+            elif jobs := [flight.job for flight in self.flights if flight.job is not None]:
+                wait(jobs, return_when=FIRST_COMPLETED)
+            elif self.queues:
+                self._run_batch(self._oldest())
+            elif not self.flights:
+                return
+
+    def _may_admit(self) -> bool:
+        if self.exhausted or len(self.flights) >= self.window:
+            return False
+        alive = sum(flight.subject.image.height * flight.subject.image.width for flight in self.flights)
+        return alive < PIXELS_IN_FLIGHT
+
+    def _admit(self) -> None:
+        try:
+            subject = next(self.subjects)
+        except StopIteration:
+            self.exhausted = True
+            return
+        flight = _Flight(subject, self.assay.stages_of(subject.kind))
+        self.flights.append(flight)
+        self._advance(flight)
+
+    def _advance(self, flight: _Flight) -> None:
+        flight.job = self.workers.submit(flight.subject, flight.step, flight.outputs)
+        flight.outputs = []
+        if flight.job.done():
+            self._collect(flight)
+
+    def _collect(self, flight: _Flight) -> None:
+        assert flight.job is not None
+        job, flight.job = flight.job, None
+        try:
+            step: Step = job.result()
+        except BrokenExecutor:
+            self.workers.give_up()
+            self._retry_here(flight)
+            return
+        except Exception as error:
+            self._fail(flight, error)
+        else:
+            self._take(flight, step)
+
+    def _fail(self, flight: _Flight, error: Exception) -> None:
+        traceback.clear_frames(error.__traceback__)  # a failed batch must not keep its tensors alive
+        flight.error = error
+        flight.outputs = []
+        for key, queue in list(self.queues.items()):  # what it still had waiting would only be computed in vain
+            kept = deque(entry for entry in queue if entry[0] is not flight)
+            if kept:
+                self.queues[key] = kept
+            else:
+                del self.queues[key]
+
+    def _retry_here(self, flight: _Flight) -> None:
+        # A worker was killed, most often for want of memory. Its state is lost with it, so the subject starts anew.
+        flight.subject.state = {}
+        flight.step = -1
+        try:
+            self._take(flight, advance(self.assay, flight.subject, -1, []))
+        except Exception as error:
+            self._fail(flight, error)
+
+    def _take(self, flight: _Flight, step: Step) -> None:
+        flight.subject.state = step.state
+        flight.subject.seconds += step.seconds
+        flight.step, flight.result = step.step, step.result
+        if step.result is not None:
+            return
+        flight.outputs = [None] * len(step.items)
+        flight.missing = len(step.items)
+        stage = self.assay.stages.index(flight.stages[step.step])
+        for position, item in enumerate(step.items):
+            self.queues.setdefault((stage, item.shape), deque()).append((flight, position, item))
+
+    def _oldest(self) -> _Key:
+        """Return the queue that holds an item of the subject everybody waits for."""
+        return next(
+            key
+            for flight in self.flights
+            for key, queue in self.queues.items()
+            if any(entry[0] is flight for entry in queue)
+        )
+
+    def _run_batch(self, key: _Key) -> None:
+        queue = self.queues[key]
+        entries = [queue.popleft() for _ in range(min(len(queue), self.sizes[key[0]]))]
+        if not queue:
+            del self.queues[key]
+        self._forward(key[0], entries)
+
+    def _forward(self, number: int, entries: list[tuple[_Flight, int, np.ndarray]]) -> None:
+        """Run one batch; when it fails, its halves, so that in the end only the item at fault fails its subject."""
+        entries = [entry for entry in entries if entry[0].error is None]
+        if not entries:
+            return
+        if len(entries) > self.sizes[number]:  # the batch this was cut from ran out of memory
+            self._forward(number, entries[: self.sizes[number]])
+            self._forward(number, entries[self.sizes[number] :])
+            return
+        start = time.perf_counter()
+        try:
+            outputs = self._call(number, [item for _, _, item in entries])
+        except Exception as error:
+            if isinstance(error, torch.cuda.OutOfMemoryError):
+                torch.cuda.empty_cache()
+                self.sizes[number] = max(1, min(self.sizes[number], len(entries) // 2))
+            if len(entries) == 1:
+                self._fail(entries[0][0], error)
+                return
+        else:
+            share = (time.perf_counter() - start) / len(entries)
+            for (flight, position, _), output in zip(entries, outputs, strict=True):
+                flight.outputs[position] = output
+                flight.missing -= 1
+                flight.subject.seconds += share
+            for flight in {id(entry[0]): entry[0] for entry in entries}.values():
+                if flight.missing == 0:
+                    self._advance(flight)
+            return
+        # out of the handler: the failed batch's tensors, held by its traceback, are gone by now
+        middle = len(entries) // 2
+        self._forward(number, entries[:middle])
+        self._forward(number, entries[middle:])
+
+    def _call(self, number: int, items: list[np.ndarray]) -> list[Any]:
+        stage, size = self.assay.stages[number], self.sizes[number]
+        if self.device.type == "cpu":
+            size = min(size, stage.at_once)
+        outputs: list[Any] = []
+        for first in range(0, len(items), size):
+            few = items[first : first + size]
+            blanks = [np.zeros_like(few[0])] * (size - len(few))
+            batch = torch.from_numpy(np.stack([*few, *blanks])).to(self.device)
+            with torch.inference_mode(), autocast(self.device, self.dtype):
+                given = list(stage.forward(self.modules[stage.part], list(batch.unbind(0))))
+            if len(given) != size:
+                raise RuntimeError(f"stage {stage.part!r} gave {len(given)} outputs for {size} items")
+            outputs += given[: len(few)]
+        return outputs

@@ -1,0 +1,1 @@
+"""Training, written once for all assays: the loop, its checkpoints, its data, its folder."""

@@ -1,0 +1,269 @@
+"""Training, written once for all assays: Lightning's loop with our files, resumption and signals.
+
+An assay gives a LightningModule whose validation logs ``val_score`` (higher is better) and two data loaders; this
+module decides device and precision, writes ``metrics.csv``, ``config.toml``, ``last.ckpt``, ``model.safetensors``
+(best), ``curves.png`` and ``run.json``, and resumes after a kill.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers.logger import DummyLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch.utils.data import DataLoader
+
+from cellscope.engine.device import available_cpus, pick_device, pick_precision
+from cellscope.engine.provenance import training_record
+from cellscope.engine.train.callbacks import Progress, SaveAndStop, StepSeed
+from cellscope.engine.train.curves import MetricsFile, draw_curves
+from cellscope.engine.train.folder import BEST, LAST, MODEL, find_resume, make_room, steps_taken
+from cellscope.errors import CellscopeError, Interrupted, UsageError
+from cellscope.io.write import write_json
+from cellscope.models.file import ModelCard, save_model
+
+PRECISION_NAMES = {None: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
+
+
+def optimiser_and_schedule(parameters: Any, options: Any, *, restart: int = 0) -> dict[str, Any]:
+    """Make the optimiser and the learning-rate schedule an options object asks for.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter or of parameter groups
+    options : TrainOptions
+        Uses ``optimiser`` (adamw, adam, sgd), ``learning_rate``, ``weight_decay``, ``schedule`` (cosine, constant,
+        step, poly, exponential), ``warmup_steps``, ``warmup_ratio``, ``final_ratio``, ``steps``, ``step_every`` and
+        ``step_gamma``.
+    restart : int
+        A step from which the schedule runs anew to the end, for trainings in two phases; 0 for none.
+
+    Returns
+    -------
+    dict
+        What Lightning's `configure_optimizers` may return; the schedule moves once per step.
+    """
+    kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
+        "adamw": torch.optim.AdamW,
+        "adam": torch.optim.Adam,
+        "sgd": lambda p, **k: torch.optim.SGD(p, momentum=0.9, **k),
+    }
+    optimiser = kinds[options.optimiser](parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
+    warmup = options.warmup_steps
+
+    def factor(step: int) -> float:
+        total = max(options.steps - restart if step >= restart else restart, 1)
+        step -= restart if step >= restart else 0
+        if step < warmup:
+            return options.warmup_ratio + (1 - options.warmup_ratio) * (step + 1) / warmup
+        done = min((step - warmup) / max(total - warmup, 1), 1.0)
+        if options.schedule == "cosine":
+            low = options.final_ratio
+            return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * done))
+        if options.schedule == "exponential":
+            return options.final_ratio**done
+        if options.schedule == "poly":
+            return 1.0 - done
+        if options.schedule == "step":
+            return options.step_gamma ** (step // options.step_every)
+        return 1.0
+
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def fit(
+    module: L.LightningModule,
+    train_loader: Callable[[int], DataLoader],
+    val_loader: DataLoader | None,
+    out: Path,
+    *,
+    options: Any,
+    card: Callable[[dict[str, float]], ModelCard],
+    network: torch.nn.Module,
+    argv: list[str],
+    record: dict[str, Any],
+    say: Callable[[str], None],
+) -> Path:
+    """Train `module` and write the run folder.
+
+    Parameters
+    ----------
+    module : LightningModule
+        Holds `network`; logs ``val_score`` in validation.
+    train_loader : callable
+        Number of steps already taken -> loader of the rest: resumed trainings see the data they would have seen.
+    val_loader : DataLoader or None
+    out : Path
+        The run folder.
+    options : TrainOptions
+    card : callable
+        Validation metrics of the best checkpoint -> the model card to write.
+    network : Module
+        What the model file holds.
+    argv : list of str
+        The command, for ``run.json``.
+    record : dict
+        More for ``run.json`` (dataset, hash, ...).
+    say : callable
+        Takes progress lines.
+
+    Returns
+    -------
+    Path
+        ``model.safetensors``.
+
+    Raises
+    ------
+    UsageError
+        If `out` holds a training and neither ``--resume`` nor ``--overwrite`` is given, or there are no steps and no
+        model to start from.
+    Interrupted
+        After SIGINT or SIGTERM, once ``last.ckpt`` is written.
+    """
+    out = Path(out)
+    if options.steps == 0 and options.init in ("none", "imagenet"):
+        raise UsageError("--steps 0 trains nothing and only tunes the model of --init; name one")
+    resume = find_resume(out, options.resume)
+    done = steps_taken(resume) if resume else 0
+    first = (
+        getattr(rank_zero_only, "rank", 0) == 0
+    )  # of several training processes only the first touches the folder and speaks
+    if first:
+        make_room(out, options, resume)
+    else:
+        say = _say_nothing
+    _quieten()
+    device = pick_device(options.device)
+    precision = PRECISION_NAMES[pick_precision(options.precision, device)]
+    began = time.time()
+    if options.steps == 0:
+        return _write_run(
+            out, network, {}, began, card=card, options=options, argv=argv, record=record, steps=0,
+            device=str(device), precision=precision,
+        )  # fmt: skip
+    val_every = options.val_every if val_loader is not None else None
+    stop = SaveAndStop(out / LAST, save_every=options.save_every, val_every=val_every)
+    table = MetricsFile(out / "metrics.csv", resumed=resume is not None or not first)
+    callbacks: list[Callback] = [StepSeed(options.seed), table, Progress(say, options.steps)]
+    if val_loader is not None:
+        callbacks.append(
+            ModelCheckpoint(
+                dirpath=out,
+                filename="best",
+                monitor="val_score",
+                mode="max",
+                save_last=False,
+                enable_version_counter=False,
+                auto_insert_metric_name=False,
+                save_on_train_epoch_end=False,
+                save_weights_only=True,
+            )
+        )
+        if options.patience:
+            callbacks.append(EarlyStopping("val_score", mode="max", patience=options.patience))
+    callbacks.append(stop)  # last, so that what it saves holds what the others know
+    trainer = L.Trainer(
+        accelerator={"cuda": "gpu"}.get(device.type, device.type),
+        devices=options.devices if options.devices > 1 else ([device.index] if device.index is not None else 1),
+        # A batch may leave a branch without a loss (boxes without masks, polarity unknown).
+        strategy="ddp_find_unused_parameters_true" if options.devices > 1 else "auto",
+        precision=precision,  # type: ignore[arg-type]
+        max_steps=options.steps,
+        max_epochs=-1,
+        val_check_interval=options.val_every,
+        check_val_every_n_epoch=None,
+        limit_val_batches=1.0 if val_loader is not None else 0,
+        num_sanity_val_steps=0,
+        gradient_clip_val=options.clip_gradient or None,
+        logger=DummyLogger(),
+        callbacks=callbacks,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=out,
+        use_distributed_sampler=False,
+    )
+    threads = torch.get_num_threads()
+    if options.devices == 1 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(available_cpus())
+    try:
+        with stop:
+            trainer.fit(module, train_loader(done), val_loader, ckpt_path=resume, weights_only=True)
+    except Interrupted:
+        if not first:
+            return out / MODEL  # a child that fails makes the launcher kill the first process before it can say goodbye
+        raise
+    except (RuntimeError, KeyError, ConnectionError, EOFError) as error:
+        if stop.lost_workers(error):
+            raise stop.interruption(f"at step {trainer.global_step}") from error
+        if resume is not None and "state_dict" in str(error):
+            raise UsageError(f"{resume} does not fit this architecture; use the options it was trained with") from error
+        raise
+    finally:
+        torch.set_num_threads(threads)
+    trainer.save_checkpoint(out / LAST)
+    if not trainer.is_global_zero:
+        return out / MODEL
+    metrics: dict[str, float] = {}
+    if val_loader is not None and (out / BEST).is_file():
+        best = torch.load(out / BEST, weights_only=True, map_location="cpu")
+        module.load_state_dict(best["state_dict"])
+        metrics = table.at(int(best["global_step"]))
+    if not all(torch.isfinite(value).all() for value in network.state_dict().values() if value.is_floating_point()):
+        raise CellscopeError(f"training in {out} ended with weights that are not finite; lower --set learning_rate")
+    draw_curves(table.rows(), out / "curves.png")
+    return _write_run(
+        out, network, metrics, began, card=card, options=options, argv=argv, record=record, steps=trainer.global_step,
+        device=str(device), precision=precision,
+    )  # fmt: skip
+
+
+def _write_run(
+    out: Path,
+    network: torch.nn.Module,
+    metrics: dict[str, float],
+    began: float,
+    *,
+    card: Callable[[dict[str, float]], ModelCard],
+    options: Any,
+    argv: list[str],
+    record: dict[str, Any],
+    **facts: Any,
+) -> Path:
+    """Write ``model.safetensors``, whose card is made (and its thresholds tuned) only now, and then ``run.json``."""
+    tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    save_model(out / MODEL, tensors, card(metrics), half=options.half)
+    run = training_record(argv, options, seconds=time.time() - began, **facts)
+    write_json(out / "run.json", run | {"metrics": metrics} | record)
+    return out / MODEL
+
+
+def _say_nothing(_text: str) -> None:
+    """Stand in for `say` in all training processes but the first."""
+
+
+def _quieten() -> None:
+    """Keep Lightning's advice about loaders and loggers off the user's terminal."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    for pattern in (
+        r".*does not have many workers.*",
+        r".*module\(s\) in eval mode.*",
+        r".*`?log_every_n_steps.*",
+        r".*Checkpoint directory.*",
+        r".*LeafSpec.*",
+        r".*dataloader is not resumable.*",
+        r".*have no `val_dataloader`.*",
+        r".*sync_dist=True.*",  # every process validates on everything, so the values agree
+    ):
+        warnings.filterwarnings("ignore", pattern)

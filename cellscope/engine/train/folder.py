@@ -1,0 +1,54 @@
+"""The folder of a training: its files, the checkpoint to go on from, room for a new one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cellscope.errors import UsageError
+from cellscope.io.write import write_text
+from cellscope.options.resolve import to_toml
+
+LAST = "last.ckpt"
+BEST = "best.ckpt"
+MODEL = "model.safetensors"
+
+
+def find_resume(out: Path, resume: str | None) -> Path | None:
+    """Turn ``--resume`` into a checkpoint: ``auto`` takes OUT's own and never fails on a first start.
+
+    Raises
+    ------
+    UsageError
+        If a named checkpoint is not there.
+    """
+    if not resume:
+        return None
+    if resume == "auto":
+        path = out / LAST
+        return path if path.is_file() else None
+    path = Path(resume)
+    if not path.is_file():
+        raise UsageError(f"--resume {resume}: no such checkpoint")
+    return path
+
+
+def steps_taken(checkpoint: Path) -> int:
+    """Read how far a checkpoint is."""
+    try:
+        return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
+    except Exception as error:  # whatever a broken file makes the unpickler say
+        raise UsageError(f"{checkpoint} is no checkpoint of a training; give the last.ckpt of one") from error
+
+
+def make_room(out: Path, options: Any, resume: Path | None) -> None:
+    """Refuse a folder that holds a training, or clear it; write ``config.toml``."""
+    if resume is None and not options.overwrite and any((out / name).exists() for name in (LAST, MODEL, "run.json")):
+        raise UsageError(f"{out} already holds a training; use --resume auto, --overwrite or another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    if resume is None:
+        for name in (LAST, BEST, MODEL, "run.json", "metrics.csv", "curves.png"):
+            (out / name).unlink(missing_ok=True)
+    write_text(out / "config.toml", to_toml(options))

@@ -1,0 +1,126 @@
+"""The options that mean the same in every assay and every verb, described once.
+
+Each verb takes the smallest class that has what it needs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from cellscope.errors import UsageError
+from cellscope.options.resolve import check, option
+
+MAX_PIXELS = 2**28
+"""Largest image read whole: 268 million pixels, a square of 16384."""
+
+AUTO = "auto"
+"""``--input``: what an input is, its looks decide."""
+
+PANEL = "Options that mean the same everywhere"
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_SHARD = re.compile(r"\s*(\d+)\s*/\s*(\d+)\s*")
+
+
+@dataclass(frozen=True)
+class BaseOptions:
+    """Options of every verb that writes an output folder."""
+
+    panel: ClassVar[str] = PANEL
+
+    seed: int = option(0, "Seed of everything random.", low=0, high=2**32 - 1)
+    overwrite: bool = option(False, "Replace the results that OUT already holds.")
+    json: bool = option(False, "Print a JSON object on stdout at the end instead of the path of OUT.")
+    quiet: bool = option(False, "No progress and no notes on stderr, only errors.", short="-q")
+    verbose: bool = option(False, "Say more on stderr.", short="-v")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose exclude each other; give one of them")
+
+
+@dataclass(frozen=True)
+class ComputeOptions(BaseOptions):
+    """Options of the verbs that run a network."""
+
+    panel: ClassVar[str] = PANEL
+
+    device: str = option(
+        "auto", "Where to compute. A device that is missing is an error.", metavar="auto|cpu|cuda|cuda:N|mps"
+    )
+    batch_size: int | None = option(None, "Items per batch; none leaves it to the model.", low=1, high=65536)
+    num_workers: int | None = option(
+        None, "Processes that read and post-process; none chooses from the number of CPUs.", low=0, high=1024
+    )
+    precision: Literal["auto", "32", "bf16", "16"] = option(
+        "auto", "Arithmetic of the networks; auto takes bf16 where the device is fast at it."
+    )
+    limit: int | None = option(None, "Use only the first N inputs or items.", low=1, metavar="N")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not _DEVICE.fullmatch(self.device):
+            raise UsageError(f"device: '{self.device}' is not one of auto, cpu, cuda, cuda:N (N is a number), mps")
+
+
+@dataclass(frozen=True)
+class RunOptions(ComputeOptions):
+    """Options of ``predict`` and ``eval``."""
+
+    panel: ClassVar[str] = PANEL
+
+    skip_existing: bool = option(False, "Keep what OUT already holds and do only what is missing.")
+    pixel_size: float | None = option(
+        None, "Pixel size in micrometres, in place of what the files say.", low=1e-4, high=1e4, metavar="UM"
+    )
+    shard: str | None = option(None, "Do only part I of N parts of the inputs; `merge` joins them.", metavar="I/N")
+    max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels than this.", low=1)
+    glob: str | None = option(
+        None, "Take only the files of a folder that match, by pathlib's rules.", metavar="PATTERN"
+    )
+    group_by: str | None = option(
+        None,
+        "What inputs belong together, for summaries and a column `group`: folder, case, a column of a table that has a "
+        "column `image`, or a regular expression with one group, searched in `image`.",
+        metavar="folder|case|TABLE.csv:COLUMN|REGEX",
+    )
+    input: str = option(AUTO, "Take every input for this kind instead of deciding by its looks.", metavar="auto|KIND")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.overwrite and self.skip_existing:
+            raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
+        _ = self.shard_pair
+
+    @property
+    def shard_pair(self) -> tuple[int, int] | None:
+        """``shard`` as (I, N) with 1 <= I <= N; None when it is not given."""
+        if self.shard is None:
+            return None
+        match = _SHARD.fullmatch(self.shard)
+        index, count = (int(match[1]), int(match[2])) if match else (0, 0)
+        if not 1 <= index <= count:
+            raise UsageError(f"shard: '{self.shard}' is not I/N with I from 1 to N, for example 2/8")
+        return index, count
+
+
+@dataclass(frozen=True)
+class PrepareOptions(BaseOptions):
+    """Options of ``prepare``."""
+
+    format: str | None = option(None, "Layout of the source; none recognises it by its files.", metavar="NAME")
+    splits: tuple[float, float, float] = option(
+        (0.6, 0.2, 0.2), "Shares of the groups for training, validation and test.", low=0, high=1, metavar="A,B,C"
+    )
+    folds: int = option(
+        0, "Number the groups into K folds for cross-validation as well; 0 for none.", low=0, metavar="K"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if abs(sum(self.splits) - 1) > 1e-6:
+            raise UsageError(f"splits: {','.join(map(str, self.splits))} must add up to 1")
+        if self.folds == 1:
+            raise UsageError("folds: 1 fold is no cross-validation; give 0 or at least 2")

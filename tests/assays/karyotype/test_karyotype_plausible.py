@@ -1,0 +1,89 @@
+"""Which detections are whole chromosomes: features by hand, and what they say of pieces and second boxes."""
+
+import numpy as np
+import pytest
+
+from cellscope.assays.karyotype.detect.detections import Detection
+from cellscope.assays.karyotype.detect.plausible import FEATURES, certainty, features
+
+THRESHOLD = 0.4
+
+
+@pytest.fixture(autouse=True)
+def sharp_foreground(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bars to the pixel, so that surroundings can be counted by hand."""
+    monkeypatch.setattr("cellscope.assays.karyotype.detect.plausible.foreground", lambda drawn: drawn > 0.5)
+
+
+def bar(x: int, y: int, height: int, score: float, width: int = 8) -> Detection:
+    return Detection(np.array([x, y, x + width, y + height]), np.ones((height, width), bool), score)
+
+
+def image(*bars: Detection) -> np.ndarray:
+    """Bars of value 1 on 0."""
+    drawn = np.zeros((120, 160), np.float32)
+    for one in bars:
+        x0, y0, x1, y1 = one.bbox
+        drawn[y0:y1, x0:x1] = 1.0
+    return drawn
+
+
+def measured(detections: list[Detection], drawn: np.ndarray) -> list[dict[str, float]]:
+    scores = np.full((len(detections), 24), np.log(0.2 / 23))
+    scores[:, 3] = np.log(0.8)
+    return [dict(zip(FEATURES, row, strict=True)) for row in features(detections, scores, drawn, THRESHOLD)]
+
+
+def test_features_by_hand() -> None:
+    whole, alone, twice = bar(20, 20, 40, 0.9), bar(60, 20, 40, 0.4), bar(20, 30, 40, 0.6)
+    first, second, third = measured([whole, alone, twice], image(whole, alone))
+    assert first["score"] == pytest.approx(np.log(9) - np.log(2 / 3))
+    assert second["score"] == pytest.approx(0)
+    assert (first["covered"], second["covered"]) == (0, 0)  # the better one of two is covered by none
+    assert third["covered"] == pytest.approx(30 / 40)
+    assert third["shared"] == first["shared"] == pytest.approx(30 / 50)
+    assert (first["free"], second["free"]) == (0, 0)
+    assert second["class"] == pytest.approx(np.log(0.8))
+    assert [one["size"] for one in (first, second, third)] == [0, 0, 0]
+
+
+def test_a_piece_has_foreground_beside_it_that_no_other_has() -> None:
+    whole, half = bar(20, 20, 60, 0.9), bar(60, 20, 30, 0.9)
+    drawn = image(whole, bar(60, 20, 60, 1))
+    first, second = measured([whole, half], drawn)
+    assert first["free"] == 0
+    # The median area is that of both on average: a ring of 2 pixels, of which 2 rows of 8 are chromosome.
+    assert second["free"] == pytest.approx(2 * 8 / (4 * 2 * np.sqrt(8 * 30)))
+    # What another one above the threshold accounts for does not count, what a doubtful one does counts.
+    rest = bar(60, 50, 30, 0.9)
+    assert measured([whole, half, rest], drawn)[1]["free"] == 0
+    doubtful = Detection(rest.bbox, rest.mask, 0.3)
+    assert measured([whole, half, doubtful], drawn)[1]["free"] > 0
+    assert second["size"] == pytest.approx(np.log(8 * 30 / np.median([8 * 60, 8 * 30])) ** 2)
+
+
+def test_whole_ones_are_more_certain_than_pieces_and_second_boxes() -> None:
+    whole, half, twice = bar(20, 20, 60, 0.8), bar(60, 20, 30, 0.8), bar(22, 25, 55, 0.7)
+    others = [bar(100 + 15 * index, 20, 60, score) for index, score in enumerate((0.8, 0.9, 0.9))]
+    everything = [whole, half, twice, *others]
+    scores = np.full((len(everything), 24), np.log(1 / 24))
+    odds = certainty(everything, scores, image(whole, bar(60, 20, 60, 1), *others), THRESHOLD)
+    assert odds[0] > odds[2] + 1
+    assert odds[3] > odds[1]  # the same score, but more of it around
+    assert odds[4] > odds[3]  # a better score counts
+    sure = scores.copy()
+    sure[1, 5] = 0.0
+    assert certainty(everything, sure, image(whole, *others), THRESHOLD)[1] > odds[1]
+
+
+def test_nothing_found_is_nothing_measured() -> None:
+    assert certainty([], np.zeros((0, 24)), image(), THRESHOLD).shape == (0,)
+    assert features([], np.zeros((0, 24)), image(), THRESHOLD).shape == (0, len(FEATURES))
+
+
+def test_masks_at_the_border_are_measured_whole() -> None:
+    corner, opposite = bar(0, 0, 40, 0.9), bar(152, 80, 40, 0.9)
+    first, second = measured([corner, opposite], image(corner, opposite))
+    assert (first["free"], second["free"]) == (0, 0)
+    half = Detection(np.array([0, 0, 8, 20]), np.ones((20, 8), bool), 0.9)
+    assert measured([half], image(corner))[0]["free"] == pytest.approx(2 * 8 / (4 * 2 * np.sqrt(160)))

@@ -1,0 +1,70 @@
+"""Every row of the paper's Tables 2 to 4: what the documentation says of it, and a step of training by the command."""
+
+import json
+import re
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from drawn.micronucleus import draw_field
+from typer.testing import CliRunner
+
+from cellscope.assays.micronucleus.classify.classifiers import ARCHS, build_classifier
+from cellscope.assays.micronucleus.classify.mobilevit import count_parameters, multiply_adds, printed_flops
+from cellscope.cli.root import app
+
+PAGE = Path(__file__).parents[3] / "docs" / "micronucleus.md"
+QUICK = ("mobilevit-mn", "mobilenet")
+"""The others are marked slow; VGG-16 is left out, for its checkpoints are two gigabytes."""
+
+
+def documented():
+    """Read the table of the page: architecture -> parameters, "FLOPs", millions of multiply-adds."""
+    pattern = r"^\| `([\w-]+)` \|[^|]*\| ([\d,]+)[^|]*\| ([\d,]+)[^|]*\| (\d+) M \|"
+    found = re.findall(pattern, PAGE.read_text("utf-8"), re.MULTILINE)
+    return {arch: tuple(int(number.replace(",", "")) for number in numbers) for arch, *numbers in found}
+
+
+def test_the_page_has_a_row_for_every_architecture():
+    assert set(documented()) == set(ARCHS)
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_the_page_counts_right(arch):
+    with torch.device("meta"):  # shapes without numbers
+        counted = build_classifier(arch, classes=1000).network
+        adds = multiply_adds(build_classifier(arch).network)
+    assert documented()[arch] == (count_parameters(counted), printed_flops(counted), round(adds / 1e6))
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    """Crops of both classes from six slides, prepared."""
+    root = tmp_path_factory.mktemp("cells")
+    for slide in range(6):
+        grey = draw_field(slide, size=300).grey
+        for name, pixels in (("normal", grey[5:80, 5:80]), ("micronucleus", grey[75:150, 75:150])):
+            place = root / "crops" / name / f"slide{slide}"
+            place.mkdir(parents=True)
+            cv2.imwrite(str(place / f"{name}.png"), pixels)
+    words = ["prepare", root / "crops", "-o", root / "dataset", "--splits", "0.34,0.33,0.33", "-q"]
+    assert CliRunner().invoke(app, ["micronucleus", *map(str, words)]).exit_code == 0
+    return root / "dataset"
+
+
+@pytest.mark.parametrize(
+    "arch", [pytest.param(a, marks=() if a in QUICK else pytest.mark.slow) for a in ARCHS if a != "vgg16"]
+)
+def test_every_architecture_trains_and_is_measured(arch, cells, untrained, tmp_path):
+    def run(*words):
+        result = CliRunner().invoke(app, ["micronucleus", *map(str, words), "--device", "cpu", "-q"])
+        assert result.exit_code == 0, result.stderr
+
+    size = ["--input-size", 64, "--batch-size", 2, "--set", "save_every=1000"]
+    run("train", cells, "--arch", arch, "--steps", 1, *size, "--finder", untrained["nuclei"], "-o", tmp_path / "run")
+    model = tmp_path / "run" / "model.safetensors"
+    run("eval", cells, "-m", model, "-m", untrained["nuclei"], "--limit", 2, "-o", tmp_path / "out")
+    metrics = json.loads((tmp_path / "out" / "eval.json").read_text())
+    assert metrics["models"][-1]["arch"] == arch or metrics["models"][0]["arch"] == arch
+    assert metrics["metrics"]["overall"]["classifier.avg_acc"]["n"] == 2

@@ -1,0 +1,172 @@
+"""From probabilities to nuclei."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from cellscope.assays.nucleus_seg.segment.debris import relative_stain, relative_yellow
+from cellscope.assays.nucleus_seg.segment.instances import Maps, expected_dice, find_nuclei, split_cells, usual_area
+
+
+def disc(shape: tuple[int, int], y: float, x: float, r: float) -> np.ndarray:
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return (rows - y) ** 2 + (columns - x) ** 2 <= r * r
+
+
+def maps_of(cells: list[np.ndarray], nuclei: np.ndarray, *, distance: bool = True) -> Maps:
+    """Make what a perfect network says of cells and nuclei."""
+    inside = np.any(cells, axis=0)
+    height = sum(
+        (ndimage.distance_transform_edt(cell) / ndimage.distance_transform_edt(cell).max() for cell in cells),
+        np.zeros(inside.shape),
+    )
+    return Maps(
+        np.where(nuclei, 250, 2).astype(np.uint8),
+        np.where(inside & ~nuclei, 250, 2).astype(np.uint8),
+        (np.clip(height, 0, 1) * 255).astype(np.uint8) if distance else None,
+    )
+
+
+SHAPE = (100, 160)
+
+
+def test_two_cells_that_touch_are_two_and_two_lobes_are_one() -> None:
+    left, right = disc(SHAPE, 50, 45, 32), disc(SHAPE, 50, 112, 32) & ~disc(SHAPE, 50, 45, 34)
+    lobes = disc(SHAPE, 40, 35, 11) | disc(SHAPE, 62, 52, 11)  # two parts in the left cell
+    nuclei = lobes | disc(SHAPE, 50, 112, 18)
+    found = find_nuclei(maps_of([left, right], nuclei), SHAPE)
+    assert found.labels.max() == 2
+    assert len(np.unique(found.labels[lobes])) == 1
+    np.testing.assert_array_equal(found.labels > 0, nuclei)
+    assert found.cells is not None
+    assert ((found.cells > 0) == (left | right)).mean() > 0.99
+    assert (found.cells[found.labels > 0] == found.labels[found.labels > 0]).all()
+    assert found.score.min() > 0.9
+
+
+def test_touching_nuclei_without_a_distance_head_are_parted_at_the_neck() -> None:
+    nuclei = disc(SHAPE, 50, 50, 28) | disc(SHAPE, 50, 102, 28)
+    found = find_nuclei(Maps(np.where(nuclei, 255, 0).astype(np.uint8), None, None), SHAPE)
+    assert found.labels.max() == 2
+    assert found.cells is None
+
+
+def test_debris_slivers_and_doubtful_specks_are_dropped_and_counted() -> None:
+    cell = disc(SHAPE, 50, 50, 34)
+    speck, sliver, pale = disc(SHAPE, 15, 120, 5), disc(SHAPE, 50, 160, 9), disc(SHAPE, 80, 120, 11)
+    nuclei = disc(SHAPE, 50, 50, 26) | speck | sliver | pale
+    maps = maps_of([cell, speck, sliver, pale], nuclei)
+    maps.nucleus[pale] = 160
+    found = find_nuclei(maps, SHAPE)
+    assert (found.labels.max(), found.dropped) == (1, 3)
+    assert found.labels[50, 50] == 1
+    kept = find_nuclei(maps, SHAPE, min_area=0, doubtful_area=0)
+    assert kept.labels.max() == 4
+
+
+def test_red_cells_that_a_network_takes_for_nuclei_are_dropped_by_their_stain() -> None:
+    nucleus, pale, red, speck = (disc(SHAPE, 50, x, 14) for x in (20, 60, 100, 140))
+    cells = [nucleus, pale, red, speck]
+    maps = maps_of(cells, np.any(cells, axis=0))
+    rgb = np.full((*SHAPE, 3), 240, np.uint8)
+    rgb[nucleus], rgb[pale], rgb[red], rgb[speck] = (80, 40, 130), (130, 76, 165), (200, 110, 120), (190, 90, 170)
+    # densities in red and green: 1.10 and 1.79; 0.61 and 1.15; 0.18 and 0.78; 0.23 and 0.98
+    sure = find_nuclei(maps, SHAPE, rgb=rgb)  # relative stain of the last two 0.27 and 0.34; the third one is yellow
+    assert [int(sure.labels[50, x]) > 0 for x in (20, 60, 100, 140)] == [True, True, False, True]
+    maps.nucleus[speck] = 210
+    found = find_nuclei(maps, SHAPE, rgb=rgb)
+    assert [int(found.labels[50, x]) > 0 for x in (20, 60, 100, 140)] == [True, True, False, False]
+    assert found.dropped == 2
+    assert find_nuclei(maps, SHAPE, rgb=rgb, min_stain=0, doubtful_stain=0, max_yellow=9).labels.max() == 4
+    assert find_nuclei(maps, SHAPE).labels.max() == 4  # without the image nothing is compared
+    maps.nucleus[pale] = 150  # sqrt(0.61 / 1.10 * 1.15 / 1.79) = 0.60: kept where the network is sure, else not
+    assert find_nuclei(maps, SHAPE, rgb=rgb).labels.max() == 1
+
+
+def test_a_dark_red_cell_is_told_from_a_pale_nucleus_by_the_blue_light_it_takes() -> None:
+    nucleus, pale, red = (disc(SHAPE, 50, x, 14) for x in (20, 60, 100))
+    maps = maps_of([nucleus, pale, red], nucleus | pale | red)
+    rgb = np.full((*SHAPE, 3), 240, np.uint8)
+    rgb[nucleus], rgb[pale], rgb[red] = (80, 40, 130), (130, 76, 165), (130, 76, 100)
+    # densities in green and blue: 1.79 and 0.61; 1.15 and 0.37; 1.15 and 0.88: shares 0.34, 0.33 and 0.76
+    found = find_nuclei(maps, SHAPE, rgb=rgb)
+    assert [int(found.labels[50, x]) > 0 for x in (20, 60, 100)] == [True, True, False]
+    assert find_nuclei(maps, SHAPE, rgb=rgb, max_yellow=0.45).labels.max() == 3
+    # As dark as the nuclei, it is kept: red cells are not.
+    rgb[red] = (90, 45, 75)
+    assert find_nuclei(maps, SHAPE, rgb=rgb).labels.max() == 3
+
+
+def test_a_red_cell_in_a_white_cell_is_neither_lobe_nor_cytoplasm() -> None:
+    cell, lobe, red = disc(SHAPE, 50, 60, 34), disc(SHAPE, 50, 50, 14), disc(SHAPE, 50, 80, 9)
+    maps = maps_of([cell], lobe | red)
+    rgb = np.full((*SHAPE, 3), 240, np.uint8)
+    rgb[cell], rgb[lobe], rgb[red] = (190, 170, 210), (80, 40, 130), (200, 110, 120)
+    with_red = find_nuclei(maps, SHAPE)
+    found = find_nuclei(maps, SHAPE, rgb=rgb)
+    assert (with_red.labels.max(), found.labels.max()) == (1, 1)
+    np.testing.assert_array_equal(found.labels > 0, lobe)
+    assert found.cells is not None
+    assert not found.cells[red].any()
+    assert found.score[0] > 0.9  # what was taken out does not count against the rest
+
+
+def test_relative_stain_by_hand() -> None:
+    areas = np.array([0.0, 100, 100, 5])
+    densities = np.array([[0, 0, 0], [1.0, 2.0, 0.5], [0.25, 2.0, 0.5], [2.0, 2.0, 1.0]])  # the last one is a speck
+    np.testing.assert_allclose(relative_stain(areas, densities)[1:3], [1, 0.5])
+    np.testing.assert_allclose(relative_yellow(areas, densities)[1:], [0, 0, 0.25])
+    np.testing.assert_array_equal(relative_yellow(np.zeros(2), np.zeros((2, 3))), 0)
+    # black fill is no stain, however large
+    ink = np.vstack([densities, [3.9, 3.9, 3.9]])
+    np.testing.assert_allclose(relative_stain(np.append(areas, 500), ink)[1:3], [1, 0.5])
+    # a channel that shows nothing is left out; with none left all are alike
+    np.testing.assert_allclose(relative_stain(areas, densities * [0.1, 1, 1])[1:3], [1, 1])
+    np.testing.assert_array_equal(relative_stain(areas, densities * 0.01), 1)
+    np.testing.assert_array_equal(relative_stain(np.zeros(2), np.zeros((2, 3))), 1)
+
+
+def test_the_only_nucleus_is_kept_even_at_the_border() -> None:
+    cell = disc(SHAPE, 0, 80, 20)
+    found = find_nuclei(maps_of([cell], disc(SHAPE, 0, 80, 12)), SHAPE)
+    assert found.labels.max() == 1
+
+
+def test_nothing_is_a_result() -> None:
+    nothing = np.zeros(SHAPE, np.uint8)
+    found = find_nuclei(Maps(nothing, nothing, nothing), SHAPE)
+    assert (found.labels.max(), len(found.score), found.dropped) == (0, 0, 0)
+    # cytoplasm alone is no nucleus
+    found = find_nuclei(maps_of([disc(SHAPE, 50, 50, 30)], np.zeros(SHAPE, bool)), SHAPE)
+    assert found.labels.max() == 0
+
+
+def test_the_result_has_the_images_size_whatever_the_maps() -> None:
+    cell = disc(SHAPE, 50, 60, 34)
+    maps = maps_of([cell], disc(SHAPE, 50, 60, 26))
+    found = find_nuclei(maps, (300, 480))
+    assert found.labels.shape == (300, 480)
+    assert (found.labels > 0).sum() == pytest.approx(9 * disc(SHAPE, 50, 60, 26).sum(), rel=0.02)
+
+
+def test_pinholes_are_filled_and_rings_stay_rings() -> None:
+    ring = disc(SHAPE, 50, 60, 28) & ~disc(SHAPE, 50, 60, 10)
+    nucleus = ring & ~disc(SHAPE, 50, 80, 1)
+    found = find_nuclei(maps_of([disc(SHAPE, 50, 60, 34)], nucleus), SHAPE)
+    assert found.labels[50, 80] == 1
+    assert found.labels[50, 60] == 0
+
+
+def test_helpers_by_hand() -> None:
+    assert usual_area(np.array([0, 1, 1, 1, 100])) == 100
+    assert usual_area(np.array([0, 0])) == 0
+    labels = np.array([[1, 1, 0, 0]])
+    owner = np.array([[1, 1, 1, 0]])
+    probability = np.array([[255, 255, 51, 255]], np.uint8)
+    assert expected_dice(labels, owner, probability)[1] == pytest.approx(2 * 2 / (2.2 + 2))
+    cells = split_cells(
+        Maps(np.zeros((5, 5), np.uint8), np.full((5, 5), 255, np.uint8), None), threshold=0.5, depth=0.15
+    )
+    assert cells.max() == 0

@@ -1,0 +1,157 @@
+"""Layouts, mask values, duplicates."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from drawn.nucleus_seg import smear
+
+from cellscope.assays.nucleus_seg.classes import OUTSIDE, class_indices, nucleus_diameter
+from cellscope.assays.nucleus_seg.datasets.prepare import prepare
+from cellscope.assays.nucleus_seg.datasets.sources.snam import centred_crop
+from cellscope.assays.nucleus_seg.options import NucleusPrepareOptions as Options
+from cellscope.errors import DatasetError, UsageError
+
+
+def write(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), array[..., ::-1] if array.ndim == 3 else array)
+
+
+def items(out: Path) -> pd.DataFrame:
+    return pd.read_csv(out / "items.csv", dtype=str, keep_default_na=False)
+
+
+def test_the_wbc_layout(nucleus_dataset: Path) -> None:
+    table = items(nucleus_dataset)
+    assert len(table) == 12
+    assert {name.split("/")[0] for name in table["id"]} == {"generated-dataset1", "generated-dataset2"}
+    same = table[table["id"].str.endswith(("dataset1-000", "dataset1-001"))]
+    assert same["group"].nunique() == 1  # pixel for pixel the same image
+    assert same["split"].nunique() == 1
+    assert same["fold"].nunique() == 1
+    info = json.loads((nucleus_dataset / "dataset.json").read_text())
+    assert info["classes"] == ["background", "cytoplasm", "nucleus"]
+    mask = cv2.imread(str(nucleus_dataset / table["target"][0]), 0)
+    assert set(np.unique(mask)) == {0, 128, 255}
+
+
+def test_stray_values_of_wbc_masks_fall_to_the_nearest_class(tmp_path: Path) -> None:
+    image, mask = smear(0)
+    mask[0, :4] = (37, 70, 190, 214)
+    write(tmp_path / "in/dataset2/001.bmp", image)
+    write(tmp_path / "in/dataset2/001.png", mask)
+    prepare([tmp_path / "in"], tmp_path / "out", Options(splits=(1, 0, 0)))
+    found = cv2.imread(str(tmp_path / "out" / items(tmp_path / "out")["target"][0]), 0)
+    assert found[0, :4].tolist() == [0, 128, 128, 255]
+
+
+def test_pairs_by_naming_rule_and_by_table(tmp_path: Path) -> None:
+    for number in range(3):
+        image, mask = smear(number)
+        write(tmp_path / f"rule/slide{number % 2}/images/{number}.jpg", image)
+        write(tmp_path / f"rule/slide{number % 2}/masks/{number}.png", (mask == 255).astype(np.uint8) * 255)
+        write(tmp_path / f"table/{number}.png", image)
+        write(tmp_path / f"table/{number}_gt.png", mask)
+    (tmp_path / "table/list.csv").write_text("image,mask,group\n0.png,0_gt.png,p1\n1.png,1_gt.png,p1\n")
+    prepare([tmp_path / "rule", tmp_path / "table/list.csv"], tmp_path / "out", Options())
+    table = items(tmp_path / "out").set_index("id")
+    assert sorted(table.index) == ["list/0", "list/1", "rule/slide0-0", "rule/slide0-2", "rule/slide1-1"]
+    assert table.loc["rule/slide0-0", "group"] == table.loc["rule/slide0-2", "group"] == "rule/slide0"
+    assert table.loc["list/0", "group"] == "list/p1"
+    alone = cv2.imread(str(tmp_path / "out" / table.loc["rule/slide0-0", "target"]), 0)
+    assert set(np.unique(alone)) == {OUTSIDE, 255}  # without cytoplasm masks nobody knows what is background
+    assert set(np.unique(class_indices(alone))) == {3, 2}
+
+
+def test_the_snam_layout_cuts_crops_filled_with_black(tmp_path: Path) -> None:
+    image, mask = smear(1, (400, 500), cells=3, radius=30)
+    write(tmp_path / "snam/images/a.png", image)
+    write(tmp_path / "snam/nuclei/a.png", (mask == 255).astype(np.uint8) * 255)
+    prepare([tmp_path / "snam"], tmp_path / "out", Options(splits=(1, 0, 0)))
+    table = items(tmp_path / "out")
+    assert len(table) == 3
+    assert table["group"].nunique() == 1
+    for row in table.itertuples():
+        crop = cv2.imread(str(tmp_path / "out" / row.image))
+        target = cv2.imread(str(tmp_path / "out" / row.target), 0)
+        assert crop.shape == (350, 350, 3)
+        assert target[175, 175] == 255
+        assert nucleus_diameter(target) == pytest.approx(60, abs=3)
+    assert centred_crop(np.ones((3, 3), int), (0, 0), 4, 7).tolist() == [
+        [7, 7, 7, 7],
+        [7, 7, 7, 7],
+        [7, 7, 1, 1],
+        [7, 7, 1, 1],
+    ]
+
+
+def test_the_raabin_layout_and_bccd(tmp_path: Path) -> None:
+    image, mask = smear(2)
+    write(tmp_path / "raabin/Original/Lymphocyte/95-5_1.png", image)
+    write(tmp_path / "raabin/Ground Truth/Lymphocyte/95-5_1.jpg", mask)
+    write(tmp_path / "bccd/images/BloodImage_00001.jpg", image)
+    write(tmp_path / "bccd/masks/BloodImage_00001.png", mask)
+    prepare([tmp_path / "raabin", tmp_path / "bccd"], tmp_path / "out", Options())
+    table = items(tmp_path / "out").set_index("id")
+    assert table.loc["raabin/Lymphocyte-95-5_1", "group"] == "raabin/95-5"
+    assert table.loc["bccd/BloodImage_00001", "group"] == "bccd/BloodImage_00001"
+
+
+def test_bad_masks_are_named(tmp_path: Path) -> None:
+    image, mask = smear(0)
+    write(tmp_path / "size/images/a.png", image)
+    write(tmp_path / "size/masks/a.png", mask[:-1])
+    with pytest.raises(DatasetError, match=r"a\.png: the mask is 96 x 95 pixels but its image a\.png is 96 x 96"):
+        prepare([tmp_path / "size"], tmp_path / "out", Options())
+    mask[5, 5] = 37
+    write(tmp_path / "values/images/a.png", image)
+    write(tmp_path / "values/masks/a.png", mask)
+    with pytest.raises(DatasetError, match="holds 37, but declared are 0, 128, 255"):
+        prepare([tmp_path / "values"], tmp_path / "out", Options())
+    write(tmp_path / "grey/images/a.png", image[..., 0])
+    write(tmp_path / "grey/masks/a.png", smear(0)[1])
+    with pytest.raises(DatasetError, match="grey"):
+        prepare([tmp_path / "grey"], tmp_path / "out", Options())
+    write(tmp_path / "alone/images/a.png", image)
+    write(tmp_path / "alone/images/b.png", image)
+    write(tmp_path / "alone/masks/a.png", smear(0)[1])
+    with pytest.raises(DatasetError, match=r"b\.png: there is no mask"):
+        prepare([tmp_path / "alone"], tmp_path / "out", Options())
+    with pytest.raises(UsageError, match="does not exist"):
+        prepare([tmp_path / "nowhere"], tmp_path / "out", Options())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="no known layout"):
+        prepare([tmp_path / "empty"], tmp_path / "out", Options())
+
+
+def test_prepare_is_deterministic(nucleus_source: Path, nucleus_dataset: Path, tmp_path: Path) -> None:
+    prepare([nucleus_source], tmp_path / "again", Options(splits=(0.5, 0.25, 0.25), folds=2))
+    first, second = ((folder / "dataset.json").read_bytes() for folder in (nucleus_dataset, tmp_path / "again"))
+    assert first == second
+
+
+def test_a_source_held_out_is_all_test(nucleus_source: Path, tmp_path: Path) -> None:
+    options = Options(splits=(0.7, 0.3, 0.0), hold_out="generated-dataset2")
+    prepare([nucleus_source], tmp_path / "out", options)
+    table = items(tmp_path / "out")
+    held = table["id"].str.startswith("generated-dataset2/")
+    assert held.sum() == 4
+    assert (table["split"][held] == "test").all()
+    assert set(table["split"][~held]) == {"train", "val"}
+    with pytest.raises(UsageError, match="no source elsewhere; there are"):
+        prepare([nucleus_source], tmp_path / "b", Options(hold_out="elsewhere"))
+
+
+@pytest.mark.realdata
+def test_the_real_sets(real_data: Path, tmp_path: Path) -> None:
+    folder = real_data / "nucleus-seg"
+    prepare([folder / "wbc_zheng2018", folder / "bccd"], tmp_path / "out", Options())
+    table = items(tmp_path / "out")
+    assert len(table) == 440
+    assert table["group"].nunique() == 439  # one exact duplicate in dataset1

@@ -1,0 +1,64 @@
+"""What eval measures, and the tests of one against another."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cellscope.assays.nucleus_seg.evaluation.scores import (
+    COMPARED,
+    compare_tables,
+    edge_scores,
+    image_measures,
+    true_cells,
+)
+
+
+def test_an_image_by_hand() -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    mask[2:12, 2:22] = 128
+    mask[4:10, 4:14] = 255
+    labels = np.zeros((20, 30), int)
+    labels[4:10, 6:16] = 1
+    measures, counts = image_measures(mask, labels, np.where(mask > 0, 1, 0))
+    assert (counts.true_positive, counts.false_positive, counts.false_negative) == (48, 12, 12)
+    assert measures["dice"] == pytest.approx(0.8)
+    assert measures["cell_dice"] == 1
+    assert (measures["n_true"], measures["n_found"]) == (1, 1)
+    assert measures["hd95"] == pytest.approx(2)
+    mask[0, 0] = 64
+    assert np.isnan(image_measures(mask, labels, labels)[0]["cell_dice"])
+    assert true_cells(np.zeros((4, 4), np.uint8)) == 0
+
+
+def table(values: list[float], folds: list[int] | None = None) -> pd.DataFrame:
+    frame = pd.DataFrame({"image": [f"i{n}" for n in range(len(values))], **dict.fromkeys(COMPARED, values)})
+    return frame if folds is None else frame.assign(fold=folds)
+
+
+def test_comparisons_over_images_and_folds() -> None:
+    ours, theirs = [0.9, 0.91, 0.95, 0.97, 0.99, 0.93], [0.8, 0.85, 0.95, 0.92, 0.9, 0.91]
+    folds = [0, 0, 1, 1, 2, 2]
+    tested = compare_tables(table(ours, folds), table(theirs, folds).iloc[::-1])
+    dice = tested[tested["measure"] == "dice"].set_index(["unit", "test"])
+    assert dice.loc[("fold", "unpaired t"), "df"] == 4  # as in the paper's Table 4
+    assert dice.loc[("image", "paired t"), "difference"] == pytest.approx(np.mean(ours) - np.mean(theirs))
+    assert dice.loc[("image", "Wilcoxon"), "df"] == 5
+    assert len(compare_tables(table(ours), table(theirs))) == 2 * len(COMPARED)
+    same = compare_tables(table(ours), table(ours))
+    assert same["p"].isna().all()
+    with pytest.raises(ValueError, match="no image in common"):
+        compare_tables(table(ours), table(theirs).assign(image="other"))
+
+
+def test_sobel_follows_a_blurred_outline_better_than_laplace() -> None:
+    import cv2
+
+    rows, columns = np.mgrid[:120, :120]
+    nucleus = (rows - 60) ** 2 + (columns - 60) ** 2 <= 900
+    noise = np.random.default_rng(0).normal(0, 6, nucleus.shape)
+    grey = np.clip(cv2.GaussianBlur(np.where(nucleus, 60.0, 210.0), (0, 0), 1.5) + noise, 0, 255).astype(np.uint8)
+    sobel, laplacian = (edge_scores(grey, nucleus, name) for name in ("sobel", "laplacian"))
+    assert sobel["recall"] > 0.8
+    assert all(sobel[name] > laplacian[name] for name in ("ssim", "precision", "accuracy"))
