@@ -10,7 +10,7 @@ DATASET is what `cellscope karyotype prepare` made of the sets in docs/models.md
 - **sets**: the single chromosomes of whole G-band cells with one left out or one of another cell of the culture added:
   what the classes alone can tell, without a detector. Also whether the chromosome concerned is named.
 
-Given are the sensitivity at a threshold that flags 5 % of the normal cells (the score is `aneuploidy.departure`), and
+Given are the sensitivity at a threshold that flags 5 % of the normal cells (the score is `departure.departure`), and
 what the plain flag, a count other than 46, does.
 """
 
@@ -26,10 +26,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
+from departure import departure
 from road import through
 
 from cellscope.assays.karyotype.assay import ASSAY, certainties, name_subject
-from cellscope.assays.karyotype.cell.aneuploidy import departure
 from cellscope.assays.karyotype.cell.assignment import assign_cell
 from cellscope.assays.karyotype.cell.chromosomes import LEAVING_OUT, cell_evidence
 from cellscope.assays.karyotype.classes import CLASSES

@@ -224,9 +224,8 @@ class Assay:
     join
         ``join(subject, results)`` -> the `Result` of a divided subject from those of its pieces, in their order. Each
         is read from disk when it is asked for; keep none.
-    classes_columns
-        ``classes_columns(cards)`` -> the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no
-        object (see `probability_columns`).
+    class_part
+        The part whose model's classes give the ``p_<class>`` columns of ``objects.csv``; None for no such columns.
     kind_of
         ``kind_of(image)`` -> the one of ``kinds`` it looks like; not asked where ``--input`` names a kind.
     build
@@ -270,7 +269,7 @@ class Assay:
     stages: tuple[Stage, ...]
     parts: tuple[str, ...]
     summary_columns: tuple[str, ...]
-    classes_columns: Callable[[Mapping[str, ModelCard]], tuple[str, ...]]
+    class_part: str | None
     kind_of: Callable[[Any], str]
     build: Callable[[ModelCard, dict[str, torch.Tensor]], torch.nn.Module]
     conclude: Callable[[Subject], Result]
@@ -287,6 +286,10 @@ class Assay:
     settle: Callable[[Any], Any] | None = None
     admit: Callable[[Any, str], None] | None = None
     wants: Wants = Wants.ANY
+
+    def classes_columns(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
+        """Return the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no object."""
+        return () if self.class_part is None else probability_columns(cards[self.class_part].classes)
 
     def summaries(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
         """Return all columns the assay adds to ``images.csv`` when it runs with these models."""

@@ -110,10 +110,6 @@ def kind_of(image):
     return "crop" if image.width <= 8 else "field"
 
 
-def classes_columns(cards):
-    return probability_columns(cards["classify"].classes)
-
-
 def build(card, tensors):
     module = torch.nn.Conv2d(1, 1, 1)
     module.load_state_dict(tensors)
@@ -131,7 +127,7 @@ ASSAY = Assay(
     ),
     parts=("find", "classify"),
     summary_columns=("brightest",),
-    classes_columns=classes_columns,
+    class_part="classify",
     kind_of=kind_of,
     build=build,
     conclude=conclude,

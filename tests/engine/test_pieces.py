@@ -87,10 +87,6 @@ def join(subject, results):
     return Result(pd.DataFrame(), {}, artefacts, [f"{count} rows"], rows=Rows(count, frames))
 
 
-def no_classes(cards):
-    return ()
-
-
 def always_a_field(image):
     return "field"
 
@@ -102,7 +98,7 @@ ASSAY = Assay(
     stages=(Stage("find", ("field",), 4, cut, forward_find, finish),),
     parts=("find",),
     summary_columns=(),
-    classes_columns=no_classes,
+    class_part=None,
     kind_of=always_a_field,
     build=build,
     conclude=conclude,

@@ -24,7 +24,7 @@ from cellscope.assays.histo.slides.stage import (
     tiling_of,
 )
 from cellscope.assays.histo.slides.windows import model_shape, scale_between
-from cellscope.engine.assay import Assay, Stage, Subject, probability_columns
+from cellscope.engine.assay import Assay, Stage, Subject
 from cellscope.engine.large import Pieces
 from cellscope.errors import InputError
 from cellscope.io.choice import Choice, Wants
@@ -120,11 +120,6 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     return network.to(memory_format=torch.channels_last)
 
 
-def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
-    """Give the probability columns of ``objects.csv``."""
-    return probability_columns(cards[PART].classes)
-
-
 def class_summary(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
     """Give the columns per type of ``images.csv``: counts, then densities."""
     classes = cards[PART].classes
@@ -146,7 +141,7 @@ ASSAY = Assay(
     ),
     parts=(PART,),
     summary_columns=SUMMARY,
-    classes_columns=classes_columns,
+    class_part=PART,
     class_summary=class_summary,
     kind_of=kind_of,
     settle=settle,

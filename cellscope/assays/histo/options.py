@@ -37,6 +37,7 @@ class HistoPrepareOptions(PrepareOptions):
         "refuse", "What to do with an instance number that lies in several distant pieces: make each a nucleus?"
     )
 
+
 #: What the options left open come to by the default recipe, measured stronger on the small network.
 DEFAULTS: dict[str, Any] = {
     "arch": "histonext-atto",

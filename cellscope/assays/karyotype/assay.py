@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -38,7 +37,7 @@ from cellscope.assays.karyotype.networks import baselines
 from cellscope.assays.karyotype.networks.baselines import Baseline
 from cellscope.assays.karyotype.networks.chrnet import ChrNet
 from cellscope.assays.karyotype.networks.chrrender import ChrRender
-from cellscope.engine.assay import Assay, Editor, Result, Stage, Subject, probability_columns
+from cellscope.engine.assay import Assay, Editor, Result, Stage, Subject
 from cellscope.errors import ModelError
 from cellscope.imaging.measure import add_physical, measure_mask
 from cellscope.io.choice import Wants
@@ -170,11 +169,6 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     return network
 
 
-def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
-    """Give the probability columns of ``objects.csv``."""
-    return probability_columns(cards["classify"].classes)
-
-
 ASSAY = Assay(
     name="karyotype",
     kinds=KINDS,
@@ -188,7 +182,7 @@ ASSAY = Assay(
     ),
     parts=("detect", "classify"),
     summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags"),
-    classes_columns=classes_columns,
+    class_part="classify",
     kind_of=kind_of,
     build=build,
     conclude=conclude,

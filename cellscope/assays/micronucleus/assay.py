@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,10 @@ from cellscope.assays.micronucleus.field.field import (
 )
 from cellscope.assays.micronucleus.field.masks import find_mask, labels_of
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
-from cellscope.assays.micronucleus.find.finder import DIAMETER, Finder
+from cellscope.assays.micronucleus.find.finder import DIAMETER
+from cellscope.assays.micronucleus.find.finders import finder_from
 from cellscope.assays.micronucleus.find.instances import nuclei_of
-from cellscope.engine.assay import Assay, Stage, Subject, probability_columns
+from cellscope.engine.assay import Assay, Stage, Subject
 from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.imaging.labels import label_table
 from cellscope.imaging.tiling import Grid, cut_windows, join_windows
@@ -195,7 +195,7 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     network: torch.nn.Module
     try:
         if card.part == "nuclei":
-            network = Finder(**card.arch_args)
+            network = finder_from(card.arch_args)
             network.load_state_dict(tensors)
         elif card.part == "classify":
             network = classifiers.rebuild(card.arch, card.arch_args, tensors)
@@ -208,11 +208,6 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     network = network.eval()
     fold_norms(network)
     return network.to(memory_format=torch.channels_last)
-
-
-def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
-    """Give the probability columns of ``objects.csv``."""
-    return probability_columns(cards["classify"].classes)
 
 
 ASSAY = Assay(
@@ -234,7 +229,7 @@ ASSAY = Assay(
         "mn_frequency_high",
         "mn_per_nucleus",
     ),
-    classes_columns=classes_columns,
+    class_part="classify",
     kind_of=kind_of,
     settle=with_corrections,
     build=build,

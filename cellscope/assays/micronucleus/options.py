@@ -58,7 +58,7 @@ class TrainOptions(TrainingOptions):
     )
     imagenet: str | None = option(
         None,
-        "classify: file of the architecture's ImageNet weights, as timm or torchvision publish them, "
+        "File of the architecture's ImageNet weights, as timm or torchvision publish them, "
         "for --init imagenet.",
         metavar="FILE",
     )

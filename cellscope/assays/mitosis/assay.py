@@ -211,11 +211,6 @@ def _caption(row: Mapping[str, Any], place: Mapping[str, Any] | None) -> str:
     return f"{where}{row['class']} {row['score']:.2f}{why}"
 
 
-def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
-    """Name the columns of probabilities."""
-    return probability_columns(cards[PART].classes)
-
-
 def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     """Build the network of a model file, ready to predict; ModelError if its numbers do not fit."""
     with rebuilding(card):
@@ -237,7 +232,7 @@ ASSAY = Assay(
     ),
     parts=(PART,),
     summary_columns=SUMMARY,
-    classes_columns=classes_columns,
+    class_part=PART,
     kind_of=kind_of,
     settle=settle,
     admit=admit,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from cellscope.assays.nucleus_seg.segment.instances import Nuclei, find_nuclei
 from cellscope.assays.nucleus_seg.segment.passes import average_passes, cut_pass, plan_passes
 from cellscope.assays.nucleus_seg.segment.scale import cut_look, cut_look_again, take_look
 from cellscope.assays.nucleus_seg.segment.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
-from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
+from cellscope.engine.assay import Assay, Result, Stage, Subject
 from cellscope.imaging.smear import otsu_classes
 from cellscope.io.choice import Wants
 from cellscope.io.image import Image
@@ -215,11 +214,6 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     return network.to(memory_format=torch.channels_last).eval()
 
 
-def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
-    """Give the probability columns of ``objects.csv``: none, for there is one class."""
-    return probability_columns(cards[PART].classes)
-
-
 ASSAY = Assay(
     name="nucleus-seg",
     kinds=KINDS,
@@ -233,7 +227,7 @@ ASSAY = Assay(
     ),
     parts=(PART,),
     summary_columns=SUMMARY,
-    classes_columns=classes_columns,
+    class_part=PART,
     kind_of=kind_of,
     build=build,
     conclude=conclude,

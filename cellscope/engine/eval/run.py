@@ -217,11 +217,7 @@ def run_job(
 
 def measuring(assay: Assay, conclude: Callable[[Subject], Result]) -> Assay:
     """Give an assay whose results are what is to be measured, in ``artefacts``, and no rows."""
-    return replace(assay, conclude=conclude, classes_columns=_no_columns)
-
-
-def _no_columns(_cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
-    return ()
+    return replace(assay, conclude=conclude, class_part=None)
 
 
 def metrics_figure(metrics: Sequence[Metric], title: str) -> Figure:

@@ -35,6 +35,13 @@ from cellscope.models.file import ModelCard, save_model
 PRECISION_NAMES = {None: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
 
 
+def decay_groups(network: torch.nn.Module) -> list[dict[str, Any]]:
+    """Split a network's parameters in two groups, the second of them (norms and biases) without weight decay."""
+    decay = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": decay}, {"params": plain, "weight_decay": 0.0}]
+
+
 def optimiser_and_schedule(parameters: Any, options: Any, *, restart: int = 0) -> dict[str, Any]:
     """Make the optimiser and the learning-rate schedule an options object asks for.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from departure import EMPTY, departure
 from drawn.karyotype import karyotype
 from PIL import Image as Picture
 
-from cellscope.assays.karyotype.cell.aneuploidy import EMPTY, departure
 from cellscope.assays.karyotype.cell.assignment import assign_cell
 from cellscope.assays.karyotype.cell.chromosomes import confidence_of
 from cellscope.assays.karyotype.cell.sizes import FEWEST, LOG_AREA, odd_sizes, size_evidence

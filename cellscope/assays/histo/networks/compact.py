@@ -15,12 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from cellscope.assays.histo.networks.decoder import ConvCam
+from cellscope.nn.decoder import conv_block
 from cellscope.nn.pretrained import ADVICE_WITHOUT_FILE, timm_network
-
-
-def conv_block(channels: int, out: int, stride: int = 1) -> nn.Sequential:
-    """Make a 3 x 3 convolution with batch normalisation and ReLU: (N, channels, h, w) -> (N, out, h / stride, ...)."""
-    return nn.Sequential(nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU())
 
 
 class _Dense(nn.Module):

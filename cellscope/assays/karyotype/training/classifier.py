@@ -19,7 +19,7 @@ from cellscope.assays.karyotype.options import TrainOptions
 from cellscope.assays.karyotype.training.classifier_data import ChromosomeViews, collect_chromosomes
 from cellscope.assays.karyotype.training.tune import tune_classifier
 from cellscope.engine.train.data import drawn_batches, initialise, run_record, say, source_weights, training_facts
-from cellscope.engine.train.fit import fit, optimiser_and_schedule
+from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.card import ModelCard
@@ -81,9 +81,7 @@ class ClassifyLearner(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by options; no weight decay on norms and biases."""
-        decay = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
-        return optimiser_and_schedule([{"params": decay}, {"params": plain, "weight_decay": 0.0}], self.options)
+        return optimiser_and_schedule(decay_groups(self.network), self.options)
 
 
 def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:

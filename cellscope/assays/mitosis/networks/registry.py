@@ -250,17 +250,6 @@ def build_classifier(arguments: Mapping[str, Any], classes: int, tensors: Mappin
     return whole
 
 
-def keras_parameters(network: nn.Module) -> int:
-    """Count a network's numbers as Keras does: with batch normalisation's statistics, with one bias per LSTM."""
-    count = sum(parameter.numel() for parameter in network.parameters())
-    for module in network.modules():
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
-            count += 2 * module.num_features
-        if isinstance(module, nn.LSTM):
-            count -= module.get_parameter("bias_hh_l0").numel()
-    return count
-
-
 def probabilities(network: nn.Module, sequences: torch.Tensor, *, flips: bool = True) -> torch.Tensor:
     """Mean class probabilities of a sequence and, with `flips`, its three mirror images: (B, T, 2, H, W) -> (B, K)."""
     views = [()] if not flips else [(), (-1,), (-2,), (-1, -2)]

@@ -14,7 +14,7 @@ from cellscope.assays.mitosis.evaluation.scores import scores
 from cellscope.assays.mitosis.networks.registry import TrackNet, probabilities
 from cellscope.assays.mitosis.options import TrainOptions
 from cellscope.engine.train.averaging import move_average
-from cellscope.engine.train.fit import optimiser_and_schedule
+from cellscope.engine.train.fit import decay_groups, optimiser_and_schedule
 
 NOISE, MIXING = 0.3, 0.4
 """Of measurements in training: noise in units of their spread, and both parameters of the mixing share's beta law."""
@@ -125,9 +125,7 @@ class SequenceLearner(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by options; no weight decay on norms and biases."""
-        decay = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
-        return optimiser_and_schedule([{"params": decay}, {"params": plain, "weight_decay": 0.0}], self.options)
+        return optimiser_and_schedule(decay_groups(self.network), self.options)
 
 
 class TrackLearner(SequenceLearner):
