@@ -63,6 +63,8 @@ def _reader(path: Path, start: bytes) -> Callable[[Path, int], Source]:
         return _single("JPEG", "raster", "decode_jpeg")
     if start[:2] == b"BM":
         return _single("BMP", "raster", "decode_bmp")
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return _single("WebP", "raster", "decode_webp")
     if start[8:12] == b"AVI " or (start[4:8] == b"ftyp" and path.suffix.lower() not in (".jp2", ".heic", ".avif")):
         return _video
     for known, words in REFUSED:

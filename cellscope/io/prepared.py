@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from cellscope.io.write import write_csv, write_json
 
 SCHEMA = "cellscope.dataset/1"
 COLUMNS = ["id", "split", "fold", "group", "image", "target", "class"]
+#: Columns behind them, where known, in this order; an assay's own come last, by name.
+FACTS = ("source", "laboratory", "scanner", "day", "line", "organ")
 SPLITS = ("train", "val", "test")
 
 
@@ -39,6 +41,9 @@ class Item:
         A split this item's group must go to, or empty.
     fixed_fold : int, optional
         A fold this item's group must go to, counted from 0, where a source comes in folds.
+    facts : mapping
+        More columns of `items.csv`: where the item comes from as far as that is known (`FACTS`), and what else the
+        assay wants to keep. An item without a fact has an empty cell.
     """
 
     id: str
@@ -48,6 +53,7 @@ class Item:
     class_: str = ""
     fixed_split: str = ""
     fixed_fold: int | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -182,11 +188,16 @@ def write_dataset(
         raise DatasetError(f"two items share the id {repeated[0]} ({len(repeated)} such); was a source given twice?")
     split_of = assign_splits(items, splits, seed)
     fold_of = assign_folds(items, folds, seed)
+    items = sorted(items, key=lambda item: item.id)
     rows = [
         [item.id, split_of[item.group], fold_of[item.group], item.group, item.image, item.target, item.class_]
-        for item in sorted(items, key=lambda item: item.id)
+        for item in items
     ]
     table = pd.DataFrame(rows, columns=COLUMNS)
+    facts = [{"source": item.source, **item.facts} for item in items]
+    known = {name for one in facts for name, value in one.items() if value}
+    for name in (*(name for name in FACTS if name in known), *sorted(known - set(FACTS))):
+        table[name] = [one.get(name, "") for one in facts]
     if not folds:
         table["fold"] = ""
     write_csv(root / "items.csv", table)

@@ -18,7 +18,7 @@ from cellscope.io.open import MAX_PIXELS, one_line_errors, open_source
 from cellscope.io.planes import check_scene, take, told
 from cellscope.io.scene import Scene
 
-SUFFIXES: frozenset[str] = frozenset({".tif", ".tiff", ".btf", ".tf8", ".png", ".jpg", ".jpeg", ".bmp"})
+SUFFIXES: frozenset[str] = frozenset({".tif", ".tiff", ".btf", ".tf8", ".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 """Suffixes of the files `read` understands, lower case."""
 
 

@@ -1,4 +1,4 @@
-"""PNG, JPEG and BMP: what Pillow and OpenCV write must come back equal."""
+"""PNG, JPEG, BMP and WebP: what Pillow and OpenCV write must come back equal."""
 
 import io
 import struct
@@ -98,7 +98,7 @@ def test_png_profile_complaints_stay_off_the_terminal(tmp_path, capfd):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
 def test_exif_orientation(tmp_path, orientation, suffix):
     picture = PilImage.fromarray(smooth())
     exif = PilImage.Exif()
@@ -169,3 +169,36 @@ def test_bmp_run_length_encoded(tmp_path):
     (tmp_path / "a.bmp").write_bytes(data)
     expected = [[(254, 0, 1), (254, 0, 1), (246, 0, 9), (246, 0, 9)], [(248, 0, 7)] * 4]
     np.testing.assert_array_equal(read(tmp_path / "a.bmp").pixels, expected)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_webp_lossless(tmp_path, mode):
+    picture = PilImage.fromarray(smooth()).convert(mode)
+    picture.save(tmp_path / "a.webp", lossless=True)
+    np.testing.assert_array_equal(read(tmp_path / "a.webp").pixels, np.asarray(picture.convert("RGB")))
+
+
+def test_webp_lossy_of_grey_stays_near_and_grey(tmp_path):
+    grey = cv2.GaussianBlur(noise((48, 64)), (0, 0), 3)
+    PilImage.fromarray(grey).save(tmp_path / "a.webp", quality=80)
+    pixels = read(tmp_path / "a.webp").pixels.astype(int)
+    assert np.abs(pixels[..., 0] - grey).mean() < 4
+    assert np.ptp(pixels, axis=2).max() <= 2
+
+
+def test_animations_are_refused_by_name(tmp_path):
+    pictures = [PilImage.fromarray(np.full((20, 30, 3), value, np.uint8)) for value in (40, 200)]
+    for suffix, options, words in (
+        ("webp", {"lossless": True}, "animated WebP.*TIFF stack"),
+        ("png", {}, "animated PNG.*TIFF stack"),
+        ("gif", {}, "is a GIF.*TIFF or PNG"),
+    ):
+        pictures[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=pictures[1:], **options)
+        with pytest.raises(InputError, match=words):
+            read(tmp_path / f"a.{suffix}")
+
+
+def test_webp_too_large_is_refused_before_it_is_decoded(tmp_path):
+    PilImage.fromarray(smooth()).save(tmp_path / "a.webp")
+    with pytest.raises(InputError, match=r"48|64"):
+        read(tmp_path / "a.webp", max_pixels=48 * 64 - 1)

@@ -42,11 +42,7 @@ KINDS = (IMAGE, SLIDE)
 #: Summary columns of ``images.csv``, before those per class.
 SUMMARY = ("n_review", "area_mm2", "density_per_mm2", "shifted_grid_dice", "shifted_grid_count")
 
-OTSU_CARD = ModelCard(
-    assay="histo", part=PART, arch=OTSU, arch_args={}, classes=("nucleus",), channels=("red", "green", "blue"),
-    normalisation={"kind": "none"}, pixel_size_um=PIXEL_SIZE_UM, thresholds={}, training={}, metrics={},
-    cellscope_version="1",
-)  # fmt: skip
+OTSU_CARD = ModelCard.weightless("histo", PART, OTSU, ("nucleus",), pixel_size_um=PIXEL_SIZE_UM)
 """The baseline without weights: Otsu's threshold on haematoxylin, then a watershed."""
 
 

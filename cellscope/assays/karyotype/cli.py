@@ -48,7 +48,8 @@ def _tuned(arguments: Mapping[str, Any]) -> dict[str, float]:
 def prepare(options: PrepareOptions) -> Work:
     """Turn public data sets into a prepared dataset, split by patient or slide.
 
-    SOURCE is a folder in the layout of BioImLab (COCO masks, single chromosomes), Tseng (boxes) or ADIR (class maps).
+    SOURCE is a folder in the layout of BioImLab (COCO masks, single chromosomes), Tseng (boxes), ADIR (class maps),
+    KaryoNet (single chromosomes), Lin (clusters), or of class folders.
     """
     from cellscope.assays.karyotype.datasets.prepare import prepare as work
 

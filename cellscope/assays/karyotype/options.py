@@ -78,6 +78,10 @@ class TrainOptions(TrainingOptions):
     vary: Literal["full", "flips"] = option(
         "full", "classify: vary pose, shape and tone, or only flip, as in the paper.", cli=False
     )
+    cache: Path | None = option(
+        None, "classify: folder that keeps the chromosomes cut out of metaphases for the next training.",
+        metavar="FOLDER", cli=False,
+    )  # fmt: skip
     label_smoothing: float = option(0.05, "classify: label smoothing.", low=0.0, high=0.5, cli=False)
     polarity_weight: float = option(
         0.3, "classify: weight of the loss that learns which arm is up.", low=0.0, cli=False

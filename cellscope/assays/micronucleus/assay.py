@@ -32,6 +32,7 @@ from cellscope.assays.micronucleus.find.instances import nuclei_of
 from cellscope.engine.assay import Assay, Stage, Subject
 from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.imaging.labels import label_table
+from cellscope.imaging.scaling import far_off
 from cellscope.imaging.tiling import Grid, cut_windows, join_windows
 from cellscope.io.choice import Wants
 from cellscope.io.image import Image
@@ -44,7 +45,7 @@ LARGEST_CROP = 256
 
 MASK = "nuclei"
 TOLERANCE = 1.3
-"""By what factor the guessed diameter may be wrong before the finder looks again at the right scale."""
+"""By what factor the estimated diameter may be wrong before the finder runs again at the right scale."""
 
 WHOLE = 2**21
 CORE, MARGIN = 1024, 96
@@ -119,12 +120,12 @@ def take_maps(subject: Subject, outputs: list[Any]) -> None:
 
 
 def cut_again(subject: Subject) -> list[np.ndarray]:
-    """Give the field at a better scale when its nuclei are far from the size that was guessed."""
+    """Give the field at a better scale when its nuclei are far from the size that was estimated."""
     state = subject.state
     if "mn_logits" not in state or MASK in subject.beside or subject.options.nucleus_diameter:
         return []
     found = median_diameter(state["labels"])
-    if found is None or 1 / TOLERANCE <= found / state["diameter"] <= TOLERANCE:
+    if found is None or not far_off(found, state["diameter"], TOLERANCE):
         return []
     state["diameter"] = found
     return _windows(subject)

@@ -58,8 +58,7 @@ class TrainOptions(TrainingOptions):
     )
     imagenet: str | None = option(
         None,
-        "File of the architecture's ImageNet weights, as timm or torchvision publish them, "
-        "for --init imagenet.",
+        "File of the architecture's ImageNet weights, as timm or torchvision publish them, for --init imagenet.",
         metavar="FILE",
     )
     epochs: int | None = option(None, "Passes over the training items, in place of --steps.", low=1)

@@ -16,7 +16,9 @@ from drawn.karyotype import (
     single,
     write_adir,
     write_class_folders,
+    write_clusters,
     write_coco,
+    write_karyonet,
 )
 
 from cellscope.assays.karyotype.datasets.sources import FORMATS, adir, coco, folders
@@ -190,6 +192,8 @@ def test_each_layout_is_told_from_the_others(tmp_path: Path) -> None:
     write_coco(tmp_path / "coco", [metaphase(0)], singles=1, per_cell=2)
     write_adir(tmp_path / "adir", [metaphase(0)])
     write_class_folders(tmp_path / "folders", {"a": karyotype()[:4]})
+    write_karyonet(tmp_path / "karyonet")
+    write_clusters(tmp_path / "clusters")
     for name in FORMATS:
         assert next(key for key, reader in FORMATS.items() if reader.detect(tmp_path / name)) == name
 

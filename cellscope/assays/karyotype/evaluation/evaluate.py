@@ -82,6 +82,7 @@ def evaluate(
     evaluation = Evaluation("karyotype", dataset, out, run=run, split=split, argv=argv)
     prepared = evaluation.prepared
     rows = prepared.split(split).rename(columns={"class": "class_"})
+    rows = rows[(rows["target"] != "") | (rows["class_"] != "")]
     if run.limit:
         metaphases, singles = rows[rows["target"] != ""], rows[rows["target"] == ""]
         rows = pd.concat([metaphases.head(run.limit), singles.head(run.limit)])

@@ -16,7 +16,8 @@ from cellscope.assays.karyotype.classify.views import view_settings
 from cellscope.assays.karyotype.networks import baselines, chrnet
 from cellscope.assays.karyotype.networks.chrnet import CentreLoss, Classifier, classify_views, for_network
 from cellscope.assays.karyotype.options import TrainOptions
-from cellscope.assays.karyotype.training.classifier_data import ChromosomeViews, collect_chromosomes
+from cellscope.assays.karyotype.training.chromosome_cache import kept_chromosomes
+from cellscope.assays.karyotype.training.classifier_data import ChromosomeViews
 from cellscope.assays.karyotype.training.tune import tune_classifier
 from cellscope.engine.train.data import drawn_batches, initialise, run_record, say, source_weights, training_facts
 from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
@@ -94,8 +95,8 @@ def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, 
     )
     initialise(network, options, assay="karyotype", part="classify")
     settings = view_settings(*options.view, options.rotate)
-    train_set = collect_chromosomes(prepared, "train", fold=options.fold, limit=options.limit)
-    val_set = collect_chromosomes(prepared, "val", fold=options.fold, limit=options.limit)
+    train_set = kept_chromosomes(options.cache, prepared, "train", fold=options.fold, limit=options.limit)
+    val_set = kept_chromosomes(options.cache, prepared, "val", fold=options.fold, limit=options.limit)
     if not train_set:
         raise UsageError(f"{prepared.root} holds no chromosomes of known class to train on")
     say(f"{len(train_set)} chromosomes to train on, {len(val_set)} to validate on")

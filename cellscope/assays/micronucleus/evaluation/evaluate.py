@@ -25,7 +25,6 @@ from cellscope.assays.micronucleus.evaluation.metrics import (
     line_table,
     operating_points,
 )
-from cellscope.assays.micronucleus.evaluation.scores import match_nuclei
 from cellscope.assays.micronucleus.field.field import classical_nuclei
 from cellscope.engine.assay import Result, Subject
 from cellscope.engine.eval.report import Metric, interval_figure, refuse_evaluation, write_evaluation
@@ -33,6 +32,7 @@ from cellscope.engine.eval.run import Job, refuse_options_of_predict, run_job
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
+from cellscope.metrics.instances import matched_labels
 
 if TYPE_CHECKING:
     from cellscope.assays.micronucleus.options import PredictOptions
@@ -186,7 +186,7 @@ def conclude_for_measuring(subject: Subject) -> Result:
     truth: Field = subject.state["truth"]
     found = conclude(subject)
     labels, objects = found.artefacts[".labels.tif"], found.objects.set_index("label")
-    pairs = match_nuclei(truth.nuclei, labels)
+    pairs = matched_labels(truth.nuclei, labels)
     true_ids = [int(label) for label in np.unique(truth.nuclei) if label]
     carriers = truth.positive()
     matched = objects.loc[list(pairs.values())]
@@ -202,7 +202,7 @@ def conclude_for_measuring(subject: Subject) -> Result:
         "matched": len(pairs),
         "extra": int((able & ~hit).sum()),
         "not_scorable": int((~able).sum()),
-        "otsu_matched": len(match_nuclei(truth.nuclei, classical)),
+        "otsu_matched": len(matched_labels(truth.nuclei, classical)),
         "otsu_found": int(classical.max()),
         "true_frequency": len(carriers) / len(true_ids) if true_ids else np.nan,
         "found_frequency": float((objects.loc[able, "class"] == MICRONUCLEUS).mean()) if able.any() else 0.0,

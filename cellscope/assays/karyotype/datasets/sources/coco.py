@@ -40,12 +40,15 @@ def read(folder: Path) -> Iterator[Record]:
             name=Path(image["file_name"]).stem,
             path=found.path,
             group=group,
+            case=str(image.get("case") or ""),
+            abnormal=bool(image.get("abnormal")),
             instances=[
                 _instance(annotation, classes[annotation["category_id"]], image["height"], image["width"])
                 for annotation in found.annotations
             ],
             # BioImLab: a metaphase that matched no single may share a patient with any cell.
             train_only="patient_cell" in image and cell is None,
+            facts={"abnormal": str(image.get("abnormal") or "")},
         )
     yield from _singles(folder / "single", group_of_cell)
 
