@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image as PilImage
 from PIL import ImageOps
 
+from cellscope.errors import InputError
 from cellscope.imaging.white import white_level
 from cellscope.io.read import describe, read
 
