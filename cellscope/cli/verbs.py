@@ -16,9 +16,8 @@ import typer
 
 from cellscope.cli.groups import Group, settle
 from cellscope.engine.assay import Assay
-from cellscope.options.common import BaseOptions, PrepareOptions, RunOptions
+from cellscope.options.common import BaseOptions, ComputeOptions, OutputOptions, PrepareOptions, RunOptions
 from cellscope.options.flags import with_options
-from cellscope.options.planes import refuse_planes
 from cellscope.options.resolve import to_toml
 
 Sources = Annotated[list[Path], typer.Argument(metavar="SOURCE", help="Folders or files of the data set.")]
@@ -90,13 +89,12 @@ class Verbs:
             work: Work,
             dataset: Dataset,
             options: Any,
-            run: RunOptions,
+            run: ComputeOptions,
             argv: list[str],
             out: Out,
             models: Models = None,
             split: Split = "test",
         ) -> int:
-            refuse_planes(options, "eval")
             with speaking(run, options, hush=True):
                 code = work(dataset, out, run=run, options=options, models=list(models or []), split=split, argv=argv)
             return finish(f"{self.assay} eval", out, code, as_json=run.json)
@@ -166,12 +164,12 @@ def run_inputs(
 
 
 @contextlib.contextmanager
-def speaking(base: BaseOptions, *options: Any, hush: bool = False) -> Iterator[None]:
+def speaking(base: OutputOptions, *options: Any, hush: bool = False) -> Iterator[None]:
     """Say on stderr as much as the user wants while a verb runs.
 
     Parameters
     ----------
-    base : BaseOptions
+    base : OutputOptions
         With ``--verbose`` every option and its value is shown first.
     *options : dataclass instances
         More options to show.

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cellscope.errors import UsageError
 from cellscope.options.resolve import option
 
 PANEL = "Which part of a file"
-NAMES = ("channel", "z", "scene", "frame")
 
 
 @dataclass(frozen=True)
@@ -40,15 +38,3 @@ class PlaneOptions(FileOptions):
     panel: ClassVar[str] = PANEL
 
     frame: int | None = option(None, "Which time point of a series, from 0.", low=0, metavar="N")
-
-
-def refuse_planes(options: object, verb: str) -> None:
-    """Refuse options that choose planes where there is nothing to choose.
-
-    Raises
-    ------
-    UsageError
-    """
-    given = [name for name in NAMES if getattr(options, name, None) is not None]
-    if given:
-        raise UsageError(f"--{given[0]} has no effect on {verb}: the images of a prepared dataset have one plane")

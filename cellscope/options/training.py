@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeVar
 
-from cellscope.options.common import ComputeOptions
+from cellscope.options.common import WorkerOptions
 from cellscope.options.resolve import option
 
 T = TypeVar("T", bound="TrainingOptions")
 
 
 @dataclass(frozen=True)
-class TrainingOptions(ComputeOptions):
+class TrainingOptions(WorkerOptions):
     """What every training lets the user set; None leaves a value to the part that is trained."""
 
     panel: ClassVar[str] = "Training"

@@ -11,7 +11,8 @@ import torch
 from scipy.special import expit
 
 from cellscope.assays.karyotype.cell.assignment import most_probable
-from cellscope.assays.karyotype.cell.chromosomes import POLARITY_MARGIN, Cell, name_cell
+from cellscope.assays.karyotype.cell.calibration import Calibration
+from cellscope.assays.karyotype.cell.chromosomes import Cell, name_cell
 from cellscope.assays.karyotype.cell.clones import summarise
 from cellscope.assays.karyotype.cell.document import as_karyotype
 from cellscope.assays.karyotype.classes import CLASSES
@@ -27,7 +28,7 @@ from cellscope.assays.karyotype.classify.stage import (
 from cellscope.assays.karyotype.classify.upright import main_axis
 from cellscope.assays.karyotype.detect.detections import to_labels
 from cellscope.assays.karyotype.detect.inputs import CHROMOSOME, KINDS, METAPHASE, kind_of
-from cellscope.assays.karyotype.detect.plausible import certainty
+from cellscope.assays.karyotype.detect.plausible import certainty, weights_of
 from cellscope.assays.karyotype.detect.stage import cut_again, cut_metaphase, detect, score_threshold, take_detections
 from cellscope.assays.karyotype.karyogram.drawing import draw_karyogram, vector_karyogram
 from cellscope.assays.karyotype.karyogram.figures import as_coco, draw_overlay
@@ -65,13 +66,20 @@ def name_subject(subject: Subject) -> Cell:
         aneuploidy_cost=options.aneuploidy_cost,
         review_below=options.review_below,
         certain=certain,
+        calibration=Calibration.of(subject.cards["classify"].thresholds),
     )
 
 
 def certainties(subject: Subject) -> np.ndarray:
     """Give the log odds that each detection of a metaphase is one whole chromosome."""
     state = subject.state
-    return certainty(state["detections"], state["log_probabilities"], state["normalised"], score_threshold(subject))
+    return certainty(
+        state["detections"],
+        state["log_probabilities"],
+        state["normalised"],
+        score_threshold(subject),
+        weights_of(subject.cards["detect"].thresholds),
+    )
 
 
 def _conclude_metaphase(subject: Subject) -> Result:
@@ -123,7 +131,8 @@ def _conclude_chromosome(subject: Subject) -> Result:
     probabilities = np.exp(scores[0])
     mask = state["mask"]
     _, angle, _ = main_axis(mask)
-    up = state["polarity"][0] if state["polarity"] is not None else 0.0
+    calibration = Calibration.of(subject.cards["classify"].thresholds)
+    up = None if state["polarity"] is None else calibration.short_arm_up(float(state["polarity"][0]))
     row: dict[str, Any] = {
         "label": 1,
         "class": most_probable(scores).classes[0],
@@ -134,7 +143,7 @@ def _conclude_chromosome(subject: Subject) -> Result:
     row |= measure_mask(mask, (0, 0), state["grey"])
     row |= {
         "angle_degrees": float(np.degrees(angle)),
-        "short_arm_up": "" if abs(up) <= POLARITY_MARGIN else bool(up > 0),
+        "short_arm_up": "" if up is None else up,
     }
     table = add_physical(pd.DataFrame([row]), subject.image.pixel_size_um)
     return Result(objects=table, summary={"n_chromosomes": 1}, artefacts=_explained(state))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from cellscope.errors import UsageError
-from cellscope.options.common import BaseOptions
+from cellscope.options.common import OutputOptions
 from cellscope.options.planes import PlaneOptions
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
@@ -97,7 +97,7 @@ class TrainOptions(TrainingOptions):
 
 
 @dataclass(frozen=True)
-class ImportOptions(BaseOptions):
+class ImportOptions(OutputOptions):
     """Options of ``cellscope karyotype import-detectron2``."""
 
     panel: ClassVar[str] = "Import"
@@ -147,8 +147,8 @@ class RenderOptions(DrawOptions):
 
 
 @dataclass(frozen=True)
-class PredictOptions(DrawOptions, PlaneOptions):
-    """Options of ``cellscope karyotype predict`` and ``eval``."""
+class EvalOptions:
+    """Options of ``cellscope karyotype eval``."""
 
     panel: ClassVar[str] = "Karyotype"
 
@@ -167,10 +167,22 @@ class PredictOptions(DrawOptions, PlaneOptions):
     rotate: Literal["auto", "straighten", "moments", "hough", "none"] = option(
         "auto", "How chromosomes are turned upright; auto does what the classifier was trained with.", cli=False
     )
-    explain: bool = option(
-        False, "Write <stem>.explain.png: where the classifier looked at each chromosome (Grad-CAM)."
-    )
     backend: Literal["native", "detectron2"] = option(
         "native", "Who computes the detector; detectron2 where it is installed and the model came from it."
     )
     polarity: Literal["auto", "bright", "dark"] = option("auto", "What chromosomes are, seen against the background.")
+
+    def __post_init__(self) -> None:
+        """Check ranges and choices."""
+        check(self)
+
+
+@dataclass(frozen=True)
+class PredictOptions(EvalOptions, DrawOptions, PlaneOptions):
+    """Options of ``cellscope karyotype predict``."""
+
+    panel: ClassVar[str] = "Karyotype"
+
+    explain: bool = option(
+        False, "Write <stem>.explain.png: where the classifier looked at each chromosome (Grad-CAM)."
+    )

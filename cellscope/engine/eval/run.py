@@ -28,19 +28,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from cellscope.engine.assay import Assay, Result, Subject
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 FOLDS = "folds"
 """The split that stands for all folds of a cross-validation."""
-
-_OF_PREDICT = ("shard", "skip_existing", "glob", "pixel_size", "group_by")
-
-
-def refuse_options_of_predict(run: RunOptions) -> None:
-    """Raise UsageError for an option that chooses inputs: ``eval`` takes its items from the dataset."""
-    for name in _OF_PREDICT:
-        if getattr(run, name):
-            raise UsageError(f"eval takes its items from the dataset: --{name.replace('_', '-')} is for predict")
 
 
 class Evaluation:
@@ -52,7 +43,7 @@ class Evaluation:
     dataset : Path
         The prepared dataset.
     out : Path
-    run : RunOptions
+    run : ComputeOptions
     split : str
     argv : list of str
 
@@ -63,14 +54,13 @@ class Evaluation:
     Raises
     ------
     UsageError
-        An option that chooses inputs, or `out` holds results.
+        `out` holds results.
     DatasetError
         No prepared dataset of this assay.
     """
 
-    def __init__(self, assay: str, dataset: Path, out: Path, *, run: RunOptions, split: str, argv: list[str]):
+    def __init__(self, assay: str, dataset: Path, out: Path, *, run: ComputeOptions, split: str, argv: list[str]):
         self._began = time.monotonic()
-        refuse_options_of_predict(run)
         refuse_evaluation(out, overwrite=run.overwrite)
         self.prepared = PreparedDataset.open(dataset, assay=assay)
         self._out = out
@@ -164,7 +154,7 @@ def run_job(
     conclude: Callable[[Subject], Result],
     subjects: Callable[[Mapping[str, ModelCard]], Iterable[Subject]],
     *,
-    run: RunOptions,
+    run: ComputeOptions,
     window: int,
 ) -> tuple[list[tuple[str, dict[str, Any]]], list[dict[str, Any]]]:
     """Take a job's items through the assay's stages.
@@ -177,7 +167,7 @@ def run_job(
         In the place of the assay's own: leaves what is to be measured in its result's artefacts, and no rows.
     subjects : callable
         Model cards -> the items as subjects.
-    run : RunOptions
+    run : ComputeOptions
     window : int
         Subjects alive at once.
 

@@ -17,6 +17,7 @@ from cellscope.engine.predict.stages import PIXELS_IN_FLIGHT
 from cellscope.errors import InputError, UsageError
 from cellscope.io.choice import ALL, Choice, Wants, scenes_to_take
 from cellscope.io.inputs import Input, check_collisions, resolve_inputs, scene_image
+from cellscope.io.leftovers import noting_leftovers
 from cellscope.io.read import describe, read
 from cellscope.options.common import AUTO
 
@@ -40,7 +41,10 @@ def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptio
         No inputs; two inputs that would write the same output; outputs that would lie beside an input.
     """
     here = out.resolve()
-    found = resolve_inputs(list(arguments), assay.suffixes, glob=run.glob, limit=None)
+    with noting_leftovers() as leftovers:
+        found = resolve_inputs(list(arguments), assay.suffixes, glob=run.glob, limit=None)
+    for line in () if run.quiet else leftovers.lines():
+        print(line, file=sys.stderr)
     inputs = [entry for entry in found if not _is_result(entry, here)]
     if not inputs:
         raise UsageError(f"no inputs: all files found lie in the output folder {out}; give another -o")

@@ -22,7 +22,7 @@ from cellscope.engine.device import autocast
 from cellscope.engine.predict.workers import Step, Workers, advance
 
 if TYPE_CHECKING:
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 PIXELS_IN_FLIGHT = 2**24
 """Pixels of all subjects alive at once (one subject may exceed it alone): about 1 GB with the masks made on the way."""
@@ -53,7 +53,7 @@ def run_subjects(
     subjects: Iterable[Subject],
     modules: Mapping[str, torch.nn.Module],
     *,
-    run: RunOptions,
+    run: ComputeOptions,
     device: torch.device,
     dtype: torch.dtype | None,
     window: int,
@@ -96,7 +96,7 @@ class _Runner:
         assay: Assay,
         subjects: Iterator[Subject],
         modules: Mapping[str, torch.nn.Module],
-        run: RunOptions,
+        run: ComputeOptions,
         device: torch.device,
         dtype: torch.dtype | None,
         window: int,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tifffile import TiffFrame, TiffPage
 
-from cellscope.io.convert import Decoded, Refused, cmyk_to_rgb, stretch_bits
+from cellscope.io.convert import Decoded, Refused, check_size, cmyk_to_rgb, stretch_bits
 from cellscope.io.formats.jpeg import jpeg_header
 
 # what matters of tifffile's log becomes an error or a warning here; the rest would be noise on the user's terminal
@@ -93,6 +93,13 @@ def decode_page(page: TiffPage | TiffFrame, offset: int | None = None, *, stored
     pixels, alpha = _colours(key, _samples(key, array))
     premultiplied = any(int(kind) == ASSOCIATED for kind in key.extrasamples)
     return Decoded(pixels, tag_number(key, 274, 1), None, _doubts(key), alpha, premultiplied)
+
+
+def check_page(page: TiffPage, max_pixels: int) -> None:
+    """Refuse, before decoding, what is too large, of an unsupported kind, or not wholly there."""
+    check_size(page.imagewidth, page.imagelength, max(page.samplesperpixel, 1), max_pixels)
+    check_kind(page)
+    _check_segments(page, page)
 
 
 def check_kind(page: TiffPage, *, stored: bool = False) -> None:

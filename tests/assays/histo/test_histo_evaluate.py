@@ -210,8 +210,8 @@ def test_the_baseline_alone_and_what_is_refused(dataset: Path, tmp_path: Path) -
     assert overall["strict.pq"] == overall["otsu.strict.pq"] | {"convention": overall["strict.pq"]["convention"]}
     assert not any("types" in name for name in overall)
     for words, message in (
-        (["--roi", "a.geojson"], "--roi is for predict"),
-        (["--pixel-size", 0.5], "--pixel-size is for predict"),
+        (["--roi", "a.geojson"], "no such option: --roi"),
+        (["--pixel-size", 0.5], "no such option: --pixel-size"),
         (["--split", "folds"], "without folds"),
     ):
         code, said = run(dataset, "-o", tmp_path / "x", "-m", "otsu", *words)

@@ -69,7 +69,7 @@ def test_a_prepared_dataset_holds_the_contract(sources: list[Path], tmp_path: Pa
     assert info["schema"] == "cellscope.dataset/1"
     assert info["assay"] == "karyotype"
     assert info["classes"] == [*map(str, range(1, 23)), "X", "Y"]
-    assert [source["format"] for source in info["sources"]] == ["coco", "coco", "adir", "folders"]
+    assert [source["format"] for source in info["sources"]] == ["bioimlab", "coco", "adir", "folders"]
     assert all(source["licence"] for source in info["sources"])
     assert info["hash"] == content_hash(out, table)
     assert sum(info["counts"].values()) == info["items"] == len(table)

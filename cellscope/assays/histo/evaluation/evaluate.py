@@ -18,6 +18,7 @@ from cellscope.assays.histo.evaluation.figures import SIDE, Example, busiest, ex
 from cellscope.assays.histo.evaluation.metrics import all_metrics, compared_types, headline, lines, source_table
 from cellscope.assays.histo.evaluation.scores import Scored, image_row, score_image
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
+from cellscope.assays.histo.options import EvalOptions, PredictOptions
 from cellscope.assays.histo.slides.stage import rgb_of
 from cellscope.engine.assay import Result, Subject
 from cellscope.engine.eval.report import (
@@ -27,17 +28,16 @@ from cellscope.engine.eval.report import (
     reliability_figure,
 )
 from cellscope.engine.eval.run import Evaluation, Job, jobs_of, metrics_figure, over_folds, run_job
-from cellscope.errors import UsageError
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, expected_calibration_error, reliability_table
 from cellscope.metrics.conventions import IMAGE_METRICS, RADIUS_UM
 from cellscope.metrics.instance_summary import ImageInstances, Summary
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.histo.options import PredictOptions
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 4
 #: Images of which a part is kept for the figures, and how many of each source are shown.
@@ -58,8 +58,8 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -72,7 +72,6 @@ def evaluate(
         From ``cellscope histo prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         A model file or a built-in name; for ``--split folds`` one per fold.
     split : str
@@ -84,8 +83,6 @@ def evaluate(
     int
         Exit code 0.
     """
-    if options.roi is not None:
-        raise UsageError("eval measures whole images: --roi is for predict")
     evaluation = Evaluation("histo", dataset, out, run=run, split=split, argv=argv)
     prepared = evaluation.prepared
     rows: list[dict[str, Any]] = []
@@ -126,7 +123,7 @@ _NO_TYPES = (np.zeros(0, int), np.zeros((0, 0), np.float32))
 
 
 def _measure(
-    prepared: PreparedDataset, job: Job, run: RunOptions, options: PredictOptions
+    prepared: PreparedDataset, job: Job, run: ComputeOptions, options: EvalOptions
 ) -> tuple[dict[str, Measured], list[dict[str, Any]]]:
     """Take a job's items through the road: item -> what it came to, and the models."""
     keep = set(job.rows["id"].iloc[np.unique(np.linspace(0, len(job.rows) - 1, KEPT).round().astype(int))])
@@ -134,7 +131,7 @@ def _measure(
         ASSAY,
         job,
         conclude_for_measuring,
-        lambda cards: _subjects(prepared, job.rows, options, cards, keep),
+        lambda cards: _subjects(prepared, job.rows, extended(options, PredictOptions), cards, keep),
         run=run,
         window=WINDOW,
     )

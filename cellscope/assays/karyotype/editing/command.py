@@ -45,9 +45,6 @@ def render(
     UsageError
         No such file, one that is no ``karyotype.json``, two of one image, an image that cannot be found.
     """
-    for name in ("shard", "skip_existing"):
-        if getattr(run, name):
-            raise UsageError(f"render draws every file anew: --{name.replace('_', '-')} is for predict")
     found = resolve_inputs(arguments, {".json"}, glob=run.glob or f"**/*{ENDING}", limit=run.limit)
     documents: dict[str, Mapping[str, Any]] = {}
     plan: list[Input] = []

@@ -23,6 +23,7 @@ from cellscope.assays.karyotype.evaluation.karyotype_scores import (
     karyotyping_metrics,
 )
 from cellscope.assays.karyotype.evaluation.scores import Prediction, assigned_labels, detection_metrics, metaphase_table
+from cellscope.assays.karyotype.options import EvalOptions, PredictOptions
 from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.engine.eval.report import (
     Metric,
@@ -41,10 +42,10 @@ from cellscope.metrics.classification import (
     per_class,
     reliability_table,
 )
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.karyotype.options import PredictOptions
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 8
 
@@ -53,8 +54,8 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -67,7 +68,6 @@ def evaluate(
         From ``cellscope karyotype prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         Model files or built-in names.
     split : str
@@ -88,7 +88,7 @@ def evaluate(
         rows = pd.concat([metaphases.head(run.limit), singles.head(run.limit)])
     measured, records = run_job(
         _assay(options.backend), Job(None, rows, models), conclude_for_measuring,
-        partial(_subjects, prepared, rows, options), run=run, window=WINDOW,
+        partial(_subjects, prepared, rows, extended(options, PredictOptions)), run=run, window=WINDOW,
     )  # fmt: skip
     group_of = dict(zip(rows["id"], rows["group"], strict=True))
     cells = {name: found for name, found in measured if "truth" in found}

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
 from cellscope import __version__
+from cellscope.assays.karyotype.cell.calibration import THRESHOLDS
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.views import view_settings
 from cellscope.assays.karyotype.networks import baselines, chrnet
@@ -18,7 +19,7 @@ from cellscope.assays.karyotype.networks.chrnet import CentreLoss, Classifier, c
 from cellscope.assays.karyotype.options import TrainOptions
 from cellscope.assays.karyotype.training.chromosome_cache import kept_chromosomes
 from cellscope.assays.karyotype.training.classifier_data import ChromosomeViews
-from cellscope.assays.karyotype.training.tune import tune_classifier
+from cellscope.assays.karyotype.training.tune import inherited, tune_classifier
 from cellscope.engine.train.data import drawn_batches, initialise, run_record, say, source_weights, training_facts
 from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
 from cellscope.errors import UsageError
@@ -123,7 +124,7 @@ def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, 
             channels=("grey",),
             normalisation=settings,
             pixel_size_um=None,
-            thresholds=tune_classifier(network, val_loader),
+            thresholds=inherited(options.init, THRESHOLDS) | tune_classifier(network, val_loader),
             training=training_facts(prepared, options, len(train_set)),
             metrics=metrics,
             cellscope_version=__version__,

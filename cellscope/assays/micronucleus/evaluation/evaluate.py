@@ -26,18 +26,18 @@ from cellscope.assays.micronucleus.evaluation.metrics import (
     operating_points,
 )
 from cellscope.assays.micronucleus.field.field import classical_nuclei
+from cellscope.assays.micronucleus.options import EvalOptions, PredictOptions
 from cellscope.engine.assay import Result, Subject
 from cellscope.engine.eval.report import Metric, interval_figure, refuse_evaluation, write_evaluation
-from cellscope.engine.eval.run import Job, refuse_options_of_predict, run_job
-from cellscope.errors import UsageError
+from cellscope.engine.eval.run import Job, run_job
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.instances import matched_labels
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.micronucleus.options import PredictOptions
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 4
 
@@ -46,8 +46,8 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -60,7 +60,6 @@ def evaluate(
         From ``cellscope micronucleus prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         Model files or built-in names.
     split : str
@@ -71,17 +70,8 @@ def evaluate(
     -------
     int
         Exit code 0.
-
-    Raises
-    ------
-    UsageError
-        For options that only ``predict`` has.
     """
     began = time.monotonic()
-    refuse_options_of_predict(run)
-    for name in ("nuclei", "corrections"):
-        if getattr(options, name):
-            raise UsageError(f"eval takes its items from the dataset: --{name} is for predict")
     refuse_evaluation(out, overwrite=run.overwrite)
     prepared = PreparedDataset.open(dataset, assay="micronucleus")
     rows = prepared.split(split).rename(columns={"class": "class_"})
@@ -92,7 +82,7 @@ def evaluate(
 
     def subjects(cards: Mapping[str, ModelCard]) -> Iterator[Subject]:
         thresholds.update(_thresholds(options, cards["classify"].training.get("calibration") or {}))
-        return _subjects(prepared, rows, options, cards)
+        return _subjects(prepared, rows, extended(options, PredictOptions), cards)
 
     measured, records = run_job(
         ASSAY, Job(None, rows, models), conclude_for_measuring, subjects, run=run, window=WINDOW
@@ -146,7 +136,7 @@ def evaluate(
     return 0
 
 
-def _thresholds(options: PredictOptions, calibration: dict[str, Any]) -> dict[str, float]:
+def _thresholds(options: EvalOptions, calibration: dict[str, Any]) -> dict[str, float]:
     """Name the operating points to measure: the one in use, and the model's own at stated specificities."""
     calibrated = bool(calibration.get("normal"))
     points = {f"specificity {share:g}": threshold_at(calibration, share) for share in SPECIFICITIES if calibrated}

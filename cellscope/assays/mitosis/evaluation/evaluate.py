@@ -14,6 +14,7 @@ import pandas as pd
 from cellscope.assays.mitosis.assay import ASSAY, PART, call
 from cellscope.assays.mitosis.datasets.sequences import read_facts
 from cellscope.assays.mitosis.evaluation.scores import majority_by, scores, within_mixed
+from cellscope.assays.mitosis.options import EvalOptions, PredictOptions
 from cellscope.assays.mitosis.report.figures import Strip, gallery_figure
 from cellscope.assays.mitosis.sequences.inputs import SEQUENCE, read_input
 from cellscope.assays.mitosis.sequences.names import Facts
@@ -32,11 +33,12 @@ from cellscope.io.choice import Choice
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, reliability_table
 from cellscope.metrics.intervals import f1_wilson, wider
+from cellscope.options.common import MAX_PIXELS
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.mitosis.options import PredictOptions
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 64
 MOST_ERRORS = 12
@@ -61,8 +63,8 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -75,7 +77,6 @@ def evaluate(
         From ``cellscope mitosis prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         A model file or a built-in name.
     split : str
@@ -87,8 +88,6 @@ def evaluate(
     int
         Exit code 0.
     """
-    if options.events is not None:
-        raise UsageError("eval measures sequences: --events is for predict")
     evaluation = Evaluation("mitosis", dataset, out, run=run, split=split, argv=argv)
     prepared = evaluation.prepared
     rows = prepared.split(split).head(run.limit) if run.limit else prepared.split(split)
@@ -99,7 +98,7 @@ def evaluate(
         classes = cards[PART].classes
         if unknown := sorted(set(rows["class"]) - set(classes)):
             raise UsageError(f"the model knows {', '.join(classes)}; the dataset also has {', '.join(unknown)}")
-        return _subjects(prepared, rows, options, cards, run.max_pixels)
+        return _subjects(prepared, rows, extended(options, PredictOptions), cards)
 
     measured, records = run_job(
         ASSAY, Job(None, rows, models), conclude_for_measuring, subjects, run=run, window=WINDOW
@@ -119,13 +118,11 @@ def evaluate(
     return 0
 
 
-def _subjects(
-    prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards: Any, max_pixels: int
-) -> Iterator[Subject]:
+def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: PredictOptions, cards: Any) -> Iterator[Subject]:
     # prepared sequences always hold transmitted light first
     plain = replace(options, nuclei_channel=1)
     for name, image in zip(rows["id"], rows["image"], strict=True):
-        movie = read_input(prepared.root / image, Choice(), max_pixels, plain)
+        movie = read_input(prepared.root / image, Choice(), MAX_PIXELS, plain)
         yield Subject(str(name), movie, SEQUENCE, plain, cards)  # type: ignore[arg-type]
 
 

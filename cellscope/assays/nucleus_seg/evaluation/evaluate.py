@@ -15,6 +15,7 @@ import pandas as pd
 from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE, find, otsu_nuclei
 from cellscope.assays.nucleus_seg.evaluation.figures import box_figure, worst_figure
 from cellscope.assays.nucleus_seg.evaluation.scores import MEASURES, compare_tables, image_measures
+from cellscope.assays.nucleus_seg.options import EvalOptions, PredictOptions
 from cellscope.engine.assay import Result, Subject
 from cellscope.engine.eval.report import Metric, measure
 from cellscope.engine.eval.run import Evaluation, Job, jobs_of, metrics_figure, over_folds, run_job
@@ -22,10 +23,10 @@ from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.overlap import Counts, overlap_metrics, pool
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.nucleus_seg.options import PredictOptions
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 8
 #: Worst images kept for the figure.
@@ -58,8 +59,8 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -73,7 +74,6 @@ def evaluate(
         From ``cellscope nucleus-seg prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         A model file or a built-in name; for ``--split folds`` one per fold, in any order: each model says which fold it
         was not trained on.
@@ -140,13 +140,13 @@ def _other(folder: Path) -> pd.DataFrame:
 
 
 def _run(
-    prepared: PreparedDataset, job: Job, run: RunOptions, options: PredictOptions
+    prepared: PreparedDataset, job: Job, run: ComputeOptions, options: EvalOptions
 ) -> tuple[list[Measured], list[dict[str, Any]]]:
     found, records = run_job(
         ASSAY,
         job,
         conclude_for_measuring,
-        lambda cards: _subjects(prepared, job.rows, options, cards),
+        lambda cards: _subjects(prepared, job.rows, extended(options, PredictOptions), cards),
         run=run,
         window=WINDOW,
     )
