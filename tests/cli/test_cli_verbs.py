@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cellscope.assays.karyotype.options import EvalOptions, PredictOptions, TrainOptions
-from cellscope.cli.groups import hurry
+from cellscope.cli.groups import begin_imports
 from cellscope.cli.root import ASSAYS, app
 from cellscope.cli.verbs import speaking
 from cellscope.errors import CellscopeError, InputError, Interrupted, ModelError
@@ -45,21 +45,16 @@ def fake(monkeypatch, name, **members):
 
 
 def worker(monkeypatch, module, name, code=0, inputs=()):
-    """Replace a worker by one that records its call, writes run.json and returns `code` or raises it."""
+    """Replace a worker by one that records its call and returns `code`, with counts of `inputs`, or raises it."""
     calls = []
 
     def work(*args, **kwargs):
         calls.append((args, kwargs))
         if isinstance(code, BaseException):
             raise code
-        run = kwargs.get("run")
-        pair = getattr(run, "shard_pair", None)
-        out = Path(args[1] if name in ("prepare", "train") else args[-1])
-        place = out / "shards" / f"{pair[0]}-of-{pair[1]}" if pair else out
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "run.json").write_text(json.dumps({"inputs": [{"status": status} for status in inputs]}))
         print("progress", file=sys.stderr)
-        return code
+        counts = {status: inputs.count(status) for status in ("ok", "failed", "skipped")}
+        return SimpleNamespace(code=code, counts=counts) if name == "predict" else code
 
     fake(monkeypatch, module, **{name: work, "ASSAY": ASSAY})
     return calls
@@ -303,7 +298,7 @@ def test_garbage_is_collected_as_usual_once_a_verb_works(monkeypatch):
     usual, frozen = gc.get_threshold(), gc.get_freeze_count()
     with speaking(BaseOptions()):
         assert (gc.get_threshold(), gc.get_freeze_count()) == (usual, frozen)
-    hurry()
+    begin_imports()
     try:
         assert gc.get_threshold()[0] > usual[0]
         with speaking(BaseOptions()):

@@ -122,8 +122,8 @@ ASSAY = Assay(
     kinds=BOTH,
     suffixes=frozenset({".tif", ".png"}),
     stages=(
-        Stage("find", BOTH, 4, cut_image, forward_find, finish_find, at_once=64),
-        Stage("classify", BOTH, 8, cut_spots, forward_classify, finish_classify, at_once=64),
+        Stage("find", BOTH, 4, cut_image, forward_find, finish_find, cpu_batch=64),
+        Stage("classify", BOTH, 8, cut_spots, forward_classify, finish_classify, cpu_batch=64),
     ),
     parts=("find", "classify"),
     summary_columns=("brightest",),

@@ -24,8 +24,7 @@ from cellscope.assays.histo.slides.stage import (
     tiling_of,
 )
 from cellscope.assays.histo.slides.windows import model_shape, scale_between
-from cellscope.engine.assay import Assay, Stage, Subject
-from cellscope.engine.large import Pieces
+from cellscope.engine.assay import Assay, Large, Pieces, Stage, Subject
 from cellscope.errors import InputError
 from cellscope.io.choice import Choice, Wants
 from cellscope.io.image import Image
@@ -58,7 +57,7 @@ def read_input(path: Path, choice: Choice, max_pixels: int, options: PredictOpti
     return slide or read(path, choice=choice, wants=Wants.COLOUR, max_pixels=max_pixels)
 
 
-def settle(options: PredictOptions) -> PredictOptions:
+def read_options(options: PredictOptions) -> PredictOptions:
     """Read the regions of ``--roi`` before any work; UsageError says what is wrong with them."""
     check_regions(options.roi)
     return options
@@ -140,13 +139,12 @@ ASSAY = Assay(
     class_part=PART,
     class_summary=class_summary,
     kind_of=kind_of,
-    settle=settle,
+    read_options=read_options,
     admit=admit,
     build=build,
     conclude=conclude,
     read=read_input,
-    divide=divide,
-    join=join,
+    large=Large(divide, join),
     figures={IMAGE: (".overlay.png", ".density.png"), SLIDE: (".overlay.png", ".density.png")},
     weightless={OTSU: OTSU_CARD},
 )

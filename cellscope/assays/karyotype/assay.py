@@ -18,7 +18,7 @@ from cellscope.assays.karyotype.cell.document import as_karyotype
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.explain import explain
 from cellscope.assays.karyotype.classify.stage import (
-    AT_ONCE,
+    CPU_BATCH,
     classify,
     cut_chromosomes,
     cut_explained,
@@ -186,8 +186,8 @@ ASSAY = Assay(
     stages=(
         Stage("detect", (METAPHASE,), 1, cut_metaphase, detect, take_detections),
         Stage("detect", (METAPHASE,), 1, cut_again, detect, take_detections),
-        Stage("classify", KINDS, 64, cut_chromosomes, classify, take_classes, at_once=AT_ONCE),
-        Stage("classify", KINDS, 64, cut_explained, explain, take_explained, at_once=AT_ONCE),
+        Stage("classify", KINDS, 64, cut_chromosomes, classify, take_classes, cpu_batch=CPU_BATCH),
+        Stage("classify", KINDS, 64, cut_explained, explain, take_explained, cpu_batch=CPU_BATCH),
     ),
     parts=("detect", "classify"),
     summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags"),

@@ -218,7 +218,7 @@ ASSAY = Assay(
     stages=(
         Stage("nuclei", KINDS, 1, cut_field, find, take_maps),
         Stage("nuclei", (FIELD,), 1, cut_again, find, take_maps),
-        Stage("classify", KINDS, 64, cut_cells, classify, take_cells, at_once=16),
+        Stage("classify", KINDS, 64, cut_cells, classify, take_cells, cpu_batch=16),
     ),
     parts=("nuclei", "classify"),
     summary_columns=(
@@ -232,7 +232,7 @@ ASSAY = Assay(
     ),
     class_part="classify",
     kind_of=kind_of,
-    settle=with_corrections,
+    read_options=with_corrections,
     build=build,
     conclude=conclude,
     figures={FIELD: (".overlay.png",)},

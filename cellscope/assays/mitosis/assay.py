@@ -28,7 +28,7 @@ from cellscope.assays.mitosis.sequences.inputs import (
     kind_of,
     movie_of,
     read_input,
-    settle,
+    read_options,
 )
 from cellscope.assays.mitosis.sequences.tracks import measure
 from cellscope.assays.mitosis.sequences.view import FRAMES, TRAINED_PIXEL_UM, choose_frames, network_view, normalise
@@ -227,14 +227,14 @@ ASSAY = Assay(
     suffixes=MOVIE_SUFFIXES,
     wants=Wants.MOVIE,
     stages=(
-        Stage(PART, KINDS, 16, cut, classify, take_views, at_once=8),
-        Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, at_once=256),
+        Stage(PART, KINDS, 16, cut, classify, take_views, cpu_batch=8),
+        Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, cpu_batch=256),
     ),
     parts=(PART,),
     summary_columns=SUMMARY,
     class_part=PART,
     kind_of=kind_of,
-    settle=settle,
+    read_options=read_options,
     admit=admit,
     build=build,
     conclude=conclude,

@@ -30,7 +30,7 @@ from cellscope.assays.histo.training.validation import score_tiles
 from cellscope.engine.train.averaging import Averaging
 from cellscope.engine.train.data import (
     DrawSampler,
-    Places,
+    Indices,
     initialise,
     run_record,
     say,
@@ -89,7 +89,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     fit(
         learner,
         window_batches(windows, weights, options),
-        DataLoader(Places(1), 1) if validation else None,  # what validates whole tiles knows them itself
+        DataLoader(Indices(1), 1) if validation else None,  # what validates whole tiles knows them itself
         out,
         options=options,
         card=lambda metrics: ModelCard(

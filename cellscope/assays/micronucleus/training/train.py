@@ -23,7 +23,7 @@ from cellscope.assays.micronucleus.training.classifier_data import CropViews, lo
 from cellscope.assays.micronucleus.training.finder import FinderLearner
 from cellscope.assays.micronucleus.training.tune import tune_classifier, tune_finder
 from cellscope.engine.train.data import (
-    Places,
+    Indices,
     drawn_batches,
     initialise,
     run_record,
@@ -115,7 +115,7 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
         drawn_batches(
             crops, [f.source for f in fields], options, weights=_weights([f.source for f in fields], options)
         ),
-        DataLoader(Places(len(held)), 1) if held else None,
+        DataLoader(Indices(len(held)), 1) if held else None,
         out,
         options=options,
         card=lambda metrics: ModelCard(
