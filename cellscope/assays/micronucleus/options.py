@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
+from cellscope.assays.micronucleus.recipes import RECIPES
 from cellscope.errors import UsageError
 from cellscope.options.common import PrepareOptions
 from cellscope.options.planes import PlaneOptions
+from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
-
-#: What the options left open come to, per part.
-PART_DEFAULTS: dict[str, dict[str, Any]] = {
-    "nuclei": {"arch": "unet-s", "steps": 900, "batch_size": 6, "learning_rate": 3e-3, "weight_decay": 1e-4},
-    "classify": {
-        "arch": "mobilevit-mn", "steps": 1200, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.02,
-        "input_size": 96,
-    },
-}  # fmt: skip
-
-#: The paper's schedule (section Experimental setup) for what the user leaves open.
-PAPER: dict[str, Any] = {"epochs": 50, "batch_size": 64, "learning_rate": 1e-3, "input_size": 224}
 
 
 @dataclass(frozen=True)
@@ -50,6 +41,7 @@ class TrainOptions(TrainingOptions):
     """Options of ``cellscope micronucleus train``."""
 
     panel: ClassVar[str] = "Training"
+    recipes: ClassVar[Sequence[Recipe]] = RECIPES
 
     part: Literal["nuclei", "classify"] = option("classify", "Which network to train.")
     arch: str | None = option(None, "Architecture; the part's small built-in one when not given.", metavar="NAME")
@@ -61,7 +53,6 @@ class TrainOptions(TrainingOptions):
         "File of the architecture's ImageNet weights, as timm or torchvision publish them, for --init imagenet.",
         metavar="FILE",
     )
-    epochs: int | None = option(None, "Passes over the training items, in place of --steps.", low=1)
     input_size: int | None = option(
         None, "classify: side of the network's input, pixels; a multiple of 32.", low=32, high=1024
     )
@@ -92,27 +83,14 @@ class TrainOptions(TrainingOptions):
     label_smoothing: float = option(0.02, "classify: label smoothing.", low=0.0, high=0.5, cli=False)
     source_weights: str = option("", "How often each cell line is drawn, e.g. RPE1=2,U2OS=1; others 1.", cli=False)
 
-    def settled(self) -> TrainOptions:
-        """Fill what was left open with the preset's and then the part's defaults."""
-        defaults = dict(PART_DEFAULTS[self.part])
-        if self.preset == "paper":
-            if self.part != "classify":
-                raise UsageError("--preset paper is the paper's classifier; give --part classify")
-            defaults |= PAPER if self.steps is None else {k: v for k, v in PAPER.items() if k != "epochs"}
-        if self.imagenet is not None and (self.init != "imagenet" or self.part != "classify"):
-            raise UsageError("--imagenet is the file of --init imagenet for the part classify; give both")
-        filled = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
-        if filled.input_size is not None and filled.input_size % 32:
-            raise UsageError(f"input_size: {filled.input_size} is not a multiple of 32")
-        return replace(filled, num_workers=0) if filled.num_workers is None else filled
-
-    def with_steps(self, n_items: int) -> TrainOptions:
-        """Turn epochs into steps for a number of training items; decide how often to validate."""
-        steps = self.steps
-        if self.epochs is not None:
-            steps = self.epochs * -(-n_items // (self.batch_size or 1))
-        assert steps is not None
-        return replace(self, steps=steps, val_every=self.val_every or max(steps // 5, 1))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.preset == "paper" and self.part != "classify":
+            raise UsageError("--preset paper is the paper's classifier; give --part classify")
+        if self.imagenet is not None and self.init != "imagenet":
+            raise UsageError("--imagenet is the file of --init imagenet; give both")
+        if self.input_size is not None and self.input_size % 32:
+            raise UsageError(f"input_size: {self.input_size} is not a multiple of 32")
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,6 @@ ARCHS: dict[str, dict[str, Any]] = {
         "turn": True,
     },
     "mitonet-wide": {"backbone": "mitonet", "widths": [32, 64, 96, 160], "size": 64, "zoom_power": 0.5},
-    "mitonet-test": {"backbone": "mitonet", "widths": [8, 8, 8, 16], "size": 32, "zoom_power": 0.5},
     "tracknet": {"backbone": "tracks", "features": FEATURES, "hidden": 64, "size": 0, "zoom_power": 1.0},
     "gao-lstm": {"backbone": "gao", "size": PAPER_SIZE, "zoom_power": 1.0},
     "resnet50-lstm": {"backbone": "resnet50", "size": PAPER_SIZE, "zoom_power": 1.0},
@@ -195,7 +194,7 @@ class Members(nn.Module):
 def arguments_of(arch: str) -> dict[str, Any]:
     """Return the arguments of an architecture by name; UsageError names those there are."""
     if arch not in ARCHS:
-        raise UsageError(f"--arch {arch}: mitosis knows {', '.join(name for name in ARCHS if 'test' not in name)}")
+        raise UsageError(f"--arch {arch}: mitosis knows {', '.join(ARCHS)}")
     return dict(ARCHS[arch])
 
 
