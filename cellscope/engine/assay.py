@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
     from cellscope.io.choice import Choice
+    from cellscope.io.inputs import Input
     from cellscope.models.card import ModelCard
 
 __all__ = [
@@ -188,8 +189,8 @@ class Assay:
     weightless
         Built-in methods without weights that ``-m`` takes by name: their cards; ``build`` gets no tensors.
     beside
-        ``beside(image, options)`` -> files to read beside an input into ``subject.beside``, by name: a mask that
-        another tool made, for example. It looks for files but opens none. Raises InputError where one is missing.
+        ``beside(entry, options)`` -> label images to read beside an input into ``subject.beside``, by name: a mask that
+        another tool made. It looks for files but opens none. Raises InputError where one is missing.
     read_options
         ``read_options(options)`` -> the predict options of a run once the files they name were read, before any work.
         UsageError says what is wrong with one.
@@ -215,7 +216,7 @@ class Assay:
     editors: Mapping[str, Editor] = field(default_factory=dict)
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
     weightless: Mapping[str, ModelCard] = field(default_factory=dict)
-    beside: Callable[[str, Any], Mapping[str, Path]] | None = None
+    beside: Callable[[Input, Any], Mapping[str, Path]] | None = None
     class_summary: Callable[[Mapping[str, ModelCard]], tuple[str, ...]] | None = None
     large: Large | None = None
     read_options: Callable[[Any], Any] | None = None

@@ -36,6 +36,7 @@ from cellscope.imaging.scaling import far_off
 from cellscope.imaging.tiling import Grid, cut_windows, join_windows
 from cellscope.io.choice import Wants
 from cellscope.io.image import Image
+from cellscope.io.inputs import Input
 from cellscope.io.read import SUFFIXES
 from cellscope.models.card import ModelCard
 from cellscope.nn.folding import fold_norms
@@ -63,9 +64,9 @@ def kind_of(image: Image) -> str:
     return CROP if max(image.height, image.width) <= LARGEST_CROP else FIELD
 
 
-def beside(image: str, options: Any) -> dict[str, Path]:
+def beside(entry: Input, options: Any) -> dict[str, Path]:
     """Name the mask that another tool made of the nuclei of an image, if one is to be used."""
-    return {MASK: find_mask(options.nuclei, image)} if options.nuclei else {}
+    return {MASK: find_mask(options.nuclei, entry.image, entry.path)} if options.nuclei else {}
 
 
 def cut_field(subject: Subject) -> list[np.ndarray]:
@@ -78,7 +79,8 @@ def cut_field(subject: Subject) -> list[np.ndarray]:
     state["warnings"] = exposure_warnings(subject.image.pixels, grey)
     state["normalised"] = normalise_field(grey)
     if MASK in subject.beside:
-        state["labels"] = labels_of(subject.beside[MASK], grey.shape)
+        state["labels"] = labels_of(subject.beside[MASK], grey.shape, binary=options.binary)
+        state["warnings"] += [f"{subject.beside[MASK].path.name}: {text}" for text in subject.beside[MASK].notes]
         diameter = options.nucleus_diameter or median_diameter(state["labels"])
     else:
         diameter = options.nucleus_diameter or estimate_diameter(grey)

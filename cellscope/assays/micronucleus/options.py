@@ -34,6 +34,9 @@ class MicronucleusPrepareOptions(PrepareOptions, PlaneOptions):
     nuclei: str | None = option(
         None, "Nuclei for a table of cells: a folder of label images, such as OUT of predict.", metavar="DIR"
     )
+    binary: Literal["refuse", "split"] = option(
+        "refuse", "What to do with masks of foreground and background (0 and 255): make each connected piece a nucleus?"
+    )
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,9 @@ class PredictOptions(EvalOptions, PlaneOptions):
         "Label images of the nuclei from another tool: one file, or a folder with one per field (same name, or with "
         ".labels, _labels, _mask or _cp_masks). Their ids are kept.",
         metavar="MASK",
+    )
+    binary: Literal["refuse", "split"] = option(
+        "refuse", "What to do with --nuclei of foreground and background (0 and 255): make each connected piece one?"
     )
     corrections: str | None = option(
         None, "CSV of corrected cells from the review gallery of report.html.", metavar="CSV"

@@ -45,13 +45,15 @@ class LabelImage:
     notes: tuple[str, ...] = ()
 
 
-def read_label_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> LabelImage:
+def read_label_image(path: Path, *, max_pixels: int = MAX_PIXELS, alpha: bool = False) -> LabelImage:
     """Read a label image: TIFF, PNG, BMP, JPEG or ``.npy``, told apart by their content.
 
     Parameters
     ----------
     path : Path
     max_pixels : int
+    alpha : bool
+        Keep an alpha channel as the last of (H, W, 2) or (H, W, 4), for a caller who knows what it means.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def read_label_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> LabelImage:
             values = _png(handle.read(), max_pixels)
         else:
             values = _picture(path, max_pixels)
-        values, more = _without_alpha(values)
+        values, more = (values, ()) if alpha else _without_alpha(values)
         for text in (*notes, *more):
             note(f"{one_line(path.name)}: {text}")
         if values.dtype == bool:

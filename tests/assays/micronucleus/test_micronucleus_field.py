@@ -1,5 +1,7 @@
 """A field before and after the networks: light, scale, instances, parents, masks of other tools, crops."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from drawn.micronucleus import PLACES, draw_field
@@ -22,7 +24,7 @@ from cellscope.assays.micronucleus.find.instances import evidence, micronuclei_o
 from cellscope.assays.micronucleus.training.classifier_data import add_micronucleus
 from cellscope.errors import InputError
 from cellscope.imaging.labels import label_table
-from cellscope.io.image import Image
+from cellscope.io.annotations.label_image import LabelImage
 from cellscope.metrics.instances import matched_labels
 
 
@@ -228,7 +230,7 @@ def test_scaling_there_and_back():
 
 
 def image_of(labels, name="m.tif"):
-    return Image(np.ascontiguousarray(labels[..., None] if labels.ndim == 2 else labels), name=name)
+    return LabelImage(labels, Path(name))
 
 
 def test_masks_keep_their_ids():
@@ -243,8 +245,14 @@ def test_masks_keep_their_ids():
 def test_masks_that_will_not_do():
     binary = np.zeros((20, 20), np.uint8)
     binary[2:6, 2:6] = binary[10:14, 10:14] = 255
-    with pytest.raises(InputError, match=r"1 id is shared by several nuclei \(255\).*foreground and background"):
+    with pytest.raises(InputError, match=r"one number only \(255\) for 2 separate pieces.*--binary split"):
         labels_of(image_of(binary), (20, 20))
+    assert labels_of(image_of(binary), (20, 20), binary="split").max() == 2
+    shared = np.zeros((20, 20), np.uint8)
+    shared[2:6, 2:6] = shared[10:14, 10:14] = 3
+    shared[2:6, 10:14], shared[10:14, 2:6] = 4, 5
+    with pytest.raises(InputError, match=r"1 id is shared by several nuclei \(3\)"):
+        labels_of(image_of(shared), (20, 20))
     binary[10:14, 10:14] = 0
     binary[6, 7] = 255  # a speck beside the nucleus is no second one
     assert labels_of(image_of(binary), (20, 20)).max() == 255
@@ -258,11 +266,17 @@ def test_masks_are_found_beside_their_images(tmp_path):
     (tmp_path / "day1").mkdir()
     (tmp_path / "day1" / "a_cp_masks.png").write_bytes(b"")
     (tmp_path / "b.labels.tif").write_bytes(b"")
-    assert find_mask(str(tmp_path), "day1/a.tif").name == "a_cp_masks.png"
-    assert find_mask(str(tmp_path), "day2/b.tif").name == "b.labels.tif"
-    assert find_mask(str(tmp_path / "b.labels.tif"), "any.tif").name == "b.labels.tif"
+    path = Path("elsewhere.tif")
+    assert find_mask(str(tmp_path), "day1/a.tif", path).name == "a_cp_masks.png"
+    assert find_mask(str(tmp_path), "day1/A.tif", path).name == "a_cp_masks.png"
+    assert find_mask(str(tmp_path), "day2/b.tif", path).name == "b.labels.tif"
+    assert find_mask(str(tmp_path / "b.labels.tif"), "any.tif", path).name == "b.labels.tif"
+    (tmp_path / "day1" / "a.tif").write_bytes(b"")
+    assert find_mask(str(tmp_path), "day1/a.tif", tmp_path / "day1" / "a.tif").name == "a_cp_masks.png"
+    with pytest.raises(InputError, match=r"two files can be its mask, a\.tif and a_cp_masks\.png"):
+        find_mask(str(tmp_path), "day1/a.tif", path)
     with pytest.raises(InputError, match=r"day2/c.tif: nothing in .* belongs to it"):
-        find_mask(str(tmp_path), "day2/c.tif")
+        find_mask(str(tmp_path), "day2/c.tif", path)
 
 
 def test_scores_by_hand():

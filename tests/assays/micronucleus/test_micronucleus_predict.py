@@ -159,7 +159,7 @@ def test_a_mask_shared_by_several_nuclei_is_refused(untrained, drawn, tmp_path):
     words = [drawn / "fields/control/a.tif", "--nuclei", tmp_path / "a.png", "-o", tmp_path / "out"]
     result = run(untrained, *words)
     assert result.exit_code == 1
-    assert "shared by several nuclei" in pd.read_csv(tmp_path / "out/images.csv")["error"][0]
+    assert "--binary split" in pd.read_csv(tmp_path / "out/images.csv")["error"][0]
 
 
 def test_crops_are_one_object_each(untrained, tmp_path):

@@ -54,8 +54,11 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
             grey = grey_of(image.pixels, image_name)
         except InputError as error:
             raise DatasetError(f"{error}; --images says where the table's images lie") from error
-        given = find_mask(options.nuclei, image_name) if options.nuclei else None
-        labels = read_mask(given, grey.shape) if given else classical_nuclei(grey)
+        try:
+            given = find_mask(options.nuclei, image_name, path) if options.nuclei else None
+            labels = read_mask(given, grey.shape, binary=options.binary) if given else classical_nuclei(grey)
+        except InputError as error:
+            raise DatasetError(str(error)) from error
         classes = {}
         for row in rows:
             if row["image"] != image_name:
