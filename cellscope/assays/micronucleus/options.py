@@ -9,13 +9,14 @@ from typing import ClassVar, Literal
 from cellscope.assays.micronucleus.recipes import RECIPES
 from cellscope.errors import UsageError
 from cellscope.options.common import PrepareOptions
+from cellscope.options.planes import PlaneOptions
 from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
 
 
 @dataclass(frozen=True)
-class MicronucleusPrepareOptions(PrepareOptions):
+class MicronucleusPrepareOptions(PrepareOptions, PlaneOptions):
     """Options of ``cellscope micronucleus prepare``."""
 
     panel: ClassVar[str] = "Micronucleus"
@@ -27,12 +28,14 @@ class MicronucleusPrepareOptions(PrepareOptions):
     )
     hold_out: str = option("", "Cell lines (source names, comma between) that go to the test split whole.")
     crop_size: int = option(224, "Side of a stored crop, pixels.", low=32, high=1024)
-    channel: int | None = option(None, "Which channel shows the DNA, from 0; needed where there are several.", low=0)
     images: str | None = option(
         None, "Where the images of a table of cells lie; the table's folder when not given.", metavar="DIR"
     )
     nuclei: str | None = option(
         None, "Nuclei for a table of cells: a folder of label images, such as OUT of predict.", metavar="DIR"
+    )
+    binary: Literal["refuse", "split"] = option(
+        "refuse", "What to do with masks of foreground and background (0 and 255): make each connected piece a nucleus?"
     )
 
 
@@ -119,17 +122,19 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions):
+class PredictOptions(EvalOptions, PlaneOptions):
     """Options of ``cellscope micronucleus predict``."""
 
     panel: ClassVar[str] = "Micronucleus"
 
-    channel: int | None = option(None, "Which channel shows the DNA, from 0; needed where there are several.", low=0)
     nuclei: str | None = option(
         None,
         "Label images of the nuclei from another tool: one file, or a folder with one per field (same name, or with "
         ".labels, _labels, _mask or _cp_masks). Their ids are kept.",
         metavar="MASK",
+    )
+    binary: Literal["refuse", "split"] = option(
+        "refuse", "What to do with --nuclei of foreground and background (0 and 255): make each connected piece one?"
     )
     corrections: str | None = option(
         None, "CSV of corrected cells from the review gallery of report.html.", metavar="CSV"
