@@ -75,6 +75,9 @@ class TrainingOptions(WorkerOptions):
     patience: int = option(
         0, "Early stopping: number of validations without improvement; 0 for none.", low=0, recipe=True
     )
+    logger: Literal["csv", "tensorboard"] = option(
+        "csv", "Training curves: metrics.csv only, or also TensorBoard event files in OUT/tensorboard."
+    )
     half: bool = option(True, "Store the weights as float16.", cli=False)
 
     def __post_init__(self) -> None:

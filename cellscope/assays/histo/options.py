@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from cellscope.assays.histo.recipes import RECIPES
 from cellscope.options.common import PrepareOptions
+from cellscope.options.planes import PlaneOptions
 from cellscope.options.recipes import Epochs, Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
@@ -160,7 +161,7 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions):
+class PredictOptions(EvalOptions, PlaneOptions):
     """Options of ``cellscope histo predict``."""
 
     panel: ClassVar[str] = "Nuclei"

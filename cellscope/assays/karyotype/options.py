@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from cellscope.assays.karyotype.recipes import PRESETS, RECIPES
 from cellscope.errors import UsageError
 from cellscope.options.common import OutputOptions
+from cellscope.options.planes import PlaneOptions
 from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
@@ -191,7 +192,7 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions, DrawOptions):
+class PredictOptions(EvalOptions, DrawOptions, PlaneOptions):
     """Options of ``cellscope karyotype predict``."""
 
     panel: ClassVar[str] = "Karyotype"

@@ -9,13 +9,14 @@ from typing import ClassVar, Literal
 from cellscope.assays.micronucleus.recipes import RECIPES
 from cellscope.errors import UsageError
 from cellscope.options.common import PrepareOptions
+from cellscope.options.planes import PlaneOptions
 from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
 
 
 @dataclass(frozen=True)
-class MicronucleusPrepareOptions(PrepareOptions):
+class MicronucleusPrepareOptions(PrepareOptions, PlaneOptions):
     """Options of ``cellscope micronucleus prepare``."""
 
     panel: ClassVar[str] = "Micronucleus"
@@ -27,12 +28,14 @@ class MicronucleusPrepareOptions(PrepareOptions):
     )
     hold_out: str = option("", "Cell lines (source names) held out as test split.")
     crop_size: int = option(224, "Size of the stored crops, pixels.", low=32, high=1024)
-    channel: int | None = option(None, "DNA channel, counted from 0; required for images with several channels.", low=0)
     images: str | None = option(
         None, "Folder of the images of a table of cells; that of the table if not given.", metavar="DIR"
     )
     nuclei: str | None = option(
         None, "Folder of label images of the nuclei for a table of cells, such as OUT of predict.", metavar="DIR"
+    )
+    binary: Literal["refuse", "split"] = option(
+        "refuse", "Binary masks (0 and 255): refuse them, or split them into one nucleus per connected piece."
     )
 
 
@@ -113,17 +116,19 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions):
+class PredictOptions(EvalOptions, PlaneOptions):
     """Options of ``cellscope micronucleus predict``."""
 
     panel: ClassVar[str] = "Micronucleus"
 
-    channel: int | None = option(None, "DNA channel, counted from 0; required for images with several channels.", low=0)
     nuclei: str | None = option(
         None,
         "Label image of the nuclei from another tool, or a folder with one per field (same name, or with "
         ".labels, _labels, _mask or _cp_masks). Labels are kept.",
         metavar="MASK",
+    )
+    binary: Literal["refuse", "split"] = option(
+        "refuse", "Binary masks (0 and 255) given with --nuclei: refuse them, or split them into connected pieces."
     )
     corrections: str | None = option(
         None, "CSV of corrected cells, saved from the gallery in report.html.", metavar="CSV"

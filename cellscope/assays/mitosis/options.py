@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from cellscope.assays.mitosis.recipes import RECIPES
 from cellscope.errors import UsageError
 from cellscope.options.common import PrepareOptions
+from cellscope.options.planes import FileOptions
 from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
@@ -123,7 +124,7 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions):
+class PredictOptions(EvalOptions, FileOptions):
     """Options of ``cellscope mitosis predict``."""
 
     panel: ClassVar[str] = "Mitosis"

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from cellscope.assays.nucleus_seg.recipes import PRESETS, RECIPES
 from cellscope.options.common import PrepareOptions
+from cellscope.options.planes import PlaneOptions
 from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
@@ -170,7 +171,7 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions):
+class PredictOptions(EvalOptions, PlaneOptions):
     """Options of ``cellscope nucleus-seg predict``."""
 
     panel: ClassVar[str] = "Nuclei"
