@@ -17,15 +17,14 @@ from cellscope.assays.micronucleus.count.objects import MN_COLUMNS
 from cellscope.assays.micronucleus.count.summary import summarise
 from cellscope.assays.micronucleus.field.field import (
     bright_mask,
-    choose_channel,
     estimate_diameter,
     exposure_warnings,
+    grey_of,
     median_diameter,
     normalise_field,
     separation,
 )
 from cellscope.assays.micronucleus.field.masks import find_mask, labels_of
-from cellscope.assays.micronucleus.field.reading import read_field
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
 from cellscope.assays.micronucleus.find.finder import DIAMETER
 from cellscope.assays.micronucleus.find.finders import finder_from
@@ -35,6 +34,7 @@ from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.imaging.labels import label_table
 from cellscope.imaging.scaling import far_off
 from cellscope.imaging.tiling import Grid, cut_windows, join_windows
+from cellscope.io.choice import Wants
 from cellscope.io.image import Image
 from cellscope.io.inputs import Input
 from cellscope.io.read import SUFFIXES
@@ -72,7 +72,7 @@ def beside(entry: Input, options: Any) -> dict[str, Path]:
 def cut_field(subject: Subject) -> list[np.ndarray]:
     """Normalise light and scale: the field or crop, whole or in windows. Nothing to cut for a blank one."""
     options, state = subject.options, subject.state
-    grey = choose_channel(subject.image.pixels, options.channel, subject.name)
+    grey = grey_of(subject.image.pixels, subject.name)
     if subject.kind == CROP:
         check_crop(grey, subject.name)
     state["grey"] = grey
@@ -241,5 +241,5 @@ ASSAY = Assay(
     tables={"micronuclei": MN_COLUMNS},
     summarise=summarise,
     beside=beside,
-    read=read_field,
+    wants=Wants.STAIN,
 )

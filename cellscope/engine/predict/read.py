@@ -16,9 +16,10 @@ from cellscope.engine.device import available_cpus
 from cellscope.engine.predict.stages import PIXELS_IN_FLIGHT, Failure
 from cellscope.errors import InputError, UsageError
 from cellscope.io.annotations.label_image import read_label_image
-from cellscope.io.inputs import Input, check_collisions, resolve_inputs
+from cellscope.io.choice import ALL, Choice, Wants, scenes_to_take
+from cellscope.io.inputs import Input, check_collisions, resolve_inputs, scene_image
 from cellscope.io.leftovers import noting_leftovers
-from cellscope.io.read import read
+from cellscope.io.read import describe, read
 from cellscope.io.text import one_line
 from cellscope.options.common import AUTO
 
@@ -33,7 +34,8 @@ READERS = 4
 def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptions, options: Any = None) -> list[Input]:
     """Find all inputs of a run, before any sharding.
 
-    Files under OUT are left out when OUT lies inside a searched folder: they are results.
+    Files under OUT are left out when OUT lies inside a searched folder: they are results. With ``--scene all`` among
+    `options`, each scene of a file is an input of its own.
 
     Raises
     ------
@@ -50,8 +52,24 @@ def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptio
         raise UsageError(f"no inputs: all files found lie in the output folder {out}; give another -o")
     inputs = without_partners(assay, inputs, options, quiet=run.quiet)
     inputs = inputs[: run.limit] if run.limit else inputs
+    choice = Choice.of(options)
+    if choice.scene == ALL:
+        inputs = [each for entry in inputs for each in _scenes(entry, choice, assay.wants, run.max_pixels)]
+        inputs = inputs[: run.limit] if run.limit else inputs
     check_plan(inputs, out)
     return inputs
+
+
+def _scenes(entry: Input, choice: Choice, wants: Wants, max_pixels: int) -> list[Input]:
+    """Make an input of each scene of a file; one that cannot be read stays one, and fails when its turn comes."""
+    try:
+        facts = describe(entry.path, max_pixels=max_pixels)
+    except InputError:
+        return [entry]
+    scenes = scenes_to_take(facts.scenes, choice, wants)
+    if len(scenes) == 1:
+        return [replace(entry, scene=scenes[0][0])]
+    return [Input(entry.path, scene_image(entry.image, number, name), number) for number, name in scenes]
 
 
 def without_partners(assay: Assay, inputs: list[Input], options: Any, *, quiet: bool) -> list[Input]:
@@ -169,10 +187,11 @@ class Reader:
     def _read(self, entry: Input) -> Subject | Failure:
         start = time.perf_counter()
         try:
+            choice = Choice.of(self.options, entry.scene)
             if self.assay.read is not None:
-                image = self.assay.read(entry.path, self.run.max_pixels, self.options)
+                image = self.assay.read(entry.path, choice, self.run.max_pixels, self.options)
             else:
-                image = read(entry.path, max_pixels=self.run.max_pixels)
+                image = read(entry.path, choice=choice, wants=self.assay.wants, max_pixels=self.run.max_pixels)
             if self.run.pixel_size:
                 image = replace(image, pixel_size_um=self.run.pixel_size)
             kind = self.assay.kind_of(image) if self.run.input == AUTO else self.run.input

@@ -16,7 +16,7 @@ import numpy as np
 from cellscope.io.annotations.label_tiff import read_tiff_labels
 from cellscope.io.annotations.tally import note
 from cellscope.io.convert import Refused, check_size
-from cellscope.io.read import MAX_PIXELS, one_line_errors, open_regular
+from cellscope.io.open import MAX_PIXELS, one_line_errors, open_regular
 from cellscope.io.text import one_line
 
 SUFFIXES = (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".npy")
@@ -117,7 +117,7 @@ def _png(data: bytes, max_pixels: int) -> np.ndarray:
     import imagecodecs
     from PIL import PngImagePlugin
 
-    from cellscope.io.read_raster import decode_png
+    from cellscope.io.formats.raster import decode_png
 
     decode_png(data, max_pixels)  # refuses what is damaged, cut short or too large
     bits, colour = data[24], data[25]

@@ -17,14 +17,14 @@ from skimage.measure import regionprops
 
 from cellscope.assays.micronucleus.classes import MICRONUCLEUS, NORMAL
 from cellscope.assays.micronucleus.datasets.sources.record import FieldRecord
-from cellscope.assays.micronucleus.field.field import choose_channel, to_integers
-from cellscope.assays.micronucleus.field.reading import read_field
+from cellscope.assays.micronucleus.field.field import grey_of, to_integers
 from cellscope.errors import DatasetError, InputError
 from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.meaning import pieces_of, refuse_background
 from cellscope.io.annotations.pairing import Rule, pair
+from cellscope.io.choice import Choice, Wants
 from cellscope.io.leftovers import files_below
-from cellscope.io.read import SUFFIXES
+from cellscope.io.read import SUFFIXES, read
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 ENDINGS = ("", "_mask", "_masks", "_cp_masks", "_labels", "_nuclei", "_mn")
@@ -62,8 +62,8 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
         masks = [_masks(folder, kind, images) for kind in ("nucleus_masks", "mn_masks")]
         for path in images:
             try:
-                image = read_field(path)
-                grey = choose_channel(image.pixels, options.channel, path.name)
+                image = read(path, choice=Choice.of(options), wants=Wants.STAIN)
+                grey = grey_of(image.pixels, path.name)
             except InputError as error:
                 raise DatasetError(str(error)) from error
             nuclei, micronuclei = (_mask(found[path], grey.shape) for found in masks)
