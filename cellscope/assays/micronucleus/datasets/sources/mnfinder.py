@@ -6,6 +6,7 @@ label images in which a micronucleus has the number of its nucleus.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from cellscope.errors import DatasetError, InputError
 from cellscope.io.read import SUFFIXES
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff")
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 SMALLEST = 5
 """Micronuclei of fewer pixels do not make a cell positive: annotators' single clicks, and noise."""
 
@@ -61,18 +63,22 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
             except InputError as error:
                 raise DatasetError(str(error)) from error
             nuclei, micronuclei = (
-                _mask(folder / kind, path.stem, grey.shape) for kind in ("nucleus_masks", "mn_masks")
+                mask_of(folder / kind, path.stem, grey.shape) for kind in ("nucleus_masks", "mn_masks")
             )
-            yield field_of(
-                f"{prefix}-{path.stem}",
-                folder.name.rpartition("_")[2],
-                to_integers(grey, image.pixels.dtype),
-                nuclei,
-                micronuclei,
-            )
+            day, _, line = folder.name.rpartition("_")
+            record = field_of(f"{prefix}-{path.stem}", line, to_integers(grey, image.pixels.dtype), nuclei, micronuclei)
+            record.facts = {"line": line, "day": day if DAY.fullmatch(day) else ""}
+            yield record
 
 
-def _mask(folder: Path, stem: str, shape: tuple[int, ...]) -> np.ndarray:
+def mask_of(folder: Path, stem: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Read the mask of a name: (H, W) int64 codes, 0 background.
+
+    Raises
+    ------
+    DatasetError
+        If it is missing, unreadable, or of another size than `shape`.
+    """
     path = next((folder / (stem + suffix) for suffix in MASK_SUFFIXES if (folder / (stem + suffix)).is_file()), None)
     if path is None:
         raise DatasetError(f"{folder / stem}.*: there is no mask of that name ({', '.join(MASK_SUFFIXES)})")
