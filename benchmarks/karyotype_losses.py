@@ -19,9 +19,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from road import CPU, through
 from safetensors.torch import load_file
 from scipy.optimize import minimize
@@ -37,9 +37,8 @@ from cellscope.assays.karyotype.detect.detections import Detection
 from cellscope.assays.karyotype.detect.inputs import METAPHASE
 from cellscope.assays.karyotype.detect.stage import score_threshold
 from cellscope.assays.karyotype.options import PredictOptions
-from cellscope.engine.assay import Result, Subject
+from cellscope.engine.assay import Subject
 from cellscope.engine.device import pick_precision
-from cellscope.engine.eval.run import measuring
 from cellscope.engine.loading import load_models
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
@@ -97,13 +96,13 @@ class Found:
         return right
 
 
-def keep_state(subject: Subject) -> Result:
+def keep_state(subject: Subject) -> dict[str, Any]:
     """Keep the candidates and what the classifier says of them."""
     names = ("detections", "log_probabilities", "bright")
     kept = {name: subject.state[name] for name in names}
     found = kept["detections"], kept["log_probabilities"], subject.state["normalised"], score_threshold(subject)
     kept["features"] = plausible.features(*found)
-    return Result(pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts=kept)
+    return kept
 
 
 def find(dataset: PreparedDataset, splits: list[str], sources: list[str], models: list[str]) -> Iterator[Found]:
@@ -111,7 +110,6 @@ def find(dataset: PreparedDataset, splits: list[str], sources: list[str], models
     loaded = load_models(ASSAY, models, CPU)
     weights = plausible.weights_of(loaded.cards["detect"].thresholds)
     calibration = Calibration.of(loaded.cards["classify"].thresholds)
-    measured = measuring(ASSAY, keep_state)
     for split in splits:
         rows = dataset.split(split).rename(columns={"class": "class_"})
         rows = rows[(rows["target"] != "") & rows["id"].str.split("/").str[0].isin(sources)]
@@ -120,8 +118,8 @@ def find(dataset: PreparedDataset, splits: list[str], sources: list[str], models
             Subject(str(row.id), read(dataset.root / str(row.image)), METAPHASE, PredictOptions(), loaded.cards)
             for row in rows.itertuples()
         )
-        for subject, result in through(measured, subjects, loaded, dtype=pick_precision("auto", CPU)):
-            kept, truth = result.artefacts, truths[subject.name]
+        for subject, kept in through(ASSAY, subjects, loaded, dtype=pick_precision("auto", CPU), conclude=keep_state):
+            truth = truths[subject.name]
             scores, bright = kept["log_probabilities"], bool(kept["bright"])
             yield Found(
                 split, truth.source, truth, kept["detections"], scores, bright, kept["features"], weights, calibration

@@ -150,6 +150,7 @@ def input_record(index: int, entry: Entry) -> dict[str, Any]:
         "seconds": float(entry.row.get("seconds") or 0),
         "outputs": entry.outputs,
         "warnings": entry.warnings,
+        **({} if entry.scene is None else {"scene": entry.scene}),
     }
 
 
@@ -199,7 +200,7 @@ def run_record(
     argv: Sequence[str],
     started: str,
     status: str,
-    places: Mapping[str, int],
+    indices: Mapping[str, int],
     entries: Sequence[Entry],
     **facts: Any,
 ) -> dict[str, Any]:
@@ -211,8 +212,8 @@ def run_record(
         Which assay, the command line, the time it began.
     status
         ``complete`` or ``interrupted``.
-    places
-        Every image the run was to handle, with its place in the full list of inputs (a shard handles only some of
+    indices
+        Every image the run was to handle, with its index in the full list of inputs (a shard handles only some of
         these).
     entries
         Those with a row in ``images.csv``, in the order of the table.
@@ -221,14 +222,14 @@ def run_record(
         the entries made here.
     """
     known = {entry.image for entry in entries}
-    after = max(places.values(), default=-1) + 1  # for images kept from an earlier run over other inputs
+    after = max(indices.values(), default=-1) + 1  # for images kept from an earlier run over other inputs
     inputs = []
     for entry in entries:
-        index = places.get(entry.image)
+        index = indices.get(entry.image)
         if index is None:
             index, after = after, after + 1
         inputs.append(input_record(index, entry))
-    missing = [image for image in places if image not in known]
+    missing = [image for image in indices if image not in known]
     return {
         "schema": SCHEMA,
         "assay": assay,

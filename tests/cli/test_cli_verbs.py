@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cellscope.assays.karyotype.options import EvalOptions, PredictOptions, TrainOptions
-from cellscope.cli.groups import hurry
+from cellscope.cli.groups import begin_imports
 from cellscope.cli.root import ASSAYS, app
 from cellscope.cli.verbs import speaking
 from cellscope.errors import CellscopeError, InputError, Interrupted, ModelError
@@ -45,21 +45,16 @@ def fake(monkeypatch, name, **members):
 
 
 def worker(monkeypatch, module, name, code=0, inputs=()):
-    """Replace a worker by one that records its call, writes run.json and returns `code` or raises it."""
+    """Replace a worker by one that records its call and returns `code`, with counts of `inputs`, or raises it."""
     calls = []
 
     def work(*args, **kwargs):
         calls.append((args, kwargs))
         if isinstance(code, BaseException):
             raise code
-        run = kwargs.get("run")
-        pair = getattr(run, "shard_pair", None)
-        out = Path(args[1] if name in ("prepare", "train") else args[-1])
-        place = out / "shards" / f"{pair[0]}-of-{pair[1]}" if pair else out
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "run.json").write_text(json.dumps({"inputs": [{"status": status} for status in inputs]}))
         print("progress", file=sys.stderr)
-        return code
+        counts = {status: inputs.count(status) for status in ("ok", "failed", "skipped")}
+        return SimpleNamespace(code=code, counts=counts) if name == "predict" else code
 
     fake(monkeypatch, module, **{name: work, "ASSAY": ASSAY})
     return calls
@@ -286,24 +281,13 @@ def test_usage_errors(predict, words, match):
     assert calls == []
 
 
-def test_thresholds_of_the_model_rank_below_the_config(predict, monkeypatch, tmp_path):
-    from cellscope.models import registry
-
-    calls = predict()
-    monkeypatch.setattr(registry, "thresholds", lambda assay, given: {"review_below": 0.11, "unknown": 1})
-    assert invoke("karyotype", "predict", "a").exit_code == 0
-    (tmp_path / "c.toml").write_text("review_below = 0.22\n")
-    assert invoke("karyotype", "predict", "a", "--config", "c.toml").exit_code == 0
-    assert [kwargs["options"].review_below for _, kwargs in calls] == [0.11, 0.22]
-
-
 def test_garbage_is_collected_as_usual_once_a_verb_works(monkeypatch):
     at_end: list[object] = []
     monkeypatch.setattr(atexit, "register", at_end.append)
     usual, frozen = gc.get_threshold(), gc.get_freeze_count()
     with speaking(BaseOptions()):
         assert (gc.get_threshold(), gc.get_freeze_count()) == (usual, frozen)
-    hurry()
+    begin_imports()
     try:
         assert gc.get_threshold()[0] > usual[0]
         with speaking(BaseOptions()):

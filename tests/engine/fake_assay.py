@@ -22,6 +22,7 @@ from cellscope.engine.assay import Assay, Result, Stage, probability_columns
 from cellscope.errors import InputError
 from cellscope.models.file import ModelCard, save_model
 from cellscope.options.common import RunOptions
+from cellscope.options.fields import option
 
 CUT, FORWARD, FINISH, CONCLUDE, KILL = 13, 17, 19, 23, 29
 
@@ -31,6 +32,7 @@ class FakeOptions:
     threshold: float = 0.5
     delay: float = 0.0
     main: int = 0
+    least: float | None = option(None, "Least.", low=0.0, high=1.0, tuned=True)
 
 
 def corner(subject):
@@ -122,8 +124,8 @@ ASSAY = Assay(
     kinds=BOTH,
     suffixes=frozenset({".tif", ".png"}),
     stages=(
-        Stage("find", BOTH, 4, cut_image, forward_find, finish_find, at_once=64),
-        Stage("classify", BOTH, 8, cut_spots, forward_classify, finish_classify, at_once=64),
+        Stage("find", BOTH, 4, cut_image, forward_find, finish_find, cpu_batch=64),
+        Stage("classify", BOTH, 8, cut_spots, forward_classify, finish_classify, cpu_batch=64),
     ),
     parts=("find", "classify"),
     summary_columns=("brightest",),

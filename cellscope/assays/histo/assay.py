@@ -24,9 +24,9 @@ from cellscope.assays.histo.slides.stage import (
     tiling_of,
 )
 from cellscope.assays.histo.slides.windows import model_shape, scale_between
-from cellscope.engine.assay import Assay, Stage, Subject
-from cellscope.engine.large import Pieces
+from cellscope.engine.assay import Assay, Large, Pieces, Stage, Subject
 from cellscope.errors import InputError
+from cellscope.io.choice import Choice, Wants
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES, read
 from cellscope.io.regions import check_regions
@@ -45,7 +45,7 @@ OTSU_CARD = ModelCard.weightless("histo", PART, OTSU, ("nucleus",), pixel_size_u
 """The baseline without weights: Otsu's threshold on haematoxylin, then a watershed."""
 
 
-def read_input(path: Path, max_pixels: int, options: PredictOptions) -> Image | Slide:
+def read_input(path: Path, choice: Choice, max_pixels: int, options: PredictOptions) -> Image | Slide:
     """Read an image, or open a slide.
 
     Raises
@@ -53,10 +53,11 @@ def read_input(path: Path, max_pixels: int, options: PredictOptions) -> Image | 
     InputError
         What is wrong with the file.
     """
-    return open_slide(path, largest=max_pixels) or read(path, max_pixels=max_pixels)
+    slide = open_slide(path, choice=choice, largest=max_pixels)
+    return slide or read(path, choice=choice, wants=Wants.COLOUR, max_pixels=max_pixels)
 
 
-def settle(options: PredictOptions) -> PredictOptions:
+def read_options(options: PredictOptions) -> PredictOptions:
     """Read the regions of ``--roi`` before any work; UsageError says what is wrong with them."""
     check_regions(options.roi)
     return options
@@ -128,6 +129,7 @@ ASSAY = Assay(
     name="histo",
     kinds=KINDS,
     suffixes=SUFFIXES | SLIDE_SUFFIXES,
+    wants=Wants.COLOUR,
     stages=(
         Stage(PART, KINDS, 4, cut_windows, segment, take_maps),
         Stage(PART, KINDS, 4, cut_shifted, segment, take_shifted),
@@ -137,13 +139,12 @@ ASSAY = Assay(
     class_part=PART,
     class_summary=class_summary,
     kind_of=kind_of,
-    settle=settle,
+    read_options=read_options,
     admit=admit,
     build=build,
     conclude=conclude,
     read=read_input,
-    divide=divide,
-    join=join,
+    large=Large(divide, join),
     figures={IMAGE: (".overlay.png", ".density.png"), SLIDE: (".overlay.png", ".density.png")},
     weightless={OTSU: OTSU_CARD},
 )

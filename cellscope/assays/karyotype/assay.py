@@ -18,7 +18,7 @@ from cellscope.assays.karyotype.cell.document import as_karyotype
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.explain import explain
 from cellscope.assays.karyotype.classify.stage import (
-    AT_ONCE,
+    CPU_BATCH,
     classify,
     cut_chromosomes,
     cut_explained,
@@ -41,6 +41,7 @@ from cellscope.assays.karyotype.networks.chrrender import ChrRender
 from cellscope.engine.assay import Assay, Editor, Result, Stage, Subject
 from cellscope.errors import ModelError
 from cellscope.imaging.measure import add_physical, measure_mask
+from cellscope.io.choice import Wants
 from cellscope.io.read import SUFFIXES
 from cellscope.models.card import ModelCard, rebuilding
 from cellscope.nn.folding import fold_norms
@@ -181,11 +182,12 @@ ASSAY = Assay(
     name="karyotype",
     kinds=KINDS,
     suffixes=SUFFIXES,
+    wants=Wants.STAIN,
     stages=(
         Stage("detect", (METAPHASE,), 1, cut_metaphase, detect, take_detections),
         Stage("detect", (METAPHASE,), 1, cut_again, detect, take_detections),
-        Stage("classify", KINDS, 64, cut_chromosomes, classify, take_classes, at_once=AT_ONCE),
-        Stage("classify", KINDS, 64, cut_explained, explain, take_explained, at_once=AT_ONCE),
+        Stage("classify", KINDS, 64, cut_chromosomes, classify, take_classes, cpu_batch=CPU_BATCH),
+        Stage("classify", KINDS, 64, cut_explained, explain, take_explained, cpu_batch=CPU_BATCH),
     ),
     parts=("detect", "classify"),
     summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags"),

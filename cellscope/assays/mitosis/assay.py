@@ -28,12 +28,13 @@ from cellscope.assays.mitosis.sequences.inputs import (
     kind_of,
     movie_of,
     read_input,
-    settle,
+    read_options,
 )
 from cellscope.assays.mitosis.sequences.tracks import measure
 from cellscope.assays.mitosis.sequences.view import FRAMES, TRAINED_PIXEL_UM, choose_frames, network_view, normalise
 from cellscope.assays.mitosis.sequences.windows import Window, crop, follow, gather, window_frames
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
+from cellscope.io.choice import Wants
 from cellscope.io.movie import MOVIE_SUFFIXES
 from cellscope.io.tracks import Event
 from cellscope.metrics.calibration import apply_line, log_odds
@@ -224,15 +225,16 @@ ASSAY = Assay(
     name="mitosis",
     kinds=KINDS,
     suffixes=MOVIE_SUFFIXES,
+    wants=Wants.MOVIE,
     stages=(
-        Stage(PART, KINDS, 16, cut, classify, take_views, at_once=8),
-        Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, at_once=256),
+        Stage(PART, KINDS, 16, cut, classify, take_views, cpu_batch=8),
+        Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, cpu_batch=256),
     ),
     parts=(PART,),
     summary_columns=SUMMARY,
     class_part=PART,
     kind_of=kind_of,
-    settle=settle,
+    read_options=read_options,
     admit=admit,
     build=build,
     conclude=conclude,

@@ -5,19 +5,22 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.device import available_cpus
-from cellscope.engine.predict.stages import PIXELS_IN_FLIGHT
-from cellscope.errors import UsageError
-from cellscope.io.inputs import Input, check_collisions, resolve_inputs
+from cellscope.engine.predict.stages import PIXELS_IN_FLIGHT, Failure
+from cellscope.errors import InputError, UsageError
+from cellscope.io.annotations.label_image import read_label_image
+from cellscope.io.choice import ALL, Choice, Wants, scenes_to_take
+from cellscope.io.inputs import Input, check_collisions, resolve_inputs, scene_image
 from cellscope.io.leftovers import noting_leftovers
-from cellscope.io.read import read
+from cellscope.io.read import describe, read
+from cellscope.io.text import one_line
 from cellscope.options.common import AUTO
 
 if TYPE_CHECKING:
@@ -28,10 +31,11 @@ READERS = 4
 """Reading threads at most; decoding leaves the interpreter lock, but more would only compete with the network."""
 
 
-def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptions) -> list[Input]:
+def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptions, options: Any = None) -> list[Input]:
     """Find all inputs of a run, before any sharding.
 
-    Files under OUT are left out when OUT lies inside a searched folder: they are results.
+    Files under OUT are left out when OUT lies inside a searched folder: they are results. With ``--scene all`` among
+    `options`, each scene of a file is an input of its own.
 
     Raises
     ------
@@ -46,9 +50,63 @@ def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptio
     inputs = [entry for entry in found if not _is_result(entry, here)]
     if not inputs:
         raise UsageError(f"no inputs: all files found lie in the output folder {out}; give another -o")
+    inputs = without_partners(assay, inputs, options, quiet=run.quiet)
     inputs = inputs[: run.limit] if run.limit else inputs
+    choice = Choice.of(options)
+    if choice.scene == ALL:
+        inputs = [each for entry in inputs for each in _scenes(entry, choice, assay.wants, run.max_pixels)]
+        inputs = inputs[: run.limit] if run.limit else inputs
     check_plan(inputs, out)
     return inputs
+
+
+def _scenes(entry: Input, choice: Choice, wants: Wants, max_pixels: int) -> list[Input]:
+    """Make an input of each scene of a file; one that cannot be read stays one, and fails when its turn comes."""
+    try:
+        facts = describe(entry.path, max_pixels=max_pixels)
+    except InputError:
+        return [entry]
+    scenes = scenes_to_take(facts.scenes, choice, wants)
+    if len(scenes) == 1:
+        return [replace(entry, scene=scenes[0][0])]
+    return [Input(entry.path, scene_image(entry.image, number, name), number) for number, name in scenes]
+
+
+def without_partners(assay: Assay, inputs: list[Input], options: Any, *, quiet: bool) -> list[Input]:
+    """Leave out inputs that are another one's mask.
+
+    Raises
+    ------
+    UsageError
+        One mask would serve two inputs, or it cannot be told which of two files is the mask of the other.
+    """
+    if assay.beside is None:
+        return inputs
+    used: dict[Path, Input] = {}
+    for entry in inputs:
+        try:
+            named = assay.beside(entry, options)
+        except InputError:
+            continue  # said of this input when it is read
+        for path in map(Path.resolve, named.values()):
+            if path in used:
+                raise UsageError(
+                    f"the mask {one_line(path)} would serve two images, {one_line(used[path].image)} and "
+                    f"{one_line(entry.image)}; give each its own, in sub-folders as those of the images"
+                )
+            used[path] = entry
+    masks = [entry for entry in inputs if entry.path.resolve() in used]
+    for entry in masks:
+        other = used[entry.path.resolve()]
+        if used.get(other.path.resolve()) is entry:
+            raise UsageError(
+                f"{one_line(entry.image)} and {one_line(other.image)}: each can be the mask of the other; name the "
+                f"mask {one_line(PurePosixPath(other.image).stem)}_mask"
+            )
+    if masks and not quiet:
+        names = ", ".join(one_line(entry.image) for entry in masks[:3]) + (", ..." if len(masks) > 3 else "")
+        print(f"{len(masks)} files left out as masks of other inputs: {names}", file=sys.stderr)
+    return [entry for entry in inputs if entry not in masks]
 
 
 def check_plan(inputs: list[Input], out: Path) -> None:
@@ -66,19 +124,10 @@ def _is_result(entry: Input, out: Path) -> bool:
     return path.is_relative_to(out) and root != out and out.is_relative_to(root)
 
 
-@dataclass
-class Failure:
-    """An input that could not be read."""
-
-    entry: Input
-    error: Exception
-    seconds: float
-
-
 class Reader:
     """Turn inputs into subjects, read ahead by threads.
 
-    Iterating yields the subjects in order; inputs that cannot be read are passed to `failed` instead.
+    Iterating yields the subjects in order, and a `Failure` for an input that cannot be read.
 
     Parameters
     ----------
@@ -86,8 +135,6 @@ class Reader:
         What a subject is made of.
     inputs
         In order.
-    failed
-        Called in the consumer's thread with each `Failure`.
     threads
         Reading threads; each holds at most one image besides those waiting.
     """
@@ -100,31 +147,26 @@ class Reader:
         run: RunOptions,
         options: Any,
         cards: dict[str, ModelCard],
-        failed: Callable[[Failure], None],
         threads: int | None = None,
     ):
         self.assay = assay
         self.run = run
         self.options = options
         self.cards = cards
-        self.failed = failed
         self.threads = threads or max(1, min(READERS, available_cpus()))
         self._inputs = iter(inputs)
         self._largest = 0
         self._waiting: deque[tuple[Input, Future]] = deque()
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="read")
 
-    def __iter__(self) -> Iterator[Subject]:
+    def __iter__(self) -> Iterator[Subject | Failure]:
         while True:
             self._top_up()
             if not self._waiting:
                 return
             outcome = [self._waiting.popleft()[1].result()]
             self._top_up()
-            if isinstance(outcome[0], Failure):
-                self.failed(outcome.pop())
-            else:
-                yield outcome.pop()  # popped, so that nothing here keeps the subject alive while the next is awaited
+            yield outcome.pop()  # popped, so that nothing here keeps the subject alive while the next is awaited
 
     def _top_up(self) -> None:
         # nothing is known of the sizes at first: start with one image per thread
@@ -145,19 +187,20 @@ class Reader:
     def _read(self, entry: Input) -> Subject | Failure:
         start = time.perf_counter()
         try:
+            choice = Choice.of(self.options, entry.scene)
             if self.assay.read is not None:
-                image = self.assay.read(entry.path, self.run.max_pixels, self.options)
+                image = self.assay.read(entry.path, choice, self.run.max_pixels, self.options)
             else:
-                image = read(entry.path, max_pixels=self.run.max_pixels)
+                image = read(entry.path, choice=choice, wants=self.assay.wants, max_pixels=self.run.max_pixels)
             if self.run.pixel_size:
                 image = replace(image, pixel_size_um=self.run.pixel_size)
             kind = self.assay.kind_of(image) if self.run.input == AUTO else self.run.input
             if self.assay.admit is not None:
                 self.assay.admit(image, kind)
-            named = self.assay.beside(entry.image, self.options) if self.assay.beside is not None else {}
-            beside = {name: read(path, max_pixels=self.run.max_pixels) for name, path in named.items()}
+            named = self.assay.beside(entry, self.options) if self.assay.beside is not None else {}
+            beside = {name: read_label_image(path, max_pixels=self.run.max_pixels) for name, path in named.items()}
         except Exception as error:
-            return Failure(entry, error, time.perf_counter() - start)
+            return Failure(entry.image, error, time.perf_counter() - start)
         seconds = time.perf_counter() - start
         return Subject(entry.image, image, kind, self.options, self.cards, seconds=seconds, beside=beside)
 

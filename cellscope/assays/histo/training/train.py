@@ -30,7 +30,7 @@ from cellscope.assays.histo.training.validation import score_tiles
 from cellscope.engine.train.averaging import Averaging
 from cellscope.engine.train.data import (
     DrawSampler,
-    Places,
+    Indices,
     initialise,
     run_record,
     say,
@@ -69,15 +69,14 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
         validation = load_tiles(prepared, "val", classes, fold=options.fold, limit=options.limit)
     if options.learn_from == "train+val":
         tiles, validation = tiles + validation, []
-    chosen = options.settled()
-    arguments = arguments_of(str(chosen.arch), len(classes))
+    arguments = arguments_of(str(options.arch), len(classes))
     core, margin, step = geometry(arguments)
     if step:
-        core, margin = chosen.core, chosen.margin
+        core, margin = options.core, options.margin
         if (core + 2 * margin) % step or margin % 2:
             raise UsageError(f"core: {core} and twice the margin {margin}, which is even, must be a multiple of {step}")
-    windows = Windows(tiles, core, margin, chosen)
-    options = options.settled(len(windows))
+    windows = Windows(tiles, core, margin, options)
+    options = options.in_steps(len(windows))
     L.seed_everything(options.seed, verbose=False)
     network = _start(options, arguments)
     typed = sum(tile.typed for tile in tiles)
@@ -89,7 +88,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     fit(
         learner,
         window_batches(windows, weights, options),
-        DataLoader(Places(1), 1) if validation else None,  # what validates whole tiles knows them itself
+        DataLoader(Indices(1), 1) if validation else None,  # what validates whole tiles knows them itself
         out,
         options=options,
         card=lambda metrics: ModelCard(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,9 @@ from cellscope.assays.micronucleus.evaluation.metrics import (
 )
 from cellscope.assays.micronucleus.field.field import classical_nuclei
 from cellscope.assays.micronucleus.options import EvalOptions, PredictOptions
-from cellscope.engine.assay import Result, Subject
-from cellscope.engine.eval.report import Metric, interval_figure, refuse_evaluation, write_evaluation
-from cellscope.engine.eval.run import Job, run_job
+from cellscope.engine.assay import Subject
+from cellscope.engine.eval.report import Metric
+from cellscope.engine.eval.run import Evaluation, metrics_figure
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.instances import matched_labels
@@ -40,6 +41,14 @@ if TYPE_CHECKING:
     from cellscope.options.common import ComputeOptions
 
 WINDOW = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What one item came to: a row per cell, and for a field its row of ``per_image.csv``."""
+
+    cells: pd.DataFrame
+    field: dict[str, Any] | None = None
 
 
 def evaluate(
@@ -69,28 +78,22 @@ def evaluate(
     Returns
     -------
     int
-        Exit code 0.
+        Exit code 0, or 3 where items failed.
     """
-    began = time.monotonic()
-    refuse_evaluation(out, overwrite=run.overwrite)
-    prepared = PreparedDataset.open(dataset, assay="micronucleus")
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv)
+    prepared = evaluation.prepared
     rows = prepared.split(split).rename(columns={"class": "class_"})
     if run.limit:
         fields, crops = rows[rows["class_"] == ""], rows[rows["class_"] != ""]
         rows = pd.concat([fields.head(run.limit), crops.head(run.limit)])
-    thresholds: dict[str, float] = {}
-
-    def subjects(cards: Mapping[str, ModelCard]) -> Iterator[Subject]:
-        thresholds.update(_thresholds(options, cards["classify"].training.get("calibration") or {}))
-        return _subjects(prepared, rows, extended(options, PredictOptions), cards)
-
-    measured, records = run_job(
-        ASSAY, Job(None, rows, models), conclude_for_measuring, subjects, run=run, window=WINDOW
-    )
+    loaded = evaluation.load(models)
+    thresholds = _thresholds(options, loaded.cards["classify"].training.get("calibration") or {})
+    read_item = partial(_read_item, prepared, extended(options, PredictOptions))
+    measured = evaluation.measure(rows, loaded, read_item, measure_item, window=WINDOW)
     group_of = dict(zip(rows["id"], rows["group"], strict=True))
-    table = pd.concat([found["cells"] for _, found in measured], ignore_index=True)
+    table = pd.concat([one.cells for one in measured.values()], ignore_index=True)
     table.insert(1, "group", table["image"].map(group_of))
-    fields = pd.DataFrame([found["field"] for _, found in measured if "field" in found])
+    fields = pd.DataFrame([one.field for one in measured.values() if one.field is not None])
     metrics: list[Metric] = []
     figures: dict[str, Any] = {}
     points: list[pd.DataFrame] = []
@@ -114,16 +117,9 @@ def evaluate(
         figures["frequency"] = frequency_figure(fields)
     shown = [metric for metric in metrics if metric.low is not None and metric.name.count(".") == 1]
     if shown:
-        figures["metrics"] = interval_figure(
-            [metric.name for metric in shown], [metric.value for metric in shown], [metric.low for metric in shown],
-            [metric.high for metric in shown], title=f"split {split}, 95 % intervals over fields",
-        )  # fmt: skip
-    write_evaluation(
-        out,
-        assay="micronucleus",
-        dataset={"path": str(dataset), **prepared.info},
-        split=split,
-        n=len(rows),
+        figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over fields")
+    return evaluation.write(
+        n=len(measured),
         metrics=metrics,
         per_image=pd.concat([fields, table[table["kind"] == CROP]], ignore_index=True),
         figures=figures,
@@ -131,12 +127,7 @@ def evaluate(
             "lines": line_table(metrics),
             "operating_points": pd.concat(points, ignore_index=True) if points else pd.DataFrame(),
         },
-        models=records,
-        argv=argv,
-        seconds=time.monotonic() - began,
-        overwrite=run.overwrite,
     )
-    return 0
 
 
 def _thresholds(options: EvalOptions, calibration: dict[str, Any]) -> dict[str, float]:
@@ -150,33 +141,30 @@ def _thresholds(options: EvalOptions, calibration: dict[str, Any]) -> dict[str, 
     return {"default": DECISION} | points
 
 
-def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards: Any) -> Iterator[Subject]:
-    """Make subjects of a split's items; a field carries its truth along."""
-    for row in rows.itertuples():
-        image = read(prepared.root / str(row.image))
-        is_field = not row.class_
-        subject = Subject(str(row.id), image, FIELD if is_field else CROP, options, cards)
-        if is_field:
-            subject.state["truth"] = load_field(prepared.root, row)
-        else:
-            subject.state["class"] = str(row.class_)
-        yield subject
+def _read_item(prepared: PreparedDataset, options: PredictOptions, row: Any, cards: Mapping[str, ModelCard]) -> Subject:
+    """Read an item of a split; the truth of a field is a `Field`, that of a crop its class."""
+    image = read(prepared.root / str(row.image))
+    subject = Subject(str(row.id), image, CROP if row.class_ else FIELD, options, cards)
+    subject.truth = str(row.class_) if row.class_ else load_field(prepared.root, row)
+    return subject
 
 
-def conclude_for_measuring(subject: Subject) -> Result:
-    """Give what the metrics need instead of pictures and files."""
-    empty = pd.DataFrame(columns=["label", "class", "score", "review"])
+def measure_item(subject: Subject) -> Measured:
+    """Compare what was found in a field, or what a crop was called, with the truth."""
     line = subject.name.split("/", 1)[0]
-    if subject.kind == CROP:
-        probability = np.array([crop_cell_probability(subject)])
-        called = probability >= decision(subject)
-        alone = crop_probability(subject.state["logits"], subject.cards["classify"].thresholds)
-        cell = cells_frame(
-            subject.name, CROP, line, np.array([subject.state["class"] == MICRONUCLEUS]), probability, called
-        )
-        cell["classifier_alone"] = alone
-        return Result(empty, artefacts={"cells": cell})
-    truth: Field = subject.state["truth"]
+    return _measure_crop(subject, line) if subject.kind == CROP else _measure_field(subject, line)
+
+
+def _measure_crop(subject: Subject, line: str) -> Measured:
+    probability = np.array([crop_cell_probability(subject)])
+    called = probability >= decision(subject)
+    cell = cells_frame(subject.name, CROP, line, np.array([subject.truth == MICRONUCLEUS]), probability, called)
+    cell["classifier_alone"] = crop_probability(subject.state["logits"], subject.cards["classify"].thresholds)
+    return Measured(cell)
+
+
+def _measure_field(subject: Subject, line: str) -> Measured:
+    truth: Field = subject.truth
     found = conclude(subject)
     labels, objects = found.artefacts[".labels.tif"], found.objects.set_index("label")
     pairs = matched_labels(truth.nuclei, labels)
@@ -209,4 +197,4 @@ def conclude_for_measuring(subject: Subject) -> Result:
         matched[f"p_{MICRONUCLEUS}"].to_numpy(float)[told],
         (matched["class"] == MICRONUCLEUS).to_numpy(bool)[told],
     )
-    return Result(empty, artefacts={"cells": cells, "field": field})
+    return Measured(cells, field)

@@ -23,7 +23,7 @@ from cellscope.assays.micronucleus.training.classifier_data import CropViews, lo
 from cellscope.assays.micronucleus.training.finder import FinderLearner
 from cellscope.assays.micronucleus.training.tune import tune_classifier, tune_finder
 from cellscope.engine.train.data import (
-    Places,
+    Indices,
     drawn_batches,
     initialise,
     run_record,
@@ -58,7 +58,6 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     int
         Exit code 0; errors and signals raise.
     """
-    options = options.settled()
     prepared = PreparedDataset.open(dataset, assay=ASSAY)
     L.seed_everything(options.seed, verbose=False)
     parts = {"nuclei": _train_nuclei, "classify": _train_classify}
@@ -106,7 +105,7 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
     if not fields and not tuned_only:
         raise UsageError(f"{prepared.root} holds no fields with outlined nuclei to train on")
     held = [] if options.learn_from == "all" else _fields_of(prepared, options)
-    options = options.with_steps(len(fields))
+    options = options.in_steps(len(fields))
     say(f"{len(fields)} fields to train on, {len(held)} to validate on")
     crops = FieldCrops(fields, options.crop, options.zoom, options.seed)
     network = network.to(memory_format=torch.channels_last)
@@ -115,7 +114,7 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
         drawn_batches(
             crops, [f.source for f in fields], options, weights=_weights([f.source for f in fields], options)
         ),
-        DataLoader(Places(len(held)), 1) if held else None,
+        DataLoader(Indices(len(held)), 1) if held else None,
         out,
         options=options,
         card=lambda metrics: ModelCard(
@@ -155,7 +154,7 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
         held = []
     if tuned_only and not held:
         raise UsageError(f"{prepared.root} holds no validation cells to tune on; prepare it with --splits 0,1,0")
-    options = options.with_steps(len(crops))
+    options = options.in_steps(len(crops))
     say(f"{len(crops)} cells to train on, {len(held)} to validate on")
     views = CropViews(
         crops,

@@ -19,13 +19,14 @@ from skimage.measure import regionprops
 
 from cellscope.assays.micronucleus.classes import MICRONUCLEUS, NORMAL
 from cellscope.assays.micronucleus.classify.crops import owners
-from cellscope.assays.micronucleus.datasets.sources.mnfinder import mask_of
+from cellscope.assays.micronucleus.datasets.sources.mnfinder import mask_of, masks_of
 from cellscope.assays.micronucleus.datasets.sources.record import FieldRecord
-from cellscope.assays.micronucleus.field.field import choose_channel, to_integers
-from cellscope.assays.micronucleus.field.reading import read_field
+from cellscope.assays.micronucleus.field.field import grey_of, to_integers
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.labels import relabel
-from cellscope.io.read import SUFFIXES
+from cellscope.io.choice import Choice, Wants
+from cellscope.io.leftovers import files_below
+from cellscope.io.read import SUFFIXES, read
 from cellscope.io.table import read_table
 
 TABLE = "mn_candidates.csv"
@@ -72,13 +73,15 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
         For a missing or unreadable label image, one of another size than its image, or a table that does not fit.
     """
     verdicts = _verdicts(source / TABLE)
-    for path in sorted(p for p in (source / "images").iterdir() if p.suffix.lower() in SUFFIXES):
+    images = files_below(source / "images", SUFFIXES, deep=False)
+    masks = masks_of(source, "labels", images)
+    for path in images:
         try:
-            image = read_field(path)
-            grey = choose_channel(image.pixels, options.channel, path.name)
+            image = read(path, choice=Choice.of(options), wants=Wants.STAIN)
+            grey = grey_of(image.pixels, path.name)
         except InputError as error:
             raise DatasetError(str(error)) from error
-        labels = mask_of(source / "labels", path.stem, grey.shape).astype(np.int32)
+        labels = mask_of(masks[path], grey.shape).astype(np.int32)
         judged = verdicts.pop(path.stem, {})
         absent = sorted(set(judged) - set(np.unique(labels).tolist()))
         if absent:
