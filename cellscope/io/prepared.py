@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from cellscope.io.write import write_csv, write_json
 SCHEMA = "cellscope.dataset/1"
 COLUMNS = ["id", "split", "fold", "group", "image", "target", "class"]
 SPLITS = ("train", "val", "test")
+LEFT_OUT = "left-out"
+"""The split of items that ``--leave-out`` keeps out of a training; see `PreparedDataset.leaving_out`."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Item:
         A split this item's group must go to, or empty.
     fixed_fold : int, optional
         A fold this item's group must go to, counted from 0, where a source comes in folds.
+    origin : dict
+        Where it comes from, as far as that is known: ``laboratory``, ``scanner``, ``day``, ``line`` and the like, a
+        column each in ``items.csv``; ``--leave-out`` takes their names.
     """
 
     id: str
@@ -48,6 +53,7 @@ class Item:
     class_: str = ""
     fixed_split: str = ""
     fixed_fold: int | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -187,6 +193,9 @@ def write_dataset(
         for item in sorted(items, key=lambda item: item.id)
     ]
     table = pd.DataFrame(rows, columns=COLUMNS)
+    by_id = sorted(items, key=lambda item: item.id)
+    for name in sorted({name for item in items for name in item.origin} - set(COLUMNS)):
+        table[name] = [item.origin.get(name, "") for item in by_id]
     if not folds:
         table["fold"] = ""
     write_csv(root / "items.csv", table)
@@ -273,6 +282,12 @@ class PreparedDataset:
         """The content hash written when the dataset was prepared."""
         return str(self.info.get("hash", ""))
 
+    def leaving_out(self, chosen: pd.Series) -> PreparedDataset:
+        """Give the same dataset with the chosen items in the split `LEFT_OUT`, whatever split they were in."""
+        items = self.items.copy()
+        items.loc[chosen, "split"] = LEFT_OUT
+        return replace(self, items=items)
+
     def split(self, name: str, *, fold: int | None = None) -> pd.DataFrame:
         """Rows of one split; with `fold`, that fold is ``val`` and the others are ``train``.
 
@@ -281,9 +296,9 @@ class PreparedDataset:
         DatasetError
             If the split or fold holds no item.
         """
-        if fold is not None:
+        if fold is not None and name != LEFT_OUT:
             held = self.items["fold"] == str(fold)
-            rows = self.items[held if name == "val" else ~held]
+            rows = self.items[(held if name == "val" else ~held) & (self.items["split"] != LEFT_OUT)]
         else:
             rows = self.items[self.items["split"] == name]
         if rows.empty:

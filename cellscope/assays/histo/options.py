@@ -36,6 +36,7 @@ class HistoPrepareOptions(PrepareOptions):
         "refuse", "What to do with an instance number that lies in several distant pieces: make each a nucleus?"
     )
 
+
 #: What the options left open come to by the default recipe, measured stronger on the small network.
 DEFAULTS: dict[str, Any] = {
     "arch": "histonext-atto",
@@ -143,7 +144,7 @@ class TrainOptions(TrainingOptions):
             Places that windows are drawn from, for epochs.
         """
         chosen = DEFAULTS if self.preset == "none" else PAPER
-        filled = fill(self, chosen)
+        filled = fill(self, chosen).checked()
         batch = filled.batch_size or 1
         first = filled.frozen_batch_size or batch
         places = max(n_windows, 1)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from cellscope.errors import UsageError
 from cellscope.options.common import BaseOptions
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
@@ -26,11 +25,6 @@ class TrainOptions(TrainingOptions):
 
     part: Literal["detect", "classify"] = option("detect", "Which network to train.")
     arch: str | None = option(None, "Architecture; the part's small built-in one when not given.", metavar="NAME")
-    imagenet: Path | None = option(
-        None,
-        "File of the ImageNet weights of the backbone or baseline, as timm publishes it, for --init imagenet.",
-        metavar="FILE",
-    )
     backend: Literal["native", "detectron2"] = option(
         "native", "detect: who computes; detectron2 where it is installed. The files are the same."
     )
@@ -85,10 +79,8 @@ class TrainOptions(TrainingOptions):
     def settled(self) -> TrainOptions:
         """Fill what was left open with the part's defaults."""
         defaults = PART_DEFAULTS[self.part]
-        if self.imagenet is not None and self.init != "imagenet":
-            raise UsageError("--imagenet is the file of --init imagenet; give both")
         filled = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
-        return filled.paced(workers=1, validations=5)
+        return filled.checked().paced(workers=1, validations=5)
 
 
 @dataclass(frozen=True)

@@ -56,12 +56,6 @@ class TrainOptions(TrainingOptions):
     preset: Literal["small", "paper"] = option(
         "small", "paper: classify as the paper does, 50 epochs of batches of 64 at 224 pixels, learning rate 1e-3."
     )
-    imagenet: str | None = option(
-        None,
-        "classify: file of the architecture's ImageNet weights, as timm or torchvision publish them, "
-        "for --init imagenet.",
-        metavar="FILE",
-    )
     epochs: int | None = option(None, "Passes over the training items, in place of --steps.", low=1)
     input_size: int | None = option(
         None, "classify: side of the network's input, pixels; a multiple of 32.", low=32, high=1024
@@ -100,11 +94,10 @@ class TrainOptions(TrainingOptions):
             if self.part != "classify":
                 raise UsageError("--preset paper is the paper's classifier; give --part classify")
             defaults |= PAPER if self.steps is None else {k: v for k, v in PAPER.items() if k != "epochs"}
-        if self.imagenet is not None and (self.init != "imagenet" or self.part != "classify"):
-            raise UsageError("--imagenet is the file of --init imagenet for the part classify; give both")
         filled = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
         if filled.input_size is not None and filled.input_size % 32:
             raise UsageError(f"input_size: {filled.input_size} is not a multiple of 32")
+        filled.checked()
         return replace(filled, num_workers=0) if filled.num_workers is None else filled
 
     def with_steps(self, n_items: int) -> TrainOptions:

@@ -50,6 +50,23 @@ ARCH_DEFAULTS: dict[str, dict[str, Any]] = {
         "second_rate": 0.0,
         "freeze_first": False,
     },
+    "lite0-gru": {
+        "batch_size": 8,
+        "steps": 500,
+        "optimiser": "adamw",
+        "schedule": "cosine",
+        "warmup_steps": 50,
+        "weight_decay": 0.05,
+        "label_smoothing": 0.1,
+        "augment": "camera",
+        "average": 0.98,
+        "balance": "dose",
+        "learning_rate": 1e-3,
+        "second_rate": 0.0,
+        "freeze_first": False,
+        "backbone_rate": 0.3,
+        "keep": "last",
+    },
     "": {
         "batch_size": 16,
         "steps": 1500,
@@ -109,10 +126,15 @@ class TrainOptions(TrainingOptions):
         metavar="RUN,RUN",
     )
     leave_out: str | None = option(
-        None, "Keep every sequence of this cell line out of training and validate on it.", metavar="LINE"
+        None,
+        "Keep sequences of a cell line, day, dose or source out of training and validate on them (line=PC3); with keys "
+        "alone (line+day) leave each out in turn, then train on all, tuned on what each left out.",
+        metavar="KEY=VALUE|KEY",
     )
-    augment: Literal["paper", "strong", "none"] | None = option(
-        None, "How sequences are varied: flips, rotation, noise, elastic deformation (paper), or more."
+    augment: Literal["paper", "strong", "camera", "none"] | None = option(
+        None,
+        "How sequences are varied: flips, rotation, noise, elastic deformation (paper), more of it (strong), or as "
+        "another microscope would have recorded them (camera).",
     )
     balance: Literal["class", "dose", "none"] | None = option(
         None, "What is drawn equally often: both classes, or both classes within doses and lines.", cli=False
@@ -125,6 +147,9 @@ class TrainOptions(TrainingOptions):
         None, "Second half of the training: learning rate as a share of the first; 0 for one step.", low=0.0, high=1.0,
         cli=False,
     )  # fmt: skip
+    backbone_rate: float | None = option(
+        None, "Learning rate of the backbone as a share of that of the rest.", low=0.0, high=1.0, cli=False
+    )
     freeze_first: bool | None = option(
         None, "Train only what follows the backbone in the first of two steps (with ImageNet weights).", cli=False
     )
@@ -134,6 +159,9 @@ class TrainOptions(TrainingOptions):
     )
     warmup_steps: int | None = option(  # type: ignore[assignment]
         None, "Steps over which the learning rate rises.", low=0, cli=False
+    )
+    keep: Literal["best", "last"] | None = option(  # type: ignore[assignment]
+        None, "Which weights to keep: the best by their score in validation, or the last.", cli=False
     )
     head_decay: float = option(0.0, "L2 penalty of the dense layer (the paper's is 0.01).", low=0.0, cli=False)
 
@@ -145,7 +173,9 @@ class TrainOptions(TrainingOptions):
     def settled(self) -> TrainOptions:
         """Fill what was left open with the architecture's defaults."""
         key = f"{self.arch} {self.init}"
-        defaults = ARCH_DEFAULTS.get(key, ARCH_DEFAULTS.get(self.arch, ARCH_DEFAULTS[""]))
+        # what is left out must not choose which weights are kept
+        defaults: dict[str, Any] = {"backbone_rate": 1.0, "keep": "last" if self.leave_out else "best"}
+        defaults |= ARCH_DEFAULTS.get(key, ARCH_DEFAULTS.get(self.arch, ARCH_DEFAULTS[""]))
         filled = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
         assert filled.steps is not None
         assert filled.warmup_steps is not None
@@ -157,7 +187,7 @@ class TrainOptions(TrainingOptions):
         assert filled.steps is not None
         filled = replace(filled, warmup_steps=min(filled.warmup_steps, filled.steps // 4))
         # with a second rate, so that one falls on the end of the first of two steps
-        return filled.paced(workers=0, validations=10 if filled.second_rate else 5)
+        return filled.checked().paced(workers=0, validations=10 if filled.second_rate else 5)
 
 
 @dataclass(frozen=True)

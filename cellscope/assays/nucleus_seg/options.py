@@ -140,7 +140,7 @@ class TrainOptions(TrainingOptions):
             Training images, for epochs.
         """
         chosen = DEFAULTS if self.preset == "none" else {**PAPER, **PRESETS[self.preset]}
-        filled = fill(self, chosen)
+        filled = fill(self, chosen).checked()
         if filled.steps is None:
             batches = max(n_items, 1) / (filled.batch_size or 1)
             filled = replace(filled, steps=max(round((filled.epochs or 100) * batches), 1))

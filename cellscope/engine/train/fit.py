@@ -215,7 +215,9 @@ def fit(
     if not trainer.is_global_zero:
         return out / MODEL
     metrics: dict[str, float] = {}
-    if val_loader is not None and (out / BEST).is_file():
+    if val_loader is not None and options.keep == "last":
+        metrics = table.at(trainer.global_step - trainer.global_step % options.val_every)
+    elif val_loader is not None and (out / BEST).is_file():
         best = torch.load(out / BEST, weights_only=True, map_location="cpu")
         module.load_state_dict(best["state_dict"])
         metrics = table.at(int(best["global_step"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,15 +40,17 @@ def arguments_of(arch: str, types: int) -> dict[str, Any]:
     return {"types": types, **ARCHS[arch]}
 
 
-def build_network(arguments: dict[str, Any], *, pretrained: bool = False) -> torch.nn.Module:
+def build_network(
+    arguments: dict[str, Any], *, pretrained: bool = False, weights: Path | None = None
+) -> torch.nn.Module:
     """Make a network.
 
     Parameters
     ----------
     arguments : dict
         From `arguments_of`.
-    pretrained : bool
-        ImageNet weights for the encoder.
+    pretrained, weights
+        With ImageNet weights for the encoder, and their file.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def build_network(arguments: dict[str, Any], *, pretrained: bool = False) -> tor
         of 32.
     """
     family = HistoNeXt if "size" in arguments else Compact
-    return family(**arguments, pretrained=pretrained)
+    return family(**arguments, pretrained=pretrained, weights=weights)
 
 
 def geometry(arguments: dict[str, Any]) -> tuple[int, int, int]:

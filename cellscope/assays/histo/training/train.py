@@ -24,6 +24,7 @@ from cellscope.engine.train.data import (
     DrawSampler,
     Places,
     initialise,
+    open_dataset,
     run_record,
     say,
     source_weights,
@@ -31,7 +32,6 @@ from cellscope.engine.train.data import (
 )
 from cellscope.engine.train.fit import fit, optimiser_and_schedule
 from cellscope.errors import DatasetError, UsageError
-from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import ModelCard
 
 
@@ -53,7 +53,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     int
         Exit code 0; errors and signals raise.
     """
-    prepared = PreparedDataset.open(dataset, assay="histo")
+    prepared = open_dataset(dataset, "histo", options)
     classes = tuple(prepared.info["classes"])
     tiles = load_tiles(prepared, "train", classes, fold=options.fold, limit=options.limit)
     validation: list[Tile] = []
@@ -110,7 +110,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
 def _start(options: TrainOptions, arguments: dict[str, Any]) -> torch.nn.Module:
     """Make the network with the weights to start from."""
     more = {} if "size" in arguments else {"drop_path": options.drop_path}
-    network = build_network(arguments | more, pretrained=options.init == "imagenet")
+    network = build_network(arguments | more, pretrained=options.init == "imagenet", weights=options.imagenet)
     initialise(network, options, assay="histo", part=PART)
     return network
 

@@ -25,6 +25,7 @@ from cellscope.engine.train.data import (
     Places,
     drawn_batches,
     initialise,
+    open_dataset,
     run_record,
     say,
     source_weights,
@@ -58,7 +59,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
         Exit code 0; errors and signals raise.
     """
     options = options.settled()
-    prepared = PreparedDataset.open(dataset, assay=ASSAY)
+    prepared = open_dataset(dataset, ASSAY, options)
     L.seed_everything(options.seed, verbose=False)
     parts = {"nuclei": _train_nuclei, "classify": _train_classify}
     parts[options.part](prepared, out, options, argv)
@@ -128,7 +129,7 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
 
 def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
     arch, size = str(options.arch), int(options.input_size or 96)
-    weights = Path(options.imagenet) if options.imagenet else None
+    weights = options.imagenet
     if weights is not None and not weights.is_file():
         raise UsageError(f"--imagenet {weights}: there is no such file")
     network = build_classifier(arch, pretrained=options.init == "imagenet", weights=weights)

@@ -124,10 +124,20 @@ class SequenceLearner(L.LightningModule):
             self._first_best = {"score": score, "weights": weights}
 
     def configure_optimizers(self) -> Any:
-        """Optimiser and schedule by options; no weight decay on norms and biases."""
-        decay = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
-        return optimiser_and_schedule([{"params": decay}, {"params": plain, "weight_decay": 0.0}], self.options)
+        """Optimiser and schedule by options; no weight decay on norms and biases; a backbone has its own rate."""
+        options = self.options
+        share = 1.0 if options.backbone_rate is None else options.backbone_rate
+        backbone = getattr(self.network, "backbone", None) if share != 1.0 else None
+        slow = set() if backbone is None else {id(p) for p in backbone.parameters()}
+        groups: list[dict[str, Any]] = []
+        for decays in (True, False):
+            more = {} if decays else {"weight_decay": 0.0}
+            own = [p for p in self.network.parameters() if (p.ndim > 1) is decays]
+            groups.append({"params": [p for p in own if id(p) not in slow], **more})
+            if slow:
+                rate = share * (options.learning_rate or 0.0)
+                groups.append({"params": [p for p in own if id(p) in slow], "lr": rate, **more})
+        return optimiser_and_schedule(groups, options)
 
 
 class TrackLearner(SequenceLearner):
