@@ -10,7 +10,7 @@ DATASET is what `cellscope karyotype prepare` made of the sets in docs/models.md
 - **sets**: the single chromosomes of whole G-band cells with one left out or one of another cell of the culture added:
   what the classes alone can tell, without a detector. Also whether the chromosome concerned is named.
 
-Given are the sensitivity at a threshold that flags 5 % of the normal cells (the score is `aneuploidy.departure`), and
+Given are the sensitivity at a threshold that flags 5 % of the normal cells (the score is `departure.departure`), and
 what the plain flag, a count other than 46, does.
 """
 
@@ -26,10 +26,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
+from departure import departure
 from road import through
 
 from cellscope.assays.karyotype.assay import ASSAY, certainties, name_subject
-from cellscope.assays.karyotype.cell.aneuploidy import departure
 from cellscope.assays.karyotype.cell.assignment import assign_cell
 from cellscope.assays.karyotype.cell.chromosomes import LEAVING_OUT, cell_evidence
 from cellscope.assays.karyotype.classes import CLASSES
@@ -37,8 +37,7 @@ from cellscope.assays.karyotype.datasets.metaphase import load_metaphase
 from cellscope.assays.karyotype.detect.inputs import CHROMOSOME, METAPHASE
 from cellscope.assays.karyotype.evaluation.evaluate import cell_of
 from cellscope.assays.karyotype.options import PredictOptions
-from cellscope.engine.assay import Result, Subject
-from cellscope.engine.eval.run import measuring
+from cellscope.engine.assay import Subject
 from cellscope.engine.loading import load_models
 from cellscope.imaging.tone import foreground, normalise_tone
 from cellscope.io.image import Image
@@ -128,22 +127,21 @@ def subjects_of(images: Iterator[tuple[str, np.ndarray]], cards: Any) -> Iterato
         yield Subject(name, Image(np.ascontiguousarray(grey[..., None])), METAPHASE, PredictOptions(), cards)
 
 
-def keep_state(subject: Subject) -> Result:
+def keep_state(subject: Subject) -> dict[str, Any]:
     """Give what the measurements need."""
     state = subject.state
-    empty = pd.DataFrame(columns=["label", "class", "score", "review"])
     if subject.kind == CHROMOSOME:
-        return Result(empty, artefacts={"scores": state["log_probabilities"][0], "area": int(state["mask"].sum())})
+        return {"scores": state["log_probabilities"][0], "area": int(state["mask"].sum())}
     detections = state["detections"]
     evidence = cell_evidence(state["log_probabilities"], np.array([one.area for one in detections], float))
     found = departure(evidence, LEAVING_OUT + certainties(subject))
-    return Result(empty, artefacts={"score": found, "count": len(name_subject(subject).chromosomes)})
+    return {"score": found, "count": len(name_subject(subject).chromosomes)}
 
 
 def run(subjects: Iterator[Subject], loaded: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Run both networks over subjects and give what `keep_state` keeps."""
-    for subject, result in through(measuring(ASSAY, keep_state), subjects, loaded):
-        yield subject.name, result.artefacts
+    for subject, kept in through(ASSAY, subjects, loaded, conclude=keep_state):
+        yield subject.name, kept
 
 
 def edited(dataset: PreparedDataset, split: str, edits: int, cards: Any, seed: int) -> Iterator[Subject]:

@@ -1,13 +1,14 @@
 """What becomes of every annotated chromosome: where detections are lost or made up, and how sure `confidence` may be.
 
-usage: python benchmarks/karyotype_losses.py DATASET [--splits val,test] [--sources bioimlab,tseng2023_gband]
+usage: python benchmarks/karyotype_losses.py DATASET [--splits val,test] [--sources NAME,...] [-m MODEL]...
 
 Both networks run once over the metaphases of a prepared dataset, as `predict` runs them. Printed are, per source and
 split, for all candidates and for what the whole cell keeps of them: recall, precision and box AP50; the chromosomes
 missed by the best IoU that any box has with them; the boxes too many by what they are (a second box on a chromosome
-that is found, a piece of one or a clump, nothing). Then what plausible.py and cell.py hold, fitted on the first split:
-`WEIGHTS`, the logistic regression of "found, by none better" on `features`, and, with the present ones, `CONFIDENCE`,
-that of "found, and of the class given" on the assignment's margin. `--keep` pickles what was found.
+that is found, a piece of one or a clump, nothing). Then what the model cards hold, fitted on the first split: the
+detector's ``whole_*``, the logistic regression of "found, by none better" on `plausible.features`, and, with the
+present ones, the classifier's ``confidence_*``, that of "found, and of the class given" on the assignment's margin.
+`--write DIR` writes copies of both models with these values on their cards; `--keep` pickles what was found.
 """
 
 from __future__ import annotations
@@ -15,36 +16,36 @@ from __future__ import annotations
 import argparse
 import pickle
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from road import CPU, through
+from safetensors.torch import load_file
 from scipy.optimize import minimize
 from scipy.special import expit
 
 from cellscope.assays.karyotype.assay import ASSAY
-from cellscope.assays.karyotype.cell import chromosomes as cell
+from cellscope.assays.karyotype.cell.calibration import SUREST, THRESHOLDS, Calibration
 from cellscope.assays.karyotype.cell.chromosomes import Cell, name_cell
+from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase, load_metaphase
 from cellscope.assays.karyotype.detect import plausible
 from cellscope.assays.karyotype.detect.detections import Detection
 from cellscope.assays.karyotype.detect.inputs import METAPHASE
 from cellscope.assays.karyotype.detect.stage import score_threshold
 from cellscope.assays.karyotype.options import PredictOptions
-from cellscope.engine.assay import Result, Subject
+from cellscope.engine.assay import Subject
 from cellscope.engine.device import pick_precision
-from cellscope.engine.eval.run import measuring
 from cellscope.engine.loading import load_models
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.coco import CocoScore, Instances
 from cellscope.metrics.detection import box_iou, match
-
-#: Margins beyond it say no more; as `cell.confidence_of` has it.
-SUREST = 20.0
+from cellscope.models.file import read_card, save_model
+from cellscope.models.registry import choose
 
 
 @dataclass
@@ -58,6 +59,8 @@ class Found:
     log_probabilities: np.ndarray
     bright_on_dark: bool
     features: np.ndarray
+    weights: np.ndarray
+    calibration: Calibration
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -67,7 +70,7 @@ class Found:
     def named(self) -> Cell:
         """Name the cell, as `predict` does by default."""
         options = PredictOptions()
-        certain = plausible.weigh(self.features)
+        certain = plausible.weigh(self.features, self.weights)
         return name_cell(
             [replace(one, score=float(odds)) for one, odds in zip(self.detections, expit(certain), strict=True)],
             self.log_probabilities,
@@ -78,6 +81,7 @@ class Found:
             aneuploidy_cost=options.aneuploidy_cost,
             review_below=options.review_below,
             certain=certain,
+            calibration=self.calibration,
         )
 
     def right(self) -> np.ndarray:
@@ -92,19 +96,20 @@ class Found:
         return right
 
 
-def keep_state(subject: Subject) -> Result:
+def keep_state(subject: Subject) -> dict[str, Any]:
     """Keep the candidates and what the classifier says of them."""
     names = ("detections", "log_probabilities", "bright")
     kept = {name: subject.state[name] for name in names}
     found = kept["detections"], kept["log_probabilities"], subject.state["normalised"], score_threshold(subject)
     kept["features"] = plausible.features(*found)
-    return Result(pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts=kept)
+    return kept
 
 
 def find(dataset: PreparedDataset, splits: list[str], sources: list[str], models: list[str]) -> Iterator[Found]:
     """Run both networks over the metaphases."""
     loaded = load_models(ASSAY, models, CPU)
-    measured = measuring(ASSAY, keep_state)
+    weights = plausible.weights_of(loaded.cards["detect"].thresholds)
+    calibration = Calibration.of(loaded.cards["classify"].thresholds)
     for split in splits:
         rows = dataset.split(split).rename(columns={"class": "class_"})
         rows = rows[(rows["target"] != "") & rows["id"].str.split("/").str[0].isin(sources)]
@@ -113,10 +118,12 @@ def find(dataset: PreparedDataset, splits: list[str], sources: list[str], models
             Subject(str(row.id), read(dataset.root / str(row.image)), METAPHASE, PredictOptions(), loaded.cards)
             for row in rows.itertuples()
         )
-        for subject, result in through(measured, subjects, loaded, dtype=pick_precision("auto", CPU)):
-            kept, truth = result.artefacts, truths[subject.name]
+        for subject, kept in through(ASSAY, subjects, loaded, dtype=pick_precision("auto", CPU), conclude=keep_state):
+            truth = truths[subject.name]
             scores, bright = kept["log_probabilities"], bool(kept["bright"])
-            yield Found(split, truth.source, truth, kept["detections"], scores, bright, kept["features"])
+            yield Found(
+                split, truth.source, truth, kept["detections"], scores, bright, kept["features"], weights, calibration
+            )
 
 
 def losses(title: str, cells: list[Found], kept: list[list[Detection]]) -> None:
@@ -151,17 +158,17 @@ def losses(title: str, cells: list[Found], kept: list[list[Detection]]) -> None:
 
 def margins(cells: list[Found], named: list[Cell]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give, per chromosome named: the margin, whether it is found and of the class given, and the confidence now."""
-    slope, offset = cell.CONFIDENCE
     rows = []
     for one, karyotype in zip(cells, named, strict=True):
-        chromosomes = [each for each in karyotype.chromosomes if each.class_ in cell.CLASSES]
+        chromosomes = [each for each in karyotype.chromosomes if each.class_ in CLASSES]
         boxes = np.array([each.detection.reported_box(one.shape) for each in chromosomes], float).reshape(-1, 4)
         truth_of = {column: one.truth.classes[row] for row, column in match(box_iou(one.truth.boxes, boxes))}
         for column, each in enumerate(chromosomes):
             if column in truth_of and truth_of[column] is None:
                 continue
             odds = np.log(each.confidence / (1 - each.confidence))
-            rows.append(((odds - offset) / slope, truth_of.get(column) == each.class_, each.confidence))
+            margin = (odds - one.calibration.offset) / one.calibration.slope
+            rows.append((margin, truth_of.get(column) == each.class_, each.confidence))
     margin, right, confidence = (np.array(column, float) for column in zip(*rows, strict=True))
     return np.minimum(margin, SUREST), right, confidence
 
@@ -196,6 +203,12 @@ def reliability(title: str, confidence: np.ndarray, right: np.ndarray, review_be
     )
 
 
+def write_thresholds(source: Path, out: Path, values: Mapping[str, float]) -> None:
+    """Copy a model file with more thresholds on its card; its tensors stay as they are."""
+    card = read_card(source)
+    save_model(out, load_file(source), replace(card, thresholds={**card.thresholds, **values}))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
@@ -203,6 +216,7 @@ def main() -> None:
     parser.add_argument("--sources", default="bioimlab,tseng2023_gband")
     parser.add_argument("-m", "--model", action="append", default=[])
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--write", type=Path, metavar="DIR")
     given = parser.parse_args()
     splits, sources = given.splits.split(","), given.sources.split(",")
     dataset = PreparedDataset.open(given.dataset, assay="karyotype")
@@ -223,11 +237,17 @@ def main() -> None:
     }
     known = [one for one in everything if one.split == splits[0] and len(one.detections)]
     found = fit(np.vstack([one.features for one in known]), np.concatenate([one.right() for one in known]))
-    shown = ", ".join(f"{weight:.2f}" for weight in found)
-    print(f"\nWEIGHTS fitted on {splits[0]}: ({shown}); now {plausible.WEIGHTS}")
+    whole = {name: round(float(weight), 2) for name, weight in zip(plausible.THRESHOLDS, found, strict=True)}
+    print(f"\nfitted on {splits[0]}: {whole}; now {everything[0].weights.tolist()}")
     margin, right, _ = by_split[splits[0]]
     weights = fit(margin[:, None], right)
-    print(f"CONFIDENCE fitted on {splits[0]}: ({weights[0]:.2f}, {weights[1]:.2f}); now {cell.CONFIDENCE}")
+    confidences = dict(zip(THRESHOLDS[:2], weights.round(2).tolist(), strict=True))
+    print(f"fitted on {splits[0]}: {confidences}; now {everything[0].calibration}")
+    if given.write:
+        given.write.mkdir(parents=True, exist_ok=True)
+        for part, path in choose("karyotype", ASSAY.parts, given.model).items():
+            values = whole if part == "detect" else confidences
+            write_thresholds(path, given.write / f"karyotype-{part}.safetensors", values)
     for split, (margin, right, confidence) in by_split.items():
         reliability(f"{split}, now", confidence, right, PredictOptions().review_below)
         fitted = 1 / (1 + np.exp(-(weights[0] * margin + weights[1])))

@@ -28,12 +28,12 @@ import numpy as np
 import tifffile
 import timm
 import torch
+from cost import count_parameters, pytorch_multiply_adds, twice_the_weights
 from harness import compare, environment, print_table, run_process, with_bytecode
 from road import CPU, through
 
 from cellscope.assays.micronucleus.assay import ASSAY, classify, find
 from cellscope.assays.micronucleus.classify.classifiers import ARCHS, build_classifier, rebuild
-from cellscope.assays.micronucleus.classify.mobilevit import count_parameters, multiply_adds, printed_flops
 from cellscope.assays.micronucleus.find.finder import Finder
 from cellscope.assays.micronucleus.options import PredictOptions
 from cellscope.engine.assay import Subject
@@ -174,8 +174,8 @@ def variants(repeats: int) -> None:
                 began = time.process_time()
                 network(crop)
                 times.append(time.process_time() - began)
-        adds = multiply_adds(network.network)
-        flops = f"{printed_flops(counted):,}"
+        adds = pytorch_multiply_adds(network.network)
+        flops = f"{twice_the_weights(counted):,}"
         seconds = f"{PAPER_SECONDS[arch]:.4f}" if arch in PAPER_SECONDS else ""
         print(
             f"| `{arch}` | {count_parameters(counted):,} | {flops} | {adds / 1e6:.0f} M | "

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from road import CPU, through
+from touching_pairs import is_single, touching_pair
 
 from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE
 from cellscope.assays.nucleus_seg.options import PredictOptions
 from cellscope.assays.nucleus_seg.training.crops import Smear, load_smear
-from cellscope.assays.nucleus_seg.training.pairs import is_single, touching_pair
 from cellscope.engine.assay import Subject
 from cellscope.engine.device import pick_precision
 from cellscope.engine.loading import load_models

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 
-from cellscope.engine.assay import Assay, Result, Subject
+from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.loading import LoadedModels
-from cellscope.engine.predict.stages import run_subjects
+from cellscope.engine.predict.stages import Failure, run_subjects
+from cellscope.engine.predict.step import Conclude
 from cellscope.options.common import RunOptions
 
 CPU = torch.device("cpu")
@@ -21,7 +23,8 @@ def through(
     *,
     dtype: torch.dtype | None = None,
     window: int = 4,
-) -> Iterator[tuple[Subject, Result]]:
+    conclude: Conclude | None = None,
+) -> Iterator[tuple[Subject, Any]]:
     """Take subjects through all stages and give each with its result, in their order.
 
     Parameters
@@ -34,15 +37,24 @@ def through(
         Of autocast; None computes in float32.
     window : int
         Subjects alive at once.
+    conclude : callable, optional
+        What a subject comes to, in place of the assay's own.
 
     Raises
     ------
     RuntimeError
         A subject failed: a benchmark of fewer would not be the one that was asked for.
     """
-    for subject, result, error in run_subjects(
-        assay, subjects, loaded.modules, run=RunOptions(), device=CPU, dtype=dtype, window=window
+    for outcome in run_subjects(
+        assay,
+        subjects,
+        loaded.modules,
+        run=RunOptions(),
+        device=CPU,
+        dtype=dtype,
+        window=window,
+        conclude=conclude,
     ):
-        if result is None:
-            raise RuntimeError(f"{subject.name}: {error}") from error
-        yield subject, result
+        if isinstance(outcome, Failure):
+            raise RuntimeError(f"{outcome.name}: {outcome.error}") from outcome.error
+        yield outcome.subject, outcome.result

@@ -6,6 +6,10 @@ line prints that line and nothing else, unless ``CELLSCOPE_DEBUG=1`` asks for th
 
 from __future__ import annotations
 
+import os
+import sys
+import traceback
+
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -44,3 +48,19 @@ class Interrupted(CellscopeError):
     def __init__(self, message: str, exit_code: int = EXIT_INTERRUPTED):
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def error_line(error: BaseException) -> str:
+    """Return an error as one line: our own as they are, others with their type."""
+    text = " ".join(str(error).split())
+    if isinstance(error, CellscopeError):
+        return text
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "not enough memory for this input; try a smaller --batch-size or a smaller image"
+    return f"unexpected {type(error).__name__}: {text[:300]} (CELLSCOPE_DEBUG=1 shows where)"
+
+
+def show_traceback(error: BaseException) -> None:
+    """Print where a failure that was isolated came from, if ``CELLSCOPE_DEBUG=1`` asks for it."""
+    if os.environ.get("CELLSCOPE_DEBUG") == "1":
+        traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)

@@ -22,7 +22,7 @@ from cellscope.models import registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in sorted((ROOT / "docs").rglob("*.md"))}
 PAGES["README.md"] = README
 EXAMPLE = ROOT / "examples" / "metaphase.tif"
 ENDS = {"&&", ";", "|", ":::"}
@@ -90,6 +90,7 @@ def idle(monkeypatch, tmp_path):
     def nothing(*_arguments, **_options):
         return 0
 
+    outcome = SimpleNamespace(code=0, counts={"ok": 1, "failed": 0, "skipped": 0})
     for name in [name for name in os.environ if name.startswith("CELLSCOPE_")]:
         monkeypatch.delenv(name)
     for assay in ASSAYS:
@@ -99,7 +100,7 @@ def idle(monkeypatch, tmp_path):
             "training.train": {"train": nothing},
             "evaluation.evaluate": {"evaluate": nothing},
             "assay": {"ASSAY": SimpleNamespace(name=assay)},
-            "editing.command": {"render": nothing},
+            "editing.command": {"render": lambda *_, **__: outcome},
             "training.repeats": {"train": nothing},
             "dose.command": {"run_dose": lambda *_: {}},
             "detectron2.assay": {"ASSAY": SimpleNamespace(name=assay)},
@@ -108,13 +109,12 @@ def idle(monkeypatch, tmp_path):
             fake = ModuleType(f"{package}.{module}")
             vars(fake).update(members)
             monkeypatch.setitem(sys.modules, fake.__name__, fake)
-    monkeypatch.setattr("cellscope.cli.verbs.report_inputs", lambda *_: {})
     locate = registry.locate  # models of trainings shown elsewhere are not there
     monkeypatch.setattr(registry, "locate", lambda name: locate(name) if name in builtin_names() else Path(name))
     monkeypatch.setattr("cellscope.models.average.average_models", lambda *_: (None, {}))
     monkeypatch.setattr("cellscope.models.file.save_model", nothing)
     engine = ModuleType("cellscope.engine.predict.plan")
-    vars(engine).update(predict=nothing)
+    vars(engine).update(predict=lambda *_, **__: outcome)
     monkeypatch.setitem(sys.modules, engine.__name__, engine)
     for target in ("shards.merge_shards", "shards.show_status", "doctor.run_doctor"):
         monkeypatch.setattr(f"cellscope.cli.commands.{target}", nothing)

@@ -33,8 +33,8 @@ _ROOMY = (100_000, 10, 10)
 _usual = gc.get_threshold()
 
 
-def hurry() -> None:
-    """Let the garbage collector look seldom while modules are imported, until `settle`.
+def begin_imports() -> None:
+    """Let the garbage collector look seldom while modules are imported, until `end_imports`.
 
     PyTorch and pandas make half a million objects that stay for good. Going through them again and again, with nothing
     to collect, was a seventh of what starting `predict` costs.
@@ -44,8 +44,11 @@ def hurry() -> None:
     gc.set_threshold(*_ROOMY)
 
 
-def settle() -> None:
-    """End what `hurry` began: collect as usual, but never go through what was imported. Without `hurry`, do nothing."""
+def end_imports() -> None:
+    """Collect garbage as usual again, but never go through what was imported.
+
+    Without `begin_imports`, do nothing.
+    """
     if gc.get_threshold() == _ROOMY:
         gc.freeze()
         atexit.register(gc.unfreeze)  # extension modules complain of what is still alive when Python ends

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from cellscope import __version__
-from cellscope.cli.groups import LazyGroup, Root, Terminated, hurry
+from cellscope.cli.groups import LazyGroup, Root, Terminated, begin_imports
 from cellscope.errors import EXIT_OK, EXIT_TERMINATED
 
 ASSAYS = {
@@ -101,5 +101,5 @@ def main() -> None:
         raise Terminated(EXIT_TERMINATED)
 
     signal.signal(signal.SIGTERM, terminate)
-    hurry()
+    begin_imports()
     app()

@@ -10,15 +10,18 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from cellscope.cli.groups import Group, settle
+from cellscope.cli.groups import Group, end_imports
 from cellscope.engine.assay import Assay
-from cellscope.options.common import BaseOptions, PrepareOptions, RunOptions
+from cellscope.options.common import BaseOptions, ComputeOptions, OutputOptions, PrepareOptions, RunOptions
 from cellscope.options.flags import with_options
 from cellscope.options.resolve import to_toml
+
+if TYPE_CHECKING:
+    from cellscope.engine.predict.session import RunOutcome
 
 Sources = Annotated[list[Path], typer.Argument(metavar="SOURCE", help="Folders or files of the data set.")]
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="A folder that `prepare` made.")]
@@ -36,10 +39,15 @@ Models = Annotated[
         help="A model file or a built-in name; once per part. Parts not given are the built-in ones.",
     ),
 ]
-Split = Annotated[str, typer.Option("--split", metavar="train|val|test", help="Which part of the dataset to measure.")]
+Split = Annotated[
+    str, typer.Option("--split", metavar="train|val|test|left-out", help="Which part of the dataset to measure.")
+]
 
 Work = Callable[..., int]
 """What does the work of a verb and returns the exit code."""
+
+InputsWork = Callable[..., "RunOutcome"]
+"""What goes over inputs; returns exit code and counts."""
 
 ModelValues = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """See ``model`` of `cellscope.options.flags.with_options`."""
@@ -89,7 +97,7 @@ class Verbs:
             work: Work,
             dataset: Dataset,
             options: Any,
-            run: RunOptions,
+            run: ComputeOptions,
             argv: list[str],
             out: Out,
             models: Models = None,
@@ -148,7 +156,7 @@ class Verbs:
 
 def run_inputs(
     command: str,
-    work: Work,
+    work: InputsWork,
     inputs: list[str],
     out: Path,
     run: RunOptions,
@@ -156,20 +164,26 @@ def run_inputs(
     models: list[str] | None,
     argv: list[str],
 ) -> int:
-    """Do a command that goes over inputs, ``work(inputs, out, run=, options=, models=, argv=)``, and report on them."""
+    """Do a command that goes over inputs, ``work(inputs, out, run=, options=, models=, argv=)``.
+
+    How many inputs went well is said on stderr, unless ``--quiet``.
+    """
     with speaking(run, options):
-        code = work(inputs, out, run=run, options=options, models=list(models or []), argv=argv)
-    counts = report_inputs(out, run)
-    return finish(command, out, code, as_json=run.json, **counts)
+        outcome = work(inputs, out, run=run, options=options, models=list(models or []), argv=argv)
+    counts = outcome.counts
+    if not run.quiet:
+        skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+        typer.echo(f"{counts['ok']} ok, {counts['failed']} failed{skipped}", err=True)
+    return finish(command, out, outcome.code, as_json=run.json, **counts)
 
 
 @contextlib.contextmanager
-def speaking(base: BaseOptions, *options: Any, hush: bool = False) -> Iterator[None]:
+def speaking(base: OutputOptions, *options: Any, hush: bool = False) -> Iterator[None]:
     """Say on stderr as much as the user wants while a verb runs.
 
     Parameters
     ----------
-    base : BaseOptions
+    base : OutputOptions
         With ``--verbose`` every option and its value is shown first.
     *options : dataclass instances
         More options to show.
@@ -177,7 +191,7 @@ def speaking(base: BaseOptions, *options: Any, hush: bool = False) -> Iterator[N
         With ``--quiet``, drop everything written to stderr: for verbs that do not know the option themselves. Errors
         are printed after this context has ended.
     """
-    settle()  # a verb has imported what it needs by now
+    end_imports()  # a verb has imported what it needs by now
     if base.verbose:
         for instance in {id(item): item for item in (base, *options)}.values():
             typer.echo(to_toml(instance), err=True)
@@ -194,23 +208,3 @@ def finish(command: str, out: Path, code: int, *, as_json: bool, **facts: Any) -
     else:
         typer.echo(str(out))
     return code
-
-
-def report_inputs(out: Path, run: RunOptions) -> dict[str, int]:
-    """Say on stderr how many inputs went well, unless ``--quiet``; the counts come from ``run.json``.
-
-    Returns
-    -------
-    dict
-        ``ok``, ``failed`` and ``skipped`` (done by an earlier run).
-    """
-    from cellscope.engine.predict.shards import folder
-
-    record = json.loads((folder(out, run.shard_pair) / "run.json").read_text(encoding="utf-8"))
-    counts = {"ok": 0, "failed": 0, "skipped": 0}
-    for entry in record["inputs"]:
-        counts[entry["status"]] += 1
-    if not run.quiet:
-        skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
-        typer.echo(f"{counts['ok']} ok, {counts['failed']} failed{skipped}", err=True)
-    return counts

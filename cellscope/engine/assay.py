@@ -15,6 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cellscope.engine.large import Large, Pieces
+from cellscope.engine.subject import Result, Rows, Subject
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,52 +25,28 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from cellscope.engine.large import Pieces, Rows
-    from cellscope.io.image import Image
-    from cellscope.models.file import ModelCard
+    from cellscope.models.card import ModelCard
+
+__all__ = [
+    "IMAGE_COLUMNS",
+    "OBJECT_COLUMNS",
+    "Assay",
+    "Editor",
+    "Large",
+    "Pieces",
+    "Result",
+    "Rows",
+    "RunSummary",
+    "Stage",
+    "Subject",
+    "probability_columns",
+]
 
 OBJECT_COLUMNS = ("image", "label", "class", "score", "review")
 """The columns every ``objects.csv`` starts with (DESIGN 4)."""
 
 IMAGE_COLUMNS = ("image", "status", "error", "kind", "n_objects", "seconds")
 """The columns every ``images.csv`` starts with (DESIGN 4)."""
-
-
-@dataclass(eq=False)
-class Subject:
-    """One input on its way through the stages.
-
-    Attributes
-    ----------
-    name
-        The contract's ``image``: unique within a run.
-    image
-        Pixels and pixel size. Stages must not write into ``image.pixels``.
-    kind
-        What the input was taken for, one of the assay's ``kinds``.
-    options
-        The assay's predict options (a dataclass instance), the same object for every subject.
-    cards
-        Model card per part: classes, thresholds, normalisation, pixel size.
-    state
-        Where the stages leave what the next stage and ``conclude`` need. Values must be picklable.
-    seconds
-        Wall time spent on this subject so far; kept by the engine.
-    beside
-        What the assay's ``beside`` named, read.
-    piece
-        Its number, where this is a piece of a larger subject (see `cellscope.engine.large.Pieces`); else None.
-    """
-
-    name: str
-    image: Image
-    kind: str
-    options: Any
-    cards: Mapping[str, ModelCard]
-    state: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
-    beside: dict[str, Image] = field(default_factory=dict)
-    piece: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +73,7 @@ class Stage:
     finish
         ``finish(subject, outputs)``: takes the outputs of all items of this subject, in the order of ``cut``, and
         leaves the results in ``subject.state``.
-    at_once
+    cpu_batch
         Items that ``forward`` gets at once on a CPU, which large ones keep busy one at a time; on other devices, as
         many as a batch holds. Blank items (zeros) make up the number, always: libraries choose their algorithms by it,
         and the last bits of a result with them, which must not depend on how items were pooled.
@@ -106,46 +85,7 @@ class Stage:
     cut: Callable[[Subject], list[np.ndarray]]
     forward: Callable[[torch.nn.Module, list[torch.Tensor]], Sequence[Any]]
     finish: Callable[[Subject, list[Any]], None]
-    at_once: int = 1
-
-
-@dataclass(eq=False)
-class Result:
-    """What one input came to.
-
-    Attributes
-    ----------
-    objects
-        One row per object: ``label, class, score, review``, one ``p_<class>`` per class (none for a one-class model),
-        then measurements. No ``image`` column. Labels are unique positive integers. No rows is a result.
-    summary
-        Values for the assay's ``summary_columns``; a missing one stays empty.
-    artefacts
-        Suffix -> payload, written to ``OUT/<stem><suffix>``: ``*.tif`` integer (H, W) array; ``*.png`` uint8 array or
-        ``(array, dpi)``; ``*.gallery.json`` what `cellscope.report.gallery` describes, shown for review in the report;
-        ``*.json`` / ``*.geojson`` (or the same with ``.gz``) JSON-ready object; other suffixes text
-        or bytes. Written as they are made: `cellscope.io.stream.Bands` (label images), `cellscope.io.stream.Features`
-        (GeoJSON). A piece's artefacts are arrays, kept until the subject is joined.
-    warnings
-        One line each, shown in the report and kept in ``run.json``.
-    tables
-        Rows for the assay's extra tables: name without ``.csv`` -> frame without an ``image`` column.
-    rows
-        From ``join``, in place of ``objects``: rows made as they are written, where there may be more than memory
-        should hold.
-    """
-
-    objects: pd.DataFrame
-    summary: dict[str, Any] = field(default_factory=dict)
-    artefacts: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    rows: Rows | None = None
-
-    @property
-    def count(self) -> int:
-        """Number of objects."""
-        return len(self.objects) if self.rows is None else len(self.rows)
+    cpu_batch: int = 1
 
 
 @dataclass(eq=False)
@@ -212,15 +152,10 @@ class Assay:
         Columns the assay adds to ``images.csv``.
     class_summary
         ``class_summary(cards)`` -> more such columns, one or several per class of the model, behind the others.
-    divide
-        ``divide(subject)`` -> `Pieces`, or None for a subject that goes through in one. How a subject is divided
-        follows from it and the options alone. Results of pieces do not pass the checks of whole ones.
-    join
-        ``join(subject, results)`` -> the `Result` of a divided subject from those of its pieces, in their order. Each
-        is read from disk when it is asked for; keep none.
-    classes_columns
-        ``classes_columns(cards)`` -> the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no
-        object (see `probability_columns`).
+    large
+        How subjects too large to hold are divided and joined, or None.
+    class_part
+        The part whose model's classes give the ``p_<class>`` columns of ``objects.csv``; None for no such columns.
     kind_of
         ``kind_of(image)`` -> the one of ``kinds`` it looks like; not asked where ``--input`` names a kind.
     build
@@ -249,8 +184,8 @@ class Assay:
     beside
         ``beside(image, options)`` -> files to read beside an input into ``subject.beside``, by name: a mask that
         another tool made, for example. It looks for files but opens none. Raises InputError where one is missing.
-    settle
-        ``settle(options)`` -> the predict options of a run once the files they name were read, before any work.
+    read_options
+        ``read_options(options)`` -> the predict options of a run once the files they name were read, before any work.
         UsageError says what is wrong with one.
     admit
         ``admit(image, kind)`` raises InputError where an image lacks what its kind needs, guessed or asked for.
@@ -262,7 +197,7 @@ class Assay:
     stages: tuple[Stage, ...]
     parts: tuple[str, ...]
     summary_columns: tuple[str, ...]
-    classes_columns: Callable[[Mapping[str, ModelCard]], tuple[str, ...]]
+    class_part: str | None
     kind_of: Callable[[Any], str]
     build: Callable[[ModelCard, dict[str, torch.Tensor]], torch.nn.Module]
     conclude: Callable[[Subject], Result]
@@ -274,10 +209,13 @@ class Assay:
     weightless: Mapping[str, ModelCard] = field(default_factory=dict)
     beside: Callable[[str, Any], Mapping[str, Path]] | None = None
     class_summary: Callable[[Mapping[str, ModelCard]], tuple[str, ...]] | None = None
-    divide: Callable[[Subject], Pieces | None] | None = None
-    join: Callable[[Subject, Sequence[Result]], Result] | None = None
-    settle: Callable[[Any], Any] | None = None
+    large: Large | None = None
+    read_options: Callable[[Any], Any] | None = None
     admit: Callable[[Any, str], None] | None = None
+
+    def classes_columns(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
+        """Return the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no object."""
+        return () if self.class_part is None else probability_columns(cards[self.class_part].classes)
 
     def summaries(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
         """Return all columns the assay adds to ``images.csv`` when it runs with these models."""

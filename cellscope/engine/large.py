@@ -1,15 +1,11 @@
-"""What a subject too large to hold consists of: pieces to work on, and rows made only when they are written."""
+"""How a subject too large to hold is worked on: in pieces, joined at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from cellscope.engine.assay import Subject
+from cellscope.engine.subject import Result, Subject
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,20 +28,19 @@ class Pieces:
     close: Callable[[], None] = lambda: None
 
 
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows of ``objects.csv`` that are made only when they are written: more than memory should hold.
+@dataclass(frozen=True)
+class Large:
+    """What an assay does with subjects too large to hold.
 
     Attributes
     ----------
-    count
-        Of all rows.
-    frames
-        ``frames()`` -> the rows in frames, in order; all of the same columns, and at least one frame.
+    divide
+        ``divide(subject)`` -> `Pieces`, or None for a subject that goes through in one. How a subject is divided
+        follows from it and the options alone. Results of pieces do not pass the checks of whole ones.
+    join
+        ``join(subject, results)`` -> the `Result` of a divided subject from those of its pieces, in their order. Each
+        is read from disk when it is asked for; keep none.
     """
 
-    count: int
-    frames: Callable[[], Iterator[pd.DataFrame]]
-
-    def __len__(self) -> int:
-        return self.count
+    divide: Callable[[Subject], Pieces | None]
+    join: Callable[[Subject, Sequence[Result]], Result]

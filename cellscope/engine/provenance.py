@@ -199,7 +199,7 @@ def run_record(
     argv: Sequence[str],
     started: str,
     status: str,
-    places: Mapping[str, int],
+    indices: Mapping[str, int],
     entries: Sequence[Entry],
     **facts: Any,
 ) -> dict[str, Any]:
@@ -211,8 +211,8 @@ def run_record(
         Which assay, the command line, the time it began.
     status
         ``complete`` or ``interrupted``.
-    places
-        Every image the run was to handle, with its place in the full list of inputs (a shard handles only some of
+    indices
+        Every image the run was to handle, with its index in the full list of inputs (a shard handles only some of
         these).
     entries
         Those with a row in ``images.csv``, in the order of the table.
@@ -221,14 +221,14 @@ def run_record(
         the entries made here.
     """
     known = {entry.image for entry in entries}
-    after = max(places.values(), default=-1) + 1  # for images kept from an earlier run over other inputs
+    after = max(indices.values(), default=-1) + 1  # for images kept from an earlier run over other inputs
     inputs = []
     for entry in entries:
-        index = places.get(entry.image)
+        index = indices.get(entry.image)
         if index is None:
             index, after = after, after + 1
         inputs.append(input_record(index, entry))
-    missing = [image for image in places if image not in known]
+    missing = [image for image in indices if image not in known]
     return {
         "schema": SCHEMA,
         "assay": assay,

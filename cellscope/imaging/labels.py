@@ -95,30 +95,6 @@ def marker_watershed(height: np.ndarray, markers: np.ndarray, mask: np.ndarray) 
     return np.where(orphans > 0, orphans + labels.max(initial=0), labels).astype(np.int32)
 
 
-def split_touching(mask: np.ndarray, *, depth: float = 1.0, sigma: float = 1.0) -> np.ndarray:
-    """Separate touching round objects by the distance to the background.
-
-    Parameters
-    ----------
-    mask : (H, W) bool
-    depth : float
-        Pixels by which a neck must be narrower (in radius) than both bodies for a cut.
-    sigma : float
-        Smoothing of the distance map, pixels.
-
-    Returns
-    -------
-    (H, W) int32
-        Labels 1..N.
-    """
-    distance = (
-        ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), sigma)
-        if sigma
-        else (ndimage.distance_transform_edt(mask))
-    )
-    return relabel(marker_watershed(distance, find_markers(distance, mask, depth=depth), mask))
-
-
 def relabel(labels: np.ndarray, *, by_position: bool = False) -> np.ndarray:
     """Give labels the numbers 1..N without gaps.
 

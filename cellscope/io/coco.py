@@ -1,7 +1,8 @@
-"""COCO annotation files: find them, read them, decode their masks."""
+"""COCO annotation files, plain or gzipped: find them, read them, decode their masks."""
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import defaultdict
 from dataclasses import dataclass
@@ -34,15 +35,20 @@ class CocoImage:
 
 def annotation_file(folder: Path) -> Path | None:
     """Find the COCO file of `folder`: the first JSON, by name, with images, annotations and categories."""
-    for path in sorted(folder.glob("*.json")):
-        with path.open(encoding="utf-8") as stream:
-            try:
-                content = json.load(stream)
-            except ValueError:
-                continue
+    for path in sorted([*folder.glob("*.json"), *folder.glob("*.json.gz")]):
+        try:
+            content = _load(path)
+        except (ValueError, EOFError, gzip.BadGzipFile):
+            continue
         if isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys():
             return path
     return None
+
+
+def _load(path: Path) -> Any:
+    """Read a JSON file, gzipped where its name ends in ``.gz``."""
+    data = path.read_bytes()
+    return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
 
 
 def read_coco(folder: Path, image_folders: tuple[str, ...]) -> tuple[dict[int, str], list[CocoImage]]:
@@ -69,7 +75,7 @@ def read_coco(folder: Path, image_folders: tuple[str, ...]) -> tuple[dict[int, s
     path = annotation_file(folder)
     if path is None:
         raise DatasetError(f"{folder} holds no COCO file with images, annotations and categories")
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = _load(path)
     annotations: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for annotation in content["annotations"]:
         annotations[annotation["image_id"]].append(annotation)

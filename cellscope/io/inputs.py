@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
 from cellscope.errors import UsageError
+from cellscope.io.leftovers import leave_out, leave_out_folder, why_left_out
 from cellscope.io.text import one_line
-
-OUTPUT_SUFFIXES = (
-    ".labels.tif", ".cells.tif", ".micronuclei.tif", ".overlay.png", ".karyogram.png", ".filmstrip.png",
-)  # fmt: skip
-"""What `predict` writes and a search must not take for inputs."""
 
 
 @dataclass(frozen=True)
@@ -170,22 +166,28 @@ def _search(root: Path, suffixes: Collection[str], matches: Callable[[PurePath],
         seen.add(real)
         try:
             with os.scandir(folder) as entries:
-                listed = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+                listed = sorted(entries, key=lambda e: e.name)
         except OSError as error:
             raise UsageError(f"{one_line(folder)}: the folder cannot be searched ({error.strerror})") from error
         names = {entry.name for entry in listed}
         for entry in listed:
             path = folder / entry.name
+            why = why_left_out(entry.name, names)
             if _is_folder(entry):
-                if not (entry.name == "figures" and "eval.json" in names):
+                if why is not None:
+                    leave_out_folder(why, path, endings)
+                else:
                     (linked if entry.is_symlink() else plain).append(path)
             # a broken link is kept: a missing image is to be reported, not lost
             elif (
-                _is_image(entry.name, names, endings)
+                entry.name.lower().endswith(endings)
                 and (entry.is_symlink() or entry.is_file())
                 and matches(path.relative_to(root))
             ):
-                yield path
+                if why is not None:
+                    leave_out(why, path)
+                else:
+                    yield path
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -193,13 +195,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself, or to where one may not look
         return False
-
-
-def _is_image(name: str, neighbours: set[str], endings: tuple[str, ...]) -> bool:
-    lower = name.lower()
-    if not lower.endswith(endings) or lower.endswith(OUTPUT_SUFFIXES):
-        return False
-    return not (lower == "curves.png" and "run.json" in neighbours)
 
 
 def _matcher(glob: str | None) -> Callable[[PurePath], bool]:

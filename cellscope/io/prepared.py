@@ -18,6 +18,8 @@ from cellscope.io.write import write_csv, write_json
 
 SCHEMA = "cellscope.dataset/1"
 COLUMNS = ["id", "split", "fold", "group", "image", "target", "class"]
+#: Columns behind them, where known, in this order; an assay's own come last, by name.
+FACTS = ("source", "laboratory", "scanner", "day", "line", "organ")
 SPLITS = ("train", "val", "test")
 LEFT_OUT = "left-out"
 """The split of items that ``--leave-out`` keeps out of a training; see `PreparedDataset.leaving_out`."""
@@ -41,9 +43,9 @@ class Item:
         A split this item's group must go to, or empty.
     fixed_fold : int, optional
         A fold this item's group must go to, counted from 0, where a source comes in folds.
-    origin : dict
-        Where it comes from, as far as that is known: ``laboratory``, ``scanner``, ``day``, ``line`` and the like, a
-        column each in ``items.csv``; ``--leave-out`` takes their names.
+    facts : mapping
+        More columns of `items.csv`: where the item comes from as far as that is known (`FACTS`), and what else the
+        assay wants to keep. An item without a fact has an empty cell.
     """
 
     id: str
@@ -53,7 +55,7 @@ class Item:
     class_: str = ""
     fixed_split: str = ""
     fixed_fold: int | None = None
-    origin: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -188,14 +190,16 @@ def write_dataset(
         raise DatasetError(f"two items share the id {repeated[0]} ({len(repeated)} such); was a source given twice?")
     split_of = assign_splits(items, splits, seed)
     fold_of = assign_folds(items, folds, seed)
+    items = sorted(items, key=lambda item: item.id)
     rows = [
         [item.id, split_of[item.group], fold_of[item.group], item.group, item.image, item.target, item.class_]
-        for item in sorted(items, key=lambda item: item.id)
+        for item in items
     ]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    by_id = sorted(items, key=lambda item: item.id)
-    for name in sorted({name for item in items for name in item.origin} - set(COLUMNS)):
-        table[name] = [item.origin.get(name, "") for item in by_id]
+    facts = [{"source": item.source, **item.facts} for item in items]
+    known = {name for one in facts for name, value in one.items() if value}
+    for name in (*(name for name in FACTS if name in known), *sorted(known - set(FACTS))):
+        table[name] = [one.get(name, "") for one in facts]
     if not folds:
         table["fold"] = ""
     write_csv(root / "items.csv", table)

@@ -18,11 +18,11 @@ import numpy as np
 from cellscope.errors import InputError
 from cellscope.io.convert import Decoded, Refused, standard_type, upright
 from cellscope.io.image import Image
-from cellscope.io.read_raster import PNG_MAGIC, decode_bmp, decode_jpeg, decode_png
+from cellscope.io.read_raster import PNG_MAGIC, decode_bmp, decode_jpeg, decode_png, decode_webp
 from cellscope.io.read_tiff import decode_tiff, tiff_pages
 from cellscope.io.text import one_line
 
-SUFFIXES: frozenset[str] = frozenset({".tif", ".tiff", ".btf", ".tf8", ".png", ".jpg", ".jpeg", ".bmp"})
+SUFFIXES: frozenset[str] = frozenset({".tif", ".tiff", ".btf", ".tf8", ".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 """Suffixes of the files `read` understands, lower case."""
 
 MAX_PIXELS = 2**28
@@ -39,7 +39,7 @@ def read(path: str | os.PathLike[str], *, page: int | None = None, max_pixels: i
     Parameters
     ----------
     path : path
-        A TIFF (also BigTIFF, OME, ImageJ), PNG, JPEG or BMP file.
+        A TIFF (also BigTIFF, OME, ImageJ), PNG, JPEG, BMP or WebP file.
     page : int, optional
         Page of a multi-page TIFF, from 0. Without it the first page that is not a thumbnail is read, and a warning
         tells when there are more.
@@ -122,19 +122,21 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def _decode(handle: BinaryIO, page: int | None, max_pixels: int) -> Decoded:
-    magic = handle.read(8)
+    magic = handle.read(12)
     size = handle.seek(0, os.SEEK_END)
     handle.seek(0)
     if magic[:4] in _TIFF_MAGIC:
         return decode_tiff(handle, page, max_pixels)
-    if magic == PNG_MAGIC:
+    if magic[:8] == PNG_MAGIC:
         decoder = decode_png
     elif magic[:3] == b"\xff\xd8\xff":
         decoder = decode_jpeg
     elif magic[:2] == b"BM":
         decoder = decode_bmp
+    elif magic[:4] == b"RIFF" and magic[8:] == b"WEBP":
+        decoder = decode_webp
     else:
-        raise Refused(f"is not a TIFF, PNG, JPEG or BMP image (it starts with {magic!r})")
+        raise Refused(f"is not a TIFF, PNG, JPEG, BMP or WebP image (it starts with {magic[:8]!r})")
     if page not in (None, 0):
         raise Refused(f"page {page} does not exist; the file holds 1, counted from 0")
     if size > _BYTES_PER_PIXEL * max_pixels + _HEADER_ALLOWANCE:  # these decoders hold the whole file in memory

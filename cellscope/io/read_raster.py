@@ -1,4 +1,4 @@
-"""PNG, JPEG and BMP, decoded by libpng and libjpeg (imagecodecs) and, for BMP and CMYK JPEG, by Pillow.
+"""PNG, JPEG, BMP and WebP, decoded by libpng and libjpeg (imagecodecs) and, for the rest and CMYK JPEG, by Pillow.
 
 Pillow reduces 16-bit colour PNG to 8 bits and accepts PNG files that stop early; libpng does neither, so it gets PNG.
 Pillow's plugins are called directly: `PIL.Image.open` has a pixel limit of its own that is global to the process.
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
-from PIL import BmpImagePlugin, JpegImagePlugin
+from PIL import BmpImagePlugin, JpegImagePlugin, WebPImagePlugin
 
 from cellscope.io import pixel_size
 from cellscope.io.convert import Decoded, Refused, check_size
@@ -148,6 +148,26 @@ def decode_bmp(data: bytes, max_pixels: int) -> Decoded:
         return Decoded(pixels)
     x, y = struct.unpack_from("<ii", data, 38)
     return Decoded(pixels, 1, *pixel_size.from_resolution(x, y, _UM_PER_M))
+
+
+def decode_webp(data: bytes, max_pixels: int) -> Decoded:
+    """Decode a WebP, lossy or lossless; alpha is dropped, of an animation the first picture is taken.
+
+    Raises
+    ------
+    Refused
+        Damaged, cut short, or too large.
+    """
+    if len(data) < 8 + int.from_bytes(data[4:8], "little"):
+        raise Refused("the WebP is cut short; copy or export the file again")
+    try:
+        picture = WebPImagePlugin.WebPImageFile(BytesIO(data))
+        check_size(*picture.size, len(picture.getbands()), max_pixels)
+        pixels = np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    except (SyntaxError, OSError, ValueError) as error:
+        raise Refused(f"the WebP is damaged ({error}); copy or export the file again") from error
+    exif = picture.info.get("exif", b"").removeprefix(b"Exif\0\0")
+    return Decoded(pixels, _exif(exif)[0])
 
 
 def _exif(block: bytes) -> tuple[int, float, float, int]:

@@ -61,7 +61,7 @@ def decode_tiff(handle: BinaryIO, page: int | None, max_pixels: int) -> Decoded:
     try:
         with TiffFile(handle) as tif:
             choice = _choose(tif, page)
-            _check(choice.page, handle, tif.filehandle.size, max_pixels)
+            check_page(choice.page, handle, tif.filehandle.size, max_pixels)
             pixels = _colours(choice.page, _samples(tif, choice))
             size, notes = _pixel_size(tif, choice.page)
             orientation = _number(choice.page, 274, 1)
@@ -130,7 +130,7 @@ def _imagej_planes(page: TiffPage) -> int:
     return int(images) if int(images) > 1 and end <= page.parent.filehandle.size else 0
 
 
-def _check(page: TiffPage, handle: BinaryIO, file_size: int, max_pixels: int) -> None:
+def check_page(page: TiffPage, handle: BinaryIO, file_size: int, max_pixels: int) -> None:
     """Refuse, before decoding, what is too large, of an unsupported kind, or not wholly there."""
     width, height, samples = page.imagewidth, page.imagelength, page.samplesperpixel
     check_size(width, height, max(samples, 1), max_pixels)

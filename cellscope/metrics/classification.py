@@ -85,12 +85,6 @@ def per_class(truth: Sequence | np.ndarray, predicted: Sequence | np.ndarray, cl
     )
 
 
-def macro_f1(truth: Sequence | np.ndarray, predicted: Sequence | np.ndarray, classes: Sequence) -> float | None:
-    """Mean F1 over the classes that occur in the truth or among the predictions; None when none does."""
-    defined = [value for value in per_class(truth, predicted, classes)["f1"] if value is not None]
-    return float(np.mean(defined)) if defined else None
-
-
 def roc_auc(positive: np.ndarray, score: np.ndarray) -> float | None:
     """Area under the ROC curve: the chance that a positive scores above a negative, ties counting one half.
 

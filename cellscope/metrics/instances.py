@@ -211,6 +211,13 @@ def pairs_by_overlap(pairs: Overlaps, floor: float = FLOOR) -> tuple[np.ndarray,
     return pairs.rows[matched], pairs.columns[matched], iou[matched]
 
 
+def matched_labels(truth: np.ndarray, found: np.ndarray, floor: float = FLOOR) -> dict[int, int]:
+    """Pair the objects of two label images, as `pairs_by_overlap` does: true label -> found label, in rising order."""
+    pairs = overlaps(truth, found)
+    rows, columns, _ = pairs_by_overlap(pairs, floor)
+    return dict(zip(pairs.truth[rows].tolist(), pairs.found[columns].tolist(), strict=True))
+
+
 def pairs_by_centre(pairs: Overlaps, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pair objects by the distance of their centroids as HoVer-Net's evaluation does.
 

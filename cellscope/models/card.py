@@ -89,6 +89,13 @@ class ModelCard:
         if type(self.format) is not int:
             raise ModelError(f"model card: 'format' must be a whole number, not {self.format!r}")
 
+    @classmethod
+    def weightless(cls, assay: str, part: str, arch: str, classes: tuple[str, ...], **more: Any) -> ModelCard:
+        """Give the card of a built-in method without weights that takes colour images as they are."""
+        nothing: dict[str, Any] = {"arch_args": {}, "thresholds": {}, "training": {}, "metrics": {}}
+        defaults = {"channels": ("red", "green", "blue"), "normalisation": {"kind": "none"}, "pixel_size_um": None}
+        return cls(assay, part, arch, classes=classes, cellscope_version="1", **(nothing | defaults | more))
+
     def as_dict(self) -> dict[str, Any]:
         """Return the card as a plain dictionary that JSON can hold (tuples become lists)."""
         plain: dict[str, Any] = json.loads(to_json(asdict(self)))

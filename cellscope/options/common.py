@@ -1,6 +1,15 @@
 """The options that mean the same in every assay and every verb, described once.
 
-Each verb takes the smallest class that has what it needs.
+A verb has exactly the options that it obeys: it takes the class that holds these and no more.
+
+=================  ======================================
+`OutputOptions`    commands that compute nothing at random
+`PrepareOptions`   ``prepare``
+`ComputeOptions`   ``eval``
+`WorkerOptions`    with more of its own, ``train``
+`InputOptions`     ``render``
+`RunOptions`       ``predict``
+=================  ======================================
 """
 
 from __future__ import annotations
@@ -24,12 +33,11 @@ _SHARD = re.compile(r"\s*(\d+)\s*/\s*(\d+)\s*")
 
 
 @dataclass(frozen=True)
-class BaseOptions:
-    """Options of every verb that writes an output folder."""
+class OutputOptions:
+    """Options of every command that writes files."""
 
     panel: ClassVar[str] = PANEL
 
-    seed: int = option(0, "Seed of everything random.", low=0, high=2**32 - 1)
     overwrite: bool = option(False, "Replace the results that OUT already holds.")
     json: bool = option(False, "Print a JSON object on stdout at the end instead of the path of OUT.")
     quiet: bool = option(False, "No progress and no notes on stderr, only errors.", short="-q")
@@ -42,8 +50,17 @@ class BaseOptions:
 
 
 @dataclass(frozen=True)
+class BaseOptions(OutputOptions):
+    """Options of the four verbs."""
+
+    panel: ClassVar[str] = PANEL
+
+    seed: int = option(0, "Seed of everything random.", low=0, high=2**32 - 1)
+
+
+@dataclass(frozen=True)
 class ComputeOptions(BaseOptions):
-    """Options of the verbs that run a network."""
+    """Options of the verbs that run a network; ``eval`` has these."""
 
     panel: ClassVar[str] = PANEL
 
@@ -51,9 +68,6 @@ class ComputeOptions(BaseOptions):
         "auto", "Where to compute. A device that is missing is an error.", metavar="auto|cpu|cuda|cuda:N|mps"
     )
     batch_size: int | None = option(None, "Items per batch; none leaves it to the model.", low=1, high=65536)
-    num_workers: int | None = option(
-        None, "Processes that read and post-process; none chooses from the number of CPUs.", low=0, high=1024
-    )
     precision: Literal["auto", "32", "bf16", "16"] = option(
         "auto", "Arithmetic of the networks; auto takes bf16 where the device is fast at it."
     )
@@ -66,16 +80,25 @@ class ComputeOptions(BaseOptions):
 
 
 @dataclass(frozen=True)
-class RunOptions(ComputeOptions):
-    """Options of ``predict`` and ``eval``."""
+class WorkerOptions(ComputeOptions):
+    """Options of the verbs that run a network and further processes."""
 
     panel: ClassVar[str] = PANEL
 
-    skip_existing: bool = option(False, "Keep what OUT already holds and do only what is missing.")
+    num_workers: int | None = option(
+        None, "Processes that read and post-process; none chooses from the number of CPUs.", low=0, high=1024
+    )
+
+
+@dataclass(frozen=True)
+class InputOptions(WorkerOptions):
+    """Options of the commands that go over inputs."""
+
+    panel: ClassVar[str] = PANEL
+
     pixel_size: float | None = option(
         None, "Pixel size in micrometres, in place of what the files say.", low=1e-4, high=1e4, metavar="UM"
     )
-    shard: str | None = option(None, "Do only part I of N parts of the inputs; `merge` joins them.", metavar="I/N")
     max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels than this.", low=1)
     glob: str | None = option(
         None, "Take only the files of a folder that match, by pathlib's rules.", metavar="PATTERN"
@@ -86,6 +109,16 @@ class RunOptions(ComputeOptions):
         "column `image`, or a regular expression with one group, searched in `image`.",
         metavar="folder|case|TABLE.csv:COLUMN|REGEX",
     )
+
+
+@dataclass(frozen=True)
+class RunOptions(InputOptions):
+    """Options of ``predict``."""
+
+    panel: ClassVar[str] = PANEL
+
+    skip_existing: bool = option(False, "Keep what OUT already holds and do only what is missing.")
+    shard: str | None = option(None, "Do only part I of N parts of the inputs; `merge` joins them.", metavar="I/N")
     input: str = option(AUTO, "Take every input for this kind instead of deciding by its looks.", metavar="auto|KIND")
 
     def __post_init__(self) -> None:

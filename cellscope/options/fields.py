@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 from cellscope.errors import UsageError
 from cellscope.options.values import Kind, parse_annotation
 
 ENV_PREFIX = "CELLSCOPE_"
+
+T = TypeVar("T")
 
 _KEY = "cellscope.option"
 _known: dict[Any, dict[str, Spec]] = {}
@@ -150,6 +152,20 @@ def check(instance: Any) -> None:
                 raise ValueError(f"{value!r} is not a {spec.kind.name}")
         except ValueError as error:
             raise UsageError(f"{field.name}: {error}") from error
+
+
+def extended(options: Any, cls: type[T]) -> T:
+    """Return the options of a verb as those of another that has more; what it has not keeps its default.
+
+    Parameters
+    ----------
+    options : instance of a dataclass that `cls` extends
+        `cls` itself included.
+    cls : type
+        The class of the result.
+    """
+    fields = (field for field in dataclasses.fields(options) if field.init)
+    return cls(**{field.name: getattr(options, field.name) for field in fields})
 
 
 def default_of(field: dataclasses.Field[Any]) -> Any:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
 from cellscope.errors import UsageError
-from cellscope.options.common import ComputeOptions
+from cellscope.options.common import WorkerOptions
 from cellscope.options.resolve import option
 
 T = TypeVar("T", bound="TrainingOptions")
 
 
 @dataclass(frozen=True)
-class TrainingOptions(ComputeOptions):
+class TrainingOptions(WorkerOptions):
     """What every training lets the user set; None leaves a value to the part that is trained."""
 
     panel: ClassVar[str] = "Training"

@@ -10,12 +10,12 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from cellscope.assays.karyotype.options import PredictOptions, TrainOptions
-from cellscope.cli.groups import hurry
-from cellscope.cli.root import app
+from cellscope.assays.karyotype.options import EvalOptions, PredictOptions, TrainOptions
+from cellscope.cli.groups import begin_imports
+from cellscope.cli.root import ASSAYS, app
 from cellscope.cli.verbs import speaking
 from cellscope.errors import CellscopeError, InputError, Interrupted, ModelError
-from cellscope.options.common import BaseOptions, PrepareOptions, RunOptions
+from cellscope.options.common import BaseOptions, ComputeOptions, PrepareOptions, RunOptions
 
 ASSAY = SimpleNamespace(name="karyotype")
 
@@ -45,21 +45,16 @@ def fake(monkeypatch, name, **members):
 
 
 def worker(monkeypatch, module, name, code=0, inputs=()):
-    """Replace a worker by one that records its call, writes run.json and returns `code` or raises it."""
+    """Replace a worker by one that records its call and returns `code`, with counts of `inputs`, or raises it."""
     calls = []
 
     def work(*args, **kwargs):
         calls.append((args, kwargs))
         if isinstance(code, BaseException):
             raise code
-        run = kwargs.get("run")
-        pair = getattr(run, "shard_pair", None)
-        out = Path(args[1] if name in ("prepare", "train") else args[-1])
-        place = out / "shards" / f"{pair[0]}-of-{pair[1]}" if pair else out
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "run.json").write_text(json.dumps({"inputs": [{"status": status} for status in inputs]}))
         print("progress", file=sys.stderr)
-        return code
+        counts = {status: inputs.count(status) for status in ("ok", "failed", "skipped")}
+        return SimpleNamespace(code=code, counts=counts) if name == "predict" else code
 
     fake(monkeypatch, module, **{name: work, "ASSAY": ASSAY})
     return calls
@@ -114,15 +109,15 @@ def test_only_the_first_training_process_prints(monkeypatch):
 
 def test_eval(monkeypatch):
     calls = worker(monkeypatch, "cellscope.assays.karyotype.evaluation.evaluate", "evaluate")
-    words = split("karyotype eval data -m one -m two --split val --device cpu --review-below 0.5")
+    words = split("karyotype eval data -m one -m two --split val --device cpu --aneuploidy-cost 2")
     result = invoke(*words)
     assert result.exit_code == 0, result.output
     assert calls == [
         (
             (Path("data"), Path("karyotype-eval")),
             {
-                "run": RunOptions(device="cpu"),
-                "options": PredictOptions(review_below=0.5),
+                "run": ComputeOptions(device="cpu"),
+                "options": EvalOptions(aneuploidy_cost=2.0),
                 "models": ["one", "two"],
                 "split": "val",
                 "argv": ["cellscope", *words],
@@ -130,6 +125,41 @@ def test_eval(monkeypatch):
         )
     ]
     assert result.stdout == "karyotype-eval\n"
+
+
+OF_PREDICT = {
+    "": {
+        "--input": "nonsense", "--num-workers": "2", "--shard": "1/2", "--skip-existing": None, "--glob": "*.tif",
+        "--pixel-size": "0.5", "--group-by": "case", "--max-pixels": "1000", "--review-below": "0.5",
+    },
+    "karyotype": {"--karyogram": "svg", "--ideograms": None, "--explain": None},
+    "micronucleus": {"--nuclei": "masks", "--corrections": "a.csv", "--gallery": "5", "--channel": "0"},
+    "mitosis": {"--events": "a.csv", "--window": "72", "--frames-before": "3", "--nuclei-channel": "1"},
+    "histo": {"--roi": "a.geojson", "--no-labels": None, "--no-tissue": None, "--check-grid": None},
+    "nucleus-seg": {"--check-grid": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("assay", sorted(ASSAYS))
+def test_eval_refuses_what_it_would_not_obey(assay):
+    for flag, value in (OF_PREDICT[""] | OF_PREDICT[assay]).items():
+        result = invoke(assay, "eval", "data", flag, *([value] if value else []))
+        assert result.exit_code == 2
+        assert f"no such option: {flag}" in result.stderr
+
+
+@pytest.mark.parametrize("flag", ["--shard=1/2", "--skip-existing", "--input=metaphase"])
+def test_render_refuses_what_it_would_not_obey(flag):
+    result = invoke("karyotype", "render", "a.karyotype.json", flag)
+    assert result.exit_code == 2
+    assert f"no such option: {flag.partition('=')[0]}" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("karyotype", "import-detectron2"), ("micronucleus", "dose")])
+def test_what_computes_nothing_at_random_has_no_seed(command):
+    result = invoke(*command, "file", "--seed", "1")
+    assert result.exit_code == 2
+    assert "no such option: --seed" in result.stderr
 
 
 def test_predict(predict):
@@ -268,7 +298,7 @@ def test_garbage_is_collected_as_usual_once_a_verb_works(monkeypatch):
     usual, frozen = gc.get_threshold(), gc.get_freeze_count()
     with speaking(BaseOptions()):
         assert (gc.get_threshold(), gc.get_freeze_count()) == (usual, frozen)
-    hurry()
+    begin_imports()
     try:
         assert gc.get_threshold()[0] > usual[0]
         with speaking(BaseOptions()):

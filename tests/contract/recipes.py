@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -31,12 +31,15 @@ class Recipe:
         Writes images to a folder; gives the expected kind by image name, None for a broken file.
     options : list of str
         For ``predict`` and ``eval``.
+    predict_options : list of str
+        For ``predict`` alone.
     """
 
     source: str
     training: dict[str, list[str]]
     inputs: Callable[[Path], dict[str, str | None]]
     options: list[str]
+    predict_options: list[str] = field(default_factory=list)
 
 
 def karyotype_inputs(folder: Path) -> dict[str, str | None]:
@@ -112,7 +115,8 @@ RECIPES = {
         training={"nuclei": ["--arch", "histonext-test", "--set", "core=64"]},
         inputs=histo_inputs,
         # Two steps teach nothing: everything counts as nucleus, parted by what noise there is.
-        options=["--no-tissue", *sets("probability_threshold=0", "edge=0.01", "min_area=4", "block=96")],
+        options=sets("probability_threshold=0", "edge=0.01", "min_area=4"),
+        predict_options=["--no-tissue", *sets("block=96")],
     ),
     "micronucleus": Recipe(
         source="micronucleus_source",

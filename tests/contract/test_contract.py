@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,6 +18,8 @@ from typer.testing import CliRunner
 
 from cellscope.cli.root import ASSAYS, app
 from cellscope.models.file import read_card
+from cellscope.options import common as options
+from cellscope.options.fields import specs
 
 RUN_FILES = {"model.safetensors", "last.ckpt", "metrics.csv", "config.toml", "run.json", "curves.png"}
 
@@ -53,10 +58,10 @@ def road(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     code, stdout = cellscope(name, "prepare", source, "-o", dataset, "--splits", "0.4,0.3,0.3")
     assert (code, stdout.strip()) == (0, str(dataset))
     runs = {}
-    for part, options in recipe.training.items():
+    for part, chosen in recipe.training.items():
         runs[part] = root / f"run-{part}"
         common = ["--steps", 2, "--batch-size", 2, "--num-workers", 0, "--device", "cpu", "--part", part]
-        code, stdout = cellscope(name, "train", dataset, "-o", runs[part], *common, "--set", "val_every=2", *options)
+        code, stdout = cellscope(name, "train", dataset, "-o", runs[part], *common, "--set", "val_every=2", *chosen)
         assert (code, stdout.strip()) == (0, str(runs[part]))
     made = Road(name, recipe, dataset, runs, root / "in", {}, root / "out")
     made.expected = recipe.inputs(made.inputs)
@@ -67,7 +72,8 @@ def road(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def predict(road: Road, out: Path, *words: object) -> tuple[int, str]:
-    common = ["-o", out, *road.models, "--device", "cpu", "--num-workers", 0, *road.recipe.options]
+    recipe = road.recipe
+    common = ["-o", out, *road.models, "--device", "cpu", "--num-workers", 0, *recipe.options, *recipe.predict_options]
     return cellscope(road.name, "predict", road.inputs, *common, *words)
 
 
@@ -144,6 +150,25 @@ def test_the_models_alone_are_enough(road: Road, tmp_path: Path) -> None:
     one, other = (pd.read_csv(folder / "objects.csv", dtype=str) for folder in (road.predicted, tmp_path / "out"))
     first = one[one["image"] == next(iter(road.expected))].reset_index(drop=True)
     pd.testing.assert_frame_equal(other, first)
+
+
+@pytest.mark.slow
+def test_eval_obeys_all_of_its_options(road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nothing reads would be taken and ignored."""
+    of_assay = importlib.import_module(f"cellscope.assays.{road.name.replace('-', '_')}.options")
+    package = Path(options.__file__).parent
+    read: set[str] = set()
+
+    def reading(self: object, name: str) -> Any:
+        if Path(sys._getframe(1).f_code.co_filename).parent != package:  # checks and copies are no use of an option
+            read.add(name)
+        return object.__getattribute__(self, name)
+
+    for cls in (options.OutputOptions, of_assay.EvalOptions):
+        monkeypatch.setattr(cls, "__getattribute__", reading, raising=False)
+    common = ["-o", tmp_path / "eval", *road.models, "--device", "cpu", *road.recipe.options]
+    assert cellscope(road.name, "eval", road.dataset, *common)[0] == 0
+    assert not (specs(options.ComputeOptions).keys() | specs(of_assay.EvalOptions).keys()) - read
 
 
 @pytest.mark.slow

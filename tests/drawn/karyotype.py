@@ -224,3 +224,22 @@ def write_class_folders(folder: Path, cells: dict[str, list[str]], *, inverted: 
             place = folder / cell / class_
             place.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(place / f"{index}.png"), single(class_, seed=100 * number + index, inverted=inverted))
+
+
+def write_karyonet(folder: Path) -> None:
+    """Write single chromosomes named by cell, class and number, in ``Gband`` and ``Rband``, ``train`` and ``val``."""
+    for band, cell in (("Gband", "001_A1_slide0_cel"), ("Rband", "18-1473.0013")):
+        for class_ in ("7", "23"):
+            place = folder / "singles" / band / "train" / class_
+            place.mkdir(parents=True)
+            cv2.imwrite(str(place / f"{cell}_{class_}_101.jpg"), single("X" if class_ == "23" else class_))
+        place = folder / "singles" / band / "val" / f"{cell}5"
+        place.mkdir(parents=True)
+        cv2.imwrite(str(place / f"{cell}5_24_7.jpg"), single("Y"))
+
+
+def write_clusters(folder: Path) -> None:
+    """Write ``images/<case>/{chromosome,cluster}/1.TIF``."""
+    for case, kind in (("case1", "chromosome"), ("case1", "cluster"), ("case2", "chromosome")):
+        (folder / "images" / case / kind).mkdir(parents=True)
+        cv2.imwrite(str(folder / "images" / case / kind / "1.TIF"), single("3"))

@@ -30,6 +30,6 @@ def go(tmp_path, models):
             options=options or FakeOptions(),
             models=models if use is None else use,
             argv=["cellscope", "fake", "predict"],
-        )
+        ).code
 
     return go

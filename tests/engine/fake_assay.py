@@ -110,10 +110,6 @@ def kind_of(image):
     return "crop" if image.width <= 8 else "field"
 
 
-def classes_columns(cards):
-    return probability_columns(cards["classify"].classes)
-
-
 def build(card, tensors):
     module = torch.nn.Conv2d(1, 1, 1)
     module.load_state_dict(tensors)
@@ -126,12 +122,12 @@ ASSAY = Assay(
     kinds=BOTH,
     suffixes=frozenset({".tif", ".png"}),
     stages=(
-        Stage("find", BOTH, 4, cut_image, forward_find, finish_find, at_once=64),
-        Stage("classify", BOTH, 8, cut_spots, forward_classify, finish_classify, at_once=64),
+        Stage("find", BOTH, 4, cut_image, forward_find, finish_find, cpu_batch=64),
+        Stage("classify", BOTH, 8, cut_spots, forward_classify, finish_classify, cpu_batch=64),
     ),
     parts=("find", "classify"),
     summary_columns=("brightest",),
-    classes_columns=classes_columns,
+    class_part="classify",
     kind_of=kind_of,
     build=build,
     conclude=conclude,

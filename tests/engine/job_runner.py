@@ -13,7 +13,9 @@ if __name__ == "__main__":
     run = options_for(**job.get("run", {}))
     options = FakeOptions(**job.get("options", {}))
     try:
-        code = predict_shard("fake_assay:ASSAY", job["arguments"], job["out"], run, options, job["models"], ["fake"])
+        code = predict_shard(
+            "fake_assay:ASSAY", job["arguments"], job["out"], run, options, job["models"], ["fake"]
+        ).code
     except CellscopeError as error:
         print(error, file=sys.stderr)
         code = error.exit_code

@@ -104,7 +104,7 @@ def go(tmp_path, models):
     def go(out="out", assay=GROUPED, **run):
         run = options_for(**{"group_by": r"a0([0-3])", **run})
         where = [str(tmp_path / "in")]
-        return predict(assay, where, tmp_path / out, run=run, options=FakeOptions(), models=models, argv=["fake"])
+        return predict(assay, where, tmp_path / out, run=run, options=FakeOptions(), models=models, argv=["fake"]).code
 
     return go
 
@@ -193,6 +193,6 @@ def test_no_object_at_all_is_still_a_frame_with_columns(tmp_path, models):
 
     assay = dataclasses.replace(ASSAY, summarise=look)
     run, where = options_for(), [str(tmp_path / "in")]
-    assert predict(assay, where, tmp_path / "out", run=run, options=FakeOptions(), models=models, argv=[]) == 0
+    assert predict(assay, where, tmp_path / "out", run=run, options=FakeOptions(), models=models, argv=[]).code == 0
     assert len(seen["objects"]) == 0
     assert list(seen["objects"])[:3] == ["image", "label", "class"]

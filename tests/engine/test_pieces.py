@@ -15,10 +15,9 @@ import tifffile
 from contract_check import check
 from fake_assay import FORWARD, FakeOptions, build, forward_find, options_for, spots, write_models
 
-from cellscope.engine.assay import Assay, Result, Stage, Subject
-from cellscope.engine.large import Pieces, Rows
+from cellscope.engine.assay import Assay, Large, Pieces, Result, Rows, Stage, Subject
 from cellscope.engine.predict import tables
-from cellscope.engine.predict.pieces import Spool
+from cellscope.engine.predict.piece_store import PieceStore
 from cellscope.engine.predict.plan import predict
 from cellscope.engine.predict.shards import merge
 from cellscope.errors import InputError, Interrupted
@@ -87,10 +86,6 @@ def join(subject, results):
     return Result(pd.DataFrame(), {}, artefacts, [f"{count} rows"], rows=Rows(count, frames))
 
 
-def no_classes(cards):
-    return ()
-
-
 def always_a_field(image):
     return "field"
 
@@ -102,14 +97,13 @@ ASSAY = Assay(
     stages=(Stage("find", ("field",), 4, cut, forward_find, finish),),
     parts=("find",),
     summary_columns=(),
-    classes_columns=no_classes,
+    class_part=None,
     kind_of=always_a_field,
     build=build,
     conclude=conclude,
-    divide=divide,
-    join=join,
+    large=Large(divide, join),
 )
-WHOLE = dataclasses.replace(ASSAY, divide=None, join=None)
+WHOLE = dataclasses.replace(ASSAY, large=None)
 
 
 @pytest.fixture
@@ -120,7 +114,7 @@ def go(tmp_path):
         return predict(
             assay, [str(tmp_path / "in")], tmp_path / out, run=options_for(**run), options=FakeOptions(),
             models=models, argv=["cellscope", "fake", "predict"],
-        )  # fmt: skip
+        ).code  # fmt: skip
 
     return go
 
@@ -176,7 +170,7 @@ def test_a_failed_piece_fails_its_input_alone(tmp_path, go, images, capsys):
 
 
 def test_a_run_goes_on_with_the_pieces_that_are_missing(tmp_path, go, images, monkeypatch):
-    store, kept, one_at_a_time = Spool.store, [], threading.Lock()
+    store, kept, one_at_a_time = PieceStore.put, [], threading.Lock()
 
     def fill(self, number, result):
         with one_at_a_time:  # several threads write
@@ -185,7 +179,7 @@ def test_a_run_goes_on_with_the_pieces_that_are_missing(tmp_path, go, images, mo
             store(self, number, result)
             kept.append(number)
 
-    monkeypatch.setattr(Spool, "store", fill)
+    monkeypatch.setattr(PieceStore, "put", fill)
     with pytest.raises(Exception, match="No space left"):
         go("out")
     again = []
@@ -194,26 +188,26 @@ def test_a_run_goes_on_with_the_pieces_that_are_missing(tmp_path, go, images, mo
         again.append((self.folder.name, number))
         store(self, number, result)
 
-    monkeypatch.setattr(Spool, "store", note)
+    monkeypatch.setattr(PieceStore, "put", note)
     assert go("out", skip_existing=True) == 0
     assert len(again) == 6 + 4 + 8 - 4
     assert go("whole", WHOLE) == 0
     same(tmp_path / "whole", tmp_path / "out")
     # pieces of a file that has changed since are not used
     (tmp_path / "out/objects.csv").unlink()
-    monkeypatch.setattr(Spool, "store", fill)
+    monkeypatch.setattr(PieceStore, "put", fill)
     kept.clear()
     with pytest.raises(Exception, match="No space left"):
         go("out", overwrite=True)
     tifffile.imwrite(images / "a0.tif", spots((48, 40), [(20, 4, 200)]))
     again.clear()
-    monkeypatch.setattr(Spool, "store", note)
+    monkeypatch.setattr(PieceStore, "put", note)
     assert go("out", skip_existing=True) == 0
     assert len(again) == 6 + 4 + 8
 
 
 def test_an_interrupted_run_keeps_its_pieces(tmp_path, go, images, monkeypatch):
-    store, kept = Spool.store, []
+    store, kept = PieceStore.put, []
 
     def interrupt(self, number, result):
         store(self, number, result)
@@ -221,7 +215,7 @@ def test_an_interrupted_run_keeps_its_pieces(tmp_path, go, images, monkeypatch):
         if len(kept) == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Spool, "store", interrupt)
+    monkeypatch.setattr(PieceStore, "put", interrupt)
     with pytest.raises(Interrupted):
         go("out", batch_size=1)
     done = len(list((tmp_path / "out/journal.parts").glob("*/*.npz")))
@@ -232,7 +226,7 @@ def test_an_interrupted_run_keeps_its_pieces(tmp_path, go, images, monkeypatch):
         again.append(number)
         store(self, number, result)
 
-    monkeypatch.setattr(Spool, "store", note)
+    monkeypatch.setattr(PieceStore, "put", note)
     assert go("out", skip_existing=True) == 0
     assert len(again) == 6 + 4 + 8 - done
     assert go("whole", WHOLE) == 0
@@ -253,16 +247,16 @@ def test_long_tables_are_never_held(tmp_path, go, images, monkeypatch):
     assert check("fake", tmp_path / "out2") == []
 
 
-def test_a_spool_gives_back_what_it_was_given(tmp_path):
-    spool = Spool(tmp_path / "spool", 3, {"a": 1})
+def test_a_store_gives_back_what_it_was_given(tmp_path):
+    store = PieceStore(tmp_path / "store", 3, {"a": 1})
     table = pd.DataFrame({"label": [1, 2], "class": ["a", "bé"], "score": [0.5, np.nan], "review": [True, False]})
-    spool.store(1, Result(table, {"n": 2}, {"labels": np.eye(3, dtype=np.uint16)}, ["odd"]))
-    assert Spool(tmp_path / "spool", 3, {"a": 1}).missing == [0, 2]
-    found = spool[1]
+    store.put(1, Result(table, {"n": 2}, {"labels": np.eye(3, dtype=np.uint16)}, ["odd"]))
+    assert PieceStore(tmp_path / "store", 3, {"a": 1}).missing == [0, 2]
+    found = store[1]
     pd.testing.assert_frame_equal(found.objects, table, check_dtype=False)
     assert found.objects["class"].tolist() == ["a", "bé"]
     assert (found.summary, found.warnings) == ({"n": 2}, ["odd"])
     np.testing.assert_array_equal(found.artefacts["labels"], np.eye(3))
-    spool.store(0, Result(table[:0], {}, {}, []))
-    assert list(spool[0].objects.columns) == list(table.columns)
-    assert Spool(tmp_path / "spool", 3, {"a": 2}).missing == [0, 1, 2]
+    store.put(0, Result(table[:0], {}, {}, []))
+    assert list(store[0].objects.columns) == list(table.columns)
+    assert PieceStore(tmp_path / "store", 3, {"a": 2}).missing == [0, 1, 2]

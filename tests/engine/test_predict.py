@@ -26,9 +26,10 @@ from fake_assay import (
     write_models,
 )
 
-from cellscope.engine.predict import record as ledger
-from cellscope.engine.predict import step as sessions
+from cellscope.engine.predict import record as recording
+from cellscope.engine.predict import session as sessions
 from cellscope.engine.predict.plan import predict_shard
+from cellscope.engine.predict.session import RunOutcome
 from cellscope.errors import CellscopeError, InputError, UsageError
 
 
@@ -145,14 +146,14 @@ def test_a_file_that_cannot_be_written_fails_its_input_and_leaves_nothing(tmp_pa
 
 def test_a_full_disk_ends_the_run_and_can_be_continued(tmp_path, go, monkeypatch):
     images = write_images(tmp_path / "in", 4)
-    plain = ledger.write_artefacts
+    plain = recording.write_artefacts
 
     def full(out, stem, artefacts):
         if stem == "a02":
             raise CellscopeError("x: cannot be written") from OSError(errno.ENOSPC, "No space left on device")
         return plain(out, stem, artefacts)
 
-    monkeypatch.setattr(ledger, "write_artefacts", full)
+    monkeypatch.setattr(recording, "write_artefacts", full)
     with pytest.raises(CellscopeError, match="No space left on device; make room") as caught:
         go(images)
     assert caught.value.exit_code == 1
@@ -267,7 +268,7 @@ def test_the_job_of_a_shard_can_be_pickled(tmp_path, models):
         [],
     )
     function, arguments = pickle.loads(pickle.dumps((predict_shard, job)))
-    assert function(*arguments) == 0
+    assert function(*arguments) == RunOutcome(0, {"ok": 1, "failed": 0, "skipped": 0})
     assert table(tmp_path / "out" / "shards" / "2-of-2" / "images.csv")["image"].tolist() == ["a01.tif"]
     with pytest.raises(UsageError, match="no assay is called 'nonesuch'"):
         predict_shard("nonesuch", *job[1:])

@@ -74,12 +74,12 @@ def test_out_that_is_a_file(tmp_path, go):
 
 
 def test_options_are_settled_before_any_work(tmp_path, go):
-    def settle(options):
+    def read_options(options):
         if options.threshold > 0.9:
             raise UsageError("nothing is that bright")
         return dataclasses.replace(options, threshold=0.6)
 
-    assay = dataclasses.replace(ASSAY, settle=settle)
+    assay = dataclasses.replace(ASSAY, read_options=read_options)
     images = write_images(tmp_path / "in", 1)
     with pytest.raises(UsageError, match="nothing is that bright"):
         go(images, assay=assay, options=FakeOptions(threshold=0.95))

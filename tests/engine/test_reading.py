@@ -12,6 +12,7 @@ from fake_assay import ASSAY, FakeOptions, options_for
 
 from cellscope.engine.predict import read as reading
 from cellscope.engine.predict.read import Reader
+from cellscope.engine.predict.stages import Failure
 from cellscope.errors import InputError
 from cellscope.io.image import Image
 from cellscope.io.inputs import Input
@@ -34,23 +35,24 @@ def counted(monkeypatch):
     return state
 
 
-def reader(names, failed, threads=2):
+def reader(names, threads=2):
     inputs = [Input(Path(name), name) for name in names]
-    return Reader(ASSAY, inputs, run=options_for(), options=FakeOptions(), cards={}, failed=failed, threads=threads)
+    return Reader(ASSAY, inputs, run=options_for(), options=FakeOptions(), cards={}, threads=threads)
 
 
 def test_order_and_failures(counted):
-    failures = []
     names = [f"{'bad' if k % 5 == 2 else 'a'}{k}" for k in range(23)]
-    reads = reader(names, failures.append)
-    assert [subject.name for subject in reads] == [name for name in names if name.startswith("a")]
-    assert [failure.entry.image for failure in failures] == [name for name in names if name.startswith("bad")]
+    reads = reader(names)
+    found = list(reads)
+    assert [one.name for one in found] == names
+    failures = [one for one in found if isinstance(one, Failure)]
+    assert [failure.name for failure in failures] == [name for name in names if name.startswith("bad")]
     assert all(failure.seconds > 0 for failure in failures)
     reads.close()
 
 
 def test_no_more_is_read_ahead_than_twice_the_threads(counted):
-    reads = reader([f"a{k}" for k in range(40)], None)
+    reads = reader([f"a{k}" for k in range(40)])
     for taken, _ in enumerate(reads, 1):
         time.sleep(0.01)
         assert counted["started"] <= taken + 2 * 2
@@ -60,7 +62,7 @@ def test_no_more_is_read_ahead_than_twice_the_threads(counted):
 
 def test_pixels_read_ahead_are_bounded(counted, monkeypatch):
     monkeypatch.setattr(reading, "PIXELS_IN_FLIGHT", 150)  # one and a half images
-    reads = reader([f"a{k}" for k in range(20)], None, threads=4)
+    reads = reader([f"a{k}" for k in range(20)], threads=4)
     for taken, _ in enumerate(reads, 1):
         time.sleep(0.02)
         # at most one image per thread while no size is known, then two waiting
@@ -70,7 +72,7 @@ def test_pixels_read_ahead_are_bounded(counted, monkeypatch):
 
 
 def test_closing_drops_what_was_not_read(counted):
-    reads = reader([f"a{k}" for k in range(40)], None)
+    reads = reader([f"a{k}" for k in range(40)])
     next(iter(reads))
     reads.close()
     started = counted["started"]

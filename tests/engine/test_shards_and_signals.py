@@ -53,7 +53,7 @@ def here(job):
         options=FakeOptions(**job["options"]),
         models=job["models"],
         argv=["fake"],
-    )
+    ).code
 
 
 def wait_for_lines(path, count, process):

@@ -13,9 +13,9 @@ from fake_assay import ASSAY, CONCLUDE, CUT, FINISH, FORWARD, KILL, FakeOptions,
 
 from cellscope.engine.assay import Stage, Subject
 from cellscope.engine.predict import stages
-from cellscope.engine.predict.stages import run_subjects
-from cellscope.engine.predict.workers import Workers, error_line, usual_count
-from cellscope.errors import InputError
+from cellscope.engine.predict.stages import Done, run_subjects
+from cellscope.engine.predict.workers import Workers, usual_count
+from cellscope.errors import InputError, error_line
 from cellscope.io.image import Image
 from cellscope.models.file import ModelCard
 
@@ -46,7 +46,12 @@ def many(count):
 
 def run(subjects, assay=ASSAY, window=4, workers=None, **options):
     settings = {"run": options_for(**options), "device": torch.device("cpu"), "dtype": None, "window": window}
-    return run_subjects(assay, subjects, MODULES, workers=workers, **settings)
+    return map(three, run_subjects(assay, subjects, MODULES, workers=workers, **settings))
+
+
+def three(one):
+    """Who, with what result or error; a failure has the name and the seconds of its subject."""
+    return (one.subject, one.result, None) if isinstance(one, Done) else (one, None, one.error)
 
 
 def outcome(results):
@@ -84,8 +89,8 @@ def test_items_of_several_subjects_share_a_batch():
     assert seen == [4, 4]
 
 
-@pytest.mark.parametrize(("at_once", "expected"), [(1, [1] * 5), (2, [2] * 3), (3, [3] * 3), (64, [4, 4])])
-def test_the_network_always_sees_as_many_items_whatever_there_are(at_once, expected):
+@pytest.mark.parametrize(("cpu_batch", "expected"), [(1, [1] * 5), (2, [2] * 3), (3, [3] * 3), (64, [4, 4])])
+def test_the_network_always_sees_as_many_items_whatever_there_are(cpu_batch, expected):
     seen, blanks = [], []
 
     def forward(module, batch):
@@ -93,13 +98,12 @@ def test_the_network_always_sees_as_many_items_whatever_there_are(at_once, expec
         blanks.append(sum(not item.any() for item in batch))
         return ASSAY.stages[0].forward(module, batch)
 
-    first = dataclasses.replace(ASSAY.stages[0], forward=forward, at_once=at_once)
+    first = dataclasses.replace(ASSAY.stages[0], forward=forward, cpu_batch=cpu_batch)
     spy = dataclasses.replace(ASSAY, stages=(first, ASSAY.stages[1]))
-    bright = [subject(f"s{k}") for k in range(5)]
-    results = outcome(run(bright, spy, window=5, batch_size=4))
+    results = outcome(run((subject(f"s{k}") for k in range(5)), spy, window=5, batch_size=4))
     assert seen == expected
     assert sum(blanks) == sum(seen) - 5
-    assert results == outcome(run(bright, window=5, batch_size=1))
+    assert results == outcome(run((subject(f"s{k}") for k in range(5)), window=5, batch_size=1))
 
 
 def test_the_window_bounds_the_subjects_alive():
@@ -236,7 +240,7 @@ def test_seconds_are_counted_for_each_subject():
 
 @pytest.mark.slow
 def test_worker_processes_give_the_same_results():
-    workers = Workers(ASSAY, 2, total=9, at_once=True)
+    workers = Workers(ASSAY, 2, total=9, start_now=True)
     try:
         subjects = [subject(f"s{k}", corner=FINISH if k == 4 else 0) for k in range(9)]
         assert outcome(run(subjects, window=6, workers=workers)) == outcome(run(subjects, window=6))
@@ -247,7 +251,7 @@ def test_worker_processes_give_the_same_results():
 
 @pytest.mark.slow
 def test_a_killed_worker_costs_nothing_but_time(capsys):
-    workers = Workers(ASSAY, 1, total=4, at_once=True)
+    workers = Workers(ASSAY, 1, total=4, start_now=True)
     try:
         subjects = [subject(f"s{k}", corner=KILL if k == 1 else 0) for k in range(4)]
         results = list(run(subjects, workers=workers))

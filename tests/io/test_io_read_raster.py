@@ -1,4 +1,4 @@
-"""PNG, JPEG and BMP: what Pillow and OpenCV write must come back equal."""
+"""PNG, JPEG, BMP and WebP: what Pillow and OpenCV write must come back equal."""
 
 import io
 import struct
@@ -91,7 +91,7 @@ def test_png_profile_complaints_stay_off_the_terminal(tmp_path, capfd):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
 def test_exif_orientation(tmp_path, orientation, suffix):
     picture = PilImage.fromarray(smooth())
     exif = PilImage.Exif()
@@ -164,7 +164,34 @@ def test_bmp_run_length_encoded(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "a.bmp").pixels, expected)
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_webp_lossless(tmp_path, mode):
+    picture = PilImage.fromarray(smooth()).convert(mode)
+    picture.save(tmp_path / "a.webp", lossless=True)
+    np.testing.assert_array_equal(read(tmp_path / "a.webp").pixels, np.asarray(picture.convert("RGB")))
+
+
+def test_webp_lossy_of_grey_stays_near_and_grey(tmp_path):
+    grey = cv2.GaussianBlur(noise((48, 64)), (0, 0), 3)
+    PilImage.fromarray(grey).save(tmp_path / "a.webp", quality=80)
+    pixels = read(tmp_path / "a.webp").pixels.astype(int)
+    assert np.abs(pixels[..., 0] - grey).mean() < 4
+    assert np.ptp(pixels, axis=2).max() <= 2
+
+
+def test_webp_of_several_pictures_gives_the_first(tmp_path):
+    pictures = [PilImage.fromarray(np.full((20, 30, 3), value, np.uint8)) for value in (40, 200)]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:], lossless=True)
+    assert (read(tmp_path / "a.webp").pixels == 40).all()
+
+
+def test_webp_too_large_is_refused_before_it_is_decoded(tmp_path):
+    PilImage.fromarray(smooth()).save(tmp_path / "a.webp")
+    with pytest.raises(InputError, match=r"48|64"):
+        read(tmp_path / "a.webp", max_pixels=48 * 64 - 1)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "webp"])
 def test_pages_of_single_page_formats(tmp_path, suffix):
     PilImage.fromarray(smooth()).save(tmp_path / f"a.{suffix}")
     np.testing.assert_array_equal(read(tmp_path / f"a.{suffix}", page=0).pixels, read(tmp_path / f"a.{suffix}").pixels)

@@ -57,7 +57,7 @@ def test_errors_of_the_file_system(tmp_path, monkeypatch, error, words):
 def test_text_named_tif(tmp_path):
     (tmp_path / "a.tif").write_text("hello, world\n")
     message = refusal(tmp_path / "a.tif")
-    assert "not a TIFF, PNG, JPEG or BMP" in message
+    assert "not a TIFF, PNG, JPEG, BMP or WebP" in message
     assert "hello" in message
 
 

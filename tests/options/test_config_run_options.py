@@ -3,7 +3,15 @@
 import pytest
 
 from cellscope.errors import UsageError
-from cellscope.options.common import BaseOptions, ComputeOptions, PrepareOptions, RunOptions
+from cellscope.options.common import (
+    BaseOptions,
+    ComputeOptions,
+    InputOptions,
+    OutputOptions,
+    PrepareOptions,
+    RunOptions,
+)
+from cellscope.options.fields import extended, specs
 from cellscope.options.resolve import read_config, resolve, to_toml
 
 
@@ -69,7 +77,21 @@ def test_thirds_are_close_enough():
     assert PrepareOptions(splits=(1 / 3, 1 / 3, 1 / 3)).splits == (1 / 3, 1 / 3, 1 / 3)
 
 
-@pytest.mark.parametrize("cls", [BaseOptions, ComputeOptions, RunOptions, PrepareOptions])
+def test_a_verb_has_what_it_obeys():
+    of_inputs = {"pixel_size", "max_pixels", "glob", "group_by"}
+    of_predict = {"skip_existing", "shard", "input"}
+    assert "seed" not in specs(OutputOptions)
+    assert not specs(ComputeOptions).keys() & (of_inputs | of_predict | {"num_workers"})
+    assert specs(InputOptions).keys() == specs(RunOptions).keys() - of_predict
+
+
+def test_the_same_values_with_more_options():
+    drawn = extended(InputOptions(pixel_size=0.1, limit=2), RunOptions)
+    assert drawn == RunOptions(pixel_size=0.1, limit=2)
+    assert extended(drawn, RunOptions) == drawn
+
+
+@pytest.mark.parametrize("cls", [OutputOptions, BaseOptions, ComputeOptions, RunOptions, PrepareOptions])
 def test_written_and_read_again(cls, tmp_path):
     path = tmp_path / "config.toml"
     path.write_text(to_toml(cls()))

@@ -24,8 +24,7 @@ from cellscope.assays.histo.slides.stage import (
     tiling_of,
 )
 from cellscope.assays.histo.slides.windows import model_shape, scale_between
-from cellscope.engine.assay import Assay, Stage, Subject, probability_columns
-from cellscope.engine.large import Pieces
+from cellscope.engine.assay import Assay, Large, Pieces, Stage, Subject
 from cellscope.errors import InputError
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES, read
@@ -41,11 +40,7 @@ KINDS = (IMAGE, SLIDE)
 #: Summary columns of ``images.csv``, before those per class.
 SUMMARY = ("n_review", "area_mm2", "density_per_mm2", "shifted_grid_dice", "shifted_grid_count")
 
-OTSU_CARD = ModelCard(
-    assay="histo", part=PART, arch=OTSU, arch_args={}, classes=("nucleus",), channels=("red", "green", "blue"),
-    normalisation={"kind": "none"}, pixel_size_um=PIXEL_SIZE_UM, thresholds={}, training={}, metrics={},
-    cellscope_version="1",
-)  # fmt: skip
+OTSU_CARD = ModelCard.weightless("histo", PART, OTSU, ("nucleus",), pixel_size_um=PIXEL_SIZE_UM)
 """The baseline without weights: Otsu's threshold on haematoxylin, then a watershed."""
 
 
@@ -60,7 +55,7 @@ def read_input(path: Path, max_pixels: int, options: PredictOptions) -> Image | 
     return open_slide(path, largest=max_pixels) or read(path, max_pixels=max_pixels)
 
 
-def settle(options: PredictOptions) -> PredictOptions:
+def read_options(options: PredictOptions) -> PredictOptions:
     """Read the regions of ``--roi`` before any work; UsageError says what is wrong with them."""
     check_regions(options.roi)
     return options
@@ -118,11 +113,6 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     return network.to(memory_format=torch.channels_last)
 
 
-def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
-    """Give the probability columns of ``objects.csv``."""
-    return probability_columns(cards[PART].classes)
-
-
 def class_summary(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
     """Give the columns per type of ``images.csv``: counts, then densities."""
     classes = cards[PART].classes
@@ -143,16 +133,15 @@ ASSAY = Assay(
     ),
     parts=(PART,),
     summary_columns=SUMMARY,
-    classes_columns=classes_columns,
+    class_part=PART,
     class_summary=class_summary,
     kind_of=kind_of,
-    settle=settle,
+    read_options=read_options,
     admit=admit,
     build=build,
     conclude=conclude,
     read=read_input,
-    divide=divide,
-    join=join,
+    large=Large(divide, join),
     figures={IMAGE: (".overlay.png", ".density.png"), SLIDE: (".overlay.png", ".density.png")},
     weightless={OTSU: OTSU_CARD},
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cellscope.assays.histo.options import HistoPrepareOptions, PredictOptions, TrainOptions
+from cellscope.assays.histo.options import EvalOptions, HistoPrepareOptions, PredictOptions, TrainOptions
 from cellscope.cli.verbs import Verbs, Work
 from cellscope.engine.assay import Assay
 
@@ -30,7 +30,7 @@ def train(options: TrainOptions) -> Work:
 
 
 @verbs.eval
-def evaluate(options: PredictOptions) -> Work:
+def evaluate(options: EvalOptions) -> Work:
     """Measure models on a split of a prepared dataset, with 95 % intervals, beside the Otsu baseline."""
     from cellscope.assays.histo.evaluation.evaluate import evaluate as work
 

@@ -35,6 +35,9 @@ class HistoPrepareOptions(PrepareOptions):
     pieces: Literal["refuse", "split"] = option(
         "refuse", "What to do with an instance number that lies in several distant pieces: make each a nucleus?"
     )
+    binary: Literal["refuse", "split"] = option(
+        "refuse", "What to do with masks of foreground and background (0 and 255): make each connected piece a nucleus?"
+    )
 
 
 #: What the options left open come to by the default recipe, measured stronger on the small network.
@@ -164,26 +167,15 @@ class TrainOptions(TrainingOptions):
 
 
 @dataclass(frozen=True)
-class PredictOptions:
-    """Options of ``cellscope histo predict`` and ``eval``."""
+class EvalOptions:
+    """Options of ``cellscope histo eval``."""
 
     panel: ClassVar[str] = "Nuclei"
 
-    roi: Path | None = option(
-        None,
-        "GeoJSON of regions, as QuPath exports them: only nuclei with their centroid inside are kept. Of a folder, "
-        "each image takes the file of its name.",
-    )
-    tissue: bool = option(True, "Leave out the parts of a slide that hold no tissue.")
-    labels: bool = option(True, "Write the label image of a slide.")
-    check_grid: bool = option(
-        False, "Compute everything on a shifted grid as well and report how much that changes (twice the time)."
-    )
     views: int = option(
         2, "Look at every tile from so many sides and average: better outlines for as many times the time.", low=1,
         high=8,
     )  # fmt: skip
-    review_below: float = option(0.5, "Mark nuclei with less confidence than this for review.", low=0.0, high=1.0)
     probability_threshold: float | None = option(
         None, "Probability above which a pixel is nucleus; none takes the model's.", low=0.0, high=0.95, cli=False
     )
@@ -197,6 +189,29 @@ class PredictOptions:
     min_area: int | None = option(
         None, "Drop smaller nuclei, pixels at the model's scale; none takes the model's.", low=0, high=10000, cli=False
     )
+
+    def __post_init__(self) -> None:
+        """Check ranges and choices."""
+        check(self)
+
+
+@dataclass(frozen=True)
+class PredictOptions(EvalOptions):
+    """Options of ``cellscope histo predict``."""
+
+    panel: ClassVar[str] = "Nuclei"
+
+    roi: Path | None = option(
+        None,
+        "GeoJSON of regions, as QuPath exports them: only nuclei with their centroid inside are kept. Of a folder, "
+        "each image takes the file of its name.",
+    )
+    tissue: bool = option(True, "Leave out the parts of a slide that hold no tissue.")
+    labels: bool = option(True, "Write the label image of a slide.")
+    check_grid: bool = option(
+        False, "Compute everything on a shifted grid as well and report how much that changes (twice the time)."
+    )
+    review_below: float = option(0.5, "Mark nuclei with less confidence than this for review.", low=0.0, high=1.0)
     block: int = option(
         2048,
         "Side of the windows a large image is worked on in, pixels at the model's scale.",
@@ -204,7 +219,3 @@ class PredictOptions:
         high=16384,
         cli=False,
     )
-
-    def __post_init__(self) -> None:
-        """Check ranges and choices."""
-        check(self)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,13 +11,14 @@ import torch
 from scipy.special import expit
 
 from cellscope.assays.karyotype.cell.assignment import most_probable
-from cellscope.assays.karyotype.cell.chromosomes import POLARITY_MARGIN, Cell, name_cell
+from cellscope.assays.karyotype.cell.calibration import Calibration
+from cellscope.assays.karyotype.cell.chromosomes import Cell, name_cell
 from cellscope.assays.karyotype.cell.clones import summarise
 from cellscope.assays.karyotype.cell.document import as_karyotype
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.explain import explain
 from cellscope.assays.karyotype.classify.stage import (
-    AT_ONCE,
+    CPU_BATCH,
     classify,
     cut_chromosomes,
     cut_explained,
@@ -28,7 +28,7 @@ from cellscope.assays.karyotype.classify.stage import (
 from cellscope.assays.karyotype.classify.upright import main_axis
 from cellscope.assays.karyotype.detect.detections import to_labels
 from cellscope.assays.karyotype.detect.inputs import CHROMOSOME, KINDS, METAPHASE, kind_of
-from cellscope.assays.karyotype.detect.plausible import certainty
+from cellscope.assays.karyotype.detect.plausible import certainty, weights_of
 from cellscope.assays.karyotype.detect.stage import cut_again, cut_metaphase, detect, score_threshold, take_detections
 from cellscope.assays.karyotype.karyogram.drawing import draw_karyogram, vector_karyogram
 from cellscope.assays.karyotype.karyogram.figures import as_coco, draw_overlay
@@ -38,7 +38,7 @@ from cellscope.assays.karyotype.networks import baselines
 from cellscope.assays.karyotype.networks.baselines import Baseline
 from cellscope.assays.karyotype.networks.chrnet import ChrNet
 from cellscope.assays.karyotype.networks.chrrender import ChrRender
-from cellscope.engine.assay import Assay, Editor, Result, Stage, Subject, probability_columns
+from cellscope.engine.assay import Assay, Editor, Result, Stage, Subject
 from cellscope.errors import ModelError
 from cellscope.imaging.measure import add_physical, measure_mask
 from cellscope.io.read import SUFFIXES
@@ -65,13 +65,20 @@ def name_subject(subject: Subject) -> Cell:
         aneuploidy_cost=options.aneuploidy_cost,
         review_below=options.review_below,
         certain=certain,
+        calibration=Calibration.of(subject.cards["classify"].thresholds),
     )
 
 
 def certainties(subject: Subject) -> np.ndarray:
     """Give the log odds that each detection of a metaphase is one whole chromosome."""
     state = subject.state
-    return certainty(state["detections"], state["log_probabilities"], state["normalised"], score_threshold(subject))
+    return certainty(
+        state["detections"],
+        state["log_probabilities"],
+        state["normalised"],
+        score_threshold(subject),
+        weights_of(subject.cards["detect"].thresholds),
+    )
 
 
 def _conclude_metaphase(subject: Subject) -> Result:
@@ -123,7 +130,8 @@ def _conclude_chromosome(subject: Subject) -> Result:
     probabilities = np.exp(scores[0])
     mask = state["mask"]
     _, angle, _ = main_axis(mask)
-    up = state["polarity"][0] if state["polarity"] is not None else 0.0
+    calibration = Calibration.of(subject.cards["classify"].thresholds)
+    up = None if state["polarity"] is None else calibration.short_arm_up(float(state["polarity"][0]))
     row: dict[str, Any] = {
         "label": 1,
         "class": most_probable(scores).classes[0],
@@ -134,7 +142,7 @@ def _conclude_chromosome(subject: Subject) -> Result:
     row |= measure_mask(mask, (0, 0), state["grey"])
     row |= {
         "angle_degrees": float(np.degrees(angle)),
-        "short_arm_up": "" if abs(up) <= POLARITY_MARGIN else bool(up > 0),
+        "short_arm_up": "" if up is None else up,
     }
     table = add_physical(pd.DataFrame([row]), subject.image.pixel_size_um)
     return Result(objects=table, summary={"n_chromosomes": 1}, artefacts=_explained(state))
@@ -169,11 +177,6 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     return network
 
 
-def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
-    """Give the probability columns of ``objects.csv``."""
-    return probability_columns(cards["classify"].classes)
-
-
 ASSAY = Assay(
     name="karyotype",
     kinds=KINDS,
@@ -181,12 +184,12 @@ ASSAY = Assay(
     stages=(
         Stage("detect", (METAPHASE,), 1, cut_metaphase, detect, take_detections),
         Stage("detect", (METAPHASE,), 1, cut_again, detect, take_detections),
-        Stage("classify", KINDS, 64, cut_chromosomes, classify, take_classes, at_once=AT_ONCE),
-        Stage("classify", KINDS, 64, cut_explained, explain, take_explained, at_once=AT_ONCE),
+        Stage("classify", KINDS, 64, cut_chromosomes, classify, take_classes, cpu_batch=CPU_BATCH),
+        Stage("classify", KINDS, 64, cut_explained, explain, take_explained, cpu_batch=CPU_BATCH),
     ),
     parts=("detect", "classify"),
     summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags"),
-    classes_columns=classes_columns,
+    class_part="classify",
     kind_of=kind_of,
     build=build,
     conclude=conclude,

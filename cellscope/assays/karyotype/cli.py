@@ -9,12 +9,13 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from cellscope.assays.karyotype.options import ImportOptions, PredictOptions, RenderOptions, TrainOptions
+from cellscope.assays.karyotype.options import EvalOptions, ImportOptions, PredictOptions, RenderOptions, TrainOptions
 from cellscope.assays.karyotype.training.presets import PRESETS
 from cellscope.assays.karyotype.training.presets import preset as preset_values
 from cellscope.cli.verbs import Models, Out, Verbs, Work, finish, run_inputs, speaking
 from cellscope.engine.assay import Assay
-from cellscope.options.common import PrepareOptions, RunOptions
+from cellscope.options.common import InputOptions, PrepareOptions, RunOptions
+from cellscope.options.fields import extended
 from cellscope.options.flags import with_options
 
 verbs = Verbs("karyotype", "Metaphase chromosomes: find, classify and arrange them into a karyogram.")
@@ -48,7 +49,8 @@ def _tuned(arguments: Mapping[str, Any]) -> dict[str, float]:
 def prepare(options: PrepareOptions) -> Work:
     """Turn public data sets into a prepared dataset, split by patient or slide.
 
-    SOURCE is a folder in the layout of BioImLab (COCO masks, single chromosomes), Tseng (boxes) or ADIR (class maps).
+    SOURCE is a folder in the layout of BioImLab (COCO masks, single chromosomes), Tseng (boxes), ADIR (class maps),
+    KaryoNet (single chromosomes), Lin (clusters), or of class folders.
     """
     from cellscope.assays.karyotype.datasets.prepare import prepare as work
 
@@ -64,7 +66,7 @@ def train(options: TrainOptions, preset: Preset = None) -> Work:
 
 
 @partial(verbs.eval, model=_tuned)
-def evaluate(options: PredictOptions) -> Work:
+def evaluate(options: EvalOptions) -> Work:
     """Measure models on a split of a prepared dataset, with 95 % intervals."""
     from cellscope.assays.karyotype.evaluation.evaluate import evaluate as work
 
@@ -103,7 +105,7 @@ def import_detectron2(
 def render(
     inputs: Karyotypes,
     options: RenderOptions,
-    run: RunOptions,
+    run: InputOptions,
     argv: list[str],
     out: Out = Path("karyotype-render"),
     models: Models = None,
@@ -111,4 +113,4 @@ def render(
     """Draw cells anew from karyotype.json files that a person has changed, in the report's page or by hand."""
     from cellscope.assays.karyotype.editing.command import render as work
 
-    return run_inputs("karyotype render", work, inputs, out, run, options, models, argv)
+    return run_inputs("karyotype render", work, inputs, out, extended(run, RunOptions), options, models, argv)

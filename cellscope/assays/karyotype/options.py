@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from cellscope.options.common import BaseOptions
+from cellscope.options.common import OutputOptions
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
 
@@ -71,6 +71,10 @@ class TrainOptions(TrainingOptions):
     vary: Literal["full", "flips"] = option(
         "full", "classify: vary pose, shape and tone, or only flip, as in the paper.", cli=False
     )
+    cache: Path | None = option(
+        None, "classify: folder that keeps the chromosomes cut out of metaphases for the next training.",
+        metavar="FOLDER", cli=False,
+    )  # fmt: skip
     label_smoothing: float = option(0.05, "classify: label smoothing.", low=0.0, high=0.5, cli=False)
     polarity_weight: float = option(
         0.3, "classify: weight of the loss that learns which arm is up.", low=0.0, cli=False
@@ -84,7 +88,7 @@ class TrainOptions(TrainingOptions):
 
 
 @dataclass(frozen=True)
-class ImportOptions(BaseOptions):
+class ImportOptions(OutputOptions):
     """Options of ``cellscope karyotype import-detectron2``."""
 
     panel: ClassVar[str] = "Import"
@@ -134,8 +138,8 @@ class RenderOptions(DrawOptions):
 
 
 @dataclass(frozen=True)
-class PredictOptions(DrawOptions):
-    """Options of ``cellscope karyotype predict`` and ``eval``."""
+class EvalOptions:
+    """Options of ``cellscope karyotype eval``."""
 
     panel: ClassVar[str] = "Karyotype"
 
@@ -154,10 +158,22 @@ class PredictOptions(DrawOptions):
     rotate: Literal["auto", "straighten", "moments", "hough", "none"] = option(
         "auto", "How chromosomes are turned upright; auto does what the classifier was trained with.", cli=False
     )
-    explain: bool = option(
-        False, "Write <stem>.explain.png: where the classifier looked at each chromosome (Grad-CAM)."
-    )
     backend: Literal["native", "detectron2"] = option(
         "native", "Who computes the detector; detectron2 where it is installed and the model came from it."
     )
     polarity: Literal["auto", "bright", "dark"] = option("auto", "What chromosomes are, seen against the background.")
+
+    def __post_init__(self) -> None:
+        """Check ranges and choices."""
+        check(self)
+
+
+@dataclass(frozen=True)
+class PredictOptions(EvalOptions, DrawOptions):
+    """Options of ``cellscope karyotype predict``."""
+
+    panel: ClassVar[str] = "Karyotype"
+
+    explain: bool = option(
+        False, "Write <stem>.explain.png: where the classifier looked at each chromosome (Grad-CAM)."
+    )

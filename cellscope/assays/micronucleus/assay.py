@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,13 @@ from cellscope.assays.micronucleus.field.field import (
 from cellscope.assays.micronucleus.field.masks import find_mask, labels_of
 from cellscope.assays.micronucleus.field.reading import read_field
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
-from cellscope.assays.micronucleus.find.finder import DIAMETER, Finder
+from cellscope.assays.micronucleus.find.finder import DIAMETER
+from cellscope.assays.micronucleus.find.finders import finder_from
 from cellscope.assays.micronucleus.find.instances import nuclei_of
-from cellscope.engine.assay import Assay, Stage, Subject, probability_columns
+from cellscope.engine.assay import Assay, Stage, Subject
 from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.imaging.labels import label_table
+from cellscope.imaging.scaling import far_off
 from cellscope.imaging.tiling import Grid, cut_windows, join_windows
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES
@@ -44,7 +45,7 @@ LARGEST_CROP = 256
 
 MASK = "nuclei"
 TOLERANCE = 1.3
-"""By what factor the guessed diameter may be wrong before the finder looks again at the right scale."""
+"""By what factor the estimated diameter may be wrong before the finder runs again at the right scale."""
 
 WHOLE = 2**21
 CORE, MARGIN = 1024, 96
@@ -119,12 +120,12 @@ def take_maps(subject: Subject, outputs: list[Any]) -> None:
 
 
 def cut_again(subject: Subject) -> list[np.ndarray]:
-    """Give the field at a better scale when its nuclei are far from the size that was guessed."""
+    """Give the field at a better scale when its nuclei are far from the size that was estimated."""
     state = subject.state
     if "mn_logits" not in state or MASK in subject.beside or subject.options.nucleus_diameter:
         return []
     found = median_diameter(state["labels"])
-    if found is None or 1 / TOLERANCE <= found / state["diameter"] <= TOLERANCE:
+    if found is None or not far_off(found, state["diameter"], TOLERANCE):
         return []
     state["diameter"] = found
     return _windows(subject)
@@ -195,7 +196,7 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     network: torch.nn.Module
     try:
         if card.part == "nuclei":
-            network = Finder(**card.arch_args)
+            network = finder_from(card.arch_args)
             network.load_state_dict(tensors)
         elif card.part == "classify":
             network = classifiers.rebuild(card.arch, card.arch_args, tensors)
@@ -210,11 +211,6 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     return network.to(memory_format=torch.channels_last)
 
 
-def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
-    """Give the probability columns of ``objects.csv``."""
-    return probability_columns(cards["classify"].classes)
-
-
 ASSAY = Assay(
     name="micronucleus",
     kinds=KINDS,
@@ -222,7 +218,7 @@ ASSAY = Assay(
     stages=(
         Stage("nuclei", KINDS, 1, cut_field, find, take_maps),
         Stage("nuclei", (FIELD,), 1, cut_again, find, take_maps),
-        Stage("classify", KINDS, 64, cut_cells, classify, take_cells, at_once=16),
+        Stage("classify", KINDS, 64, cut_cells, classify, take_cells, cpu_batch=16),
     ),
     parts=("nuclei", "classify"),
     summary_columns=(
@@ -234,9 +230,9 @@ ASSAY = Assay(
         "mn_frequency_high",
         "mn_per_nucleus",
     ),
-    classes_columns=classes_columns,
+    class_part="classify",
     kind_of=kind_of,
-    settle=with_corrections,
+    read_options=with_corrections,
     build=build,
     conclude=conclude,
     figures={FIELD: (".overlay.png",)},

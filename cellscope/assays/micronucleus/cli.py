@@ -7,10 +7,16 @@ from typing import Annotated
 
 import typer
 
-from cellscope.assays.micronucleus.options import DoseOptions, MicronucleusPrepareOptions, PredictOptions, TrainOptions
+from cellscope.assays.micronucleus.options import (
+    DoseOptions,
+    EvalOptions,
+    MicronucleusPrepareOptions,
+    PredictOptions,
+    TrainOptions,
+)
 from cellscope.cli.verbs import Out, Verbs, Work, finish, speaking
 from cellscope.engine.assay import Assay
-from cellscope.options.common import BaseOptions
+from cellscope.options.common import OutputOptions
 from cellscope.options.flags import with_options
 
 verbs = Verbs("micronucleus", "Micronuclei: which cells carry them, and how often, from crops or whole fields.")
@@ -37,7 +43,7 @@ def train(options: TrainOptions) -> Work:
 
 
 @verbs.eval
-def evaluate(options: PredictOptions) -> Work:
+def evaluate(options: EvalOptions) -> Work:
     """Measure models on a split of a prepared dataset, with 95 % intervals."""
     from cellscope.assays.micronucleus.evaluation.evaluate import evaluate as work
 
@@ -63,7 +69,7 @@ Calibration = Annotated[
 def dose(
     curve: Calibration,
     options: DoseOptions,
-    base: BaseOptions,
+    base: OutputOptions,
     argv: list[str],
     out: Out = Path("micronucleus-dose"),
 ) -> int:

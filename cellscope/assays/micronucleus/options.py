@@ -110,18 +110,11 @@ class TrainOptions(TrainingOptions):
 
 
 @dataclass(frozen=True)
-class PredictOptions:
-    """Options of ``cellscope micronucleus predict`` and ``eval``."""
+class EvalOptions:
+    """Options of ``cellscope micronucleus eval``."""
 
     panel: ClassVar[str] = "Micronucleus"
 
-    channel: int | None = option(None, "Which channel shows the DNA, from 0; needed where there are several.", low=0)
-    nuclei: str | None = option(
-        None,
-        "Label images of the nuclei from another tool: one file, or a folder with one per field (same name, or with "
-        ".labels, _labels, _mask or _cp_masks). Their ids are kept.",
-        metavar="MASK",
-    )
     specificity: float | None = option(
         None, "Call a cell positive so rarely that this share of normal cells stays normal, e.g. 0.99.",
         low=0.5, high=0.9999,
@@ -133,6 +126,27 @@ class PredictOptions:
         None, "Median diameter of a nucleus, pixels; estimated when not given.", low=4.0, high=1000.0, metavar="PX"
     )
     keep_border: bool = option(False, "Count cells that the edge of the field cuts off as scorable.")
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check(self)
+        if self.specificity is not None and self.threshold is not None:
+            raise UsageError("--specificity and --threshold both decide what is positive; give one of them")
+
+
+@dataclass(frozen=True)
+class PredictOptions(EvalOptions):
+    """Options of ``cellscope micronucleus predict``."""
+
+    panel: ClassVar[str] = "Micronucleus"
+
+    channel: int | None = option(None, "Which channel shows the DNA, from 0; needed where there are several.", low=0)
+    nuclei: str | None = option(
+        None,
+        "Label images of the nuclei from another tool: one file, or a folder with one per field (same name, or with "
+        ".labels, _labels, _mask or _cp_masks). Their ids are kept.",
+        metavar="MASK",
+    )
     corrections: str | None = option(
         None, "CSV of corrected cells from the review gallery of report.html.", metavar="CSV"
     )
@@ -142,12 +156,6 @@ class PredictOptions:
     review_margin: float = option(
         0.2, "Mark cells whose probability is this near the threshold for review.", low=0.0, high=0.5
     )
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        check(self)
-        if self.specificity is not None and self.threshold is not None:
-            raise UsageError("--specificity and --threshold both decide what is positive; give one of them")
 
 
 @dataclass(frozen=True)

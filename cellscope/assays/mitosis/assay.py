@@ -28,7 +28,7 @@ from cellscope.assays.mitosis.sequences.inputs import (
     kind_of,
     movie_of,
     read_input,
-    settle,
+    read_options,
 )
 from cellscope.assays.mitosis.sequences.tracks import measure
 from cellscope.assays.mitosis.sequences.view import (
@@ -217,11 +217,6 @@ def _caption(row: Mapping[str, Any], place: Mapping[str, Any] | None) -> str:
     return f"{where}{row['class']} {row['score']:.2f}{why}"
 
 
-def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
-    """Name the columns of probabilities."""
-    return probability_columns(cards[PART].classes)
-
-
 def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     """Build the network of a model file, ready to predict; ModelError if its numbers do not fit."""
     with rebuilding(card):
@@ -237,14 +232,14 @@ ASSAY = Assay(
     kinds=KINDS,
     suffixes=MOVIE_SUFFIXES,
     stages=(
-        Stage(PART, KINDS, 16, cut, classify, take_views, at_once=8),
-        Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, at_once=256),
+        Stage(PART, KINDS, 16, cut, classify, take_views, cpu_batch=8),
+        Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, cpu_batch=256),
     ),
     parts=(PART,),
     summary_columns=SUMMARY,
-    classes_columns=classes_columns,
+    class_part=PART,
     kind_of=kind_of,
-    settle=settle,
+    read_options=read_options,
     admit=admit,
     build=build,
     conclude=conclude,

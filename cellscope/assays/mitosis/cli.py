@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cellscope.assays.mitosis.options import MitosisPrepareOptions, PredictOptions, TrainOptions
+from cellscope.assays.mitosis.options import EvalOptions, MitosisPrepareOptions, PredictOptions, TrainOptions
 from cellscope.cli.verbs import Verbs, Work
 from cellscope.engine.assay import Assay
 
@@ -30,7 +30,7 @@ def train(options: TrainOptions) -> Work:
 
 
 @verbs.eval
-def evaluate(options: PredictOptions) -> Work:
+def evaluate(options: EvalOptions) -> Work:
     """Measure a model on a split of a prepared dataset, with 95 % intervals, by cell line and by dose."""
     from cellscope.assays.mitosis.evaluation.evaluate import evaluate as work
 

@@ -191,14 +191,27 @@ class TrainOptions(TrainingOptions):
 
 
 @dataclass(frozen=True)
-class PredictOptions:
-    """Options of ``cellscope mitosis predict`` and ``eval``."""
+class EvalOptions:
+    """Options of ``cellscope mitosis eval``."""
 
     panel: ClassVar[str] = "Mitosis"
 
     frames: Literal["any", "pad", "sample", "refuse"] = option(
         "pad", "Sequences with another number of frames than the model was trained with."
     )
+    threshold: float = option(0.5, "Probability from which a division is called abnormal.", low=0.0, high=1.0)
+
+    def __post_init__(self) -> None:
+        """Check ranges and choices."""
+        check(self)
+
+
+@dataclass(frozen=True)
+class PredictOptions(EvalOptions):
+    """Options of ``cellscope mitosis predict``."""
+
+    panel: ClassVar[str] = "Mitosis"
+
     nuclei_channel: int = option(1, "Which of two channels holds the nuclei, from 0.", low=0, high=1)
     events: Path | None = option(
         None,
@@ -211,11 +224,6 @@ class PredictOptions:
         72.0, "Side of an event's window in pixels, where its table gives no size.", low=16, high=512
     )
     follow: bool = option(True, "Let the window follow the cell as it drifts.", cli=False)
-    threshold: float = option(0.5, "Probability from which a division is called abnormal.", low=0.0, high=1.0)
     review_below: float = option(
         0.75, "Mark divisions whose class is less probable than this for review.", low=0.0, high=1.0
     )
-
-    def __post_init__(self) -> None:
-        """Check ranges and choices."""
-        check(self)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from cellscope.assays.nucleus_seg.measure.morphometry import measure_nuclei
 from cellscope.assays.nucleus_seg.networks.registry import build_network, has_distance, normalise
 from cellscope.assays.nucleus_seg.segment.instances import Nuclei, find_nuclei
 from cellscope.assays.nucleus_seg.segment.passes import average_passes, cut_pass, plan_passes
-from cellscope.assays.nucleus_seg.segment.scale import cut_look, cut_look_again, take_look
+from cellscope.assays.nucleus_seg.segment.scale import cut_estimate, cut_estimate_again, estimate_scale
 from cellscope.assays.nucleus_seg.segment.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
-from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
+from cellscope.engine.assay import Assay, Result, Stage, Subject
 from cellscope.imaging.smear import otsu_classes
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES
@@ -33,10 +32,7 @@ SUMMARY = (
     "shifted_grid_dice", "shifted_grid_count",
 )  # fmt: skip
 
-OTSU_CARD = ModelCard(
-    assay="nucleus-seg", part=PART, arch=OTSU, arch_args={}, classes=CLASSES, channels=("red", "green", "blue"),
-    normalisation={"kind": "none"}, pixel_size_um=None, thresholds={}, training={}, metrics={}, cellscope_version="1",
-)  # fmt: skip
+OTSU_CARD = ModelCard.weightless("nucleus-seg", PART, OTSU, CLASSES)
 """The baseline without weights: three-class Otsu on green, opened, filled; components are nuclei."""
 
 
@@ -214,24 +210,19 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     return network.to(memory_format=torch.channels_last).eval()
 
 
-def classes_columns(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
-    """Give the probability columns of ``objects.csv``: none, for there is one class."""
-    return probability_columns(cards[PART].classes)
-
-
 ASSAY = Assay(
     name="nucleus-seg",
     kinds=KINDS,
     suffixes=SUFFIXES,
     stages=(
-        Stage(PART, KINDS, 4, cut_look, segment, take_look),
-        Stage(PART, KINDS, 4, cut_look_again, segment, take_look),
+        Stage(PART, KINDS, 4, cut_estimate, segment, estimate_scale),
+        Stage(PART, KINDS, 4, cut_estimate_again, segment, estimate_scale),
         Stage(PART, KINDS, 4, cut_windows, segment, take_maps),
         Stage(PART, KINDS, 4, cut_shifted, segment, take_shifted),
     ),
     parts=(PART,),
     summary_columns=SUMMARY,
-    classes_columns=classes_columns,
+    class_part=PART,
     kind_of=kind_of,
     build=build,
     conclude=conclude,

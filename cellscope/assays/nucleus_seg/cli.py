@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from cellscope.assays.nucleus_seg.options import NucleusPrepareOptions, PredictOptions, TrainOptions
+from cellscope.assays.nucleus_seg.options import EvalOptions, NucleusPrepareOptions, PredictOptions, TrainOptions
 from cellscope.cli.verbs import Verbs, Work
 from cellscope.engine.assay import Assay
 
@@ -45,7 +45,7 @@ def train(options: TrainOptions) -> Work:
 
 
 @verbs.eval
-def evaluate(options: PredictOptions, compare: Compare = None) -> Work:
+def evaluate(options: EvalOptions, compare: Compare = None) -> Work:
     """Measure models on a split of a prepared dataset, with 95 % intervals, beside the Otsu baseline."""
     from cellscope.assays.nucleus_seg.evaluation.evaluate import evaluate as work
 

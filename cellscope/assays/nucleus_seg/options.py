@@ -148,8 +148,8 @@ class TrainOptions(TrainingOptions):
 
 
 @dataclass(frozen=True)
-class PredictOptions:
-    """Options of ``cellscope nucleus-seg predict`` and ``eval``."""
+class EvalOptions:
+    """Options of ``cellscope nucleus-seg eval``."""
 
     panel: ClassVar[str] = "Nuclei"
 
@@ -203,11 +203,19 @@ class PredictOptions:
         2, "Views whose results are averaged: 1, 2 (mirrored) or 4 (mirrored, turned).", choices=(1, 2, 4), cli=False
     )
     scales: int = option(1, "Scales whose results are averaged.", low=1, high=3, cli=False)
-    review_below: float = option(0.8, "Mark nuclei with less confidence than this for review.", low=0.0, high=1.0)
-    check_grid: bool = option(
-        False, "Compute everything on a shifted grid as well and report how much that changes (twice the time)."
-    )
 
     def __post_init__(self) -> None:
         """Check ranges and choices."""
         check(self)
+
+
+@dataclass(frozen=True)
+class PredictOptions(EvalOptions):
+    """Options of ``cellscope nucleus-seg predict``."""
+
+    panel: ClassVar[str] = "Nuclei"
+
+    review_below: float = option(0.8, "Mark nuclei with less confidence than this for review.", low=0.0, high=1.0)
+    check_grid: bool = option(
+        False, "Compute everything on a shifted grid as well and report how much that changes (twice the time)."
+    )

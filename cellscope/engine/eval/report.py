@@ -42,6 +42,7 @@ SCHEMA = "cellscope.eval/1"
 LEVEL = 0.95
 """Confidence level of every interval."""
 
+_SHOWN_ELSEWHERE = ("metrics", "figures", "tables", "schema", "failed")
 EVAL_JSON, PER_IMAGE, REPORT, FIGURES = "eval.json", "per_image.csv", "report.html", "figures"
 
 
@@ -160,6 +161,7 @@ def write_evaluation(
     overwrite: bool = False,
     tables: Mapping[str, pd.DataFrame] | None = None,
     headline: Sequence[str] | None = None,
+    failed: Mapping[str, str] | None = None,
 ) -> None:
     """Write everything an evaluation leaves behind; ``eval.json`` comes last, so its presence means the rest is whole.
 
@@ -187,6 +189,8 @@ def write_evaluation(
         More tables: name -> frame, written to ``<name>.csv`` and shown in the report.
     headline : sequence of str, optional
         Names of the metrics at the top of the report; all of them without.
+    failed : mapping, optional
+        Items that could not be measured and why.
 
     Raises
     ------
@@ -236,6 +240,8 @@ def write_evaluation(
         "tables": [f"{name}.csv" for name in tables or {}],
         "environment": environment(),
     }
+    if failed:
+        record["failed"] = [{"image": name, "error": error} for name, error in failed.items()]
     write_csv(out / PER_IMAGE, per_image)
     for name, table in (tables or {}).items():
         write_csv(out / f"{name}.csv", table)
@@ -293,7 +299,8 @@ def _write_page(
         ],
         cards_title="Figures",
         tables=tables,
-        provenance={name: record[name] for name in record if name not in ("metrics", "figures", "tables", "schema")},
+        warnings=[f"{one['image']} could not be measured: {one['error']}" for one in record.get("failed", [])],
+        provenance={name: record[name] for name in record if name not in _SHOWN_ELSEWHERE},
         notes=[
             "Brackets hold 95 % intervals: where groups (patients, cells, slides) are resampled, of what another "
             "draw of such groups would give. They say nothing about other laboratories, stains or microscopes."

@@ -1,11 +1,13 @@
-"""What the assays' ``eval`` share before there is anything to measure: which items, which models, the road itself."""
+"""What the assays' ``eval`` share: which items, which models, and taking the items through the assay's stages."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +15,11 @@ import pandas as pd
 
 from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.eval.report import Metric, refuse_evaluation, write_evaluation
-from cellscope.engine.loading import load_models
-from cellscope.engine.predict.stages import run_subjects
-from cellscope.errors import CellscopeError, UsageError
-from cellscope.io.prepared import PreparedDataset
+from cellscope.engine.loading import LoadedModels, load_models
+from cellscope.engine.predict.stages import Failure, run_subjects
+from cellscope.errors import EXIT_OK, EXIT_PARTIAL, CellscopeError, UsageError, error_line, show_traceback
+from cellscope.io.leave_out import in_turn, is_left_out
+from cellscope.io.prepared import LEFT_OUT, PreparedDataset
 from cellscope.models.card import ModelCard
 from cellscope.models.file import read_card
 from cellscope.models.registry import locate
@@ -27,64 +30,193 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from cellscope.engine.assay import Assay, Result, Subject
-    from cellscope.options.common import RunOptions
+    from cellscope.engine.assay import Assay, Subject
+    from cellscope.engine.predict.step import Conclude
+    from cellscope.options.common import ComputeOptions
 
 FOLDS = "folds"
 """The split that stands for all folds of a cross-validation."""
 
-_OF_PREDICT = ("shard", "skip_existing", "glob", "pixel_size", "group_by")
+READERS = 2
+"""Threads that read items."""
+AHEAD = 4
+"""Items read ahead of the networks."""
+SAID_EVERY = 50
+"""Items between two lines of progress."""
+
+ReadItem = Callable[[Any, Mapping[str, ModelCard]], "Subject"]
+"""``read_item(row, cards)`` -> an item with its ``truth``, from its row of ``items.csv``; called in a thread, ahead."""
 
 
-def refuse_options_of_predict(run: RunOptions) -> None:
-    """Raise UsageError for an option that chooses inputs: ``eval`` takes its items from the dataset."""
-    for name in _OF_PREDICT:
-        if getattr(run, name):
-            raise UsageError(f"eval takes its items from the dataset: --{name.replace('_', '-')} is for predict")
+def open_for_measuring(dataset: Path, assay: str, split: str, models: Sequence[str]) -> PreparedDataset:
+    """Open a prepared dataset; of the split ``left-out`` are the items that the models' training left out.
+
+    Raises
+    ------
+    UsageError
+        ``left-out`` of models whose trainings left out nothing, each source in turn, or not the same.
+    """
+    prepared = PreparedDataset.open(dataset, assay=assay)
+    if split != LEFT_OUT:
+        return prepared
+    said = {read_card(locate(name)).training.get("leave_out") for name in models}
+    if len(said) != 1 or None in said or in_turn(spec := str(*said)):
+        raise UsageError("--split left-out needs -m MODEL of a training with --leave-out KEY=VALUE")
+    return prepared.leaving_out(is_left_out(prepared.items, spec))
 
 
 class Evaluation:
     """An evaluation, from its beginning to what it leaves behind.
 
+    An item that fails does not stop the others: it is named on stderr, in ``eval.json`` and in the report, and the exit
+    code is 3.
+
     Parameters
     ----------
-    assay : str
+    assay : Assay
     dataset : Path
         The prepared dataset.
     out : Path
-    run : RunOptions
+    run : ComputeOptions
     split : str
     argv : list of str
+    models : sequence of str
+        For the split of what their training left out.
 
     Attributes
     ----------
     prepared : PreparedDataset
+    models : list of dict
+        Those loaded so far, for ``eval.json``.
+    failed : list of Failure
+        Items that could not be measured.
 
     Raises
     ------
     UsageError
-        An option that chooses inputs, or `out` holds results.
+        `out` holds results.
     DatasetError
         No prepared dataset of this assay.
     """
 
-    def __init__(self, assay: str, dataset: Path, out: Path, *, run: RunOptions, split: str, argv: list[str]):
+    def __init__(
+        self,
+        assay: Assay,
+        dataset: Path,
+        out: Path,
+        *,
+        run: ComputeOptions,
+        split: str,
+        argv: list[str],
+        models: Sequence[str] = (),
+    ):
         self._began = time.monotonic()
-        refuse_options_of_predict(run)
         refuse_evaluation(out, overwrite=run.overwrite)
-        self.prepared = PreparedDataset.open(dataset, assay=assay)
+        self.assay, self.run = assay, run
+        self.prepared = open_for_measuring(dataset, assay.name, split, models)
+        self.models: list[dict[str, Any]] = []
+        self.failed: list[Failure] = []
+        self._device = pick_device(run.device)
         self._out = out
         self._facts: dict[str, Any] = {
-            "assay": assay,
+            "assay": assay.name,
             "dataset": {"path": str(dataset), **self.prepared.info},
             "split": split,
             "argv": argv,
             "overwrite": run.overwrite,
         }
 
-    def write(self, **found: Any) -> None:
-        """Write everything down; `found` is what `write_evaluation` takes besides what is known from the beginning."""
-        write_evaluation(self._out, **self._facts, seconds=time.monotonic() - self._began, **found)
+    def load(self, models: Sequence[str]) -> LoadedModels:
+        """Load the models to measure, as `cellscope.engine.loading.load_models` does."""
+        loaded = load_models(self.assay, models, self._device)
+        self.models += [record for record in loaded.records if record not in self.models]
+        return loaded
+
+    def measure(
+        self, rows: pd.DataFrame, loaded: LoadedModels, read_item: ReadItem, conclude: Conclude, *, window: int
+    ) -> dict[str, Any]:
+        """Take items through the assay's stages.
+
+        Parameters
+        ----------
+        rows : DataFrame
+            Rows of ``items.csv``.
+        loaded : LoadedModels
+            From `load`.
+        read_item : callable
+            See `ReadItem`.
+        conclude : callable
+            A finished subject -> whatever the evaluation wants of it, in place of the assay's own ``conclude``.
+        window : int
+            Subjects alive at once.
+
+        Returns
+        -------
+        dict
+            Item -> what `conclude` gave, in the order of `rows`; without those that failed.
+
+        Raises
+        ------
+        CellscopeError
+            No item could be measured.
+        """
+        found: dict[str, Any] = {}
+        failed: list[Failure] = []
+        outcomes = run_subjects(
+            self.assay,
+            _read_ahead(rows, lambda row: read_item(row, loaded.cards)),
+            loaded.modules,
+            run=self.run,
+            device=self._device,
+            dtype=pick_precision(self.run.precision, self._device),
+            window=window,
+            conclude=conclude,
+        )
+        for number, outcome in enumerate(outcomes, 1):
+            if isinstance(outcome, Failure):
+                show_traceback(outcome.error)
+                print(f"{outcome.name}: {error_line(outcome.error)}", file=sys.stderr, flush=True)
+                failed.append(outcome)
+            else:
+                found[outcome.subject.name] = outcome.result
+            if number % SAID_EVERY == 0 and not self.run.quiet:
+                print(f"{self.assay.name} eval: {number} of {len(rows)}", file=sys.stderr, flush=True)
+        if failed and not found:
+            raise CellscopeError(f"no item could be measured; {failed[0].name}: {error_line(failed[0].error)}")
+        self.failed += failed
+        return found
+
+    def write(self, **found: Any) -> int:
+        """Write everything down and give the exit code.
+
+        `found` is what `write_evaluation` takes besides what is known already.
+        """
+        failed = {failure.name: error_line(failure.error) for failure in self.failed}
+        seconds = time.monotonic() - self._began
+        write_evaluation(self._out, **self._facts, models=self.models, failed=failed, seconds=seconds, **found)
+        return EXIT_PARTIAL if failed else EXIT_OK
+
+
+def _read_ahead(rows: pd.DataFrame, read_item: Callable[[Any], Subject]) -> Iterator[Subject | Failure]:
+    """Read items in threads, a few ahead, in order; one that cannot be read fails alone."""
+
+    def read(row: Any) -> Subject | Failure:
+        try:
+            return read_item(row)
+        except Exception as error:
+            return Failure(str(row.id), error)
+
+    pool = ThreadPoolExecutor(READERS, thread_name_prefix="read")
+    waiting: deque[Future[Subject | Failure]] = deque()
+    try:
+        for row in rows.itertuples():
+            waiting.append(pool.submit(read, row))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
@@ -156,72 +288,6 @@ def _some(rows: pd.DataFrame, limit: int | None) -> pd.DataFrame:
     if not limit:
         return rows
     return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, limit).round().astype(int))]
-
-
-def run_job(
-    assay: Assay,
-    job: Job,
-    conclude: Callable[[Subject], Result],
-    subjects: Callable[[Mapping[str, ModelCard]], Iterable[Subject]],
-    *,
-    run: RunOptions,
-    window: int,
-) -> tuple[list[tuple[str, dict[str, Any]]], list[dict[str, Any]]]:
-    """Take a job's items through the assay's stages.
-
-    Parameters
-    ----------
-    assay : Assay
-    job : Job
-    conclude : callable
-        In the place of the assay's own: leaves what is to be measured in its result's artefacts, and no rows.
-    subjects : callable
-        Model cards -> the items as subjects.
-    run : RunOptions
-    window : int
-        Subjects alive at once.
-
-    Returns
-    -------
-    list of (item, artefacts)
-    list of dict
-        The models, for ``eval.json``.
-
-    Raises
-    ------
-    CellscopeError
-        If an item fails: what is left out would flatter the result.
-    """
-    device = pick_device(run.device)
-    loaded = load_models(assay, job.models, device)
-    measured = []
-    for number, (subject, result, error) in enumerate(
-        run_subjects(
-            measuring(assay, conclude),
-            subjects(loaded.cards),
-            loaded.modules,
-            run=run,
-            device=device,
-            dtype=pick_precision(run.precision, device),
-            window=window,
-        ),
-        1,
-    ):
-        if result is None:
-            raise CellscopeError(f"{subject.name}: {error}") from error
-        measured.append((subject.name, result.artefacts))
-        if number % 50 == 0 and not run.quiet:
-            print(f"{assay.name} eval: {number} of {len(job.rows)}", file=sys.stderr, flush=True)
-    return measured, loaded.records
-
-
-def measuring(assay: Assay, conclude: Callable[[Subject], Result]) -> Assay:
-    """Give an assay whose results are what is to be measured, in ``artefacts``, and no rows."""
-    return replace(assay, conclude=conclude, classes_columns=_no_columns)
-
-
-def _no_columns(_cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
-    return ()
 
 
 def metrics_figure(metrics: Sequence[Metric], title: str) -> Figure:

@@ -33,7 +33,7 @@ SheetSource = Callable[[str, str], "Sheet | None"]
 
 
 def write_results(
-    place: Path,
+    folder: Path,
     out: Path,
     record: dict[str, Any],
     *,
@@ -46,7 +46,7 @@ def write_results(
 
     Parameters
     ----------
-    place
+    folder
         The folder of the tables: OUT, or the shard's.
     out
         OUT, below which the artefacts lie.
@@ -63,7 +63,7 @@ def write_results(
     """
     columns = [*IMAGE_COLUMNS, *record["summary_columns"], *([COLUMN] if group_spec(record) is not None else [])]
     rows = ([entry.image, *(entry.row.get(name, "") for name in columns[1:])] for entry in entries)
-    write_rows(place / IMAGES_CSV, columns, rows)
+    write_rows(folder / IMAGES_CSV, columns, rows)
     images = [entry.image for entry in entries]
     review = 0
     for table, order in orders.items():
@@ -76,20 +76,20 @@ def write_results(
                 review += sum(row[at] == "True" for row in found.rows)
             return found
 
-        write_sheets(place / f"{table}.csv", order.columns(), images, counted)
+        write_sheets(folder / f"{table}.csv", order.columns(), images, counted)
     summary = RunSummary()
     if summarise is not None:
-        images_frame = _frame(place / IMAGES_CSV)
+        images_frame = _frame(folder / IMAGES_CSV)
         if COLUMN in images_frame:
             images_frame[COLUMN] = images_frame[COLUMN].fillna("")
-        objects = _frame(place / f"{OBJECTS}.csv") if summarise.assay.summarise is not None else images_frame[:0]
-        summary = summarise(place, record, images_frame, objects)
-    _write_report(place, out, record, entries, review, summary)
-    write_json(place / RUN_JSON, record)
+        objects = _frame(folder / f"{OBJECTS}.csv") if summarise.assay.summarise is not None else images_frame[:0]
+        summary = summarise(folder, record, images_frame, objects)
+    _write_report(folder, out, record, entries, review, summary)
+    write_json(folder / RUN_JSON, record)
 
 
 def _write_report(
-    place: Path, out: Path, record: dict[str, Any], entries: Sequence[Entry], review: int, overall: RunSummary
+    folder: Path, out: Path, record: dict[str, Any], entries: Sequence[Entry], review: int, overall: RunSummary
 ) -> None:
     from cellscope.report import gallery
     from cellscope.report.page import Card, Table, write_report
@@ -97,7 +97,7 @@ def _write_report(
     counts = record["counts"]
     cards = []
     if overall.figures:
-        cards.append(Card("All inputs together", [(_caption(name), place / name) for name in overall.figures]))
+        cards.append(Card("All inputs together", [(_caption(name), folder / name) for name in overall.figures]))
     for entry in entries[:MAX_CARDS]:
         suffixes = record["figures"].get(entry.row.get("kind", ""), [])
         figures: list[tuple[str, Path | np.ndarray]] = [
@@ -120,15 +120,15 @@ def _write_report(
     if len(entries) > MAX_CARDS:
         warnings.append(f"{MAX_CARDS} of {len(entries)} images are shown as pictures; the tables list all of them")
     tables = [Table(name.replace("_", " ").capitalize(), frame) for name, frame in overall.tables.items()]
-    tables.append(Table("Images", _frame(place / IMAGES_CSV)))
+    tables.append(Table("Images", _frame(folder / IMAGES_CSV)))
     shown = f"the first {MAX_OBJECT_ROWS} of {counts['objects']} rows; objects.csv has all of them"
     note = shown if counts["objects"] > MAX_OBJECT_ROWS else ""
-    tables.append(Table("Objects", _frame(place / f"{OBJECTS}.csv", MAX_OBJECT_ROWS), note))
+    tables.append(Table("Objects", _frame(folder / f"{OBJECTS}.csv", MAX_OBJECT_ROWS), note))
     summary = [("images", counts["total"]), ("objects", counts["objects"]), ("objects to review", review)]
     summary += [(name, counts[name]) for name in ("failed", "skipped") if counts[name]]
     hidden = ("inputs", "columns", "figures", "editors", "summary_columns", "missing", "identity")
     write_report(
-        place / REPORT,
+        folder / REPORT,
         title=f"{record['assay']} {record['command']}",
         subtitle=f"{record['started']} to {record['finished']}"
         + (f", shard {record['shard']}" if record["shard"] else ""),
@@ -172,7 +172,7 @@ def _frame(path: Path, rows: int | None = None) -> Any:
     return pd.read_csv(path, nrows=rows, dtype=text, keep_default_na=False, na_values=[""])
 
 
-def read_record(place: Path) -> dict[str, Any] | None:
+def read_record(folder: Path) -> dict[str, Any] | None:
     """Read a folder's ``run.json``, or None if there is none.
 
     Raises
@@ -180,7 +180,7 @@ def read_record(place: Path) -> dict[str, Any] | None:
     CellscopeError
         The file is damaged or of another schema.
     """
-    path = place / RUN_JSON
+    path = folder / RUN_JSON
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

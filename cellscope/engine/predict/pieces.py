@@ -6,107 +6,25 @@ ordinary images. What is done of a subject survives a kill: ``--skip-existing`` 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-
-from cellscope.engine.assay import Assay, Result, Subject
+from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.large import Pieces
 from cellscope.engine.predict.artefacts import raise_if_full
-from cellscope.errors import CellscopeError
-from cellscope.io.write import atomic, write_json
+from cellscope.engine.predict.piece_store import PieceStore, PieceStores
+from cellscope.engine.predict.stages import Done, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from cellscope.engine.predict.workers import Workers
     from cellscope.engine.progress import RunProgress
 
 AHEAD = 2
 """Pieces read ahead of the networks."""
-
-_KEY = "key.json"
-_OBJECTS, _ARTEFACTS, _SUMMARY = "objects/", "artefacts/", "summary"
-
-
-class Spool(Sequence[Result]):
-    """The finished pieces of one subject, on disk; `store` may be called from any thread.
-
-    Parameters
-    ----------
-    folder
-        Holds a file per piece. Pieces of another run (another `key`) are removed.
-    count
-        Number of pieces.
-    key
-        JSON that says what the pieces were made from: models, options, file.
-    """
-
-    def __init__(self, folder: Path, count: int, key: Mapping[str, Any]):
-        self.folder = folder
-        self.total = count
-        said = {**key, "count": count}
-        if not _same(folder / _KEY, said):
-            shutil.rmtree(folder, ignore_errors=True)
-            write_json(folder / _KEY, said)
-        self._done = {int(path.stem) for path in folder.glob("*.npz") if path.stem.isdecimal()}
-        self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return self.total
-
-    def __iter__(self) -> Iterator[Result]:
-        return (self[number] for number in range(self.total))
-
-    @property
-    def missing(self) -> list[int]:
-        """Numbers of the pieces that are not there yet, in order."""
-        with self._lock:
-            return [number for number in range(self.total) if number not in self._done]
-
-    def store(self, number: int, result: Result) -> None:
-        """Keep what a piece came to: a table, arrays as artefacts, JSON as summary, warnings."""
-        arrays = {f"{_OBJECTS}{name}": _column(column) for name, column in result.objects.items()}
-        arrays |= {f"{_ARTEFACTS}{name}": np.asarray(value) for name, value in result.artefacts.items()}
-        about = json.dumps({"summary": result.summary, "warnings": result.warnings})
-        with atomic(self.folder / f"{number:06d}.npz") as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **{_SUMMARY: np.array(about)}, **arrays)
-        with self._lock:
-            self._done.add(number)
-
-    def __getitem__(self, number: Any) -> Any:
-        with np.load(self.folder / f"{number:06d}.npz", allow_pickle=False) as file:
-            about = json.loads(str(file[_SUMMARY]))
-            table = {name.removeprefix(_OBJECTS): file[name] for name in file.files if name.startswith(_OBJECTS)}
-            arrays = {name.removeprefix(_ARTEFACTS): file[name] for name in file.files if name.startswith(_ARTEFACTS)}
-        return Result(pd.DataFrame(table), about["summary"], arrays, about["warnings"])
-
-    def remove(self) -> None:
-        """Remove all of it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _column(column: pd.Series) -> np.ndarray:
-    values = column.to_numpy()
-    return values if values.dtype != object else values.astype(str)
-
-
-def _same(path: Path, said: Mapping[str, Any]) -> bool:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(found == json.loads(json.dumps(said)))
 
 
 @dataclass(eq=False)
@@ -117,7 +35,7 @@ class Divided:
     ----------
     subject
         The whole; its ``seconds`` are those of its pieces together.
-    spool
+    store
         What is done.
     waiting
         Pieces not yet done.
@@ -128,52 +46,40 @@ class Divided:
     """
 
     subject: Subject
-    spool: Spool
+    store: PieceStore
     waiting: int
     writing: deque[Future] = field(default_factory=deque)
     failed: bool = False
 
 
-class Gatherer:
+class PieceCollector:
     """Keep the pieces of subjects as they are done, and say which subjects are whole.
 
     Parameters
     ----------
-    assay
-        The assay.
+    out
+        The run's OUT, for what is said when the disk is full.
+    stores
+        Where the pieces are kept.
     writers
         Writes the pieces.
-    spool
-        ``spool(subject, count)`` -> where its pieces are kept.
-    failed
-        Told of a subject that could not be divided, or a piece of which failed.
     progress, workers
         Count pieces like inputs.
     """
 
-    def __init__(
-        self,
-        assay: Assay,
-        writers: Executor,
-        spool: Callable[[Subject, int], Spool],
-        *,
-        failed: Callable[[Subject, Exception], None],
-        progress: RunProgress,
-        workers: Workers,
-    ):
-        self.assay = assay
-        self.workers = workers
+    def __init__(self, out: Path, stores: PieceStores, writers: Executor, *, progress: RunProgress, workers: Workers):
+        self.out = out
+        self.stores = stores
         self.writers = writers
-        self.spool = spool
-        self.failed = failed
         self.progress = progress
+        self.workers = workers
         self._under_way: dict[str, Divided] = {}
         self._whole: deque[Divided] = deque()
 
     def begin(self, subject: Subject, count: int) -> Divided:
         """Note a subject that was divided, before its first piece is read."""
-        spool = self.spool(subject, count)
-        divided = Divided(subject, spool, len(spool.missing))
+        store = self.stores.open(subject, count)
+        divided = Divided(subject, store, len(store.missing))
         self.progress.more(divided.waiting)
         self.workers.expect(divided.waiting)
         if divided.waiting:
@@ -182,45 +88,44 @@ class Gatherer:
             self._whole.append(divided)
         return divided
 
-    def give_up(self, subject: Subject, error: Exception) -> None:
-        """Fail a subject, once."""
-        divided = self._under_way.pop(subject.name, None)
-        if divided is not None:
-            divided.failed = True
-            self.progress.more(-divided.waiting)
-            subject = divided.subject
-        self.failed(subject, error)
-
-    def take(self, piece: Subject, result: Result | None, error: Exception | None, out: Path) -> None:
-        """Keep what a piece came to.
+    def collect(self, outcome: Done | Failure) -> Done | Failure | None:
+        """Keep a piece; pass on what is none. Of a subject's pieces that fail only the first is passed on.
 
         Raises
         ------
         CellscopeError
-            There is no room to write to `out`.
+            There is no room to write to OUT.
         """
-        divided = self._under_way.get(piece.name)
+        if isinstance(outcome, Failure):
+            return outcome if outcome.piece is None else self._fail(outcome)
+        if outcome.subject.piece is None:
+            return outcome
+        divided = self._under_way.get(outcome.subject.name)
         if divided is None:
-            return  # failed, or done with
-        divided.subject.seconds += piece.seconds
-        if result is None:
-            assert error is not None
-            self.give_up(piece, error)
-            return
-        assert piece.piece is not None
-        divided.writing.append(self.writers.submit(divided.spool.store, piece.piece, result))
+            return None  # another piece of it failed
+        divided.subject.seconds += outcome.subject.seconds
+        divided.writing.append(self.writers.submit(divided.store.put, outcome.subject.piece, outcome.result))
         divided.waiting -= 1
         self.progress.step()
         try:
             # At most two wait to be written, so that a slow disk holds up the work and not the memory.
             while divided.writing and (not divided.waiting or len(divided.writing) > 2 or divided.writing[0].done()):
                 divided.writing.popleft().result()
-        except Exception as problem:
-            raise_if_full(problem, out)
-            self.give_up(piece, problem)
-            return
+        except Exception as error:
+            raise_if_full(error, self.out)
+            return self._fail(Failure.of(outcome.subject, error))
         if not divided.waiting:
-            self._whole.append(self._under_way.pop(piece.name))
+            self._whole.append(self._under_way.pop(outcome.subject.name))
+        return None
+
+    def _fail(self, failure: Failure) -> Failure | None:
+        """Turn the first failure of a piece into that of its subject."""
+        divided = self._under_way.pop(failure.name, None)
+        if divided is None:
+            return None
+        divided.failed = True
+        self.progress.more(-divided.waiting)
+        return Failure.of(divided.subject, failure.error)
 
     def whole(self) -> Iterator[Divided]:
         """Hand over the subjects whose pieces are all there."""
@@ -228,7 +133,7 @@ class Gatherer:
             yield self._whole.popleft()
 
 
-class Divider:
+class PieceReader:
     """Hand on subjects, and the pieces of those that the assay divides, read ahead by a thread.
 
     Parameters
@@ -236,23 +141,26 @@ class Divider:
     assay
         The assay.
     subjects
-        In order.
-    gatherer
-        Told of every subject that was divided.
+        In order; what failed before is handed on.
+    collector
+        Gets what becomes of the pieces.
     """
 
-    def __init__(self, assay: Assay, subjects: Iterable[Subject], gatherer: Gatherer):
+    def __init__(self, assay: Assay, subjects: Iterable[Subject | Failure], collector: PieceCollector):
         self.assay = assay
         self.subjects = subjects
-        self.gatherer = gatherer
+        self.collector = collector
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="piece")
 
-    def __iter__(self) -> Iterator[Subject]:
+    def __iter__(self) -> Iterator[Subject | Failure]:
         for subject in self.subjects:
+            if isinstance(subject, Failure) or self.assay.large is None:
+                yield subject
+                continue
             try:
-                pieces = None if self.assay.divide is None else self.assay.divide(subject)
+                pieces = self.assay.large.divide(subject)
             except Exception as error:
-                self.gatherer.give_up(subject, error)
+                yield Failure.of(subject, error)
                 continue
             if pieces is None:
                 yield subject
@@ -260,43 +168,26 @@ class Divider:
                 yield from self._pieces(subject, pieces)
             del subject, pieces  # not kept alive while the next one is awaited
 
-    def _pieces(self, subject: Subject, pieces: Pieces) -> Iterator[Subject]:
-        divided = self.gatherer.begin(subject, pieces.count)
-        numbers = deque(divided.spool.missing)
-        ahead: deque[Future] = deque()
+    def _pieces(self, subject: Subject, pieces: Pieces) -> Iterator[Subject | Failure]:
+        divided = self.collector.begin(subject, pieces.count)
+        numbers = deque(divided.store.missing)
+        ahead: deque[tuple[int, Future]] = deque()
         while (numbers or ahead) and not divided.failed:
             while numbers and len(ahead) <= AHEAD:
-                ahead.append(self._pool.submit(pieces.read, numbers.popleft()))
+                number = numbers.popleft()
+                ahead.append((number, self._pool.submit(pieces.read, number)))
+            number, future = ahead.popleft()
             try:
-                piece = [ahead.popleft().result()]
+                piece = [future.result()]
             except Exception as error:
-                self.gatherer.give_up(subject, error)
-            else:
-                yield piece.pop()
-        for future in ahead:
+                yield Failure(subject.name, error, kind=subject.kind, piece=number)
+                break
+            del future
+            yield piece.pop()
+        for _, future in ahead:
             future.cancel()
         self._pool.submit(pieces.close)
 
     def close(self) -> None:
         """Stop reading ahead."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-def spool_name(image: str) -> str:
-    """Return a folder name for an image that no other image has, whatever its characters."""
-    return hashlib.sha256(image.encode("utf-8", "surrogateescape")).hexdigest()[:24]
-
-
-def file_key(path: Path) -> dict[str, Any]:
-    """Return what tells a file from another or a changed one.
-
-    Raises
-    ------
-    CellscopeError
-        It is gone.
-    """
-    try:
-        facts = path.stat()
-    except OSError as error:
-        raise CellscopeError(f"{path}: {error.strerror}") from None
-    return {"path": str(path), "bytes": facts.st_size, "modified": facts.st_mtime_ns}

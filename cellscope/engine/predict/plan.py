@@ -17,7 +17,7 @@ from cellscope.engine.predict import shards
 from cellscope.engine.predict.grouping import groups_of
 from cellscope.engine.predict.read import check_plan, plan_inputs, use_granted_cpus
 from cellscope.engine.predict.resume import refuse_results
-from cellscope.engine.predict.step import Session
+from cellscope.engine.predict.session import RunOutcome, Session
 from cellscope.engine.provenance import identity, now, plain
 from cellscope.engine.signals import StopSignals
 from cellscope.errors import CellscopeError, UsageError
@@ -39,7 +39,7 @@ def predict(
     argv: list[str],
     plan: list[Input] | None = None,
     command: str = "predict",
-) -> int:
+) -> RunOutcome:
     """Run an assay over inputs and write its results to a folder.
 
     Parameters
@@ -65,8 +65,8 @@ def predict(
 
     Returns
     -------
-    int
-        0 all done, 1 all inputs failed, 3 some failed.
+    RunOutcome
+        Exit code 0 all done, 1 all inputs failed, 3 some failed; and the counts.
 
     Raises
     ------
@@ -79,8 +79,8 @@ def predict(
     """
     started = now()
     out = Path(out)
-    if assay.settle is not None:
-        options = assay.settle(options)
+    if assay.read_options is not None:
+        options = assay.read_options(options)
     if run.input not in (AUTO, *assay.kinds):
         raise UsageError(f"--input {run.input}: {assay.name} knows {', '.join((AUTO, *assay.kinds))}")
     if plan is None:
@@ -88,9 +88,9 @@ def predict(
     else:
         check_plan(plan, out)
     groups = groups_of(plan, run.group_by)
-    place = shards.folder(out, run.shard_pair)
-    _check_writable(place)
-    refuse_results(place, overwrite=run.overwrite, skip_existing=run.skip_existing)
+    folder = shards.tables_folder(out, run.shard_pair)
+    _check_writable(folder)
+    refuse_results(folder, overwrite=run.overwrite, skip_existing=run.skip_existing)
     with StopSignals() as stop:
         device = pick_device(run.device)
         dtype = pick_precision(run.precision, device)
@@ -112,29 +112,31 @@ def predict(
             "editors": {kind: plain(editor) for kind, editor in assay.editors.items()},
             "command": command,
         }
-        session = Session(assay, plan, groups, out, place, run=run, loaded=loaded, facts=facts, stop=stop)
+        session = Session(assay, plan, groups, out, folder, run=run, loaded=loaded, facts=facts, stop=stop)
         try:
             session.prepare()
             session.work(options, device, dtype)
             return session.finish(argv, started)
         except OSError as error:
-            raise CellscopeError(f"cannot write to {place}: {error.strerror or error}; what is done is kept") from error
+            raise CellscopeError(
+                f"cannot write to {folder}: {error.strerror or error}; what is done is kept"
+            ) from error
         finally:
             session.close()
 
 
-def _check_writable(place: Path) -> None:
+def _check_writable(folder: Path) -> None:
     """Raise UsageError if a folder cannot be written or made; nothing is made here."""
-    there = next(path for path in (place, *place.absolute().parents) if path.exists())
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
-        raise UsageError(f"cannot write to {place}: {there} is not a folder; give another -o")
+        raise UsageError(f"cannot write to {folder}: {there} is not a folder; give another -o")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"cannot write to {place}: no permission; give another -o")
+        raise UsageError(f"cannot write to {folder}: no permission; give another -o")
 
 
 def predict_shard(
     assay: str, arguments: list[str], out: str, run: RunOptions, options: Any, models: list[str], argv: list[str]
-) -> int:
+) -> RunOutcome:
     """Do `predict` from names and values alone: picklable, with no state outside it, for schedulers.
 
     ``assay`` is a name for `cellscope.engine.find.find_assay`; ``run.shard`` says which part of the inputs. Returns

@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.device import available_cpus
-from cellscope.engine.predict.stages import PIXELS_IN_FLIGHT
+from cellscope.engine.predict.stages import PIXELS_IN_FLIGHT, Failure
 from cellscope.errors import UsageError
 from cellscope.io.inputs import Input, check_collisions, resolve_inputs
+from cellscope.io.leftovers import noting_leftovers
 from cellscope.io.read import read
 from cellscope.options.common import AUTO
 
@@ -38,7 +39,10 @@ def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptio
         No inputs; two inputs that would write the same output; outputs that would lie beside an input.
     """
     here = out.resolve()
-    found = resolve_inputs(list(arguments), assay.suffixes, glob=run.glob, limit=None)
+    with noting_leftovers() as leftovers:
+        found = resolve_inputs(list(arguments), assay.suffixes, glob=run.glob, limit=None)
+    for line in () if run.quiet else leftovers.lines():
+        print(line, file=sys.stderr)
     inputs = [entry for entry in found if not _is_result(entry, here)]
     if not inputs:
         raise UsageError(f"no inputs: all files found lie in the output folder {out}; give another -o")
@@ -62,19 +66,10 @@ def _is_result(entry: Input, out: Path) -> bool:
     return path.is_relative_to(out) and root != out and out.is_relative_to(root)
 
 
-@dataclass
-class Failure:
-    """An input that could not be read."""
-
-    entry: Input
-    error: Exception
-    seconds: float
-
-
 class Reader:
     """Turn inputs into subjects, read ahead by threads.
 
-    Iterating yields the subjects in order; inputs that cannot be read are passed to `failed` instead.
+    Iterating yields the subjects in order, and a `Failure` for an input that cannot be read.
 
     Parameters
     ----------
@@ -82,8 +77,6 @@ class Reader:
         What a subject is made of.
     inputs
         In order.
-    failed
-        Called in the consumer's thread with each `Failure`.
     threads
         Reading threads; each holds at most one image besides those waiting.
     """
@@ -96,31 +89,26 @@ class Reader:
         run: RunOptions,
         options: Any,
         cards: dict[str, ModelCard],
-        failed: Callable[[Failure], None],
         threads: int | None = None,
     ):
         self.assay = assay
         self.run = run
         self.options = options
         self.cards = cards
-        self.failed = failed
         self.threads = threads or max(1, min(READERS, available_cpus()))
         self._inputs = iter(inputs)
         self._largest = 0
         self._waiting: deque[tuple[Input, Future]] = deque()
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="read")
 
-    def __iter__(self) -> Iterator[Subject]:
+    def __iter__(self) -> Iterator[Subject | Failure]:
         while True:
             self._top_up()
             if not self._waiting:
                 return
             outcome = [self._waiting.popleft()[1].result()]
             self._top_up()
-            if isinstance(outcome[0], Failure):
-                self.failed(outcome.pop())
-            else:
-                yield outcome.pop()  # popped, so that nothing here keeps the subject alive while the next is awaited
+            yield outcome.pop()  # popped, so that nothing here keeps the subject alive while the next is awaited
 
     def _top_up(self) -> None:
         # nothing is known of the sizes at first: start with one image per thread
@@ -153,7 +141,7 @@ class Reader:
             named = self.assay.beside(entry.image, self.options) if self.assay.beside is not None else {}
             beside = {name: read(path, max_pixels=self.run.max_pixels) for name, path in named.items()}
         except Exception as error:
-            return Failure(entry, error, time.perf_counter() - start)
+            return Failure(entry.image, error, time.perf_counter() - start)
         seconds = time.perf_counter() - start
         return Subject(entry.image, image, kind, self.options, self.cards, seconds=seconds, beside=beside)
 

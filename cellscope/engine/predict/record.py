@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.engine.predict.artefacts import raise_if_full, write_artefacts
 from cellscope.engine.predict.journal import Entry, Journal
-from cellscope.engine.predict.pieces import Divided, Spool, file_key, spool_name
-from cellscope.engine.predict.read import Failure
+from cellscope.engine.predict.pieces import Divided
+from cellscope.engine.predict.stages import Failure
 from cellscope.engine.predict.tables import OBJECTS, Sheet, text, to_long_sheet, to_sheet
-from cellscope.engine.predict.workers import error_line, show_traceback
+from cellscope.errors import error_line, show_traceback
 from cellscope.io.image import one_line
 from cellscope.io.inputs import stem
 
@@ -25,8 +25,20 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Written:
-    """What was written of an input."""
+class Files:
+    """What was written of an input.
+
+    Attributes
+    ----------
+    result
+        What the files were made from.
+    outputs
+        The artefacts, relative to OUT.
+    sheets
+        Table -> the input's rows.
+    seconds
+        What the writing took.
+    """
 
     result: Result
     outputs: list[str]
@@ -35,16 +47,16 @@ class Written:
 
 
 @dataclass
-class Writing:
-    """An input whose artefacts are being written."""
+class PendingFiles:
+    """An input whose artefacts are being written: a future of `Files`; ``divided`` where it came in pieces."""
 
     subject: Subject
     future: Future
     divided: Divided | None = None
 
 
-class Ledger:
-    """Write down what became of inputs; `write` and `join` alone may run in another thread.
+class Recorder:
+    """Write down what became of inputs.
 
     Parameters
     ----------
@@ -53,13 +65,16 @@ class Ledger:
     out : Path
         Where the artefacts go.
     journal : Journal
+    writers : Executor
+        Writes the artefacts while the networks go on.
     progress : RunProgress
     paths : mapping
         Image -> its file, absolute.
-    identity : mapping
-        Of the run, see `cellscope.engine.provenance.identity`.
+
+    Attributes
+    ----------
     done : set
-        Gets the images that have a line.
+        The images that have a line in the journal by this run.
     """
 
     def __init__(
@@ -68,30 +83,36 @@ class Ledger:
         cards: Mapping[str, ModelCard],
         out: Path,
         journal: Journal,
+        writers: Executor,
         progress: RunProgress,
         *,
         paths: Mapping[str, str],
-        identity: Mapping[str, Any],
-        done: set[str],
     ):
         self.assay = assay
         self.cards = cards
         self.out = out
         self.journal = journal
+        self.writers = writers
         self.progress = progress
         self.paths = paths
-        self.identity = identity
-        self.done = done
+        self.done: set[str] = set()
 
-    def join(self, divided: Divided) -> Written:
-        """Write the artefacts of a subject whose pieces are all there."""
-        assert self.assay.join is not None
+    def begin(self, subject: Subject, result: Result) -> PendingFiles:
+        """Begin to write a subject's artefacts."""
+        return PendingFiles(subject, self.writers.submit(self._write, subject, result))
+
+    def begin_joined(self, divided: Divided) -> PendingFiles:
+        """Begin to write the artefacts of a subject whose pieces are all there."""
+        return PendingFiles(divided.subject, self.writers.submit(self._join, divided), divided)
+
+    def _join(self, divided: Divided) -> Files:
+        assert self.assay.large is not None
         start = time.perf_counter()
-        written = self.write(divided.subject, self.assay.join(divided.subject, divided.spool))
-        written.seconds = time.perf_counter() - start
-        return written
+        files = self._write(divided.subject, self.assay.large.join(divided.subject, divided.store))
+        files.seconds = time.perf_counter() - start
+        return files
 
-    def write(self, subject: Subject, result: Result) -> Written:
+    def _write(self, subject: Subject, result: Result) -> Files:
         """Write a subject's artefacts, and put its rows into the form of the tables."""
         start = time.perf_counter()
         if result.rows is not None:
@@ -100,9 +121,9 @@ class Ledger:
             sheets = {OBJECTS: to_sheet(result.objects)}
         sheets.update({name: to_sheet(frame) for name, frame in result.tables.items()})
         outputs = write_artefacts(self.out, stem(subject.name), result.artefacts)
-        return Written(result, outputs, sheets, time.perf_counter() - start)
+        return Files(result, outputs, sheets, time.perf_counter() - start)
 
-    def settle(self, writing: Writing) -> None:
+    def finish(self, pending: PendingFiles) -> None:
         """Wait for an input's artefacts and give it its line: done, or failed in writing.
 
         Raises
@@ -110,46 +131,40 @@ class Ledger:
         CellscopeError
             The disk is full.
         """
-        subject = writing.subject
+        subject = pending.subject
         try:
-            written: Written = writing.future.result()
+            files: Files = pending.future.result()
         except Exception as error:
             raise_if_full(error, self.out)
-            self.failed(subject, error)
+            self.fail(Failure.of(subject, error))
             return
-        result = written.result
+        result = files.result
         row = {
             "status": "ok",
             "error": "",
             "kind": subject.kind,
             "n_objects": str(result.count),
-            "seconds": text(round(subject.seconds + written.seconds, 3)),
+            "seconds": text(round(subject.seconds + files.seconds, 3)),
             **{name: text(result.summary.get(name)) for name in self.assay.summaries(self.cards)},
         }
         warnings = [*subject.image.warnings, *result.warnings]
-        entry = Entry(subject.name, "ok", row, self.paths[subject.name], written.outputs, warnings)
-        self._append(entry, written.sheets)
+        entry = Entry(subject.name, "ok", row, self.paths[subject.name], files.outputs, warnings)
+        self._append(entry, files.sheets)
         self.progress.step()
-        if writing.divided is not None:
-            writing.divided.spool.remove()
+        if pending.divided is not None:
+            pending.divided.store.remove()
 
-    def not_read(self, failure: Failure) -> None:
-        """Give an input that could not be read its line."""
-        self._fail(failure.entry.image, "", failure.seconds, failure.error)
-
-    def failed(self, subject: Subject, error: Exception) -> None:
-        """Give a subject that failed its line."""
-        self._fail(subject.name, subject.kind, subject.seconds, error)
-
-    def spool(self, subject: Subject, count: int) -> Spool:
-        """Make the place where the pieces of a subject are kept until it is whole."""
-        key = {"identity": self.identity, "file": file_key(Path(self.paths[subject.name]))}
-        return Spool(self.journal.folder / spool_name(subject.name), count, key)
-
-    def _fail(self, image: str, kind: str, seconds: float, error: Exception) -> None:
-        show_traceback(error)
-        line = error_line(error)
-        row = {"status": "failed", "error": line, "kind": kind, "n_objects": "", "seconds": text(round(seconds, 3))}
+    def fail(self, failure: Failure) -> None:
+        """Give an input that failed its line."""
+        show_traceback(failure.error)
+        line, image = error_line(failure.error), failure.name
+        row = {
+            "status": "failed",
+            "error": line,
+            "kind": failure.kind,
+            "n_objects": "",
+            "seconds": text(round(failure.seconds, 3)),
+        }
         self._append(Entry(image, "failed", row, self.paths[image]), {})
         self.progress.note(line if image in line else f"{one_line(image)}: {line}")
         self.progress.step(failed=True)

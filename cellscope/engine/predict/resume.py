@@ -15,37 +15,37 @@ from cellscope.engine.provenance import difference
 from cellscope.errors import CellscopeError, UsageError
 
 
-def results_in(place: Path) -> list[str]:
+def results_in(folder: Path) -> list[str]:
     """Return the names of the files that show that a folder holds results, finished or not."""
-    return [name for name in (RUN_JSON, IMAGES_CSV, journals.NAME) if (place / name).exists()]
+    return [name for name in (RUN_JSON, IMAGES_CSV, journals.NAME) if (folder / name).exists()]
 
 
-def refuse_results(place: Path, *, overwrite: bool, skip_existing: bool) -> None:
+def refuse_results(folder: Path, *, overwrite: bool, skip_existing: bool) -> None:
     """Raise UsageError if the folder of the tables holds results and the user did not say what to do with them."""
-    found = results_in(place)
+    found = results_in(folder)
     if not found or overwrite or skip_existing:
         return
     if journals.NAME in found:
-        raise UsageError(f"{place} holds an unfinished run; --skip-existing continues it, --overwrite starts anew")
-    raise UsageError(f"{place} already holds results ({found[0]}); give --overwrite, --skip-existing or another -o")
+        raise UsageError(f"{folder} holds an unfinished run; --skip-existing continues it, --overwrite starts anew")
+    raise UsageError(f"{folder} already holds results ({found[0]}); give --overwrite, --skip-existing or another -o")
 
 
-def remove_results(journal: Journal, place: Path, out: Path, tables: Collection[str]) -> None:
+def remove_results(journal: Journal, folder: Path, out: Path, tables: Collection[str]) -> None:
     """Remove an earlier run for ``--overwrite``: its tables and the artefacts it says it wrote, nothing else.
 
     `journal` is this run's, opened ``fresh``.
     """
     outputs = {name for entry in journal.replaced.values() for name in entry.outputs}
     try:
-        record = read_record(place)
-        remove_files(place, summary_files(record))
+        record = read_record(folder)
+        remove_files(folder, summary_files(record))
         outputs.update(name for entry in (record or {}).get("inputs", []) for name in entry["outputs"])
     except (CellscopeError, KeyError, TypeError):
         pass  # not one of ours, or damaged: what it wrote is not known and stays
     remove_outputs(out, outputs)
     # run.json first: without it nothing here claims to be complete any more
     for name in (RUN_JSON, IMAGES_CSV, REPORT, *(f"{table}.csv" for table in tables)):
-        (place / name).unlink(missing_ok=True)
+        (folder / name).unlink(missing_ok=True)
 
 
 def remove_outputs(out: Path, names: Iterable[str]) -> None:
@@ -57,15 +57,15 @@ def remove_outputs(out: Path, names: Iterable[str]) -> None:
             path.unlink()
 
 
-def sweep(place: Path, out: Path) -> None:
+def sweep(folder: Path, out: Path) -> None:
     """Remove half-written files that a killed run left, where no other run can be writing."""
-    alone = place == out and not (out / "shards").exists()
-    for path in out.rglob(".cellscope-*") if alone else place.glob(".cellscope-*"):
+    alone = folder == out and not (out / "shards").exists()
+    for path in out.rglob(".cellscope-*") if alone else folder.glob(".cellscope-*"):
         path.unlink(missing_ok=True)
 
 
-def take_over(
-    journal: Journal, place: Path, out: Path, identity: Mapping[str, Any], tables: Collection[str]
+def import_earlier(
+    journal: Journal, folder: Path, out: Path, identity: Mapping[str, Any], tables: Collection[str]
 ) -> dict[str, Entry]:
     """Bring the rows of an earlier run into this run's journal, for ``--skip-existing``.
 
@@ -73,7 +73,7 @@ def take_over(
     ----------
     journal
         This run's journal; it may be the earlier run's own, left by a kill.
-    place, out
+    folder, out
         Folder of the tables; OUT.
     identity
         Of this run: rows of another model or other options are not mixed with ours.
@@ -91,20 +91,20 @@ def take_over(
         The earlier run used other models or options, or its files are damaged.
     """
     try:
-        record = read_record(place)
+        record = read_record(folder)
         theirs = journal.earlier["identity"] if journal.earlier else record["identity"] if record else None
-        if theirs is None and (place / IMAGES_CSV).exists():
-            raise UsageError(f"{place} holds tables without a {RUN_JSON}; give --overwrite or another -o")
+        if theirs is None and (folder / IMAGES_CSV).exists():
+            raise UsageError(f"{folder} holds tables without a {RUN_JSON}; give --overwrite or another -o")
         if theirs is not None and (found := difference(identity, theirs)):
-            raise UsageError(f"{place} holds results of another run ({found}); give --overwrite or another -o")
-        if record is not None and (place / IMAGES_CSV).exists():
-            _import(journal, place, record, tables)
+            raise UsageError(f"{folder} holds results of another run ({found}); give --overwrite or another -o")
+        if record is not None and (folder / IMAGES_CSV).exists():
+            _import(journal, folder, record, tables)
     except UsageError:
         raise
     except (CellscopeError, KeyError, TypeError) as error:
-        raise UsageError(f"{place} holds results that cannot be continued: {error}; give --overwrite") from None
-    remove_files(place, summary_files(record))  # made anew when this run ends
-    (place / RUN_JSON).unlink(missing_ok=True)  # all else it says is in the journal now
+        raise UsageError(f"{folder} holds results that cannot be continued: {error}; give --overwrite") from None
+    remove_files(folder, summary_files(record))  # made anew when this run ends
+    (folder / RUN_JSON).unlink(missing_ok=True)  # all else it says is in the journal now
     kept = {}
     for image, entry in journal.entries.items():
         if entry.status == "ok" and all((out / name).is_file() for name in entry.outputs):
@@ -113,15 +113,15 @@ def take_over(
     return kept
 
 
-def _import(journal: Journal, place: Path, record: Mapping[str, Any], tables: Collection[str]) -> None:
-    header, rows = read_rows(place / IMAGES_CSV)
+def _import(journal: Journal, folder: Path, record: Mapping[str, Any], tables: Collection[str]) -> None:
+    header, rows = read_rows(folder / IMAGES_CSV)
     if header[0] != "image":
-        raise CellscopeError(f"{place / IMAGES_CSV} does not start with a column 'image'")
-    readers = {name: SheetReader(place / f"{name}.csv") for name in tables if (place / f"{name}.csv").exists()}
+        raise CellscopeError(f"{folder / IMAGES_CSV} does not start with a column 'image'")
+    readers = {name: SheetReader(folder / f"{name}.csv") for name in tables if (folder / f"{name}.csv").exists()}
     known = {printable(entry["image"]): entry for entry in record["inputs"]}
     for image, *cells in rows:
         row = dict(zip(header[1:], cells, strict=True))
-        sheets = {name: reader.take(image) for name, reader in readers.items()}
+        sheets = {name: reader.read(image) for name, reader in readers.items()}
         about = known.get(image)
         if about is None or about["image"] in journal.entries:
             continue

@@ -31,21 +31,21 @@ _NAME = re.compile(r"(\d+)-of-(\d+)")
 
 
 def part(inputs: Sequence[T], pair: tuple[int, int] | None) -> list[T]:
-    """Return the inputs of shard I of N: those at places k with ``k % N == I - 1``; all of them without a shard."""
+    """Return the inputs of shard I of N: those at indices k with ``k % N == I - 1``; all of them without a shard."""
     return list(inputs) if pair is None else list(inputs[pair[0] - 1 :: pair[1]])
 
 
-def folder(out: Path, pair: tuple[int, int] | None) -> Path:
+def tables_folder(out: Path, pair: tuple[int, int] | None) -> Path:
     """Return where a run writes its tables: OUT, or ``OUT/shards/I-of-N``."""
     return out if pair is None else out / FOLDER / f"{pair[0]}-of-{pair[1]}"
 
 
 def write_plan(
-    place: Path, images: Sequence[str], identity: Mapping[str, Any], *, cards: Mapping[str, ModelCard]
+    folder: Path, images: Sequence[str], identity: Mapping[str, Any], *, cards: Mapping[str, ModelCard]
 ) -> None:
     """Write a shard's ``plan.json``: all inputs of all shards, what they must have in common, the models' cards."""
     plan = {"schema": PLAN_SCHEMA, "images": list(images), "identity": dict(identity)}
-    write_json(place / PLAN, {**plan, "cards": {part: card.as_dict() for part, card in cards.items()}})
+    write_json(folder / PLAN, {**plan, "cards": {part: card.as_dict() for part, card in cards.items()}})
 
 
 @dataclass
@@ -53,7 +53,7 @@ class _Shard:
     """What is known of one shard."""
 
     number: int
-    place: Path
+    folder: Path
     record: dict[str, Any] | None = None
     journal: dict[str, Entry] | None = None
     running: bool = False
@@ -72,14 +72,14 @@ class _Shard:
         return {entry["image"]: "failed" if entry["status"] == "failed" else "ok" for entry in entries}
 
 
-def _look(place: Path, number: int) -> tuple[_Shard, dict[str, Any]]:
-    """Look at a folder of tables; also return its journal's header, empty without a journal."""
-    shard = _Shard(number, place)
+def _inspect(folder: Path, number: int) -> tuple[_Shard, dict[str, Any]]:
+    """Read the state of a folder of tables; also return its journal's header, empty without a journal."""
+    shard = _Shard(number, folder)
     header: dict[str, Any] = {}
-    if (place / journals.NAME).exists():
-        header, shard.journal, shard.running = journals.peek(place / journals.NAME)
+    if (folder / journals.NAME).exists():
+        header, shard.journal, shard.running = journals.peek(folder / journals.NAME)
     else:
-        shard.record = read_record(place)
+        shard.record = read_record(folder)
     return shard, header
 
 
@@ -93,36 +93,38 @@ def _shards(out: Path) -> tuple[dict[str, Any], list[_Shard]]:
     """
     found: dict[int, dict[int, Path]] = {}
     base = out / FOLDER
-    for place in sorted(base.iterdir()) if base.is_dir() else []:
-        if match := _NAME.fullmatch(place.name):
-            found.setdefault(int(match[2]), {})[int(match[1])] = place
+    for folder in sorted(base.iterdir()) if base.is_dir() else []:
+        if match := _NAME.fullmatch(folder.name):
+            found.setdefault(int(match[2]), {})[int(match[1])] = folder
     if not found:
         raise UsageError(f"{out} holds no shards; make them with `predict --shard I/N -o {out}`")
     if len(found) > 1:
-        names = ", ".join(f"{next(iter(places.values())).name}" for _, places in sorted(found.items()))
+        names = ", ".join(f"{next(iter(folders.values())).name}" for _, folders in sorted(found.items()))
         raise UsageError(f"{base} holds shards of different runs ({names}); remove those that do not belong")
-    total, places = next(iter(found.items()))
+    total, folders = next(iter(found.items()))
     first: dict[str, Any] = {}
-    for place in places.values():
-        plan = _read_plan(place)
+    for folder in folders.values():
+        plan = _read_plan(folder)
         first = first or plan
         if plan["images"] != first["images"]:
             odd = sorted(set(plan["images"]) ^ set(first["images"]))
-            raise UsageError(f"{place} was made from another list of inputs ({', '.join(odd[:3]) or 'other order'})")
+            raise UsageError(f"{folder} was made from another list of inputs ({', '.join(odd[:3]) or 'other order'})")
         if unlike := difference(plan["identity"], first["identity"]):
-            raise UsageError(f"{place} does not belong with the other shards: {unlike}")
-    shards = [_look(places.get(number, folder(out, (number, total))), number)[0] for number in range(1, total + 1)]
+            raise UsageError(f"{folder} does not belong with the other shards: {unlike}")
+    shards = [
+        _inspect(folders.get(number, tables_folder(out, (number, total))), number)[0] for number in range(1, total + 1)
+    ]
     return first, shards
 
 
-def _read_plan(place: Path) -> dict[str, Any]:
+def _read_plan(folder: Path) -> dict[str, Any]:
     try:
-        plan = json.loads((place / PLAN).read_text(encoding="utf-8"))
+        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         if plan["schema"] != PLAN_SCHEMA:
             raise ValueError(f"schema {plan['schema']}")
         return {name: type_(plan[name]) for name, type_ in (("images", list), ("identity", dict), ("cards", dict))}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{place / PLAN} cannot be read ({error}); run this shard again with --overwrite") from None
+        raise UsageError(f"{folder / PLAN} cannot be read ({error}); run this shard again with --overwrite") from None
 
 
 def merge(out: Path, assay: Assay | None = None) -> dict[str, Any]:
@@ -168,10 +170,10 @@ def merge(out: Path, assay: Assay | None = None) -> dict[str, Any]:
     tables = list(records[0]["columns"])
     orders = {name: ColumnOrder.from_records(record["columns"][name] for record in records) for name in tables}
     owner = {image: index % total for index, image in enumerate(images)}
-    readers = {name: [SheetReader(shard.place / f"{name}.csv") for shard in shards] for name in tables}
+    readers = {name: [SheetReader(shard.folder / f"{name}.csv") for shard in shards] for name in tables}
 
     def sheet(image: str, table: str) -> Sheet:
-        return readers[table][owner[image]].take(image)
+        return readers[table][owner[image]].read(image)
 
     record = _joined(records, entries, len(images))
     cards = {part: ModelCard(**card) for part, card in plan["cards"].items()}
@@ -187,10 +189,10 @@ def _entries(images: Sequence[str], shards: Sequence[_Shard]) -> list[Entry]:
     for shard in shards:
         assert shard.record is not None
         about = {printable(entry["image"]): entry for entry in shard.record["inputs"]}
-        header, rows = read_rows(shard.place / IMAGES_CSV)
+        header, rows = read_rows(shard.folder / IMAGES_CSV)
         for image, *cells in rows:
             if image not in about:
-                raise CellscopeError(f"{shard.place / IMAGES_CSV} and run.json disagree about {image}; run it again")
+                raise CellscopeError(f"{shard.folder / IMAGES_CSV} and run.json disagree about {image}; run it again")
             row = dict(zip(header[1:], cells, strict=True))
             known = about[image]
             skipped = known["status"] == "skipped"
@@ -268,7 +270,7 @@ def status(out: Path) -> dict[str, Any]:
         plan, shards = _shards(out)
         images = plan["images"]
     else:
-        whole, header = _look(out, 1)
+        whole, header = _inspect(out, 1)
         if whole.record is not None:
             listed = [(entry["index"], entry["image"]) for entry in whole.record["inputs"]]
             images = [image for _, image in sorted(listed)] + whole.record["missing"]

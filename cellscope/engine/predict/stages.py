@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from cellscope.engine.assay import Assay, Result, Stage, Subject
+from cellscope.engine.assay import Assay, Stage, Subject
 from cellscope.engine.device import autocast
-from cellscope.engine.predict.workers import Step, Workers, advance
+from cellscope.engine.predict.step import Conclude, Step, advance
+from cellscope.engine.predict.workers import Workers
 
 if TYPE_CHECKING:
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 PIXELS_IN_FLIGHT = 2**24
 """Pixels of all subjects alive at once (one subject may exceed it alone): about 1 GB with the masks made on the way."""
@@ -30,36 +31,76 @@ PIXELS_IN_FLIGHT = 2**24
 _Key = tuple[int, tuple[int, ...]]
 
 
-@dataclass
-class _Flight:
-    """A subject inside the window."""
+@dataclass(eq=False)
+class Done:
+    """A subject that is through all stages.
+
+    Attributes
+    ----------
+    subject
+        Without its state.
+    result
+        What ``conclude`` made of it.
+    """
 
     subject: Subject
-    stages: tuple[Stage, ...]
-    step: int = -1
+    result: Any
+
+
+@dataclass(eq=False)
+class Failure:
+    """An input, or a piece of one, of which nothing came.
+
+    Attributes
+    ----------
+    name, kind, seconds, piece
+        As of its `Subject`; the kind is empty where it could not be read.
+    error
+        Why.
+    """
+
+    name: str
+    error: Exception
+    seconds: float = 0.0
+    kind: str = ""
+    piece: int | None = None
+
+    @classmethod
+    def of(cls, subject: Subject, error: Exception) -> Failure:
+        """Say what became of a subject."""
+        return cls(subject.name, error, subject.seconds, subject.kind, subject.piece)
+
+
+@dataclass(eq=False)
+class _Flight:
+    """A subject inside the window; ``error`` alone for an input that failed before."""
+
+    subject: Subject | None
+    stages: tuple[Stage, ...] = ()
+    number: int = -1
     outputs: list[Any] = field(default_factory=list)
     missing: int = 0
     job: Future | None = None
-    result: Result | None = None
-    error: Exception | None = None
+    outcome: Done | Failure | None = None
 
     @property
-    def landed(self) -> bool:
-        return self.result is not None or self.error is not None
+    def pixels(self) -> int:
+        return 0 if self.subject is None else self.subject.image.height * self.subject.image.width
 
 
 def run_subjects(
     assay: Assay,
-    subjects: Iterable[Subject],
+    subjects: Iterable[Subject | Failure],
     modules: Mapping[str, torch.nn.Module],
     *,
-    run: RunOptions,
+    run: ComputeOptions,
     device: torch.device,
     dtype: torch.dtype | None,
     window: int,
+    conclude: Conclude | None = None,
     workers: Workers | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> Iterator[tuple[Subject, Result | None, Exception | None]]:
+) -> Iterator[Done | Failure]:
     """Run subjects through all stages of an assay.
 
     Parameters
@@ -67,7 +108,8 @@ def run_subjects(
     assay
         The assay.
     subjects
-        Taken one at a time, never more than `window` (and `PIXELS_IN_FLIGHT` pixels) ahead of what was yielded.
+        Taken one at a time, never more than `window` (and `PIXELS_IN_FLIGHT` pixels) ahead of what was yielded. Those
+        that failed before are passed on in their place.
     modules
         Network per part, in eval mode, on `device`.
     run
@@ -76,6 +118,8 @@ def run_subjects(
         Where the networks run and the autocast type (None: float32).
     window
         Subjects alive at once, at least 1.
+    conclude
+        What a finished subject comes to, in place of the assay's own ``conclude``.
     workers
         Who runs ``cut``, ``finish`` and ``conclude``; None runs them here.
     stop
@@ -83,23 +127,26 @@ def run_subjects(
 
     Yields
     ------
-    tuple
-        ``(subject, result, None)`` or ``(subject, None, error)``, one per subject, in input order.
+    Done or Failure
+        One per subject, in input order.
     """
-    crew = workers or Workers(assay, 0)
-    return _Runner(assay, iter(subjects), modules, run, device, dtype, max(1, window), crew, stop).results()
+    workers = workers or Workers(assay, 0)
+    return _Runner(
+        assay, iter(subjects), modules, run, device, dtype, max(1, window), conclude, workers, stop
+    ).outcomes()
 
 
 class _Runner:
     def __init__(
         self,
         assay: Assay,
-        subjects: Iterator[Subject],
+        subjects: Iterator[Subject | Failure],
         modules: Mapping[str, torch.nn.Module],
-        run: RunOptions,
+        run: ComputeOptions,
         device: torch.device,
         dtype: torch.dtype | None,
         window: int,
+        conclude: Conclude | None,
         workers: Workers,
         stop: Callable[[], bool],
     ):
@@ -109,6 +156,7 @@ class _Runner:
         self.device = device
         self.dtype = dtype
         self.window = window
+        self.conclude = conclude
         self.workers = workers
         self.flights: deque[_Flight] = deque()
         # one queue per stage and item shape; the position in `outputs` travels with the item
@@ -117,16 +165,16 @@ class _Runner:
         self.exhausted = False
         self.stop = stop
 
-    def results(self) -> Iterator[tuple[Subject, Result | None, Exception | None]]:
+    def outcomes(self) -> Iterator[Done | Failure]:
         while not self.stop():
-            while self.flights and self.flights[0].landed:
-                flight = self.flights.popleft()
-                yield flight.subject, flight.result, flight.error
-                del flight  # it must not be kept alive while the next one is awaited
+            while self.flights and (outcome := self.flights[0].outcome) is not None:
+                self.flights.popleft()
+                yield outcome
+                del outcome  # it must not be kept alive while the next one is awaited
             for flight in self.flights:
                 if flight.job is not None and flight.job.done():
                     self._collect(flight)
-            if self.flights and self.flights[0].landed:
+            if self.flights and self.flights[0].outcome is not None:
                 continue
             full = next((key for key, queue in self.queues.items() if len(queue) >= self.sizes[key[0]]), None)
             if full is not None:
@@ -143,8 +191,7 @@ class _Runner:
     def _may_admit(self) -> bool:
         if self.exhausted or len(self.flights) >= self.window:
             return False
-        alive = sum(flight.subject.image.height * flight.subject.image.width for flight in self.flights)
-        return alive < PIXELS_IN_FLIGHT
+        return sum(flight.pixels for flight in self.flights) < PIXELS_IN_FLIGHT
 
     def _admit(self) -> None:
         try:
@@ -152,34 +199,39 @@ class _Runner:
         except StopIteration:
             self.exhausted = True
             return
+        if isinstance(subject, Failure):
+            self.flights.append(_Flight(None, outcome=subject))
+            return
         flight = _Flight(subject, self.assay.stages_of(subject.kind))
         self.flights.append(flight)
         self._advance(flight)
 
     def _advance(self, flight: _Flight) -> None:
-        flight.job = self.workers.submit(flight.subject, flight.step, flight.outputs)
-        flight.outputs = []
+        assert flight.subject is not None
+        flight.job = self.workers.submit(flight.subject, flight.number, flight.outputs, self.conclude)
         if flight.job.done():
             self._collect(flight)
 
     def _collect(self, flight: _Flight) -> None:
         assert flight.job is not None
+        assert flight.subject is not None
         job, flight.job = flight.job, None
         try:
-            step: Step = job.result()
-        except BrokenExecutor:
-            self.workers.give_up()
-            self._retry_here(flight)
-            return
+            try:
+                step: Step = job.result()
+            except BrokenExecutor:  # a worker was killed, most often for want of memory: its copy is lost, ours is not
+                self.workers.give_up()
+                step = advance(self.assay, flight.subject, flight.number, flight.outputs, self.conclude)
         except Exception as error:
             self._fail(flight, error)
         else:
-            self._take(flight, step)
+            self._enter(flight, step)
 
     def _fail(self, flight: _Flight, error: Exception) -> None:
+        assert flight.subject is not None
         traceback.clear_frames(error.__traceback__)  # a failed batch must not keep its tensors alive
-        flight.error = error
-        flight.outputs = []
+        flight.outcome = Failure.of(flight.subject, error)
+        flight.subject, flight.outputs = None, []
         for key, queue in list(self.queues.items()):  # what it still had waiting would only be computed in vain
             kept = deque(entry for entry in queue if entry[0] is not flight)
             if kept:
@@ -187,24 +239,19 @@ class _Runner:
             else:
                 del self.queues[key]
 
-    def _retry_here(self, flight: _Flight) -> None:
-        # A worker was killed, most often for want of memory. Its state is lost with it, so the subject starts anew.
-        flight.subject.state = {}
-        flight.step = -1
-        try:
-            self._take(flight, advance(self.assay, flight.subject, -1, []))
-        except Exception as error:
-            self._fail(flight, error)
-
-    def _take(self, flight: _Flight, step: Step) -> None:
+    def _enter(self, flight: _Flight, step: Step) -> None:
+        """Bring a subject to where its last step left it."""
+        assert flight.subject is not None
         flight.subject.state = step.state
         flight.subject.seconds += step.seconds
-        flight.step, flight.result = step.step, step.result
-        if step.result is not None:
+        flight.number = step.number
+        if step.done:
+            flight.outcome = Done(flight.subject, step.result)
+            flight.outputs = []
             return
         flight.outputs = [None] * len(step.items)
         flight.missing = len(step.items)
-        stage = self.assay.stages.index(flight.stages[step.step])
+        stage = self.assay.stages.index(flight.stages[step.number])
         for position, item in enumerate(step.items):
             self.queues.setdefault((stage, item.shape), deque()).append((flight, position, item))
 
@@ -226,7 +273,7 @@ class _Runner:
 
     def _forward(self, number: int, entries: list[tuple[_Flight, int, np.ndarray]]) -> None:
         """Run one batch; when it fails, its halves, so that in the end only the item at fault fails its subject."""
-        entries = [entry for entry in entries if entry[0].error is None]
+        entries = [entry for entry in entries if entry[0].outcome is None]
         if not entries:
             return
         if len(entries) > self.sizes[number]:  # the batch this was cut from ran out of memory
@@ -246,6 +293,7 @@ class _Runner:
         else:
             share = (time.perf_counter() - start) / len(entries)
             for (flight, position, _), output in zip(entries, outputs, strict=True):
+                assert flight.subject is not None
                 flight.outputs[position] = output
                 flight.missing -= 1
                 flight.subject.seconds += share
@@ -261,7 +309,7 @@ class _Runner:
     def _call(self, number: int, items: list[np.ndarray]) -> list[Any]:
         stage, size = self.assay.stages[number], self.sizes[number]
         if self.device.type == "cpu":
-            size = min(size, stage.at_once)
+            size = min(size, stage.cpu_batch)
         outputs: list[Any] = []
         for first in range(0, len(items), size):
             few = items[first : first + size]

@@ -1,221 +1,113 @@
-"""One run of predict, from the first input to ``run.json``: the order of the work, and what a failure does."""
+"""What happens to one subject between two networks: finish a stage, cut the next, conclude."""
 
 from __future__ import annotations
 
-import contextlib
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-import torch
+import numpy as np
 
-from cellscope.engine.assay import OBJECT_COLUMNS, Assay
-from cellscope.engine.device import available_cpus
-from cellscope.engine.loading import LoadedModels
-from cellscope.engine.predict import journal as journals
-from cellscope.engine.predict import shards
-from cellscope.engine.predict.finish import write_results
-from cellscope.engine.predict.grouping import COLUMN
-from cellscope.engine.predict.journal import Entry, Journal
-from cellscope.engine.predict.pieces import Divider, Gatherer
-from cellscope.engine.predict.read import Reader
-from cellscope.engine.predict.record import Ledger, Writing
-from cellscope.engine.predict.resume import remove_outputs, remove_results, sweep, take_over
-from cellscope.engine.predict.stages import run_subjects
-from cellscope.engine.predict.summary import Summariser
-from cellscope.engine.predict.tables import OBJECTS, ColumnOrder
-from cellscope.engine.predict.workers import Workers, usual_count
-from cellscope.engine.progress import RunProgress
-from cellscope.engine.provenance import run_record
-from cellscope.engine.signals import StopSignals
-from cellscope.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, Interrupted, UsageError
-from cellscope.io.inputs import Input, check_collisions
+from cellscope.engine.assay import Assay, Result, Subject
 
-if TYPE_CHECKING:
-    from cellscope.options.common import RunOptions
-
-WRITERS = 2
-"""Threads that encode and write artefacts while the networks go on."""
+Conclude = Callable[[Subject], Any]
+"""What a finished subject comes to: a `Result` in ``predict``, what is to be measured in ``eval``."""
 
 
-class Session:
-    """One run of predict: from the first input to ``run.json``."""
+@dataclass
+class Step:
+    """Where a subject stands after `advance`.
 
-    def __init__(
-        self,
-        assay: Assay,
-        plan: list[Input],
-        groups: dict[str, str],
-        out: Path,
-        place: Path,
-        *,
-        run: RunOptions,
-        loaded: LoadedModels,
-        facts: dict[str, Any],
-        stop: StopSignals,
-    ):
-        self.assay = assay
-        self.plan = plan
-        self.groups = groups
-        self.out = out
-        self.place = place
-        self.run = run
-        self.loaded = loaded
-        self.facts = facts
-        self.stop = stop
-        self.inputs = shards.part(plan, run.shard_pair)
-        everything = {entry.image: index for index, entry in enumerate(plan)}
-        self.places = {entry.image: everything[entry.image] for entry in self.inputs}
-        self.paths = {entry.image: str(entry.path.absolute()) for entry in plan}
-        self.tables = (OBJECTS, *assay.tables)
-        self.journal: Journal | None = None
-        self.kept: dict[str, Entry] = {}
-        self.done: set[str] = set()
+    Attributes
+    ----------
+    number
+        Index of the stage whose network runs next; the number of stages when all are done.
+    items
+        What that network gets.
+    result
+        What the subject came to, when all stages are done.
+    state
+        The subject's, as it is now.
+    seconds
+        What this step took.
+    """
 
-    def prepare(self) -> None:
-        """Make the folder ready: locked, earlier results removed or taken over."""
-        self.place.mkdir(parents=True, exist_ok=True)
-        header = {"identity": self.facts["identity"], "images": list(self.places), "shard": self.run.shard}
-        self.journal = Journal(self.place / journals.NAME, header, fresh=self.run.overwrite)
-        sweep(self.place, self.out)
-        if self.run.overwrite:
-            remove_results(self.journal, self.place, self.out, self.tables)
-        if self.run.skip_existing:
-            kept = take_over(self.journal, self.place, self.out, self.facts["identity"], self.tables)
-            # the same name in another folder is another image
-            same = {image: self.paths.get(image, entry.path) == entry.path for image, entry in kept.items()}
-            self.kept = {image: entry for image, entry in kept.items() if same[image]}
-            again = [entry for image, entry in self.journal.entries.items() if image not in self.kept]
-            remove_outputs(self.out, [name for entry in again for name in entry.outputs])
-            others = [Input(Path(entry.path), image) for image, entry in self.kept.items() if image not in self.places]
-            if others and self.run.shard_pair:
-                raise UsageError(f"{self.place} was made from another list of inputs; give --overwrite or another -o")
-            check_collisions([*self.inputs, *others])
-        if self.run.shard_pair:
-            shards.write_plan(
-                self.place, [entry.image for entry in self.plan], self.facts["identity"], cards=self.loaded.cards
-            )
+    number: int
+    items: list[np.ndarray]
+    result: Any
+    state: Any
+    seconds: float
 
-    def work(self, options: Any, device: torch.device, dtype: torch.dtype | None) -> None:
-        """Do all inputs that are not done yet; each is in the journal as soon as its files are written."""
-        assert self.journal is not None
-        todo = [entry for entry in self.inputs if entry.image not in self.kept]
-        at_once = bool(self.run.num_workers) and len(todo) > 1
-        count = self.run.num_workers
-        if count is None:
-            learnt = any(True for module in self.loaded.modules.values() for _ in module.parameters())
-            count = usual_count(available_cpus(), networks_here=learnt and device.type == "cpu")
-        workers = Workers(self.assay, count, total=len(todo), at_once=at_once)
-        progress = RunProgress(len(todo), label=f"{self.assay.name} {self.facts['command']}", quiet=self.run.quiet)
-        writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
-        ledger = Ledger(
-            self.assay,
-            self.loaded.cards,
-            self.out,
-            self.journal,
-            progress,
-            paths=self.paths,
-            identity=self.facts["identity"],
-            done=self.done,
-        )
-        reader = Reader(
-            self.assay,
-            todo,
-            run=self.run,
-            options=options,
-            cards=self.loaded.cards,
-            failed=ledger.not_read,
-        )
-        gatherer = Gatherer(self.assay, writers, ledger.spool, failed=ledger.failed, progress=progress, workers=workers)
-        divider = Divider(self.assay, reader, gatherer)
-        sizes = [self.run.batch_size or stage.batch_size for stage in self.assay.stages]
-        results = run_subjects(
-            self.assay,
-            iter(divider),
-            self.loaded.modules,
-            run=self.run,
-            device=device,
-            dtype=dtype,
-            window=2 * max(2, *sizes),
-            workers=workers,
-            stop=lambda: self.stop.received is not None,
-        )
-        writing: deque[Writing] = deque()
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(progress)
-            stack.callback(writers.shutdown, wait=True)
-            stack.callback(workers.close)
-            stack.callback(reader.close)
-            stack.callback(divider.close)
-            for subject, result, error in results:
-                if subject.piece is not None:
-                    gatherer.take(subject, result, error, self.out)
-                elif result is None:
-                    assert error is not None
-                    ledger.failed(subject, error)
-                else:
-                    future = writers.submit(ledger.write, subject, result)
-                    writing.append(Writing(subject, future))
-                    del future
-                del subject, result, error
-                writing.extend(Writing(one.subject, writers.submit(ledger.join, one), one) for one in gatherer.whole())
-                while writing and (len(writing) > WRITERS or writing[0].future.done()):
-                    ledger.settle(writing.popleft())
-            writing.extend(Writing(one.subject, writers.submit(ledger.join, one), one) for one in gatherer.whole())
-            while writing:
-                ledger.settle(writing.popleft())
+    @property
+    def done(self) -> bool:
+        """Whether the subject is through all stages."""
+        return not self.items
 
-    def finish(self, argv: list[str], started: str) -> int:
-        """Write tables, report and ``run.json``; return the exit code or raise Interrupted."""
-        assert self.journal is not None
-        known = self.journal.entries
-        # an earlier success whose files are gone, and that was not done again, is missing
-        settled = {image for image, entry in known.items() if entry.status == "failed"} | self.done | self.kept.keys()
-        mine = [known[image] for image in self.places if image in settled]
-        entries = mine + [entry for image, entry in self.kept.items() if image not in self.places]
-        orders = {OBJECTS: ColumnOrder((*OBJECT_COLUMNS, *self.assay.classes_columns(self.loaded.cards)))}
-        orders.update({name: ColumnOrder(("image", *leading)) for name, leading in self.assay.tables.items()})
-        after = len(self.plan)
-        for number, entry in enumerate(entries):
-            for table, columns in entry.columns.items():
-                orders[table].see(self.places.get(entry.image, after + number), columns)
-        for entry in entries:  # also of an earlier run, which may have been grouped otherwise
-            if entry.image in self.groups:
-                entry.row[COLUMN] = self.groups[entry.image]
-        interrupted = len(mine) < len(self.places)
-        record = run_record(
-            assay=self.assay.name,
-            argv=argv,
-            started=started,
-            status="interrupted" if interrupted else "complete",
-            places=self.places,
-            entries=entries,
-            columns={name: order.record() for name, order in orders.items()},
-            **self.facts,
-        )
-        summarise = None if self.run.shard_pair else Summariser(self.assay, self.loaded.cards)
-        write_results(
-            self.place,
-            self.out,
-            record,
-            entries=entries,
-            orders=orders,
-            sheet=self.journal.sheet,
-            summarise=summarise,
-        )
-        self.journal.remove(unfinished=interrupted)
-        if interrupted:
-            raise Interrupted(
-                f"interrupted: {len(mine)} of {len(self.places)} inputs are done; run again with --skip-existing",
-                self.stop.exit_code,
-            )
-        failed = sum(entry.status == "failed" for entry in mine)
-        if not failed:
-            return EXIT_OK
-        return EXIT_FAILED if failed == len(mine) else EXIT_PARTIAL
 
-    def close(self) -> None:
-        """Let go of the journal; after an error it stays for ``--skip-existing``."""
-        if self.journal is not None:
-            self.journal.close()
+def advance(assay: Assay, subject: Subject, number: int, outputs: list[Any], conclude: Conclude | None = None) -> Step:
+    """Finish a stage with its network's outputs, then cut the next stage or conclude.
+
+    Parameters
+    ----------
+    number
+        Index into ``assay.stages_of(subject.kind)`` of the stage whose network just ran; -1 at the start.
+    outputs
+        One per item of that stage.
+    conclude
+        In place of the assay's own, whose results are checked.
+
+    Returns
+    -------
+    Step
+        Stages that cut no item are passed through, their ``finish`` called with an empty list.
+
+    Raises
+    ------
+    Exception
+        Whatever the assay raised.
+    """
+    start = time.perf_counter()
+    stages = assay.stages_of(subject.kind)
+    while True:
+        if number >= 0:
+            stages[number].finish(subject, outputs)
+        number += 1
+        if number == len(stages):
+            result = _conclude(assay, subject) if conclude is None else conclude(subject)
+            return Step(number, [], result, None, time.perf_counter() - start)
+        items = [np.ascontiguousarray(item, dtype=np.float32) for item in stages[number].cut(subject)]
+        if wrong := next((item.shape for item in items if item.ndim != 3), None):
+            raise ValueError(f"stage {stages[number].part!r} cut an item of shape {wrong}, not (C, H, W)")
+        if items:
+            return Step(number, items, None, subject.state, time.perf_counter() - start)
+        outputs = []
+
+
+def _conclude(assay: Assay, subject: Subject) -> Result:
+    result = assay.conclude(subject)
+    if subject.piece is None:
+        check_result(assay, subject, result)
+    return result
+
+
+def check_result(assay: Assay, subject: Subject, result: Result) -> None:
+    """Refuse a result that would break the contract of ``objects.csv`` (DESIGN 4).
+
+    Raises
+    ------
+    ValueError
+        A missing column, a label that is not a positive integer or comes twice, or columns the assay did not declare.
+    """
+    if result.rows is not None:
+        raise ValueError(f"{assay.name} gave rows that are made later, which only `join` may")
+    needed = ["label", "class", "score", "review", *assay.classes_columns(subject.cards)]
+    if lacking := [name for name in needed if name not in result.objects]:
+        raise ValueError(f"{assay.name} gave objects without {', '.join(lacking)}")
+    labels = result.objects["label"]
+    if len(labels) and (labels.duplicated().any() or labels.astype(int).min() < 1):
+        raise ValueError(f"{assay.name} gave labels that repeat or are not positive")
+    unknown = [name for name in result.summary if name not in assay.summaries(subject.cards)]
+    unknown += [name for name in result.tables if name not in assay.tables]
+    if unknown:
+        raise ValueError(f"{assay.name} gave {', '.join(unknown)}, which it does not declare")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cellscope.engine.assay import Assay, RunSummary
 from cellscope.engine.predict.artefacts import write_artefacts
 from cellscope.engine.predict.grouping import COLUMN, ungrouped
-from cellscope.engine.predict.workers import error_line, show_traceback
+from cellscope.errors import error_line, show_traceback
 from cellscope.io.write import write_csv
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cellscope.models.file import ModelCard
 
 KEY = "summary"
-"""Its place in ``run.json``: files, figures and warnings; null for a shard and for an assay without a summary."""
+"""Its folder in ``run.json``: files, figures and warnings; null for a shard and for an assay without a summary."""
 
 
 def group_spec(record: Mapping[str, Any]) -> str | None:
@@ -43,8 +43,8 @@ class Summariser:
         self.assay = assay
         self.cards = cards
 
-    def __call__(self, place: Path, record: dict[str, Any], images: pd.DataFrame, objects: pd.DataFrame) -> RunSummary:
-        """Write the summary to `place` and name its files in ``record["summary"]``.
+    def __call__(self, folder: Path, record: dict[str, Any], images: pd.DataFrame, objects: pd.DataFrame) -> RunSummary:
+        """Write the summary to `folder` and name its files in ``record["summary"]``.
 
         A summary that fails costs no result: it becomes a warning.
         """
@@ -61,8 +61,8 @@ class Summariser:
             if without:
                 made.warnings.append(f"--group-by gives no group to {len(without)} inputs, such as {without[0]}")
         for name, frame in made.tables.items():
-            write_csv(place / f"{name}.csv", frame)
-        files = [f"{name}.csv" for name in made.tables] + write_artefacts(place, "", made.artefacts)
+            write_csv(folder / f"{name}.csv", frame)
+        files = [f"{name}.csv" for name in made.tables] + write_artefacts(folder, "", made.artefacts)
         record[KEY] = {"files": files, "figures": list(made.figures), "warnings": list(made.warnings)}
         return made
 
@@ -72,8 +72,8 @@ def summary_files(record: Mapping[str, Any] | None) -> list[str]:
     return list(((record or {}).get(KEY) or {}).get("files", []))
 
 
-def remove_files(place: Path, names: Iterable[str]) -> None:
-    """Remove the files of an earlier summary; only names directly in `place` are taken for such."""
+def remove_files(folder: Path, names: Iterable[str]) -> None:
+    """Remove the files of an earlier summary; only names directly in `folder` are taken for such."""
     for name in names:
         if Path(name).name == name:
-            (place / name).unlink(missing_ok=True)
+            (folder / name).unlink(missing_ok=True)

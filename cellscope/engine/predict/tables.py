@@ -117,7 +117,7 @@ def _float_text(value: float) -> str:
 def to_sheet(frame: pd.DataFrame) -> Sheet:
     """Turn a frame into text, column by column."""
     columns = [str(name) for name in frame.columns]
-    cells = [[text(value) for value in frame.iloc[:, place].tolist()] for place in range(len(columns))]
+    cells = [[text(value) for value in frame.iloc[:, column].tolist()] for column in range(len(columns))]
     return Sheet(columns, [list(row) for row in zip(*cells, strict=True)])
 
 
@@ -157,18 +157,18 @@ class ColumnOrder:
         self.first: dict[str, tuple[int, int]] = {}
 
     def see(self, index: int, columns: Iterable[str]) -> None:
-        """Note the columns of the input at this place in the list of inputs. The order of calls does not matter."""
+        """Note the columns of the input at this index in the list of inputs. The order of calls does not matter."""
         for position, name in enumerate(columns):
             self.first[name] = min(self.first.get(name, (index, position)), (index, position))
 
     def columns(self) -> list[str]:
         """Return the leading columns and then the others, the first seen first."""
-        others = sorted((place, name) for name, place in self.first.items() if name not in self.leading)
+        others = sorted((index, name) for name, index in self.first.items() if name not in self.leading)
         return self.leading + [name for _, name in others]
 
     def record(self) -> dict[str, Any]:
         """Return the order as JSON."""
-        return {"leading": self.leading, "first": {name: list(place) for name, place in sorted(self.first.items())}}
+        return {"leading": self.leading, "first": {name: list(index) for name, index in sorted(self.first.items())}}
 
     @classmethod
     def from_records(cls, records: Iterable[dict[str, Any]]) -> ColumnOrder:
@@ -217,8 +217,8 @@ def _rows(columns: Sequence[str], images: Iterable[str], sheet: Callable[[str], 
         found = sheet(image)
         if found is None or not found.rows:
             continue
-        place = {name: number for number, name in enumerate(found.columns)}
-        picks = [place.get(name) for name in columns[1:]]
+        positions = {name: number for number, name in enumerate(found.columns)}
+        picks = [positions.get(name) for name in columns[1:]]
         for row in found.rows:
             yield [image, *("" if pick is None else row[pick] for pick in picks)]
 
@@ -285,7 +285,7 @@ class SheetReader:
         number = len(os.listdir(self._folder.name))
         return write_long_rows(Path(self._folder.name) / f"{number}.csv", itertools.chain(first, rows))
 
-    def take(self, image: str) -> Sheet:
+    def read(self, image: str) -> Sheet:
         """Return the rows of an image: those that come next in the file, or none if the next are another image's."""
         if self._next is None or self._next[0] != printable(image):
             return Sheet(self.columns)

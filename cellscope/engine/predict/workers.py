@@ -1,4 +1,4 @@
-"""Who runs the parts of a stage that are not a network: this process, or worker processes where that pays."""
+"""Worker processes for the parts of a stage that are not a network, where they pay; else this process does the work."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ import os
 import signal
 import sys
 import threading
-import time
-import traceback
-from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from multiprocessing.connection import wait
 from typing import Any
 
-import numpy as np
-
-from cellscope.engine.assay import Assay, Result, Subject
-from cellscope.errors import CellscopeError, InputError
+from cellscope.engine.assay import Assay, Subject
+from cellscope.engine.predict.step import Conclude, Step, advance
+from cellscope.errors import InputError, error_line, show_traceback
 
 WORTH_SECONDS = 30.0
 """Worker processes take 4 to 18 s to start (each imports the assay); start them only when they save clearly more."""
@@ -27,94 +23,6 @@ MAX_WORKERS = 8
 
 NETWORK_CPUS = 2
 """CPUs that a network without a GPU keeps busy: workers beside it on two CPUs gained nothing, at 0.8 GiB each."""
-
-
-@dataclass
-class Step:
-    """Where a subject stands after `advance`: the items its next network wants, or its result."""
-
-    step: int
-    items: list[np.ndarray]
-    result: Result | None
-    state: dict[str, Any]
-    seconds: float
-
-
-def advance(assay: Assay, subject: Subject, step: int, outputs: list[Any]) -> Step:
-    """Finish stage number `step` with its network's outputs, then cut the next stage or conclude.
-
-    Parameters
-    ----------
-    step
-        Index into ``assay.stages_of(subject.kind)`` of the stage whose network just ran; -1 at the start.
-    outputs
-        One per item of that stage.
-
-    Returns
-    -------
-    Step
-        Stages that cut no item are passed through, their ``finish`` called with an empty list.
-
-    Raises
-    ------
-    Exception
-        Whatever the assay raised.
-    """
-    start = time.perf_counter()
-    stages = assay.stages_of(subject.kind)
-    while True:
-        if step >= 0:
-            stages[step].finish(subject, outputs)
-        step += 1
-        if step == len(stages):
-            result = assay.conclude(subject)
-            if subject.piece is None:
-                check_result(assay, subject, result)
-            return Step(step, [], result, {}, time.perf_counter() - start)
-        items = [np.ascontiguousarray(item, dtype=np.float32) for item in stages[step].cut(subject)]
-        if wrong := next((item.shape for item in items if item.ndim != 3), None):
-            raise ValueError(f"stage {stages[step].part!r} cut an item of shape {wrong}, not (C, H, W)")
-        if items:
-            return Step(step, items, None, subject.state, time.perf_counter() - start)
-        outputs = []
-
-
-def check_result(assay: Assay, subject: Subject, result: Result) -> None:
-    """Refuse a result that would break the contract of ``objects.csv`` (DESIGN 4).
-
-    Raises
-    ------
-    ValueError
-        A missing column, a label that is not a positive integer or comes twice, or columns the assay did not declare.
-    """
-    if result.rows is not None:
-        raise ValueError(f"{assay.name} gave rows that are made later, which only `join` may")
-    needed = ["label", "class", "score", "review", *assay.classes_columns(subject.cards)]
-    if lacking := [name for name in needed if name not in result.objects]:
-        raise ValueError(f"{assay.name} gave objects without {', '.join(lacking)}")
-    labels = result.objects["label"]
-    if len(labels) and (labels.duplicated().any() or labels.astype(int).min() < 1):
-        raise ValueError(f"{assay.name} gave labels that repeat or are not positive")
-    unknown = [name for name in result.summary if name not in assay.summaries(subject.cards)]
-    unknown += [name for name in result.tables if name not in assay.tables]
-    if unknown:
-        raise ValueError(f"{assay.name} gave {', '.join(unknown)}, which it does not declare")
-
-
-def error_line(error: BaseException) -> str:
-    """Return an error as one line: our own as they are, others with their type."""
-    text = " ".join(str(error).split())
-    if isinstance(error, CellscopeError):
-        return text
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "not enough memory for this input; try a smaller --batch-size or a smaller image"
-    return f"unexpected {type(error).__name__}: {text[:300]} (CELLSCOPE_DEBUG=1 shows where)"
-
-
-def show_traceback(error: BaseException) -> None:
-    """Print where a failure that was isolated came from, if ``CELLSCOPE_DEBUG=1`` asks for it."""
-    if os.environ.get("CELLSCOPE_DEBUG") == "1":
-        traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
 
 
 def usual_count(cpus: int, *, networks_here: bool) -> int:
@@ -142,36 +50,41 @@ class Workers:
         Processes at most; 0 keeps all work in this process.
     total
         Subjects to come, for the estimate.
-    at_once
+    start_now
         Start the processes with the first job. Otherwise work starts here, is timed, and moves to processes only when
         the time they would save exceeds `WORTH_SECONDS`.
     """
 
-    def __init__(self, assay: Assay, count: int, *, total: int = 0, at_once: bool = False):
+    def __init__(self, assay: Assay, count: int, *, total: int = 0, start_now: bool = False):
         self.assay = assay
         self.count = count
         self.total = total
-        self.at_once = at_once
+        self.start_now = start_now
         self.concluded = 0
         self.spent = 0.0
         self.pool: ProcessPoolExecutor | None = None
 
-    def submit(self, subject: Subject, step: int, outputs: list[Any]) -> Future:
+    def submit(self, subject: Subject, number: int, outputs: list[Any], conclude: Conclude | None = None) -> Future:
         """Start `advance` for a subject. The future holds a `Step` or the assay's exception."""
-        if self.pool is None and self.count and (self.at_once or self.pays()):
+        if self.pool is None and self.count and (self.start_now or self.pays()):
             self.pool = _start(self.assay, self.count)
         if self.pool is not None:
-            return self.pool.submit(_remote, subject, step, outputs)
+            try:
+                return self.pool.submit(_remote, subject, number, outputs, conclude)
+            except BrokenExecutor as error:  # a process died a moment ago
+                broken: Future = Future()
+                broken.set_exception(error)
+                return broken
         future: Future = Future()
         try:
-            done = advance(self.assay, subject, step, outputs)
+            step = advance(self.assay, subject, number, outputs, conclude)
         except Exception as error:
             self.concluded += 1
             future.set_exception(error)
         else:
-            self.spent += done.seconds
-            self.concluded += done.result is not None
-            future.set_result(done)
+            self.spent += step.seconds
+            self.concluded += step.done
+            future.set_result(step)
         return future
 
     def expect(self, count: int) -> None:
@@ -229,9 +142,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _remote(subject: Subject, step: int, outputs: list[Any]) -> Step:
+def _remote(subject: Subject, number: int, outputs: list[Any], conclude: Conclude | None) -> Step:
     try:
-        return advance(_ASSAY[0], subject, step, outputs)
+        return advance(_ASSAY[0], subject, number, outputs, conclude)
     except Exception as error:
         show_traceback(error)
         # Some exceptions survive pickling badly and would take the pool down: send the line that the user will read.

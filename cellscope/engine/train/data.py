@@ -27,8 +27,8 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-class Places(Dataset):
-    """The numbers 0..N-1, for training and validation that find what they need by its place."""
+class Indices(Dataset):
+    """The numbers 0..N-1, for training and validation that find their items themselves."""
 
     def __init__(self, count: int):
         self.count = count
@@ -125,11 +125,11 @@ def initialise(network: torch.nn.Module, options: Any, *, assay: str, part: str)
     if options.init in ("none", "imagenet"):
         return
     card, tensors = load_model(locate(options.init), assay=assay, part=part)
-    missing = take_tensors(network, tensors, options.init, card.arch)
+    missing = load_matching(network, tensors, options.init, card.arch)
     say(f"started from {options.init}" + (f"; new: {', '.join(missing[:6])}" if missing else ""))
 
 
-def take_tensors(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], model: str, arch: str) -> list[str]:
+def load_matching(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], model: str, arch: str) -> list[str]:
     """Load the tensors that fit a network's, and name the others of the network.
 
     Raises

@@ -35,6 +35,23 @@ from cellscope.models.file import ModelCard, save_model
 PRECISION_NAMES = {None: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
 
 
+def decay_groups(
+    network: torch.nn.Module, *, backbone: torch.nn.Module | None = None, rate: float = 0.0
+) -> list[dict[str, Any]]:
+    """Split a network's parameters in two groups, the second of them (norms and biases) without weight decay.
+
+    With a `backbone` there are two more for its parameters, at a learning rate of their own.
+    """
+    slow = set() if backbone is None else {id(p) for p in backbone.parameters()}
+    groups: list[dict[str, Any]] = []
+    for own_rate in (False, True) if slow else (False,):
+        chosen = [p for p in network.parameters() if (id(p) in slow) is own_rate]
+        more = {"lr": rate} if own_rate else {}
+        groups.append({"params": [p for p in chosen if p.ndim > 1], **more})
+        groups.append({"params": [p for p in chosen if p.ndim <= 1], "weight_decay": 0.0, **more})
+    return groups
+
+
 def optimiser_and_schedule(parameters: Any, options: Any, *, restart: int = 0) -> dict[str, Any]:
     """Make the optimiser and the learning-rate schedule an options object asks for.
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from cellscope.assays.histo.assay import IMAGE, OTSU_CARD, PART
 from cellscope.assays.histo.classes import named_types
 from cellscope.assays.histo.datasets.prepare import prepare
-from cellscope.assays.histo.evaluation.evaluate import Measured, conclude_for_measuring
+from cellscope.assays.histo.evaluation.evaluate import Measured, Truth, measure_image
 from cellscope.assays.histo.evaluation.figures import Example, busiest, example_figure, outlined, spread
 from cellscope.assays.histo.evaluation.metrics import all_metrics, compared_types, lines, source_table
 from cellscope.assays.histo.evaluation.scores import image_row, score_image
@@ -99,10 +99,9 @@ def measured(truth: np.ndarray, kinds: dict[int, int] | None, maps: np.ndarray) 
     image = np.where(truth[..., None] > 0, (100, 60, 150), (235, 180, 205)).astype(np.uint8)
     subject = Subject("s/a", Image(image, 0.25, "s/a"), IMAGE, PredictOptions(), {PART: CARD})
     types = None if kinds is None else np.array([-1] + [kinds[label] for label in sorted(kinds)])
-    subject.state |= {"truth": truth, "types": types, "classes": TYPES, "shown": True, "maps": maps}
-    item = conclude_for_measuring(subject).artefacts["measured"]
-    assert isinstance(item, Measured)
-    return item
+    subject.truth = Truth(truth, types, TYPES, shown=True)
+    subject.state["maps"] = maps
+    return measure_image(subject)
 
 
 def test_perfect_maps_are_perfect_under_every_convention() -> None:
@@ -210,8 +209,8 @@ def test_the_baseline_alone_and_what_is_refused(dataset: Path, tmp_path: Path) -
     assert overall["strict.pq"] == overall["otsu.strict.pq"] | {"convention": overall["strict.pq"]["convention"]}
     assert not any("types" in name for name in overall)
     for words, message in (
-        (["--roi", "a.geojson"], "--roi is for predict"),
-        (["--pixel-size", 0.5], "--pixel-size is for predict"),
+        (["--roi", "a.geojson"], "no such option: --roi"),
+        (["--pixel-size", 0.5], "no such option: --pixel-size"),
         (["--split", "folds"], "without folds"),
     ):
         code, said = run(dataset, "-o", tmp_path / "x", "-m", "otsu", *words)

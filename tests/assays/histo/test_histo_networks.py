@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from cost import count_parameters, fvcore_multiply_adds
 
 from cellscope.assays.histo.networks import compact, histonext
+from cellscope.assays.histo.networks.lite import take_normalised
 from cellscope.assays.histo.networks.registry import arguments_of, build_network, geometry, normalise, to_maps
 from cellscope.errors import UsageError
-from cellscope.nn.cost import count_parameters, multiply_accumulates
+from cellscope.nn.encoder import Encoder
 
 PUBLISHED = {"tiny": (82.6, 33.7), "base": (184.8, 69.5), "large": (414.0, 155.7), "xlarge": (734.4, 276.0)}
 
@@ -20,7 +22,7 @@ def test_costs_are_the_published_ones(size: str) -> None:
         network = build_network(arguments_of(f"histonext-{size}", 5))
     parameters, operations = PUBLISHED[size]
     assert count_parameters(network) / 1e6 == pytest.approx(parameters, rel=0.02)
-    assert multiply_accumulates(network, 1, 3, 270, 270) / 1e9 == pytest.approx(operations, rel=0.02)
+    assert fvcore_multiply_adds(network, 1, 3, 270, 270) / 1e9 == pytest.approx(operations, rel=0.02)
 
 
 def test_small_network_costs_a_fraction() -> None:
@@ -28,8 +30,27 @@ def test_small_network_costs_a_fraction() -> None:
         network = build_network(arguments_of("histonext-atto", 4))
     assert count_parameters(network) < 6e6  # float16: within 12 MB
     core, margin, _ = geometry(arguments_of("histonext-atto", 4))
-    per_pixel = multiply_accumulates(network, 1, 3, core + 2 * margin, core + 2 * margin) / core**2
+    per_pixel = fvcore_multiply_adds(network, 1, 3, core + 2 * margin, core + 2 * margin) / core**2
     assert per_pixel < 33.7e9 / 80**2 / 40
+
+
+def test_network_on_imagenet_encoder_costs_less_than_the_small_one() -> None:
+    costs = {}
+    for arch in ("lite0-unet", "histonext-atto"):
+        with torch.device("meta"):
+            network = build_network(arguments_of(arch, 4))
+        core, margin, _ = geometry(arguments_of(arch, 4))
+        costs[arch] = fvcore_multiply_adds(network, 1, 3, core + 2 * margin, core + 2 * margin) / core**2
+        assert count_parameters(network) < 6e6
+    assert costs["lite0-unet"] < costs["histonext-atto"]
+
+
+def test_encoder_sees_the_same_pixels_whoever_normalises_them() -> None:
+    pictures = torch.rand(1, 3, 64, 64)
+    encoder = Encoder("lite0", 3)
+    before = encoder(pictures)[0]
+    take_normalised(encoder)
+    assert torch.allclose(encoder(normalise(pictures))[0], before, atol=1e-4)
 
 
 def test_paper_network_gives_the_central_pixels() -> None:
@@ -40,9 +61,10 @@ def test_paper_network_gives_the_central_pixels() -> None:
         assert network(torch.rand(1, 3, 270, 270)).shape == (1, 10, 80, 80)
 
 
+@pytest.mark.parametrize("arch", ["histonext-test", "lite0-unet"])
 @pytest.mark.parametrize("core", [64, 128])
-def test_small_network_takes_any_window(core: int) -> None:
-    network = build_network(arguments_of("histonext-test", 4)).eval()
+def test_small_networks_take_any_window(arch: str, core: int) -> None:
+    network = build_network(arguments_of(arch, 4)).eval()
     side = core + 2 * network.margin
     with torch.inference_mode():
         assert network(torch.rand(2, 3, side, side)).shape == (2, 9, core, core)

@@ -87,6 +87,7 @@ def bad(folder: Path, labels: np.ndarray, types: str | None = None) -> Path:
 def test_numbers_that_are_not_unique(tmp_path: Path) -> None:
     labels = np.zeros((160, 160), int)
     labels[10:20, 10:20] = labels[120:130, 140:150] = 1
+    labels[60:70, 60:70] = 2
     source = bad(tmp_path / "consep", labels)
     with pytest.raises(
         DatasetError, match=r"number 1 is not unique: its 2 pieces lie far apart \(one at row 120, column 140\)"
@@ -95,12 +96,12 @@ def test_numbers_that_are_not_unique(tmp_path: Path) -> None:
     prepare([source], tmp_path / "out", Options(pieces="split"))
     drawn, types = target(tmp_path / "out", "consep/train_1")
     assert drawn[15, 15] == 1
-    assert drawn[125, 145] == 2
-    assert types == {1: "inflammatory", 2: "inflammatory"}
+    assert drawn[125, 145] == 3
+    assert types == {1: "inflammatory", 3: "inflammatory"}
     labels[120:130, 140:150] = 0
     labels[24:28, 10:20] = 1  # the same nucleus, crossed by another
     prepare([bad(tmp_path / "crossed" / "consep", labels)], tmp_path / "near", Options())
-    assert target(tmp_path / "near", "consep/train_1")[0].max() == 1
+    assert target(tmp_path / "near", "consep/train_1")[0].max() == 2
 
 
 def test_tables_that_do_not_fit(tmp_path: Path) -> None:

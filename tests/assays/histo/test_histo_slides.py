@@ -24,7 +24,7 @@ from cellscope.assays.histo.networks.registry import arguments_of, build_network
 from cellscope.assays.histo.slides.overview import Overview
 from cellscope.cli.root import app
 from cellscope.engine.assay import Result
-from cellscope.engine.predict.pieces import Spool
+from cellscope.engine.predict.piece_store import PieceStore
 from cellscope.models.file import save_model
 
 
@@ -150,25 +150,25 @@ def test_what_was_done_survives_a_full_disk(
     slide: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[int] = []
-    store, calls = Spool.store, itertools.count()
+    store, calls = PieceStore.put, itertools.count()
 
-    def fill(self: Spool, number: int, result: Result) -> None:
+    def fill(self: PieceStore, number: int, result: Result) -> None:
         if next(calls) >= 3:  # calls, not what is kept: several threads may be writing
             raise OSError(28, "No space left on device")
         store(self, number, result)
         kept.append(number)
 
-    monkeypatch.setattr(Spool, "store", fill)
+    monkeypatch.setattr(PieceStore, "put", fill)
     code, said = predict(slide, tmp_path / "out")
     assert (code, "No space left" in said) == (1, True)
     assert len(list((tmp_path / "out/journal.parts").glob("*/*.npz"))) == 3
     again: list[int] = []
 
-    def note(self: Spool, number: int, result: Result) -> None:
+    def note(self: PieceStore, number: int, result: Result) -> None:
         store(self, number, result)
         again.append(number)
 
-    monkeypatch.setattr(Spool, "store", note)
+    monkeypatch.setattr(PieceStore, "put", note)
     assert predict(slide, tmp_path / "out", "--skip-existing")[0] == 0
     assert not set(again) & set(kept)
     assert (tmp_path / "out/objects.csv").read_bytes() == (done / "objects.csv").read_bytes()

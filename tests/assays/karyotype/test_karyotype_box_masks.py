@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn.networks import build_chrrender
 
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase
 from cellscope.assays.karyotype.detect.detections import detections_of
-from cellscope.assays.karyotype.networks.detectors import ARCHS, build_chrrender
+from cellscope.assays.karyotype.networks.detectors import ARCHS
 from cellscope.assays.karyotype.training.box_masks import draw_masks, load_painter
 from cellscope.assays.karyotype.training.detector_data import DetectCrops
 from cellscope.assays.karyotype.training.paste import ChromosomeBank

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from drawn.networks import build_chrrender
 from torch import nn
 
 from cellscope.assays.karyotype.networks import chrnet, detectors
 from cellscope.assays.karyotype.networks.chrnet import CentreLoss, build_chrnet, classify_views, for_network
 from cellscope.assays.karyotype.networks.chrrender import _pad
-from cellscope.assays.karyotype.networks.detectors import build_chrrender
 from cellscope.assays.karyotype.networks.render_head import RenderHead
 from cellscope.errors import ModelError
 

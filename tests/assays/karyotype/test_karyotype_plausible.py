@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 
+from cellscope.assays.karyotype.cell.calibration import Calibration
 from cellscope.assays.karyotype.detect.detections import Detection
-from cellscope.assays.karyotype.detect.plausible import FEATURES, certainty, features
+from cellscope.assays.karyotype.detect.plausible import FEATURES, THRESHOLDS, certainty, features, weights_of
+from cellscope.models.file import read_card
+from cellscope.models.registry import locate
 
 THRESHOLD = 0.4
+FITTED = np.array([1.0, -1.0, -1.0, -1.0, 1.0, -0.2, 1.0])
+"""Of the built-in networks, in the order of `THRESHOLDS`."""
 
 
 @pytest.fixture(autouse=True)
@@ -67,17 +72,31 @@ def test_whole_ones_are_more_certain_than_pieces_and_second_boxes() -> None:
     others = [bar(100 + 15 * index, 20, 60, score) for index, score in enumerate((0.8, 0.9, 0.9))]
     everything = [whole, half, twice, *others]
     scores = np.full((len(everything), 24), np.log(1 / 24))
-    odds = certainty(everything, scores, image(whole, bar(60, 20, 60, 1), *others), THRESHOLD)
+    odds = certainty(everything, scores, image(whole, bar(60, 20, 60, 1), *others), THRESHOLD, FITTED)
     assert odds[0] > odds[2] + 1
     assert odds[3] > odds[1]  # the same score, but more of it around
     assert odds[4] > odds[3]  # a better score counts
     sure = scores.copy()
     sure[1, 5] = 0.0
-    assert certainty(everything, sure, image(whole, *others), THRESHOLD)[1] > odds[1]
+    assert certainty(everything, sure, image(whole, *others), THRESHOLD, FITTED)[1] > odds[1]
+
+
+def test_a_card_without_weights_leaves_the_detectors_score() -> None:
+    found = [bar(20 + 30 * index, 20, 60, score) for index, score in enumerate((0.45, 0.8))]
+    odds = certainty(found, np.zeros((2, 24)), image(*found), 0.45, weights_of({"score_threshold": 0.45}))
+    assert odds == pytest.approx([0, np.log(0.8 / 0.2) - np.log(0.45 / 0.55)])
+    assert weights_of(dict(zip(THRESHOLDS, range(7), strict=True))).tolist() == list(range(7))
+    assert weights_of({"whole_offset": 2.0}).tolist() == [0, 0, 0, 0, 0, 0, 2]
+
+
+def test_the_built_in_cards_hold_what_was_fitted() -> None:
+    detect, classify = (read_card(locate(f"karyotype-{part}")) for part in ("detect", "classify"))
+    assert weights_of(detect.thresholds).tolist() == FITTED.tolist()
+    assert Calibration.of(classify.thresholds) == Calibration(0.91, -1.6, 1.0)
 
 
 def test_nothing_found_is_nothing_measured() -> None:
-    assert certainty([], np.zeros((0, 24)), image(), THRESHOLD).shape == (0,)
+    assert certainty([], np.zeros((0, 24)), image(), THRESHOLD, FITTED).shape == (0,)
     assert features([], np.zeros((0, 24)), image(), THRESHOLD).shape == (0, len(FEATURES))
 
 

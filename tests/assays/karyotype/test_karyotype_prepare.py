@@ -55,7 +55,8 @@ def test_a_prepared_dataset_holds_the_contract(sources: list[Path], tmp_path: Pa
     out = tmp_path / "out"
     prepare(sources, out, PrepareOptions(folds=2))
     table = pd.read_csv(out / "items.csv", keep_default_na=False, dtype=str)
-    assert list(table) == ["id", "split", "fold", "group", "image", "target", "class"]
+    assert list(table) == ["id", "split", "fold", "group", "image", "target", "class", "source", "code"]
+    assert (table["source"] == table["id"].str.split("/").str[0]).all()
     assert len(table) == 3 + 6 + 3 + 2 + sum(4 + i for i in range(5))
     assert (table.groupby("group")["split"].nunique() == 1).all()
     assert (table.groupby("group")["fold"].nunique() == 1).all()
@@ -68,7 +69,7 @@ def test_a_prepared_dataset_holds_the_contract(sources: list[Path], tmp_path: Pa
     assert info["schema"] == "cellscope.dataset/1"
     assert info["assay"] == "karyotype"
     assert info["classes"] == [*map(str, range(1, 23)), "X", "Y"]
-    assert [source["format"] for source in info["sources"]] == ["coco", "coco", "adir", "folders"]
+    assert [source["format"] for source in info["sources"]] == ["bioimlab", "coco", "adir", "folders"]
     assert all(source["licence"] for source in info["sources"])
     assert info["hash"] == content_hash(out, table)
     assert sum(info["counts"].values()) == info["items"] == len(table)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from departure import EMPTY, departure
 from drawn.karyotype import karyotype
 from PIL import Image as Picture
 
-from cellscope.assays.karyotype.cell.aneuploidy import EMPTY, departure
 from cellscope.assays.karyotype.cell.assignment import assign_cell
-from cellscope.assays.karyotype.cell.chromosomes import confidence_of
+from cellscope.assays.karyotype.cell.calibration import Calibration
 from cellscope.assays.karyotype.cell.sizes import FEWEST, LOG_AREA, odd_sizes, size_evidence
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.karyogram.bands import bands
@@ -66,7 +66,11 @@ def test_a_margin_is_what_barring_the_class_would_cost() -> None:
     found = assign_cell(scores, aneuploidy_cost=50.0, unassigned_cost=500.0)
     assert found.margins[pair] == pytest.approx(2 * np.log(3))
     assert found.margins.argmin() in pair
-    assert 0 < confidence_of(0.0) < confidence_of(2.0) < confidence_of(9.0) <= 1
+    fitted, plain = Calibration(0.91, -1.6, 1.0), Calibration()
+    assert 0 < fitted.confidence(0.0) < fitted.confidence(2.0) < fitted.confidence(9.0) <= 1
+    assert plain.confidence(2 * np.log(3)) == pytest.approx(0.9)  # log odds of 9 to 1
+    assert [fitted.short_arm_up(logit) for logit in (-1.5, -0.5, 0.5, 1.5)] == [False, None, None, True]
+    assert [plain.short_arm_up(logit) for logit in (-0.5, 0.0, 0.5)] == [False, None, True]
 
 
 def test_the_score_of_an_aneuploid_cell() -> None:

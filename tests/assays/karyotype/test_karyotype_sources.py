@@ -16,13 +16,16 @@ from drawn.karyotype import (
     single,
     write_adir,
     write_class_folders,
+    write_clusters,
     write_coco,
+    write_karyonet,
 )
 
-from cellscope.assays.karyotype.datasets.sources import FORMATS, adir, coco, folders
+from cellscope.assays.karyotype.datasets.sources import FORMATS, adir, bioimlab, coco, folders
 from cellscope.assays.karyotype.datasets.sources.adir import MEGABASES, instances_of
 from cellscope.assays.karyotype.datasets.sources.record import Instance
 from cellscope.errors import DatasetError
+from cellscope.io.sources import choose_format
 
 
 def whole(instance: Instance, shape: tuple[int, int]) -> np.ndarray:
@@ -120,9 +123,10 @@ def test_coco_boxes_only(tmp_path: Path) -> None:
     assert all(instance.mask is None for instance in record.instances)
 
 
-def test_coco_groups_and_singles(tmp_path: Path) -> None:
+def test_bioimlab_groups_and_singles(tmp_path: Path) -> None:
     write_coco(tmp_path, [metaphase(seed) for seed in (0, 1, 2)], singles=2, per_cell=5, groups=["p1", "p1", "p2"])
-    records = list(coco.read(tmp_path))
+    assert choose_format(tmp_path, None, FORMATS) == "bioimlab"
+    records = list(bioimlab.read(tmp_path))
     spreads, singles = records[:3], records[3:]
     assert [record.group for record in spreads] == ["p1", "p1", "p2"]
     assert [record.train_only for record in spreads] == [False, False, True]  # the third is no known patient's
@@ -135,12 +139,12 @@ def test_coco_groups_and_singles(tmp_path: Path) -> None:
     lone = tmp_path / "single" / "77"
     lone.mkdir()
     cv2.imwrite(str(lone / "77 23.bmp"), single("X"))
-    (extra,) = [record for record in coco.read(tmp_path) if record.group == "cell77"]
+    (extra,) = [record for record in bioimlab.read(tmp_path) if record.group == "cell77"]
     assert extra.class_ == "X"
     assert extra.train_only
     cv2.imwrite(str(lone / "77 zz.bmp"), single("X"))
     with pytest.raises(DatasetError, match=r"77 zz\.bmp"):
-        list(coco.read(tmp_path))
+        list(bioimlab.read(tmp_path))
 
 
 def test_coco_with_a_missing_image(tmp_path: Path) -> None:
@@ -187,9 +191,12 @@ def test_other_folders_are_not_class_folders(tmp_path: Path) -> None:
 
 
 def test_each_layout_is_told_from_the_others(tmp_path: Path) -> None:
-    write_coco(tmp_path / "coco", [metaphase(0)], singles=1, per_cell=2)
+    write_coco(tmp_path / "coco", [metaphase(0)])
+    write_coco(tmp_path / "bioimlab", [metaphase(0)], singles=1, per_cell=2)
     write_adir(tmp_path / "adir", [metaphase(0)])
     write_class_folders(tmp_path / "folders", {"a": karyotype()[:4]})
+    write_karyonet(tmp_path / "karyonet")
+    write_clusters(tmp_path / "clusters")
     for name in FORMATS:
         assert next(key for key, reader in FORMATS.items() if reader.detect(tmp_path / name)) == name
 

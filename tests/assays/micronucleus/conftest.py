@@ -41,7 +41,7 @@ CALIBRATION = {
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Model files of both parts with random weights."""
     from cellscope.assays.micronucleus.classify.classifiers import build_classifier
-    from cellscope.assays.micronucleus.find.finder import build_finder
+    from cellscope.assays.micronucleus.find.finders import build_finder
 
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(3)

@@ -7,7 +7,7 @@ from drawn.micronucleus import PLACES, draw_field
 from cellscope.assays.micronucleus.classify.crops import SIDE, cell_crop, normalise_crop, owners
 from cellscope.assays.micronucleus.count.objects import condensed, localise
 from cellscope.assays.micronucleus.datasets.fields import depth_map
-from cellscope.assays.micronucleus.evaluation.scores import frequency_error, match_nuclei, overlap_table, sensitivity_at
+from cellscope.assays.micronucleus.evaluation.scores import frequency_error, sensitivity_at
 from cellscope.assays.micronucleus.field.field import (
     choose_channel,
     classical_nuclei,
@@ -23,6 +23,7 @@ from cellscope.assays.micronucleus.training.classifier_data import add_micronucl
 from cellscope.errors import InputError
 from cellscope.imaging.labels import label_table
 from cellscope.io.image import Image
+from cellscope.metrics.instances import matched_labels
 
 
 def test_a_channel_must_be_chosen():
@@ -71,7 +72,7 @@ def test_the_diameter_is_guessed():
 def test_classical_nuclei_finds_what_is_there():
     field = draw_field()
     found = classical_nuclei(field.grey.astype(np.float32))
-    assert len(match_nuclei(field.nuclei, found)) == 4
+    assert len(matched_labels(field.nuclei, found)) == 4
 
 
 def maps_of(field):
@@ -90,12 +91,12 @@ def test_perfect_maps_give_the_field_back():
     field = draw_field()
     maps = maps_of(field)
     labels = nuclei_of(maps[0], maps[1], 25.0)
-    assert match_nuclei(field.nuclei, labels) == {1: 1, 2: 2, 3: 3, 4: 4}
+    assert matched_labels(field.nuclei, labels) == {1: 1, 2: 2, 3: 3, 4: 4}
     reach = reachable(labels, 25.0)
     found, parents, scores = micronuclei_of(maps[2], reach)
     assert parents == {1: 1, 2: 3}
     assert scores == pytest.approx({1: 0.9933, 2: 0.9933}, abs=1e-3)
-    assert overlap_table(field.micronuclei, found).diagonal().min() > 0.8
+    assert matched_labels(field.micronuclei, found, 0.8) == {1: 1, 2: 2}
     seen = evidence(maps[2], labels, 25.0, [1, 2, 3, 4])
     assert (seen > 0).tolist() == [True, False, True, False]
 
@@ -128,7 +129,7 @@ def test_touching_nuclei_are_separated():
     labels[(y - 20) ** 2 + (x - 42) ** 2 <= 144] = 2
     depth = np.clip(depth_map(labels), 0.02, 0.98)
     found = nuclei_of(np.where(labels > 0, 4.0, -4.0), np.log(depth / (1 - depth)), 24.0)
-    assert len(match_nuclei(labels, found, 0.9)) == 2
+    assert len(matched_labels(labels, found, 0.9)) == 2
 
 
 def test_a_micronucleus_too_far_from_every_nucleus_is_nobodys():
@@ -271,9 +272,7 @@ def test_scores_by_hand():
     truth[:, :5], truth[:, 10:15] = 1, 2
     found = np.zeros_like(truth)
     found[:, 1:5], found[:, 13:18] = 1, 2
-    table = overlap_table(truth, found)
-    assert table == pytest.approx(np.array([[0.8, 0], [0, 0.25]]))
-    assert match_nuclei(truth, found) == {1: 1}
+    assert matched_labels(truth, found) == {1: 1}
     positive = np.array([False] * 10 + [True] * 4)
     scores = np.array([*np.arange(10), 3, 8.9, 9.5, 12], float)
     assert sensitivity_at(positive, scores, 0.9) == 0.75  # the 0.9 quantile of 0..9 is 8.1

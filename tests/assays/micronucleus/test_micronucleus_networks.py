@@ -5,21 +5,19 @@ import pytest
 import timm
 import torch
 import torchvision.models as zoo
+from cost import count_parameters, pytorch_multiply_adds, twice_the_weights
 from safetensors.torch import save_file
 
 from cellscope.assays.micronucleus.classify.classifiers import TIMM, TORCHVISION, build_classifier
 from cellscope.assays.micronucleus.classify.mobilevit import (
     ARCHS,
     NormAttention,
-    SqueezeExcite,
     blocks_of,
     build_mobilevit,
-    count_parameters,
-    multiply_adds,
-    printed_flops,
+    squeeze_excite,
 )
 from cellscope.assays.micronucleus.classify.mobilevit_xxs import MobileVitBlock
-from cellscope.assays.micronucleus.find.finder import build_finder
+from cellscope.assays.micronucleus.find.finders import build_finder
 from cellscope.errors import ModelError, UsageError
 
 #: Parameters with 1000 classes. The first three equal Table 2 to the last digit; those with SE are ours (reduction 4).
@@ -47,15 +45,15 @@ def test_parameter_counts(arch):
 
 
 def test_the_papers_flops_are_twice_the_weights():
-    assert printed_flops(build_mobilevit(**ARCHS["mb-nam"], classes=1000)) == 2_516_672
-    assert printed_flops(build_mobilevit(**ARCHS["mv2-nam"], classes=1000)) == 1_912_640
-    assert printed_flops(build_mobilevit(**ARCHS["mobilevit"], classes=1000)) == 2_516_672
-    assert printed_flops(build_mobilevit(**ARCHS["mobilevit-dsc"], classes=1000)) == 1_912_640
+    assert twice_the_weights(build_mobilevit(**ARCHS["mb-nam"], classes=1000)) == 2_516_672
+    assert twice_the_weights(build_mobilevit(**ARCHS["mv2-nam"], classes=1000)) == 1_912_640
+    assert twice_the_weights(build_mobilevit(**ARCHS["mobilevit"], classes=1000)) == 2_516_672
+    assert twice_the_weights(build_mobilevit(**ARCHS["mobilevit-dsc"], classes=1000)) == 1_912_640
 
 
 def test_multiply_adds_count_a_convolution():
     conv = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
-    assert multiply_adds(conv, size=10) == 100 * 3 * 8 * 9
+    assert pytorch_multiply_adds(conv, size=10) == 100 * 3 * 8 * 9
 
 
 @pytest.mark.parametrize("side", [64, 80])  # the second is no multiple of the patch at the end
@@ -107,10 +105,10 @@ def test_transformer_depths():
 
 
 def test_squeeze_excite_by_hand():
-    gate = SqueezeExcite(2, reduction=2)
-    gate.fc1.weight.data = torch.tensor([[1.0, -1.0]])
-    gate.fc2.weight.data = torch.tensor([[1.0], [0.0]])
-    x = torch.tensor([3.0, 1.0]).reshape(1, 2, 1, 1).expand(1, 2, 2, 2)
+    gate = squeeze_excite(4)
+    gate.fc[0].weight.data = torch.tensor([[1.0, -1.0, 0.0, 0.0]])
+    gate.fc[2].weight.data = torch.tensor([[1.0], [0.0], [0.0], [0.0]])
+    x = torch.tensor([3.0, 1.0, 7.0, 9.0]).reshape(1, 4, 1, 1).expand(1, 4, 2, 2)
     out = gate(x)
     assert torch.allclose(out[0, 0], torch.full((2, 2), 3 / (1 + float(np.exp(-2)))))
     assert torch.allclose(out[0, 1], torch.full((2, 2), 0.5))
@@ -198,3 +196,30 @@ def test_the_finder_takes_any_shape(shape):
 def test_built_in_sizes_fit_the_budget():
     total = count_parameters(build_finder("unet-s")) + count_parameters(build_classifier("mobilevit-mn"))
     assert 2 * total < 2.9e6  # bytes as float16, of the 3 MB both files may have
+
+
+def test_finder_on_an_encoder_keeps_size_and_has_no_seams():
+    network = build_finder("lite0-unet").eval()
+    with torch.inference_mode():
+        for height, width in ((33, 50), (64, 48)):
+            assert network(torch.rand(1, 2, height, width)).shape == (1, 3, height, width)
+        one, many = network(torch.zeros(1, 2, 64, 64)), network(torch.zeros(3, 2, 64, 64))
+    assert torch.allclose(one[0], many[2], atol=1e-5)
+
+
+def test_classifier_on_an_encoder_reads_the_whole_crop():
+    network = build_classifier("lite0-mn").eval()
+    crop = torch.zeros(1, 1, 96, 96)
+    speck = crop.clone()
+    speck[..., 80:84, 10:14] = 1.0
+    with torch.inference_mode():
+        logits, early = network.with_early_map(speck)
+        plain = network(crop)
+    assert early.shape == (1, network.early_channels, 12, 12)
+    assert logits.shape == (1, 2)
+    assert not torch.allclose(logits, plain)
+
+
+def test_small_finders_have_no_imagenet_weights():
+    with pytest.raises(UsageError, match="lite0-unet has"):
+        build_finder("unet-s", pretrained=True)

@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cellscope.assays.micronucleus.datasets.sources import mnfinder
-from cellscope.assays.micronucleus.evaluation.scores import match_nuclei
 from cellscope.cli.root import app
 from cellscope.io.read import read
+from cellscope.metrics.instances import matched_labels
 
 
 @pytest.mark.realdata
@@ -25,7 +25,7 @@ def test_a_real_field_from_file_to_table(real_data, tmp_path):
     records = mnfinder.read_source(source, SimpleNamespace(channel=None))
     truth = next(record for record in records if record.name.endswith("2022-03-18_RPE1-3"))
     labels = read(out / "3.labels.tif").pixels[..., 0].astype(int)
-    pairs = match_nuclei(truth.nuclei, labels)
+    pairs = matched_labels(truth.nuclei, labels)
     assert 2 * len(pairs) / (truth.nuclei.max() + len(np.unique(labels)) - 1) > 0.85
     objects = pd.read_csv(out / "objects.csv").set_index("label")
     called = np.array([objects.loc[found, "class"] for found in pairs.values()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from cost import keras_parameters
 
 from cellscope.assays.mitosis.networks.backbones import Gao, shift_in_time
 from cellscope.assays.mitosis.networks.registry import (
@@ -13,7 +14,6 @@ from cellscope.assays.mitosis.networks.registry import (
     arguments_of,
     as_composite,
     build_network,
-    keras_parameters,
     probabilities,
 )
 from cellscope.assays.mitosis.networks.resnet3d import ResNet3D

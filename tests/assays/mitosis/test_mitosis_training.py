@@ -16,7 +16,7 @@ from cellscope.assays.mitosis.options import TrainOptions
 from cellscope.assays.mitosis.training import step as steps
 from cellscope.assays.mitosis.training.train import initialised
 from cellscope.cli.root import app
-from cellscope.engine.train.data import Places
+from cellscope.engine.train.data import Indices
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import read_card
@@ -77,7 +77,7 @@ def test_the_second_step_begins_with_the_best_weights_of_the_first(mitosis_datas
         max_steps=6, val_check_interval=1, num_sanity_val_steps=0, accelerator="cpu", logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
-    places = Places(len(sequences))
+    places = Indices(len(sequences))
     trainer.fit(module, DataLoader(places, 3), DataLoader(places, 18))
     assert torch.equal(before[2], after[2])
     assert torch.equal(before[3], after[2])

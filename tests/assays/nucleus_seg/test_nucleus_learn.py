@@ -11,12 +11,12 @@ import pytest
 import torch
 from drawn.nucleus_seg import smear
 from scipy import ndimage
+from touching_pairs import is_single, touching_pair
 
 from cellscope.assays.nucleus_seg.classes import NUCLEUS, cells_of, nucleus_diameter
 from cellscope.assays.nucleus_seg.options import TrainOptions
 from cellscope.assays.nucleus_seg.training.appearance import borrow_stain, change_appearance, stain_red_cells
 from cellscope.assays.nucleus_seg.training.crops import Crops, Smear, Whole, cell_distance, contact, load_smears
-from cellscope.assays.nucleus_seg.training.pairs import is_single, touching_pair
 from cellscope.assays.nucleus_seg.training.paste import paste_neighbour
 from cellscope.assays.nucleus_seg.training.train import segmentation_loss
 from cellscope.io.prepared import PreparedDataset

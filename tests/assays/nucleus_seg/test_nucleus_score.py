@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from nucleus_edges import edge_scores
 
 from cellscope.assays.nucleus_seg.evaluation.scores import (
     COMPARED,
     compare_tables,
-    edge_scores,
     image_measures,
     true_cells,
 )

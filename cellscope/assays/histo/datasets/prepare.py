@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,20 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.histo.classes import PIXEL_SIZE_UM
+from cellscope.assays.histo.datasets.known import licence_of, with_facts
 from cellscope.assays.histo.datasets.sources import FORMATS, Annotated, Choices, Record, Source
 from cellscope.assays.histo.datasets.sources.record import CASE, separate
 from cellscope.assays.histo.options import HistoPrepareOptions
 from cellscope.errors import DatasetError
 from cellscope.imaging.labels import relabel
+from cellscope.io.annotations.label_image import read_label_image
+from cellscope.io.annotations.tally import Tally, gathering, tell
 from cellscope.io.prepared import Item, write_dataset
+from cellscope.io.read import read
 from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_names
 from cellscope.io.write import write_csv, write_labels, write_png
+from cellscope.report.preview import Shown, write_preview
 
-SOURCE_FACTS = {
-    "consep": "CoNSeP, Graham et al., Med. Image Anal. 58 (2019), research and non-commercial use",
-    "monuseg": "MoNuSeg, Kumar et al., IEEE TMI 36 (2017) and 39 (2020), CC BY-NC-SA 4.0",
-    "kumar": "KUMAR, Kumar et al., IEEE TMI 36 (2017), CC BY-NC-SA 4.0",
-    "cpm17": "CPM-17, Vu et al., Front. Bioeng. Biotechnol. 7 (2019)",
-    "pannuke": "PanNuke, Gamper et al. (2019, 2020), CC BY-NC-SA 4.0",
-}
 #: Scanners' 40x differ by a few per cent, and resampling costs sharpness: nearer scales are left alone.
 SAME_SCALE = 0.1
 UNTYPED = ("nucleus",)
@@ -64,25 +62,31 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
     out = Path(out)
     refuse_existing(out, overwrite=options.overwrite)
     found: list[tuple[str, str, Source]] = []
+    tallies: list[Tally] = []
     for source, name in zip(sources, source_names(sources), strict=True):
-        layout = choose_format(source, options.format, FORMATS)
-        listed = FORMATS[layout].read(source, Choices(options.types, options.classes))
+        with gathering() as tally:
+            layout = choose_format(source, options.format, FORMATS)
+            listed = FORMATS[layout].read(source, Choices(options.types, options.classes, options.binary))
+        tallies.append(tally)
         if not listed.records:
             raise DatasetError(f"{source} holds no annotated image in the layout '{layout}'")
-        found.append((name, layout, listed))
+        found.append((name, layout, with_facts(name, listed, merge=options.types == "hovernet")))
     declared = _common_classes(found)
     clear_dataset(out, ("images", "targets"))
     items: list[Item] = []
     facts: list[dict[str, Any]] = []
     tables: list[str] = []
-    for name, layout, listed in found:
+    for (name, layout, listed), tally in zip(found, tallies, strict=True):
         count, typed = 0, 0
         for record in listed.records:
-            nuclei = separate(record.load(), record.path, split=options.pieces == "split")
+            with gathering(tally):
+                nuclei = separate(record.load(), record.path, split=options.pieces == "split")
             stated = listed.pixel_size_um or options.pixel_size or nuclei.pixel_size_um
             nuclei = at_scale(nuclei, stated or PIXEL_SIZE_UM)
             items.append(_store(record, nuclei, name, out))
             count += int(nuclei.labels.max(initial=0))
+            numbers = range(1, int(nuclei.labels.max(initial=0)) + 1)
+            tally.image((nuclei.types or {}).get(number, "" if listed.classes else UNTYPED[0]) for number in numbers)
             if nuclei.types is not None:
                 tables.append(_table_of(items[-1].target))
                 typed += len(nuclei.types)
@@ -95,10 +99,11 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
                 "items": len(listed.records),
                 "nuclei": count,
                 "typed": typed,
-                "licence": SOURCE_FACTS.get(name.lower(), SOURCE_FACTS.get(layout, "the user's own")),
+                "licence": licence_of(name, layout),
             }
         )
         print(f"{name}: {len(listed.records)} items, {count} nuclei, {typed} with a type", file=sys.stderr)
+        tell(name, tally)
     fixed = [item.fixed_fold for item in items if item.fixed_fold is not None]
     write_dataset(
         out,
@@ -113,7 +118,23 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
         extra={"tissues": _tissues(found)} if any(r.tissue for _, _, s in found for r in s.records) else None,
         beside=tables,
     )
+    write_preview(out, items, partial(_shown, out, declared))
     return 0
+
+
+def _shown(out: Path, classes: tuple[str, ...], item: Item) -> Shown:
+    """Read an item for the preview: a layer per type, and one for nuclei without."""
+    pixels, labels = read(out / item.image).pixels, read_label_image(out / item.target).values
+    table = out / _table_of(item.target)
+    types = dict(zip(*(pd.read_csv(table, keep_default_na=False)[name] for name in ("id", "class")), strict=True)) if (
+        table.is_file()
+    ) else {}  # fmt: skip
+    untyped = np.isin(labels, list(types), invert=True)
+    layers = [np.where(untyped, labels, 0)]
+    layers += [
+        np.where(np.isin(labels, [n for n, type_ in types.items() if type_ == name]), labels, 0) for name in classes
+    ]
+    return Shown(pixels, layers, caption=f"{int(labels.max(initial=0))} nuclei")
 
 
 def at_scale(nuclei: Annotated, pixel_size_um: float) -> Annotated:
@@ -168,8 +189,15 @@ def _store(record: Record, nuclei: Annotated, source: str, out: Path) -> Item:
         write_csv(out / _table_of(target), pd.DataFrame(sorted(nuclei.types.items()), columns=["id", "class"]))
     # A TCGA patient is the same one in every source: KUMAR's images are in MoNuSeg too.
     group = record.group if CASE.fullmatch(record.group) else f"{source}/{record.group}"
-    item = Item(id=f"{source}/{record.name}", group=group, image=image, target=target)
-    return replace(item, fixed_split=record.fixed_split, fixed_fold=record.fixed_fold)
+    return Item(
+        id=f"{source}/{record.name}",
+        group=group,
+        image=image,
+        target=target,
+        fixed_split=record.fixed_split,
+        fixed_fold=record.fixed_fold,
+        facts={"organ": record.tissue.lower(), **record.facts},
+    )
 
 
 def _tissues(found: list[tuple[str, str, Source]]) -> dict[str, str]:

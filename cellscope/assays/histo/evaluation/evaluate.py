@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,30 +19,51 @@ from cellscope.assays.histo.evaluation.figures import SIDE, Example, busiest, ex
 from cellscope.assays.histo.evaluation.metrics import all_metrics, compared_types, headline, lines, source_table
 from cellscope.assays.histo.evaluation.scores import Scored, image_row, score_image
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
+from cellscope.assays.histo.options import EvalOptions, PredictOptions
 from cellscope.assays.histo.slides.stage import rgb_of
-from cellscope.engine.assay import Result, Subject
+from cellscope.engine.assay import Subject
 from cellscope.engine.eval.report import (
     Metric,
     confusion_figure,
     measure,
     reliability_figure,
 )
-from cellscope.engine.eval.run import Evaluation, Job, jobs_of, metrics_figure, over_folds, run_job
-from cellscope.errors import UsageError
+from cellscope.engine.eval.run import Evaluation, Job, jobs_of, metrics_figure, over_folds
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, expected_calibration_error, reliability_table
 from cellscope.metrics.conventions import IMAGE_METRICS, RADIUS_UM
 from cellscope.metrics.instance_summary import ImageInstances, Summary
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.histo.options import PredictOptions
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 4
 #: Images of which a part is kept for the figures, and how many of each source are shown.
 KEPT, SHOWN = 60, 4
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known of an image.
+
+    Attributes
+    ----------
+    labels : (H, W) int
+    types : (n + 1,) int or None
+        Of each label, its place in `classes`; -1 for the background and where it is not known. None without types.
+    classes : tuple of str
+        Those that are compared.
+    shown : bool
+        Keep a part of the image for the figures.
+    """
+
+    labels: np.ndarray
+    types: np.ndarray | None
+    classes: tuple[str, ...]
+    shown: bool
 
 
 @dataclass
@@ -58,8 +80,8 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -72,7 +94,6 @@ def evaluate(
         From ``cellscope histo prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         A model file or a built-in name; for ``--split folds`` one per fold.
     split : str
@@ -82,20 +103,18 @@ def evaluate(
     Returns
     -------
     int
-        Exit code 0.
+        Exit code 0, or 3 where items failed.
     """
-    if options.roi is not None:
-        raise UsageError("eval measures whole images: --roi is for predict")
-    evaluation = Evaluation("histo", dataset, out, run=run, split=split, argv=argv)
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
     prepared = evaluation.prepared
     rows: list[dict[str, Any]] = []
     found: list[Measured] = []
-    records: list[dict[str, Any]] = []
     for job in jobs_of(prepared, split, models, weightless=ASSAY.weightless, limit=run.limit):
-        items, record = _measure(prepared, job, run, options)
+        keep = set(job.rows["id"].iloc[np.unique(np.linspace(0, len(job.rows) - 1, KEPT).round().astype(int))])
+        read_item = partial(_read_item, prepared, extended(options, PredictOptions), keep)
+        items = evaluation.measure(job.rows, evaluation.load(job.models), read_item, measure_image, window=WINDOW)
         rows += _rows(prepared, job, items)
         found += items.values()
-        records += [entry for entry in record if entry not in records]
     classes, said = compared_types(tuple(prepared.info["classes"]), found[0].model_classes)
     table = pd.DataFrame(rows)
     tissues = list(table["tissue"]) if "tissue" in table else None
@@ -110,35 +129,17 @@ def evaluate(
     if not run.quiet:
         for line in [*said, *lines(metrics, list(table["source"]))]:
             print(line, file=sys.stderr)
-    evaluation.write(
+    return evaluation.write(
         n=len(table),
         metrics=metrics,
         per_image=table,
         figures=_figures(table, found, metrics, classes, split),
-        models=records,
         tables={"by_source": sources},
         headline=headline(list(table["source"])),
     )
-    return 0
 
 
 _NO_TYPES = (np.zeros(0, int), np.zeros((0, 0), np.float32))
-
-
-def _measure(
-    prepared: PreparedDataset, job: Job, run: RunOptions, options: PredictOptions
-) -> tuple[dict[str, Measured], list[dict[str, Any]]]:
-    """Take a job's items through the road: item -> what it came to, and the models."""
-    keep = set(job.rows["id"].iloc[np.unique(np.linspace(0, len(job.rows) - 1, KEPT).round().astype(int))])
-    measured, records = run_job(
-        ASSAY,
-        job,
-        conclude_for_measuring,
-        lambda cards: _subjects(prepared, job.rows, options, cards, keep),
-        run=run,
-        window=WINDOW,
-    )
-    return {name: artefacts["measured"] for name, artefacts in measured}, records
 
 
 def _rows(prepared: PreparedDataset, job: Job, items: dict[str, Measured]) -> list[dict[str, Any]]:
@@ -155,47 +156,39 @@ def _rows(prepared: PreparedDataset, job: Job, items: dict[str, Measured]) -> li
     return rows
 
 
-def _subjects(
-    prepared: PreparedDataset,
-    rows: pd.DataFrame,
-    options: PredictOptions,
-    cards: Mapping[str, ModelCard],
-    keep: set[str],
-) -> Iterator[Subject]:
+def _read_item(
+    prepared: PreparedDataset, options: PredictOptions, keep: set[str], row: Any, cards: Mapping[str, ModelCard]
+) -> Subject:
     names = tuple(prepared.info["classes"])
     classes, _ = compared_types(names, cards[PART].classes)
-    pixel_size = prepared.info.get("pixel_size_um")
-    for row in rows.itertuples():
-        tile = load_tile(prepared.root, row, names)
-        subject = Subject(str(row.id), Image(tile.image, pixel_size, str(row.id)), IMAGE, options, cards)
-        types = tile.types - 1  # 0 for the first class, -1 for the background, -2 for unknown
-        subject.state["truth"] = tile.labels
-        subject.state["types"] = np.maximum(types, -1) if tile.typed and classes else None
-        subject.state["classes"] = classes
-        subject.state["shown"] = subject.name in keep
-        yield subject
+    tile = load_tile(prepared.root, row, names)
+    subject = Subject(
+        str(row.id), Image(tile.image, prepared.info.get("pixel_size_um"), str(row.id)), IMAGE, options, cards
+    )
+    types = np.maximum(tile.types - 1, -1) if tile.typed and classes else None
+    subject.truth = Truth(tile.labels, types, classes, shown=subject.name in keep)
+    return subject
 
 
-def conclude_for_measuring(subject: Subject) -> Result:
-    """Give what the metrics need instead of pictures and files."""
-    card, state = subject.cards[PART], subject.state
+def measure_image(subject: Subject) -> Measured:
+    """Compare the nuclei of an image, and those of the baseline, with the truth."""
+    card, known = subject.cards[PART], subject.truth
     nuclei = find(subject)
     if card.arch == OTSU:
         plain = nuclei
     else:
         plain = find(Subject(subject.name, subject.image, IMAGE, subject.options, {PART: OTSU_CARD}))
-    classes, types, truth = state["classes"], state["types"], state["truth"]
+    classes, types, truth = known.classes, known.types, known.labels
     codes = np.array([classes.index(name) for name in card.classes]) if classes else None
     radius = RADIUS_UM / (subject.image.pixel_size_um or PIXEL_SIZE_UM)
     scored = score_image(truth, types, nuclei, codes, len(classes), radius)
     baseline = score_image(truth, None, plain, None, 0, radius).instances
-    example = _example(subject, nuclei, plain, codes) if state["shown"] else None
-    measured = Measured(scored, baseline, card.classes, example)
-    return Result(pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts={"measured": measured})
+    example = _example(subject, nuclei, plain, codes) if known.shown else None
+    return Measured(scored, baseline, card.classes, example)
 
 
 def _example(subject: Subject, nuclei: Nuclei, plain: Nuclei, codes: np.ndarray | None) -> Example:
-    truth, types, classes = subject.state["truth"], subject.state["types"], subject.state["classes"]
+    truth, types, classes = subject.truth.labels, subject.truth.types, subject.truth.classes
     window = busiest(truth, SIDE)
 
     def named(labels: np.ndarray, numbers: np.ndarray | None) -> tuple[np.ndarray, dict[int, str]]:

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import ndimage
 
 from cellscope.assays.histo.measure.legend import INK, PAPER, add_legend, colours_of, entries_of
+from cellscope.imaging.overlay import overlay_scale, to_overlay
 from cellscope.imaging.polygons import collection, feature, outlines
 
 #: Smaller images are enlarged by a whole factor to at least this width, larger ones shrunk to at most this.
@@ -43,11 +44,9 @@ def draw_overlay(
     (h, w, 3) uint8
         Between `SMALLEST_WIDTH` and `LARGEST_WIDTH` wide.
     """
-    height, width = labels.shape
-    scale = float(max(1, -(-SMALLEST_WIDTH // width))) if width < SMALLEST_WIDTH else min(1.0, LARGEST_WIDTH / width)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    canvas = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    thickness = max(round(2 * min(scale, 2) * size[0] / 1600), 1)
+    scale = overlay_scale(labels.shape[1], SMALLEST_WIDTH, LARGEST_WIDTH)
+    canvas = to_overlay(rgb, scale, cv2.INTER_CUBIC)
+    thickness = max(round(2 * min(scale, 2) * canvas.shape[1] / 1600), 1)
     draw_outlines(canvas, labels, table, classes, scale, thickness=thickness)
     review = table[table["review"].astype(bool)]
     for row, column in zip(review["centroid-0"].tolist(), review["centroid-1"].tolist(), strict=True):

@@ -16,12 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from cellscope.assays.histo.networks.decoder import ConvCam
+from cellscope.nn.decoder import conv_block
 from cellscope.nn.pretrained import timm_network
-
-
-def conv_block(channels: int, out: int, stride: int = 1) -> nn.Sequential:
-    """Make a 3 x 3 convolution with batch normalisation and ReLU: (N, channels, h, w) -> (N, out, h / stride, ...)."""
-    return nn.Sequential(nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU())
 
 
 class _Dense(nn.Module):
@@ -72,7 +68,7 @@ class Compact(nn.Module):
         Channels of the stem at half resolution.
     drop_path : float
         Stochastic depth in the encoder.
-    pretrained : bool
+    pretrained, weights
         ImageNet weights for the encoder.
     """
 

@@ -37,7 +37,7 @@ class DenseBlock(nn.Module):
         return x
 
 
-class ChannelGate(nn.Module):
+class ChannelAttention(nn.Module):
     """Channel attention (equation 4): sigmoid(W2 ReLU(W1(average pool + maximum pool))), reduction 16."""
 
     def __init__(self, channels: int, reduction: int = 16):
@@ -51,7 +51,7 @@ class ChannelGate(nn.Module):
 
 
 class ConvCam(nn.Sequential):
-    """`depth` grouped 5 x 5 convolutions with normalisation and ReLU, then the channel gate (Figure 4)."""
+    """`depth` grouped 5 x 5 convolutions with normalisation and ReLU, then channel attention (Figure 4)."""
 
     def __init__(self, channels: int, depth: int, groups: int):
         layers: list[nn.Module] = []
@@ -61,7 +61,7 @@ class ConvCam(nn.Sequential):
                 nn.BatchNorm2d(channels),
                 nn.ReLU(),
             ]
-        super().__init__(*layers, ChannelGate(channels))
+        super().__init__(*layers, ChannelAttention(channels))
 
 
 def upsampling(channels: int, out: int, kernel: int) -> nn.ConvTranspose2d:

@@ -9,11 +9,14 @@ import torch
 
 from cellscope.assays.histo.networks.compact import Compact
 from cellscope.assays.histo.networks.histonext import ENCODERS, HistoNeXt
+from cellscope.assays.histo.networks.lite import LiteUNet
 from cellscope.cli.groups import nearest
 from cellscope.errors import UsageError
+from cellscope.nn.efficientnet_lite import SCALES
 
 #: Arguments by name, beside ``types``.
 ARCHS: dict[str, dict[str, Any]] = {
+    "lite0-unet": {"encoder": "lite0"},
     "histonext-atto": {"encoder": "convnext_atto_ols.a2_in1k"},
     "histonext-pico": {"encoder": "convnext_pico_ols.d1_in1k"},
     **{f"histonext-{size}": {"size": size} for size in ENCODERS},
@@ -60,8 +63,19 @@ def build_network(
         ``margin`` are attributes; with ``fixed`` no other core is possible, else any that makes the window a multiple
         of 32.
     """
-    family = HistoNeXt if "size" in arguments else Compact
-    return family(**arguments, pretrained=pretrained, weights=weights)
+    return _family(arguments)(**arguments, pretrained=pretrained, weights=weights)
+
+
+def _family(arguments: dict[str, Any]) -> Any:
+    """Tell whose arguments these are: those of our encoders, of the published network, else of ConvNeXts of timm."""
+    if arguments.get("encoder") in SCALES:
+        return LiteUNet
+    return HistoNeXt if "size" in arguments else Compact
+
+
+def takes_drop_path(arguments: dict[str, Any]) -> bool:
+    """Tell whether a network skips blocks at random in training."""
+    return _family(arguments) is Compact
 
 
 def geometry(arguments: dict[str, Any]) -> tuple[int, int, int]:
@@ -74,7 +88,7 @@ def geometry(arguments: dict[str, Any]) -> tuple[int, int, int]:
     step : int
         Window sides must be a multiple of this; 0 where no other core is possible.
     """
-    family = HistoNeXt if "size" in arguments else Compact
+    family = _family(arguments)
     return family.core, family.margin, 0 if family.fixed else 32
 
 

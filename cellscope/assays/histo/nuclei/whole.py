@@ -1,4 +1,4 @@
-"""Maps of a whole tile, window by window: what validation and calibration look at."""
+"""Maps of a whole tile, window by window: for validation and calibration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from cellscope.assays.histo.networks.registry import normalise, to_maps
-from cellscope.assays.histo.nuclei.views import average, seen
+from cellscope.assays.histo.nuclei.augmentation import augmented, average
 from cellscope.imaging.tiling import Grid, cut_window
 
 
@@ -22,7 +22,7 @@ def whole_maps(network: Any, image: np.ndarray, *, views: int = 1) -> np.ndarray
         In eval mode.
     image : (H, W, 3) uint8
     views : int
-        Mirrored and turned views of each window to average, see `cellscope.assays.histo.nuclei.views`.
+        Copies of each window to average, see `cellscope.assays.histo.nuclei.augmentation`.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def whole_maps(network: Any, image: np.ndarray, *, views: int = 1) -> np.ndarray
     maps: np.ndarray | None = None
     for row, column in grid.corners:
         window = cut_window(image, grid, (row, column)).transpose(2, 0, 1)
-        inputs = normalise(torch.from_numpy(np.stack(seen(window, views))).to(device).float() / 255)
+        inputs = normalise(torch.from_numpy(np.stack(augmented(window, views))).to(device).float() / 255)
         outputs = to_maps(network(inputs.contiguous(memory_format=torch.channels_last))).cpu().numpy()
         found = average(list(outputs))
         if maps is None:

@@ -17,8 +17,7 @@ from cellscope.assays.histo.slides.regions import Pixels, Plan, input_pixels, re
 from cellscope.assays.histo.slides.seams import bands, label_type, resolve
 from cellscope.assays.histo.slides.stage import find, frame_of, rgb_of
 from cellscope.assays.histo.slides.windows import Box, Frame
-from cellscope.engine.assay import Result, Subject
-from cellscope.engine.large import Rows
+from cellscope.engine.assay import Result, Rows, Subject
 from cellscope.io.stream import Bands, Features
 from cellscope.io.wsi import Slide
 

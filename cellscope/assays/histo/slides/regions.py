@@ -11,8 +11,7 @@ import numpy as np
 from cellscope.assays.histo.nuclei.baseline import otsu_threshold
 from cellscope.assays.histo.options import PredictOptions
 from cellscope.assays.histo.slides.windows import Box, Frame, model_shape, resample, scale_between
-from cellscope.engine.assay import Subject
-from cellscope.engine.large import Pieces
+from cellscope.engine.assay import Pieces, Subject
 from cellscope.errors import InputError
 from cellscope.imaging.regions import Regions
 from cellscope.imaging.smear import to_rgb8

@@ -9,10 +9,10 @@ import torch
 
 from cellscope.assays.histo.classes import PART
 from cellscope.assays.histo.networks.registry import geometry, normalise, to_maps
+from cellscope.assays.histo.nuclei.augmentation import augmented, average
 from cellscope.assays.histo.nuclei.baseline import otsu_nuclei
 from cellscope.assays.histo.nuclei.calibration import calibrate
 from cellscope.assays.histo.nuclei.postprocess import Nuclei, find_nuclei
-from cellscope.assays.histo.nuclei.views import average, seen
 from cellscope.assays.histo.slides.regions import touches
 from cellscope.assays.histo.slides.windows import (
     Box,
@@ -90,7 +90,7 @@ def _cut(subject: Subject, shift: tuple[int, int]) -> list[np.ndarray]:
     wanted = [here and not _even(tile) for tile, here in zip(tiles, inside, strict=True)]
     subject.state["wanted"] = wanted  # until this grid's outputs are joined
     views = subject.options.views
-    return [view for tile, here in zip(tiles, wanted, strict=True) if here for view in seen(tile, views)]
+    return [copy for tile, here in zip(tiles, wanted, strict=True) if here for copy in augmented(tile, views)]
 
 
 def _even(tile: np.ndarray) -> bool:

@@ -14,7 +14,15 @@ from torch.utils.data import DataLoader, Sampler
 from cellscope import __version__
 from cellscope.assays.histo.classes import PART
 from cellscope.assays.histo.datasets.tiles import Tile, Windows, load_tiles, stratum_weights
-from cellscope.assays.histo.networks.registry import MEAN, STD, arguments_of, build_network, geometry, normalise
+from cellscope.assays.histo.networks.registry import (
+    MEAN,
+    STD,
+    arguments_of,
+    build_network,
+    geometry,
+    normalise,
+    takes_drop_path,
+)
 from cellscope.assays.histo.options import TrainOptions
 from cellscope.assays.histo.training.losses import branch_losses
 from cellscope.assays.histo.training.tune import tune
@@ -22,7 +30,7 @@ from cellscope.assays.histo.training.validation import score_tiles
 from cellscope.engine.train.averaging import Averaging
 from cellscope.engine.train.data import (
     DrawSampler,
-    Places,
+    Indices,
     initialise,
     open_dataset,
     run_record,
@@ -30,7 +38,7 @@ from cellscope.engine.train.data import (
     source_weights,
     training_facts,
 )
-from cellscope.engine.train.fit import fit, optimiser_and_schedule
+from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
 from cellscope.errors import DatasetError, UsageError
 from cellscope.models.file import ModelCard
 
@@ -81,7 +89,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     fit(
         learner,
         window_batches(windows, weights, options),
-        DataLoader(Places(1), 1) if validation else None,  # what validates whole tiles knows them itself
+        DataLoader(Indices(1), 1) if validation else None,  # what validates whole tiles knows them itself
         out,
         options=options,
         card=lambda metrics: ModelCard(
@@ -109,7 +117,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
 
 def _start(options: TrainOptions, arguments: dict[str, Any]) -> torch.nn.Module:
     """Make the network with the weights to start from."""
-    more = {} if "size" in arguments else {"drop_path": options.drop_path}
+    more = {"drop_path": options.drop_path} if takes_drop_path(arguments) else {}
     network = build_network(arguments | more, pretrained=options.init == "imagenet", weights=options.imagenet)
     initialise(network, options, assay="histo", part=PART)
     return network
@@ -201,7 +209,4 @@ class Learner(Averaging):
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by options; no weight decay on norms and biases."""
-        decay = [p for p in self.student.parameters() if p.ndim > 1]
-        plain = [p for p in self.student.parameters() if p.ndim <= 1]
-        groups = [{"params": decay}, {"params": plain, "weight_decay": 0.0}]
-        return optimiser_and_schedule(groups, self.options, restart=self.options.frozen_steps)
+        return optimiser_and_schedule(decay_groups(self.student), self.options, restart=self.options.frozen_steps)

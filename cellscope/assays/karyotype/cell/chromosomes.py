@@ -8,20 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cellscope.assays.karyotype.cell.assignment import UNASSIGNED, Assignment, assign_cell, most_probable
+from cellscope.assays.karyotype.cell.calibration import Calibration
 from cellscope.assays.karyotype.cell.iscn import draft_iscn, sex_chromosomes
 from cellscope.assays.karyotype.cell.sizes import odd_sizes, size_evidence
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.upright import main_axis
 from cellscope.assays.karyotype.detect.detections import Detection, overlap
 
-#: Polarity logits nearer to 0 than this do not decide which arm is up: of G-band singles between 1 and 2, eight in ten
-#: are right, below 1 one in two.
-POLARITY_MARGIN = 1.0
 EXPECTED = 46
-#: Confidence from an assignment's margin: a logistic regression on the validation split's Q- and G-band metaphases of
-#: "found, and of the class given" (`benchmarks/karyotype_losses.py`). Below a margin of 1 most are pieces or clumps
-#: rather than another class.
-CONFIDENCE = (0.91, -1.60)
 #: What fits no place and is less certain than this (log odds) is left out: a piece or debris rather than a marker
 #: chromosome.
 CERTAIN = 0.0
@@ -29,6 +23,7 @@ CERTAIN = 0.0
 LEAVING_OUT = 3.0
 #: Standard deviations from the usual size of its class from which a chromosome is marked.
 ODD_SIZE = 4.0
+UNCALIBRATED = Calibration()
 #: More autosomes than this without two copies: part of a metaphase, or none, rather than a karyotype.
 MANY = 6
 
@@ -160,6 +155,7 @@ def name_cell(
     aneuploidy_cost: float,
     review_below: float,
     certain: np.ndarray | None = None,
+    calibration: Calibration = UNCALIBRATED,
 ) -> Cell:
     """Name, orient and flag the chromosomes of one cell.
 
@@ -182,6 +178,8 @@ def name_cell(
         Log odds that each is one whole chromosome (`detect.plausible.certainty`), which the cell weighs
         against the place it would take: one that fits nowhere may be left out, one that fills a gap may stay.
         None keeps all.
+    calibration : Calibration
+        Of the classifier's model card.
     """
     assignment = _assign(detections, log_probabilities, assign, aneuploidy_cost, certain)
     kept = [
@@ -196,9 +194,6 @@ def name_cell(
     for index, odd_size in zip(kept, odd, strict=True):
         probabilities = np.exp(log_probabilities[index].astype(float))
         probabilities /= probabilities.sum()
-        up = None
-        if polarity is not None and abs(float(polarity[index])) > POLARITY_MARGIN:
-            up = bool(polarity[index] > 0)
         chromosomes.append(
             Chromosome(
                 label=len(chromosomes) + 1,
@@ -206,20 +201,16 @@ def name_cell(
                 class_=assignment.classes[index],
                 probabilities=probabilities,
                 angle=main_axis(detections[index].mask)[1],
-                short_arm_up=up,
-                confidence=confidence_of(float(assignment.margins[index])) if assign else float(probabilities.max()),
+                short_arm_up=None if polarity is None else calibration.short_arm_up(float(polarity[index])),
+                confidence=calibration.confidence(float(assignment.margins[index]))
+                if assign
+                else float(probabilities.max()),
                 odd_size=float(odd_size) if assign else 0.0,
             )
         )
     judge(chromosomes, shape, review_below)
     left_out = [detection for index, detection in enumerate(detections) if index not in set(kept)]
     return Cell(chromosomes, shape, bright_on_dark, left_out)
-
-
-def confidence_of(margin: float) -> float:
-    """Turn an assignment's margin, in nats, into a probability."""
-    slope, offset = CONFIDENCE
-    return float(1 / (1 + np.exp(-(slope * min(margin, 20.0) + offset))))
 
 
 def _assign(

@@ -20,7 +20,7 @@ from cellscope.imaging.tone import to_grey
 
 PAD = 6
 #: Chromosomes that a CPU looks at together: about a third of a cell.
-AT_ONCE = 16
+CPU_BATCH = 16
 
 
 def cut_chromosomes(subject: Subject) -> list[np.ndarray]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from cellscope.assays.karyotype.classify.straighten import straightened
 from cellscope.assays.karyotype.classify.upright import VIEW, main_axis, upright_view
+from cellscope.imaging.scaling import resize_to
 
 #: Share of the chromosome's length that must lie on one straight edge to be believed.
 LEAST_VOTES = 0.3
@@ -72,7 +73,7 @@ def _as_it_lies(image: np.ndarray, size: tuple[int, int], half_turn: bool, mirro
     """Fit the image, with all that is in it, into the view: strategy A of Table I."""
     scale = min(size[0] / image.shape[0], size[1] / image.shape[1])
     shape = tuple(max(1, min(round(side * scale), limit)) for side, limit in zip(image.shape, size, strict=True))
-    fitted = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    fitted = resize_to(image, shape)
     if half_turn:
         fitted = fitted[::-1, ::-1]
     if mirror:

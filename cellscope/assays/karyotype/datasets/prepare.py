@@ -10,7 +10,9 @@ import numpy as np
 from pycocotools import mask as rle
 
 from cellscope.assays.karyotype.classes import CLASSES
+from cellscope.assays.karyotype.datasets.grouping import Origin, dealt
 from cellscope.assays.karyotype.datasets.sources import FORMATS, Instance, Record
+from cellscope.assays.karyotype.datasets.sources.known import KNOWN
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.tone import to_grey
 from cellscope.io.prepared import Item, write_dataset
@@ -18,14 +20,6 @@ from cellscope.io.read import read
 from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_facts, source_names
 from cellscope.io.write import write_json, write_png
 from cellscope.options.common import PrepareOptions
-
-SOURCE_FACTS = {
-    "bioimlab": "BioImLab Q-band, University of Padova (Poletti, Grisan, Ruggeri 2008, 2012), research use; "
-    "masks Wang et al. 2023 (MPL-2.0)",
-    "tseng2023_gband": "Tseng et al., Sci. Data 10:104 (2023), G-band; licence not verified",
-    "adir_mfish": "PSI/ADIR M-FISH set, Schwartzkopf 2000; redistribution allowed with its notice",
-    "pki3_single": "Pki-3-like G-band single chromosomes; no licence stated",
-}
 
 
 def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
@@ -55,16 +49,21 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
     layouts = [choose_format(source, options.format, FORMATS) for source in sources]
     clear_dataset(out, ("images", "chromosomes", "targets"))
     items: list[Item] = []
+    origins: list[Origin] = []
+    licences = {known: facts.licence for known, facts in KNOWN.items()}
     facts: list[dict[str, Any]] = []
     for source, name, layout in zip(sources, names, layouts, strict=True):
         before = len(items)
         for record in FORMATS[layout].read(source):
             items.append(_store(record, name, out))
-        facts.append(source_facts(name, layout, len(items) - before, SOURCE_FACTS))
+            origins.append(Origin(record.group, record.case, record.abnormal))
+        facts.append(source_facts(name, layout, len(items) - before, licences))
+        if name in KNOWN and KNOWN[name].short_arm_up:
+            facts[-1]["short_arm_up"] = True
         print(f"{name}: {len(items) - before} items", file=sys.stderr)
     write_dataset(
         out,
-        items,
+        dealt(items, origins, options.splits, options.seed),
         assay="karyotype",
         classes=list(CLASSES),
         sources=facts,
@@ -103,6 +102,7 @@ def _store(record: Record, source: str, out: Path) -> Item:
         target=target,
         class_=record.class_,
         fixed_split="train" if record.train_only else "",
+        facts=(KNOWN[source].facts if source in KNOWN else {}) | record.facts,
     )
 
 

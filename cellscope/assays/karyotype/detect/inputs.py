@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image as Picture
 
 from cellscope.assays.karyotype.detect.scale import detector_scale, resize
 from cellscope.errors import ModelError
+from cellscope.imaging.scaling import resize_to
 from cellscope.io.image import Image
 
 METAPHASE, CHROMOSOME = "metaphase", "chromosome"
@@ -88,12 +88,6 @@ def resized_shape(normalisation: Mapping[str, Any], shape: tuple[int, int]) -> t
     if longest > normalisation["max_size"]:
         scale *= normalisation["max_size"] / longest
     return int(shape[0] * scale + 0.5), int(shape[1] * scale + 0.5)
-
-
-def resize_to(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Resize to (height, width); area averaging when shrinking, linear when growing."""
-    shrinks = shape[0] * shape[1] < image.shape[0] * image.shape[1]
-    return cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def as_colour8(pixels: np.ndarray) -> np.ndarray:

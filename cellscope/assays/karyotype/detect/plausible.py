@@ -1,11 +1,12 @@
 """How likely each detection is one whole chromosome: the detector's confidence beside what the rest of the cell shows.
 
 A piece of a chromosome has more of it around; a second box on one is covered by the first; neither the detector nor the
-classifier sees that, for each looks at one box at a time.
+classifier sees that, for each is given one box at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 
 import cv2
@@ -16,16 +17,35 @@ from cellscope.imaging.tone import foreground
 
 #: What `features` gives, in its order.
 FEATURES = ("score", "covered", "shared", "free", "class", "size")
-#: A weight for each, then the offset: log odds of "a chromosome that nothing better accounts for". Round numbers near
-#: those of the logistic regression that `benchmarks/karyotype_losses.py` fits on the validation split's Q- and G-band
-#: metaphases, where they are calibrated (slope 1.03).
-WEIGHTS = (1.0, -1.0, -1.0, -1.0, 1.0, -0.2, 1.0)
-#: Width of the surroundings looked at, as a share of the side of the cell's median chromosome.
+#: Their weights and the offset in the thresholds of a detector's model card.
+THRESHOLDS = tuple(f"whole_{name}" for name in (*FEATURES, "offset"))
+#: Weights of a detector whose card holds none: its own score, above its threshold, says all.
+NEUTRAL = {"whole_score": 1.0}
+#: Width of the surroundings measured, as a share of the side of the cell's median chromosome.
 RING = 0.12
 
 
+def weights_of(thresholds: Mapping[str, float]) -> np.ndarray:
+    """Give a weight for each of `FEATURES`, then the offset, from a detector's model card: (7,) float.
+
+    They are a logistic regression of "a chromosome that nothing better accounts for", fitted with both networks on
+    validation data (`benchmarks/karyotype_losses.py`). A card without them has `NEUTRAL`.
+
+    Parameters
+    ----------
+    thresholds : mapping
+        ``whole_score`` and so on, ``whole_offset``.
+    """
+    given: Mapping[str, float] = thresholds if any(name in thresholds for name in THRESHOLDS) else NEUTRAL
+    return np.array([given.get(name, 0.0) for name in THRESHOLDS])
+
+
 def certainty(
-    detections: list[Detection], log_probabilities: np.ndarray, normalised: np.ndarray, score_threshold: float
+    detections: list[Detection],
+    log_probabilities: np.ndarray,
+    normalised: np.ndarray,
+    score_threshold: float,
+    weights: np.ndarray,
 ) -> np.ndarray:
     """Give the log odds that each detection is one whole chromosome: (N,) float, in nats.
 
@@ -38,13 +58,16 @@ def certainty(
         From `cellscope.imaging.tone.normalise_tone`.
     score_threshold : float
         What the detector was tuned to, or the user asked for.
+    weights : (7,) float
+        From `weights_of`.
     """
-    return weigh(features(detections, log_probabilities, normalised, score_threshold))
+    return weigh(features(detections, log_probabilities, normalised, score_threshold), weights)
 
 
-def weigh(measured: np.ndarray) -> np.ndarray:
-    """Turn `features`, (N, 6), into log odds, (N,), by `WEIGHTS`."""
-    return measured @ np.array(WEIGHTS[:-1]) + WEIGHTS[-1]
+def weigh(measured: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Turn `features`, (N, 6), into log odds, (N,), by `weights_of`."""
+    odds: np.ndarray = measured @ weights[:-1] + weights[-1]
+    return odds
 
 
 def features(

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
+from cellscope.imaging.scaling import resize_to, scaled_shape
 from cellscope.imaging.tone import foreground
 
 #: Side of the square that the mean chromosome of a metaphase covers at the detector's scale, in pixels.
@@ -63,7 +64,4 @@ def detector_scale(normalised: np.ndarray, canonical_side: float = CANONICAL_SID
 
 def resize(image: np.ndarray, scale: float) -> np.ndarray:
     """Resize by a factor; area averaging when shrinking, linear when growing."""
-    if abs(scale - 1) < 1e-3:
-        return image
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return image if abs(scale - 1) < 1e-3 else resize_to(image, scaled_shape(image.shape, scale))

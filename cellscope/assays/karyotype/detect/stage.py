@@ -18,10 +18,11 @@ from cellscope.assays.karyotype.detect.detections import (
 from cellscope.assays.karyotype.detect.inputs import CANONICAL, network_input
 from cellscope.assays.karyotype.detect.scale import LIMITS, resize
 from cellscope.engine.assay import Subject
+from cellscope.imaging.scaling import far_off
 from cellscope.imaging.tone import normalise_tone, to_grey
 
-#: Typical square root of a chromosome's box, in units of the detector's canonical side; far from it, the image is
-#: looked at again at another scale.
+#: Typical square root of a chromosome's box, in units of the detector's canonical side; the detector runs
+#: again at another scale where they are off by more than a factor.
 USUAL_BOX = 1.45
 TOLERANCE = 1.5
 POLARITIES: dict[str, bool | None] = {"auto": None, "bright": True, "dark": False}
@@ -94,7 +95,7 @@ def cut_again(subject: Subject) -> list[np.ndarray]:
     boxes = np.array([detection.bbox for detection in detections], float)
     side = float(np.median(np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))) * subject.state["scale"]
     usual = USUAL_BOX * _canonical_side(subject)
-    if usual / TOLERANCE <= side <= usual * TOLERANCE:
+    if not far_off(side, usual, TOLERANCE):
         return []
     scale = float(np.clip(subject.state["scale"] * usual / side, *LIMITS))
     if abs(scale / subject.state["scale"] - 1) < 0.05:

@@ -15,6 +15,7 @@ from cellscope.io.inputs import Input, resolve_inputs
 
 if TYPE_CHECKING:
     from cellscope.assays.karyotype.options import RenderOptions
+    from cellscope.engine.predict.session import RunOutcome
     from cellscope.options.common import RunOptions
 
 ENDING = ".karyotype.json"
@@ -22,7 +23,7 @@ ENDING = ".karyotype.json"
 
 def render(
     arguments: list[str], out: Path, *, run: RunOptions, options: RenderOptions, models: list[str], argv: list[str]
-) -> int:
+) -> RunOutcome:
     """Draw changed cells and write everything that ``predict`` writes, counts and drafts included.
 
     Parameters
@@ -37,17 +38,14 @@ def render(
 
     Returns
     -------
-    int
-        Exit code as of ``predict``.
+    RunOutcome
+        As of ``predict``.
 
     Raises
     ------
     UsageError
         No such file, one that is no ``karyotype.json``, two of one image, an image that cannot be found.
     """
-    for name in ("shard", "skip_existing"):
-        if getattr(run, name):
-            raise UsageError(f"render draws every file anew: --{name.replace('_', '-')} is for predict")
     found = resolve_inputs(arguments, {".json"}, glob=run.glob or f"**/*{ENDING}", limit=run.limit)
     documents: dict[str, Mapping[str, Any]] = {}
     plan: list[Input] = []

@@ -14,7 +14,7 @@ from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell.chromosomes import Cell, Chromosome, cell_evidence
 from cellscope.assays.karyotype.cell.document import read_karyotype
 from cellscope.assays.karyotype.classes import CLASSES
-from cellscope.assays.karyotype.classify.stage import AT_ONCE, classify, cut_out, tempered
+from cellscope.assays.karyotype.classify.stage import CPU_BATCH, classify, cut_out, tempered
 from cellscope.assays.karyotype.classify.views import view_of
 from cellscope.assays.karyotype.detect.inputs import METAPHASE
 from cellscope.assays.karyotype.editing.edits import apply_edits
@@ -35,7 +35,9 @@ def render_assay(documents: Mapping[str, Mapping[str, Any]]) -> Assay:
     """
     return replace(
         ASSAY,
-        stages=(Stage("classify", (METAPHASE,), 64, partial(cut_new, documents), classify, take_new, at_once=AT_ONCE),),
+        stages=(
+            Stage("classify", (METAPHASE,), 64, partial(cut_new, documents), classify, take_new, cpu_batch=CPU_BATCH),
+        ),
         parts=("classify",),
         kinds=(METAPHASE,),
         kind_of=always_metaphase,

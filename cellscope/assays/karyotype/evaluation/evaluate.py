@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,14 +24,15 @@ from cellscope.assays.karyotype.evaluation.karyotype_scores import (
     karyotyping_metrics,
 )
 from cellscope.assays.karyotype.evaluation.scores import Prediction, assigned_labels, detection_metrics, metaphase_table
-from cellscope.engine.assay import Assay, Result, Subject
+from cellscope.assays.karyotype.options import EvalOptions, PredictOptions
+from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.eval.report import (
     Metric,
     confusion_figure,
     measure,
     reliability_figure,
 )
-from cellscope.engine.eval.run import Evaluation, Job, metrics_figure, run_job
+from cellscope.engine.eval.run import Evaluation, metrics_figure
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.classification import (
@@ -41,20 +43,37 @@ from cellscope.metrics.classification import (
     per_class,
     reliability_table,
 )
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.karyotype.options import PredictOptions
-    from cellscope.options.common import RunOptions
+    from cellscope.models.card import ModelCard
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 8
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredCell:
+    """A metaphase: what is known of it and what was found."""
+
+    truth: Metaphase
+    prediction: Prediction
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredChromosome:
+    """A single chromosome: the classifier's log probabilities, (24,), and its area in pixels."""
+
+    scores: np.ndarray
+    area: float
 
 
 def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -67,7 +86,6 @@ def evaluate(
         From ``cellscope karyotype prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         Model files or built-in names.
     split : str
@@ -77,24 +95,23 @@ def evaluate(
     Returns
     -------
     int
-        Exit code 0.
+        Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation("karyotype", dataset, out, run=run, split=split, argv=argv)
+    evaluation = Evaluation(_assay(options.backend), dataset, out, run=run, split=split, argv=argv, models=models)
     prepared = evaluation.prepared
     rows = prepared.split(split).rename(columns={"class": "class_"})
+    rows = rows[(rows["target"] != "") | (rows["class_"] != "")]
     if run.limit:
         metaphases, singles = rows[rows["target"] != ""], rows[rows["target"] == ""]
         rows = pd.concat([metaphases.head(run.limit), singles.head(run.limit)])
-    measured, records = run_job(
-        _assay(options.backend), Job(None, rows, models), conclude_for_measuring,
-        partial(_subjects, prepared, rows, options), run=run, window=WINDOW,
-    )  # fmt: skip
+    read_item = partial(_read_item, prepared, extended(options, PredictOptions))
+    measured = evaluation.measure(rows, evaluation.load(models), read_item, measure_item, window=WINDOW)
     group_of = dict(zip(rows["id"], rows["group"], strict=True))
-    cells = {name: found for name, found in measured if "truth" in found}
-    truths: list[Metaphase] = [found["truth"] for found in cells.values()]
-    predictions: list[Prediction] = [found["prediction"] for found in cells.values()]
+    cells = {name: one for name, one in measured.items() if isinstance(one, MeasuredCell)}
+    truths = [one.truth for one in cells.values()]
+    predictions = [one.prediction for one in cells.values()]
     groups = [group_of[name] for name in cells]
-    chromosomes = {name: found for name, found in measured if "truth" not in found}
+    chromosomes = {name: one for name, one in measured.items() if isinstance(one, MeasuredChromosome)}
     metrics: list[Metric] = []
     figures: dict[str, Any] = {}
     tables = []
@@ -121,7 +138,8 @@ def evaluate(
             figures |= drawn
     if chromosomes:
         singles = rows.set_index("id").loc[list(chromosomes)]
-        scores, areas = (np.array([found[key] for found in chromosomes.values()]) for key in ("scores", "area"))
+        scores = np.array([one.scores for one in chromosomes.values()])
+        areas = np.array([one.area for one in chromosomes.values()])
         class_metrics, class_figures, class_table = _measure_singles(singles, scores, areas, options, run.seed)
         metrics += class_metrics
         figures |= class_figures
@@ -129,14 +147,12 @@ def evaluate(
     shown = [metric for metric in metrics if metric.low is not None and (metric.value or 0) <= 1]
     if shown:
         figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over groups")
-    evaluation.write(
-        n=len(rows),
+    return evaluation.write(
+        n=len(measured),
         metrics=metrics,
         per_image=pd.concat(tables, ignore_index=True),
         figures=figures,
-        models=records,
     )
-    return 0
 
 
 def _assay(backend: str) -> Assay:
@@ -147,14 +163,13 @@ def _assay(backend: str) -> Assay:
     return ASSAY
 
 
-def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards: Any) -> Iterator[Subject]:
-    """Make subjects of a split's items; a metaphase carries its truth along."""
-    for row in rows.itertuples():
-        image = read(prepared.root / str(row.image))
-        subject = Subject(str(row.id), image, METAPHASE if row.target else CHROMOSOME, options, cards)
-        if row.target:
-            subject.state["truth"] = load_metaphase(prepared.root, row)
-        yield subject
+def _read_item(prepared: PreparedDataset, options: PredictOptions, row: Any, cards: Mapping[str, ModelCard]) -> Subject:
+    """Read an item of a split; a metaphase comes with its truth."""
+    image = read(prepared.root / str(row.image))
+    subject = Subject(str(row.id), image, METAPHASE if row.target else CHROMOSOME, options, cards)
+    if row.target:
+        subject.truth = load_metaphase(prepared.root, row)
+    return subject
 
 
 def _measure_karyotypes(
@@ -173,22 +188,13 @@ def _measure_karyotypes(
     }
 
 
-def conclude_for_measuring(subject: Subject) -> Result:
-    """Give what the metrics need instead of pictures and files."""
+def measure_item(subject: Subject) -> MeasuredCell | MeasuredChromosome:
+    """Give what the metrics need of a metaphase or a single chromosome."""
     if subject.kind == CHROMOSOME:
-        return Result(
-            pd.DataFrame(columns=["label", "class", "score", "review"]),
-            artefacts={
-                "scores": subject.state["log_probabilities"][0],
-                "area": float(subject.state["mask"].sum()),
-            },
-        )
+        return MeasuredChromosome(subject.state["log_probabilities"][0], float(subject.state["mask"].sum()))
     cell = name_subject(subject)
     prediction = Prediction([chromosome.detection for chromosome in cell.chromosomes], cell.classes)
-    return Result(
-        pd.DataFrame(columns=["label", "class", "score", "review"]),
-        artefacts={"prediction": prediction, "truth": subject.state["truth"]},
-    )
+    return MeasuredCell(subject.truth, prediction)
 
 
 def cell_of(image: str) -> str:

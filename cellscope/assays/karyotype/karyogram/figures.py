@@ -14,6 +14,7 @@ from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell.chromosomes import Cell
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.detect.detections import encode
+from cellscope.imaging.overlay import overlay_scale, to_overlay
 from cellscope.imaging.tone import to_grey
 
 #: Least width of an overlay; smaller images are enlarged by a whole factor so that labels can be read.
@@ -45,14 +46,11 @@ def draw_overlay(pixels: np.ndarray, cell: Cell) -> np.ndarray:
     grey = to_grey(pixels)
     low, high = np.percentile(grey, [0.1, 99.9])
     base = np.clip((grey - low) * (255.0 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
-    factor = max(1, -(-OVERLAY_WIDTH // base.shape[1]))
-    base = cv2.resize(base, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-    canvas = cv2.cvtColor(base, cv2.COLOR_GRAY2RGB)
+    factor = int(overlay_scale(base.shape[1], OVERLAY_WIDTH))
+    canvas = cv2.cvtColor(to_overlay(base, factor), cv2.COLOR_GRAY2RGB)
     for chromosome in cell.chromosomes:
         x0, y0 = map(int, chromosome.detection.bbox[:2])
-        enlarged = cv2.resize(
-            chromosome.detection.mask.astype(np.uint8), None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST
-        )
+        enlarged = to_overlay(chromosome.detection.mask.astype(np.uint8), factor, cv2.INTER_NEAREST)
         contours, _ = cv2.findContours(
             enlarged, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x0 * factor, y0 * factor)
         )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cellscope.assays.karyotype.networks import baselines
 from cellscope.errors import ModelError, UsageError
-from cellscope.nn.attention import ChannelGate
+from cellscope.nn.attention import SqueezeExcite
 
 #: `chrnet4` is the paper's (16,355,160 parameters for 24 classes); `chrnet4-slim` serves the built-in weights.
 ARCHS: dict[str, dict[str, Any]] = {
@@ -37,7 +37,7 @@ class ChrBlock(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(width, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
-            ChannelGate(outputs, 16, bias=False, activation=nn.LeakyReLU(0.01, inplace=True)),
+            SqueezeExcite(outputs, 16, bias=False, activation=nn.LeakyReLU(0.01, inplace=True)),
         )
         self.shortcut = (
             nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from cellscope.assays.karyotype.networks.chrrender import ChrRender
 from cellscope.errors import ModelError
 
 #: Sizes as published with detectron2, which the paper takes.
@@ -51,8 +50,3 @@ def arguments_of(arch: str) -> dict[str, Any]:
     if arch not in ARCHS:
         raise ModelError(f"unknown architecture {arch!r} for karyotype detect; use one of {', '.join(ARCHS)}")
     return ARCHS[arch]
-
-
-def build_chrrender(arch: str, **changes: Any) -> ChrRender:
-    """Build a named architecture, with arguments changed on request; raises what `arguments_of` does."""
-    return ChrRender(**(arguments_of(arch) | changes))

@@ -11,15 +11,17 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
 from cellscope import __version__
+from cellscope.assays.karyotype.cell.calibration import THRESHOLDS
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.views import view_settings
 from cellscope.assays.karyotype.networks import baselines, chrnet
 from cellscope.assays.karyotype.networks.chrnet import CentreLoss, Classifier, classify_views, for_network
 from cellscope.assays.karyotype.options import TrainOptions
-from cellscope.assays.karyotype.training.classifier_data import ChromosomeViews, collect_chromosomes
-from cellscope.assays.karyotype.training.tune import tune_classifier
+from cellscope.assays.karyotype.training.chromosome_cache import kept_chromosomes
+from cellscope.assays.karyotype.training.classifier_data import ChromosomeViews
+from cellscope.assays.karyotype.training.tune import inherited, tune_classifier
 from cellscope.engine.train.data import drawn_batches, initialise, run_record, say, source_weights, training_facts
-from cellscope.engine.train.fit import fit, optimiser_and_schedule
+from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.card import ModelCard
@@ -81,9 +83,7 @@ class ClassifyLearner(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by options; no weight decay on norms and biases."""
-        decay = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
-        return optimiser_and_schedule([{"params": decay}, {"params": plain, "weight_decay": 0.0}], self.options)
+        return optimiser_and_schedule(decay_groups(self.network), self.options)
 
 
 def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
@@ -96,8 +96,8 @@ def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, 
     )
     initialise(network, options, assay="karyotype", part="classify")
     settings = view_settings(*options.view, options.rotate)
-    train_set = collect_chromosomes(prepared, "train", fold=options.fold, limit=options.limit)
-    val_set = collect_chromosomes(prepared, "val", fold=options.fold, limit=options.limit)
+    train_set = kept_chromosomes(options.cache, prepared, "train", fold=options.fold, limit=options.limit)
+    val_set = kept_chromosomes(options.cache, prepared, "val", fold=options.fold, limit=options.limit)
     if not train_set:
         raise UsageError(f"{prepared.root} holds no chromosomes of known class to train on")
     say(f"{len(train_set)} chromosomes to train on, {len(val_set)} to validate on")
@@ -124,7 +124,7 @@ def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, 
             channels=("grey",),
             normalisation=settings,
             pixel_size_um=None,
-            thresholds=tune_classifier(network, val_loader),
+            thresholds=inherited(options.init, THRESHOLDS) | tune_classifier(network, val_loader),
             training=training_facts(prepared, options, len(train_set)),
             metrics=metrics,
             cellscope_version=__version__,

@@ -15,13 +15,12 @@ from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.upright import single_chromosome
 from cellscope.assays.karyotype.classify.views import view_of, view_settings
 from cellscope.assays.karyotype.datasets.metaphase import load_metaphase
+from cellscope.assays.karyotype.training.box_cutouts import BoxCutouts
 from cellscope.assays.karyotype.training.detector_data import vary_tone
 from cellscope.imaging.tone import foreground
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 
-#: Sources whose single chromosomes lie with the short arm up, so that they can teach the polarity.
-SHORT_ARM_UP = ("pki3_single",)
 UNKNOWN = -1
 PAD = 6
 
@@ -32,8 +31,8 @@ class Chromosome:
 
     Attributes
     ----------
-    image : (H, W) float32
-        Normalised, bright on dark, a little larger than the mask.
+    image : (H, W) float16
+        Normalised, bright on dark, a little larger than the mask. Half precision, since all of them are held at once.
     mask : (H, W) bool
     label : int
         Index into `CLASSES`.
@@ -61,10 +60,11 @@ def collect_chromosomes(
 ) -> list[Chromosome]:
     """Gather every chromosome of known class in a split, or the first `limit` of them.
 
-    Boxes without masks give the foreground inside them, less what lies in another box too; boxes that share more than
-    a third of their area with others are left out.
+    Boxes without masks give the foreground that fits them, or the part of it that no other box shares; boxes of
+    which neither can be told are left out (`cellscope.assays.karyotype.training.box_cutouts`).
     """
     rows = dataset.split(split, fold=fold).rename(columns={"class": "class_"})
+    upright = {source["name"] for source in dataset.info["sources"] if source.get("short_arm_up")}
     found: list[Chromosome] = []
     for row in rows.itertuples():
         if limit is not None and len(found) >= limit:
@@ -75,23 +75,24 @@ def collect_chromosomes(
                 found.extend(_from_metaphase(load_metaphase(dataset.root, row), str(row.group)))
         elif singles and row.class_:
             image, mask = single_chromosome(read(dataset.root / str(row.image)).pixels[..., 0].astype(np.float32))
-            up = 1 if source in SHORT_ARM_UP else UNKNOWN
-            found.append(Chromosome(image, mask, CLASSES.index(str(row.class_)), up, source, str(row.group)))
+            up = 1 if source in upright else UNKNOWN
+            label = CLASSES.index(str(row.class_))
+            found.append(Chromosome(image.astype(np.float16), mask, label, up, source, str(row.group)))
     return found[:limit]
 
 
 def _from_metaphase(metaphase: Any, group: str) -> list[Chromosome]:
     found = []
     height, width = metaphase.image.shape
-    fallback = None
+    cutouts = None
     for index, class_ in enumerate(metaphase.classes):
         if class_ is None:
             continue
         mask, (x, y) = metaphase.masks[index], metaphase.offsets[index]
         if mask is None:
-            if fallback is None:
-                fallback = foreground(metaphase.image)
-            mask = _mask_from_box(fallback, index, metaphase.boxes)
+            if cutouts is None:
+                cutouts = BoxCutouts(foreground(metaphase.image), metaphase.boxes)
+            mask = cutouts.mask(index)
             if mask is None:
                 continue
         h, w = mask.shape
@@ -100,30 +101,9 @@ def _from_metaphase(metaphase: Any, group: str) -> list[Chromosome]:
         full[y - y0 : y - y0 + h, x - x0 : x - x0 + w] = mask > 0
         if full.sum() < 12:
             continue
-        image = metaphase.image[y0:y1, x0:x1].copy()
+        image = metaphase.image[y0:y1, x0:x1].astype(np.float16)
         found.append(Chromosome(image, full, CLASSES.index(class_), UNKNOWN, metaphase.source, group))
     return found
-
-
-def _mask_from_box(foreground_: np.ndarray, index: int, boxes: np.ndarray) -> np.ndarray | None:
-    x0, y0, x1, y1 = boxes[index]
-    others = np.delete(boxes, index, 0)
-    w = np.minimum(x1, others[:, 2]) - np.maximum(x0, others[:, 0])
-    h = np.minimum(y1, others[:, 3]) - np.maximum(y0, others[:, 1])
-    shared = np.clip(w, 0, None) * np.clip(h, 0, None)
-    if shared.sum() > 0.34 * (x1 - x0) * (y1 - y0):
-        return None
-    left, top = int(np.floor(x0)), int(np.floor(y0))
-    cut = foreground_[max(top, 0) : int(np.ceil(y1)), max(left, 0) : int(np.ceil(x1))].astype(np.uint8)
-    for other, area in zip(others, shared, strict=True):
-        if area > 0:
-            ox0, oy0 = max(int(other[0]) - left, 0), max(int(other[1]) - top, 0)
-            cut[oy0 : max(int(other[3]) - top, 0), ox0 : max(int(other[2]) - left, 0)] = 0
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(cut)
-    if len(stats) < 2:
-        return None
-    best = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    return labels == best if stats[best, cv2.CC_STAT_AREA] >= 0.15 * cut.size else None
 
 
 class ChromosomeViews(Dataset):
@@ -162,19 +142,20 @@ class ChromosomeViews(Dataset):
             chromosome = self.chromosomes[key]
             # The axis has no direction: what "upright" means for a known chromosome is how it was stored.
             half_turn, up = stored_direction(chromosome)
-            view = view_of(chromosome.image, chromosome.mask, self.settings, half_turn=half_turn)
+            view = view_of(chromosome.image.astype(np.float32), chromosome.mask, self.settings, half_turn=half_turn)
             return torch.from_numpy(view)[None], chromosome.label, up
         index, draw = key
         chromosome = self.chromosomes[index]
+        image = chromosome.image.astype(np.float32)
         rng = np.random.default_rng([self.seed, draw])
         stored_half_turn, up = stored_direction(chromosome)
         flip = bool(rng.random() < 0.5)
         half_turn, mirror = stored_half_turn ^ flip, bool(rng.random() < 0.5)
         if self.vary == "flips":
-            view = view_of(chromosome.image, chromosome.mask, self.settings, half_turn=half_turn, mirror=mirror)
+            view = view_of(image, chromosome.mask, self.settings, half_turn=half_turn, mirror=mirror)
         else:
             view = view_of(
-                chromosome.image,
+                image,
                 vary_mask(chromosome.mask, rng),
                 self.settings,
                 half_turn=half_turn,

@@ -14,6 +14,7 @@ from cellscope import __version__
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase, load_metaphases
 from cellscope.assays.karyotype.detect.detections import Detection, as_instances, detections_of, encode
 from cellscope.assays.karyotype.detect.inputs import CANONICAL, RESIZED
+from cellscope.assays.karyotype.detect.plausible import THRESHOLDS
 from cellscope.assays.karyotype.detect.scale import CANONICAL_SIDE
 from cellscope.assays.karyotype.detectron2.backend import (
     GREY_RANGE,
@@ -29,7 +30,7 @@ from cellscope.assays.karyotype.training.box_masks import draw_masks, load_paint
 from cellscope.assays.karyotype.training.detector_data import DetectCrops, DetectWhole
 from cellscope.assays.karyotype.training.paste import ChromosomeBank
 from cellscope.assays.karyotype.training.resized_data import DetectResized
-from cellscope.assays.karyotype.training.tune import margin_of, tune_detector
+from cellscope.assays.karyotype.training.tune import inherited, margin_of, tune_detector
 from cellscope.engine.train.data import drawn_batches, initialise, run_record, say, source_weights, training_facts
 from cellscope.engine.train.fit import fit, optimiser_and_schedule
 from cellscope.errors import UsageError
@@ -154,7 +155,9 @@ def train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, ar
             channels=("grey",),
             normalisation=normalisation,
             pixel_size_um=None,
-            thresholds=tune_detector(network, val_loader, validation) | margin_of(metaphases),
+            thresholds=inherited(options.init, THRESHOLDS)
+            | tune_detector(network, val_loader, validation)
+            | margin_of(metaphases),
             training=training_facts(prepared, options, len(metaphases)),
             metrics=metrics,
             cellscope_version=__version__,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from cellscope.assays.karyotype.detect.detections import Detection, detections_o
 from cellscope.assays.karyotype.networks.chrnet import Classifier, classify_views
 from cellscope.metrics.calibration import best_temperature
 from cellscope.metrics.detection import box_iou, match
+from cellscope.models.file import read_card
+from cellscope.models.registry import locate
 
 CANDIDATES = np.round(np.arange(0.05, 0.91, 0.05), 2)
 SLACK = 0.01
@@ -84,6 +87,14 @@ def tune_classifier(network: Classifier, loader: DataLoader | None) -> dict[str,
         scores.append(classify_views(network, views.to(_device(network)))[0].float().cpu())
         labels.append(label)
     return {"temperature": round(best_temperature(torch.cat(scores).double().numpy(), torch.cat(labels).numpy()), 4)}
+
+
+def inherited(init: str, names: Sequence[str]) -> dict[str, float]:
+    """Give the thresholds of the model that a training starts from, of those that it does not tune itself."""
+    if init in ("none", "imagenet"):
+        return {}
+    thresholds = read_card(locate(init)).thresholds
+    return {name: thresholds[name] for name in names if name in thresholds}
 
 
 def _device(network: torch.nn.Module) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cellscope.assays.micronucleus.classify import mobilevit
+from cellscope.assays.micronucleus.classify import lite, mobilevit
 from cellscope.assays.micronucleus.classify.mobilevit import CLASSES, CropClassifier
 from cellscope.errors import ModelError, UsageError
 from cellscope.options.resolve import nearest
@@ -22,9 +22,9 @@ TIMM = {
     "efficientnet-b0": "efficientnet_b0",
 }
 TORCHVISION = ("googlenet", "alexnet")
-ARCHS = (*mobilevit.ARCHS, *TIMM, *TORCHVISION)
-"""What ``--arch`` takes: the rows of Table 2, then Table 4's MobileNet, VGG-16, GoogLeNet, ResNet and AlexNet, and two
-more that peers use."""
+ARCHS = (*lite.ARCHS, *mobilevit.ARCHS, *TIMM, *TORCHVISION)
+"""What ``--arch`` takes: ours on EfficientNet-Lite; the rows of Table 2; Table 4's MobileNet, VGG-16, GoogLeNet,
+ResNet and AlexNet, and two more that peers use."""
 
 SMALLEST_INPUT = {"googlenet": 32, "alexnet": 64}
 
@@ -55,6 +55,8 @@ def build_classifier(
         raise UsageError(
             f"unknown --arch {arch!r} for the part classify; there are {', '.join(ARCHS)}{nearest(arch, ARCHS)}"
         )
+    if arch in lite.ARCHS:
+        return CropClassifier(lite.build_lite(arch, classes=classes, pretrained=pretrained, weights=weights))
     try:
         with _online() if pretrained and weights is None else contextlib.nullcontext():
             network = _build(arch, classes, pretrained, weights)

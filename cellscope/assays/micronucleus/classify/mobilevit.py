@@ -5,7 +5,7 @@ Names of unchanged layers are timm's, so that its ImageNet weights load where th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from cellscope.assays.micronucleus.classify.mobilevit_xxs import (
     TransformerLayer,
     initialise,
 )
+from cellscope.nn.attention import SqueezeExcite
 
 CLASSES = 2
 
@@ -51,24 +52,14 @@ EARLY = 2
 """The stage whose features training may read: after it comes the first MobileViT block, at an eighth of the size."""
 
 
-class SqueezeExcite(nn.Module):
-    """Squeeze and excitation, equations (1) and (2): pool, W1, ReLU, W2, sigmoid, multiply; no biases.
+def squeeze_excite(channels: int) -> SqueezeExcite:
+    """Make the gate of equations (1) and (2), without biases.
 
     That the gates have none follows from the paper's Table 2: its "FLOPs" are twice the number of weights of
     convolutions and linear layers, and what is left of the parameters does not grow with SE. The reduction is not
     given; 4 here.
     """
-
-    def __init__(self, channels: int, reduction: int = SE_REDUCTION):
-        super().__init__()
-        hidden = max(channels // reduction, 1)
-        self.fc1 = nn.Linear(channels, hidden, bias=False)
-        self.fc2 = nn.Linear(hidden, channels, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same."""
-        gate = torch.sigmoid(self.fc2(torch.relu(self.fc1(x.mean((2, 3))))))
-        return x * gate[:, :, None, None]
+    return SqueezeExcite(channels, SE_REDUCTION, bias=False)
 
 
 class NormAttention(nn.Module):
@@ -88,7 +79,7 @@ class NormAttention(nn.Module):
         return x * torch.sigmoid(self.bn(x) * weight[None, :, None, None])
 
 
-GATES: dict[str, type[nn.Module]] = {"se": SqueezeExcite, "nam": NormAttention}
+GATES: dict[str, Callable[[int], nn.Module]] = {"se": squeeze_excite, "nam": NormAttention}
 
 
 def _separable(conv: nn.Conv2d) -> nn.Sequential:
@@ -199,14 +190,19 @@ class CropClassifier(nn.Module):
 
     @property
     def early_channels(self) -> int | None:
-        """Channels of the map that `with_early_map` gives; None for networks other than MobileViT's."""
+        """Channels of the map that `with_early_map` gives; None for networks without one."""
+        if (own := getattr(self.network, "early_channels", None)) is not None:
+            return int(own)
         stages = getattr(self.network, "stages", None)
         blocks = list(blocks_of(stages[EARLY], MobileVitBlock)) if stages is not None and len(stages) > EARLY else []
         return int(blocks[-1].conv_proj.bn.num_features) if blocks else None
 
     def with_early_map(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the logits, and the features after the first MobileViT block: (B, C, S / 8, S / 8)."""
+        """Give the logits, and early features, of MobileViT after its first block: (B, C, S / 8, S / 8)."""
         network: Any = self.network
+        if hasattr(network, "with_early_map"):
+            logits, early = network.with_early_map(self.curves(crops))
+            return logits, early
         x = network.stem(self.curves(crops))
         early = x
         for number, stage in enumerate(network.stages):
@@ -214,29 +210,3 @@ class CropClassifier(nn.Module):
             if number == EARLY:
                 early = x
         return network.head(network.final_conv(x)), early
-
-
-def count_parameters(network: nn.Module) -> int:
-    """Count trainable parameters."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def printed_flops(network: nn.Module) -> int:
-    """Compute what the paper's Table 2 prints as FLOPs: twice the weights of all convolutions and linear layers.
-
-    2,516,672 for plain MobileViT-XXS and 1,912,640 with separable convolutions, exactly; it does not depend on the
-    size of the image, so it is not the number of operations. See `multiply_adds` for that.
-    """
-    return 2 * sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear))
-
-
-@torch.no_grad()
-def multiply_adds(network: nn.Module, size: int = 224, channels: int = 3) -> int:
-    """Count multiply-adds of convolutions and linear layers (attention's own products included) for one image."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    counter = FlopCounterMode(display=False)
-    network = network.eval()
-    with counter:
-        network(torch.zeros(1, channels, size, size))
-    return int(counter.get_total_flops() // 2)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS
+from cellscope.imaging.overlay import overlay_scale, to_overlay
 from cellscope.imaging.polygons import collection, feature, outlines
 from cellscope.report.thumbnails import encode
 
@@ -54,8 +55,8 @@ def draw_overlay(grey: np.ndarray, labels: np.ndarray, micronuclei: np.ndarray, 
     -------
     (k H, k W, 3) uint8, k a whole factor
     """
-    factor = max(1, -(-OVERLAY_WIDTH // grey.shape[1]))
-    base = cv2.resize(display(grey), None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    factor = int(overlay_scale(grey.shape[1], OVERLAY_WIDTH))
+    base = to_overlay(display(grey), factor)
     canvas = cv2.cvtColor(base, cv2.COLOR_GRAY2RGB)
     kinds = {int(row["label"]): _kind(row) for row in table.to_dict("records")}
     for label, contours in _contours(labels, factor):
@@ -79,7 +80,7 @@ def _contours(labels: np.ndarray, factor: int) -> Any:
         if place is None:
             continue
         mask = np.pad((labels[place] == index).astype(np.uint8), 1)
-        mask = cv2.resize(mask, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+        mask = to_overlay(mask, factor, cv2.INTER_NEAREST)
         offset = (int(place[1].start - 1) * factor, int(place[0].start - 1) * factor)
         yield index, cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=offset)[0]
 

@@ -17,7 +17,7 @@ from cellscope.engine.provenance import environment, now
 from cellscope.errors import UsageError
 from cellscope.io.table import read_table
 from cellscope.io.write import write_csv, write_json, write_png
-from cellscope.options.common import BaseOptions
+from cellscope.options.common import OutputOptions
 from cellscope.report.page import Card, Table, write_report
 from cellscope.report.plots import render_figure
 
@@ -25,7 +25,7 @@ CURVE, DOSES, FIGURE, REPORT = "curve.json", "doses.csv", "curve.png", "report.h
 COLUMNS = ("dose", "cells", "micronuclei")
 
 
-def run_dose(source: Path, out: Path, options: DoseOptions, base: BaseOptions, argv: list[str]) -> dict[str, Any]:
+def run_dose(source: Path, out: Path, options: DoseOptions, base: OutputOptions, argv: list[str]) -> dict[str, Any]:
     """Fit or read a curve, estimate doses, write everything.
 
     Parameters
@@ -34,7 +34,7 @@ def run_dose(source: Path, out: Path, options: DoseOptions, base: BaseOptions, a
         A CSV with ``dose`` (Gy), ``cells`` and ``micronuclei``, or a ``curve.json``.
     out : Path
     options : DoseOptions
-    base : BaseOptions
+    base : OutputOptions
     argv : list of str
 
     Returns

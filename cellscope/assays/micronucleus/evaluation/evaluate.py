@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,29 +26,37 @@ from cellscope.assays.micronucleus.evaluation.metrics import (
     line_table,
     operating_points,
 )
-from cellscope.assays.micronucleus.evaluation.scores import match_nuclei
 from cellscope.assays.micronucleus.field.field import classical_nuclei
-from cellscope.engine.assay import Result, Subject
-from cellscope.engine.eval.report import Metric, interval_figure, refuse_evaluation, write_evaluation
-from cellscope.engine.eval.run import Job, refuse_options_of_predict, run_job
-from cellscope.errors import UsageError
+from cellscope.assays.micronucleus.options import EvalOptions, PredictOptions
+from cellscope.engine.assay import Subject
+from cellscope.engine.eval.report import Metric
+from cellscope.engine.eval.run import Evaluation, metrics_figure
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
+from cellscope.metrics.instances import matched_labels
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.micronucleus.options import PredictOptions
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What one item came to: a row per cell, and for a field its row of ``per_image.csv``."""
+
+    cells: pd.DataFrame
+    field: dict[str, Any] | None = None
 
 
 def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -60,7 +69,6 @@ def evaluate(
         From ``cellscope micronucleus prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         Model files or built-in names.
     split : str
@@ -70,37 +78,22 @@ def evaluate(
     Returns
     -------
     int
-        Exit code 0.
-
-    Raises
-    ------
-    UsageError
-        For options that only ``predict`` has.
+        Exit code 0, or 3 where items failed.
     """
-    began = time.monotonic()
-    refuse_options_of_predict(run)
-    for name in ("nuclei", "corrections"):
-        if getattr(options, name):
-            raise UsageError(f"eval takes its items from the dataset: --{name} is for predict")
-    refuse_evaluation(out, overwrite=run.overwrite)
-    prepared = PreparedDataset.open(dataset, assay="micronucleus")
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
+    prepared = evaluation.prepared
     rows = prepared.split(split).rename(columns={"class": "class_"})
     if run.limit:
         fields, crops = rows[rows["class_"] == ""], rows[rows["class_"] != ""]
         rows = pd.concat([fields.head(run.limit), crops.head(run.limit)])
-    thresholds: dict[str, float] = {}
-
-    def subjects(cards: Mapping[str, ModelCard]) -> Iterator[Subject]:
-        thresholds.update(_thresholds(options, cards["classify"].training.get("calibration") or {}))
-        return _subjects(prepared, rows, options, cards)
-
-    measured, records = run_job(
-        ASSAY, Job(None, rows, models), conclude_for_measuring, subjects, run=run, window=WINDOW
-    )
+    loaded = evaluation.load(models)
+    thresholds = _thresholds(options, loaded.cards["classify"].training.get("calibration") or {})
+    read_item = partial(_read_item, prepared, extended(options, PredictOptions))
+    measured = evaluation.measure(rows, loaded, read_item, measure_item, window=WINDOW)
     group_of = dict(zip(rows["id"], rows["group"], strict=True))
-    table = pd.concat([found["cells"] for _, found in measured], ignore_index=True)
+    table = pd.concat([one.cells for one in measured.values()], ignore_index=True)
     table.insert(1, "group", table["image"].map(group_of))
-    fields = pd.DataFrame([found["field"] for _, found in measured if "field" in found])
+    fields = pd.DataFrame([one.field for one in measured.values() if one.field is not None])
     metrics: list[Metric] = []
     figures: dict[str, Any] = {}
     points: list[pd.DataFrame] = []
@@ -124,29 +117,17 @@ def evaluate(
         figures["frequency"] = frequency_figure(fields)
     shown = [metric for metric in metrics if metric.low is not None and metric.name.count(".") == 1]
     if shown:
-        figures["metrics"] = interval_figure(
-            [metric.name for metric in shown], [metric.value for metric in shown], [metric.low for metric in shown],
-            [metric.high for metric in shown], title=f"split {split}, 95 % intervals over fields",
-        )  # fmt: skip
-    write_evaluation(
-        out,
-        assay="micronucleus",
-        dataset={"path": str(dataset), **prepared.info},
-        split=split,
-        n=len(rows),
+        figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over fields")
+    return evaluation.write(
+        n=len(measured),
         metrics=metrics,
         per_image=pd.concat([fields, table[table["kind"] == CROP]], ignore_index=True),
         figures=figures,
         tables={"lines": line_table(metrics), "operating_points": pd.concat(points, ignore_index=True)},
-        models=records,
-        argv=argv,
-        seconds=time.monotonic() - began,
-        overwrite=run.overwrite,
     )
-    return 0
 
 
-def _thresholds(options: PredictOptions, calibration: dict[str, Any]) -> dict[str, float]:
+def _thresholds(options: EvalOptions, calibration: dict[str, Any]) -> dict[str, float]:
     """Name the operating points to measure: the one in use, and the model's own at stated specificities."""
     calibrated = bool(calibration.get("normal"))
     points = {f"specificity {share:g}": threshold_at(calibration, share) for share in SPECIFICITIES if calibrated}
@@ -157,36 +138,33 @@ def _thresholds(options: PredictOptions, calibration: dict[str, Any]) -> dict[st
     return {"default": DECISION} | points
 
 
-def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards: Any) -> Iterator[Subject]:
-    """Make subjects of a split's items; a field carries its truth along."""
-    for row in rows.itertuples():
-        image = read(prepared.root / str(row.image))
-        is_field = not row.class_
-        subject = Subject(str(row.id), image, FIELD if is_field else CROP, options, cards)
-        if is_field:
-            subject.state["truth"] = load_field(prepared.root, row)
-        else:
-            subject.state["class"] = str(row.class_)
-        yield subject
+def _read_item(prepared: PreparedDataset, options: PredictOptions, row: Any, cards: Mapping[str, ModelCard]) -> Subject:
+    """Read an item of a split; the truth of a field is a `Field`, that of a crop its class."""
+    image = read(prepared.root / str(row.image))
+    subject = Subject(str(row.id), image, CROP if row.class_ else FIELD, options, cards)
+    subject.truth = str(row.class_) if row.class_ else load_field(prepared.root, row)
+    return subject
 
 
-def conclude_for_measuring(subject: Subject) -> Result:
-    """Give what the metrics need instead of pictures and files."""
-    empty = pd.DataFrame(columns=["label", "class", "score", "review"])
+def measure_item(subject: Subject) -> Measured:
+    """Compare what was found in a field, or what a crop was called, with the truth."""
     line = subject.name.split("/", 1)[0]
-    if subject.kind == CROP:
-        probability = np.array([crop_cell_probability(subject)])
-        called = probability >= decision(subject)
-        alone = crop_probability(subject.state["logits"], subject.cards["classify"].thresholds)
-        cell = cells_frame(
-            subject.name, CROP, line, np.array([subject.state["class"] == MICRONUCLEUS]), probability, called
-        )
-        cell["classifier_alone"] = alone
-        return Result(empty, artefacts={"cells": cell})
-    truth: Field = subject.state["truth"]
+    return _measure_crop(subject, line) if subject.kind == CROP else _measure_field(subject, line)
+
+
+def _measure_crop(subject: Subject, line: str) -> Measured:
+    probability = np.array([crop_cell_probability(subject)])
+    called = probability >= decision(subject)
+    cell = cells_frame(subject.name, CROP, line, np.array([subject.truth == MICRONUCLEUS]), probability, called)
+    cell["classifier_alone"] = crop_probability(subject.state["logits"], subject.cards["classify"].thresholds)
+    return Measured(cell)
+
+
+def _measure_field(subject: Subject, line: str) -> Measured:
+    truth: Field = subject.truth
     found = conclude(subject)
     labels, objects = found.artefacts[".labels.tif"], found.objects.set_index("label")
-    pairs = match_nuclei(truth.nuclei, labels)
+    pairs = matched_labels(truth.nuclei, labels)
     true_ids = [int(label) for label in np.unique(truth.nuclei) if label]
     carriers = truth.positive()
     matched = objects.loc[list(pairs.values())]
@@ -202,7 +180,7 @@ def conclude_for_measuring(subject: Subject) -> Result:
         "matched": len(pairs),
         "extra": int((able & ~hit).sum()),
         "not_scorable": int((~able).sum()),
-        "otsu_matched": len(match_nuclei(truth.nuclei, classical)),
+        "otsu_matched": len(matched_labels(truth.nuclei, classical)),
         "otsu_found": int(classical.max()),
         "true_frequency": len(carriers) / len(true_ids) if true_ids else np.nan,
         "found_frequency": float((objects.loc[able, "class"] == MICRONUCLEUS).mean()) if able.any() else 0.0,
@@ -215,4 +193,4 @@ def conclude_for_measuring(subject: Subject) -> Result:
         matched[f"p_{MICRONUCLEUS}"].to_numpy(float),
         (matched["class"] == MICRONUCLEUS).to_numpy(bool),
     )
-    return Result(empty, artefacts={"cells": cells, "field": field})
+    return Measured(cells, field)

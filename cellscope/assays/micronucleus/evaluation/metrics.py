@@ -147,7 +147,7 @@ def field_metrics(fields: pd.DataFrame, prefix: str, *, seed: int) -> list[Metri
     Parameters
     ----------
     fields : DataFrame
-        A row per field, from `conclude_for_measuring`.
+        A row per field, from `cellscope.assays.micronucleus.evaluation.evaluate`.
     prefix : str
     seed : int
     """

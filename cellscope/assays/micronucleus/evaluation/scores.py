@@ -1,46 +1,8 @@
-"""What is measured: nuclei found, cells classified, frequency per field. Arrays in, numbers out."""
+"""What is measured: cells classified, frequency per field. Arrays in, numbers out."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-
-IOU = 0.5
-
-
-def overlap_table(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Intersection over union of every object of one label image with every object of another.
-
-    Parameters
-    ----------
-    first, second : (H, W) int, labels 0..N and 0..M
-
-    Returns
-    -------
-    (N, M) float64
-        Row r is label r + 1; rows of labels that do not occur are zero.
-    """
-    rows, columns = int(first.max()) + 1, int(second.max()) + 1
-    counts = np.bincount(first.ravel().astype(np.int64) * columns + second.ravel(), minlength=rows * columns)
-    table = counts.reshape(rows, columns).astype(float)
-    shared = table[1:, 1:]
-    union = table[1:].sum(1)[:, None] + table[:, 1:].sum(0)[None] - shared
-    return shared / np.maximum(union, 1)
-
-
-def match_nuclei(truth: np.ndarray, found: np.ndarray, iou: float = IOU) -> dict[int, int]:
-    """Pair true and found nuclei one to one where their IoU is above a threshold.
-
-    Returns
-    -------
-    dict
-        True label -> found label, so that the sum of the IoU is largest. Above 0.5 no other pairing is possible.
-    """
-    if not truth.any() or not found.any():
-        return {}
-    table = overlap_table(truth, found)
-    rows, columns = linear_sum_assignment(-np.where(table > iou, table, 0))
-    return {int(r) + 1: int(c) + 1 for r, c in zip(rows, columns, strict=True) if table[r, c] > iou}
 
 
 def sensitivity_at(positive: np.ndarray, score: np.ndarray, specificity: float) -> float | None:

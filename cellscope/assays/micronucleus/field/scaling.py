@@ -7,6 +7,7 @@ import numpy as np
 
 from cellscope.assays.micronucleus.field.field import as_channels
 from cellscope.assays.micronucleus.find.finder import DIAMETER
+from cellscope.imaging.scaling import resize_to, scaled_shape
 
 LIMITS = (0.05, 8.0)
 """Scales beyond these are taken for a wrong guess of the diameter."""
@@ -36,10 +37,8 @@ def finder_view(normalised: np.ndarray, diameter: float) -> np.ndarray:
         The finder's input.
     """
     scale = finder_scale(normalised.shape, diameter)
-    height, width = normalised.shape
-    size = (max(round(width * scale), 8), max(round(height * scale), 8))
-    flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return as_channels(cv2.resize(normalised, size, interpolation=flags))
+    height, width = scaled_shape(normalised.shape, scale)
+    return as_channels(resize_to(normalised, (max(height, 8), max(width, 8))))
 
 
 def finder_maps(maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -7,7 +7,6 @@ third output, micronuclei pixel by pixel, is a second witness beside the classif
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +17,6 @@ sigmoid (0 at the rim, 1 at the innermost pixel)."""
 
 DIAMETER = 32.0
 """Median diameter of a nucleus, in pixels, at the scale the network works at."""
-
-ARCHS: dict[str, dict[str, Any]] = {
-    "unet-s": {"widths": [16, 32, 64, 96]},
-    "unet-m": {"widths": [24, 48, 96, 144]},
-    "unet-xs": {"widths": [4, 8, 8, 8]},
-}
-"""``unet-s`` is the built-in one; ``unet-xs`` is for tests."""
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
@@ -78,21 +70,3 @@ class Finder(nn.Module):
             x = self.up[number](torch.cat([levels[number], x], 1))
         out: Tensor = self.head(x)
         return out[..., :height, :width]
-
-
-def build_finder(arch: str) -> Finder:
-    """Make a finder by name.
-
-    Raises
-    ------
-    UsageError
-        If there is no such architecture.
-    """
-    from cellscope.errors import UsageError
-    from cellscope.options.resolve import nearest
-
-    if arch not in ARCHS:
-        raise UsageError(
-            f"unknown --arch {arch!r} for the part nuclei; there are {', '.join(ARCHS)}{nearest(arch, ARCHS)}"
-        )
-    return Finder(**ARCHS[arch])

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from cellscope.assays.micronucleus.classify.mobilevit import CropClassifier
-from cellscope.engine.train.fit import optimiser_and_schedule
+from cellscope.engine.train.fit import decay_groups, optimiser_and_schedule
 from cellscope.metrics.classification import balanced_accuracy, roc_auc
 
 WHERE_POSITIVE = 10.0
@@ -89,6 +89,4 @@ class ClassifyLearner(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by options; no weight decay on norms and biases."""
-        decay = [p for p in self.parameters() if p.ndim > 1]
-        plain = [p for p in self.parameters() if p.ndim <= 1]
-        return optimiser_and_schedule([{"params": decay}, {"params": plain, "weight_decay": 0.0}], self.options)
+        return optimiser_and_schedule(decay_groups(self), self.options)

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 
 from cellscope.assays.micronucleus.datasets.fields import Field
-from cellscope.assays.micronucleus.evaluation.scores import match_nuclei
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
 from cellscope.assays.micronucleus.find.finder import Finder
 from cellscope.assays.micronucleus.find.instances import evidence, nuclei_of
 from cellscope.engine.train.fit import optimiser_and_schedule
 from cellscope.metrics.classification import roc_auc
+from cellscope.metrics.instances import matched_labels
 
 MN_WEIGHT = 8.0
 """How much more a pixel of a micronucleus counts: they are one in some 300."""
@@ -53,7 +53,7 @@ class FinderLearner(L.LightningModule):
             view = torch.from_numpy(finder_view(field.normalised, field.diameter))[None].to(self.device)
             maps = finder_maps(self.network(view)[0].float().cpu().numpy(), field.grey.shape)
             found = nuclei_of(maps[0], maps[1], field.diameter)
-            pairs = match_nuclei(field.nuclei, found)
+            pairs = matched_labels(field.nuclei, found)
             self._found += (len(pairs), int(found.max()) - len(pairs), len(np.unique(field.nuclei)) - 1 - len(pairs))
             positive = field.positive()
             seen = evidence(maps[2], found, field.diameter, list(pairs.values()))

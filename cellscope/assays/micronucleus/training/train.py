@@ -15,14 +15,15 @@ from cellscope.assays.micronucleus.classes import CLASSES
 from cellscope.assays.micronucleus.classify.classifiers import build_classifier
 from cellscope.assays.micronucleus.classify.crops import SIDE
 from cellscope.assays.micronucleus.datasets.fields import FieldCrops, load_fields
-from cellscope.assays.micronucleus.find import finder as finders
+from cellscope.assays.micronucleus.find import finders
+from cellscope.assays.micronucleus.find.finder import DIAMETER
 from cellscope.assays.micronucleus.options import TrainOptions
 from cellscope.assays.micronucleus.training.classifier import ClassifyLearner
 from cellscope.assays.micronucleus.training.classifier_data import CropViews, load_crops
 from cellscope.assays.micronucleus.training.finder import FinderLearner
 from cellscope.assays.micronucleus.training.tune import tune_classifier, tune_finder
 from cellscope.engine.train.data import (
-    Places,
+    Indices,
     drawn_batches,
     initialise,
     open_dataset,
@@ -66,6 +67,19 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     return 0
 
 
+def _imagenet_file(options: TrainOptions) -> Path | None:
+    """Give what ``--imagenet`` names.
+
+    Raises
+    ------
+    UsageError
+        There is no such file.
+    """
+    if options.imagenet is not None and not options.imagenet.is_file():
+        raise UsageError(f"--imagenet {options.imagenet}: there is no such file")
+    return options.imagenet
+
+
 def _splits(options: TrainOptions) -> str:
     return "all" if options.learn_from == "all" else "train"
 
@@ -84,9 +98,7 @@ def _taken_over(options: TrainOptions) -> tuple[dict[str, float], dict[str, Any]
 
 def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
     arch = str(options.arch)
-    if options.init == "imagenet":
-        raise UsageError("the nucleus finder has no ImageNet weights; use --init with a model file")
-    network = finders.build_finder(arch)
+    network = finders.build_finder(arch, pretrained=options.init == "imagenet", weights=_imagenet_file(options))
     taken = _taken_over(options)
     initialise(network, options, assay=ASSAY, part="nuclei")
     tuned_only = options.steps == 0
@@ -103,7 +115,7 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
         drawn_batches(
             crops, [f.source for f in fields], options, weights=_weights([f.source for f in fields], options)
         ),
-        DataLoader(Places(len(held)), 1) if held else None,
+        DataLoader(Indices(len(held)), 1) if held else None,
         out,
         options=options,
         card=lambda metrics: ModelCard(
@@ -113,7 +125,7 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
             arch_args=dict(finders.ARCHS[arch]),
             classes=("nucleus", "micronucleus"),
             channels=("dna",),
-            normalisation={"kind": "field", "diameter_px": finders.DIAMETER},
+            normalisation={"kind": "field", "diameter_px": DIAMETER},
             pixel_size_um=None,
             thresholds=taken[0] if taken else tune_finder(network, held),
             training=_facts(prepared, options, len(fields)),
@@ -129,10 +141,7 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
 
 def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
     arch, size = str(options.arch), int(options.input_size or 96)
-    weights = options.imagenet
-    if weights is not None and not weights.is_file():
-        raise UsageError(f"--imagenet {weights}: there is no such file")
-    network = build_classifier(arch, pretrained=options.init == "imagenet", weights=weights)
+    network = build_classifier(arch, pretrained=options.init == "imagenet", weights=_imagenet_file(options))
     network = network.to(memory_format=torch.channels_last)
     taken = _taken_over(options)
     initialise(network, options, assay=ASSAY, part="classify")
@@ -214,7 +223,7 @@ def _finder(options: TrainOptions) -> torch.nn.Module | None:
         say("note: no nucleus finder to calibrate with; fields will be judged by the classifier alone")
         return None
     card, tensors = load_model(path, assay=ASSAY, part="nuclei")
-    network = finders.Finder(**card.arch_args)
+    network = finders.finder_from(card.arch_args)
     network.load_state_dict(tensors)
     return network.eval()
 

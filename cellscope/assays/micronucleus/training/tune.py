@@ -17,12 +17,12 @@ from cellscope.assays.micronucleus.classify.calibration import (
 )
 from cellscope.assays.micronucleus.classify.crops import SIDE, cell_crop, crop_view, normalise_crop, owners
 from cellscope.assays.micronucleus.datasets.fields import SMALLEST, Field
-from cellscope.assays.micronucleus.evaluation.scores import match_nuclei
 from cellscope.assays.micronucleus.field.field import estimate_diameter, median_diameter, normalise_field
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
 from cellscope.assays.micronucleus.find.instances import MICRONUCLEUS, evidence, micronuclei_of, nuclei_of, reachable
 from cellscope.assays.micronucleus.training.classifier_data import Crop
 from cellscope.imaging.labels import label_table
+from cellscope.metrics.instances import matched_labels
 
 CANDIDATES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 BATCH = 64
@@ -90,7 +90,7 @@ def field_witnesses(
     finder.eval()
     maps = maps_of(finder, field)
     found = nuclei_of(maps[0], maps[1], field.diameter)
-    pairs = match_nuclei(field.nuclei, found)
+    pairs = matched_labels(field.nuclei, found)
     diameter = median_diameter(found) or field.diameter
     table = label_table(found, shapes=("area",)).set_index("label").loc[list(pairs.values())]
     owner = owners(found)

@@ -71,7 +71,7 @@ def prepare(sources: list[Path], out: Path, options: MitosisPrepareOptions) -> i
                 group,
                 f"sequences/{_path(source, entry)}",
                 class_=class_,
-                origin=origin_of(facts),
+                facts=origin_of(facts),
             )
         )
         rows.append({"id": items[-1].id, **asdict(facts)})

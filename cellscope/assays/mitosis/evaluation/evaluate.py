@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,11 @@ import pandas as pd
 from cellscope.assays.mitosis.assay import ASSAY, PART, call
 from cellscope.assays.mitosis.datasets.sequences import read_facts
 from cellscope.assays.mitosis.evaluation.scores import majority_by, scores, within_mixed
+from cellscope.assays.mitosis.options import EvalOptions, PredictOptions
 from cellscope.assays.mitosis.report.figures import Strip, gallery_figure
 from cellscope.assays.mitosis.sequences.inputs import SEQUENCE, read_input
 from cellscope.assays.mitosis.sequences.names import Facts
-from cellscope.engine.assay import Result, Subject
+from cellscope.engine.assay import Subject
 from cellscope.engine.eval.report import (
     LEVEL,
     Metric,
@@ -26,16 +27,17 @@ from cellscope.engine.eval.report import (
     reliability_figure,
     wilson,
 )
-from cellscope.engine.eval.run import Evaluation, Job, metrics_figure, run_job
+from cellscope.engine.eval.run import Evaluation, metrics_figure
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, reliability_table
 from cellscope.metrics.intervals import f1_wilson, wider
+from cellscope.options.common import MAX_PIXELS
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.mitosis.options import PredictOptions
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import RunOptions
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 64
 MOST_ERRORS = 12
@@ -56,12 +58,21 @@ _CONVENTIONS = {
 _WIDER = "; interval: the wider of Wilson's over sequences and the bootstrap over groups"
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What one sequence came to: probabilities, (K,); the view that was classified, float16; its frames."""
+
+    p: np.ndarray
+    shown: np.ndarray
+    frames: np.ndarray
+
+
 def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -74,7 +85,6 @@ def evaluate(
         From ``cellscope mitosis prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         A model file or a built-in name.
     split : str
@@ -84,66 +94,50 @@ def evaluate(
     Returns
     -------
     int
-        Exit code 0.
+        Exit code 0, or 3 where items failed.
     """
-    if options.events is not None:
-        raise UsageError("eval measures sequences: --events is for predict")
-    evaluation = Evaluation("mitosis", dataset, out, run=run, split=split, argv=argv)
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
     prepared = evaluation.prepared
     rows = prepared.split(split).head(run.limit) if run.limit else prepared.split(split)
-    classes: tuple[str, ...] = ()
-
-    def subjects(cards: Mapping[str, ModelCard]) -> Iterator[Subject]:
-        nonlocal classes
-        classes = cards[PART].classes
-        if unknown := sorted(set(rows["class"]) - set(classes)):
-            raise UsageError(f"the model knows {', '.join(classes)}; the dataset also has {', '.join(unknown)}")
-        return _subjects(prepared, rows, options, cards, run.max_pixels)
-
-    measured, records = run_job(
-        ASSAY, Job(None, rows, models), conclude_for_measuring, subjects, run=run, window=WINDOW
-    )
-    found = dict(measured)
+    loaded = evaluation.load(models)
+    classes = loaded.cards[PART].classes
+    if unknown := sorted(set(rows["class"]) - set(classes)):
+        raise UsageError(f"the model knows {', '.join(classes)}; the dataset also has {', '.join(unknown)}")
+    # prepared sequences always hold transmitted light first
+    read_item = partial(_read_item, prepared, replace(extended(options, PredictOptions), nuclei_channel=1))
+    found = evaluation.measure(rows, loaded, read_item, measure_sequence, window=WINDOW)
     facts = read_facts(prepared)
-    table = items_table(rows, found, facts, classes, options.threshold)
+    table = items_table(rows[rows["id"].isin(list(found))], found, facts, classes, options.threshold)
     metrics = measures(table, classes, options.threshold, seed=run.seed)
     figures = _figures(table, found, classes, metrics, split)
-    evaluation.write(
+    return evaluation.write(
         n=len(table),
         metrics=metrics,
         per_image=table,
         figures=figures,
-        models=records,
     )
-    return 0
 
 
-def _subjects(
-    prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards: Any, max_pixels: int
-) -> Iterator[Subject]:
-    # prepared sequences always hold transmitted light first
-    plain = replace(options, nuclei_channel=1)
-    for name, image in zip(rows["id"], rows["image"], strict=True):
-        movie = read_input(prepared.root / image, max_pixels, plain)
-        yield Subject(str(name), movie, SEQUENCE, plain, cards)  # type: ignore[arg-type]
+def _read_item(prepared: PreparedDataset, options: PredictOptions, row: Any, cards: Mapping[str, ModelCard]) -> Subject:
+    movie = read_input(prepared.root / row.image, MAX_PIXELS, options)
+    return Subject(str(row.id), movie, SEQUENCE, options, cards)  # type: ignore[arg-type]
 
 
-def conclude_for_measuring(subject: Subject) -> Result:
-    """Give probabilities and what the gallery shows."""
+def measure_sequence(subject: Subject) -> Measured:
+    """Give the probabilities of a sequence and what the gallery shows of it."""
     state = subject.state
-    kept = {"p": state["p"][0], "shown": state["shown"][0].astype(np.float16), "frames": state["frames"][0]}
-    return Result(pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts=kept)
+    return Measured(state["p"][0], state["shown"][0].astype(np.float16), state["frames"][0])
 
 
 def items_table(
     rows: pd.DataFrame,
-    found: Mapping[str, Mapping[str, Any]],
+    found: Mapping[str, Measured],
     facts: Mapping[str, Facts],
     classes: tuple[str, ...],
     threshold: float,
 ) -> pd.DataFrame:
     """Make ``per_image.csv``: what is known of each sequence, its class, the call, the probabilities."""
-    p = np.stack([found[name]["p"] for name in rows["id"]])
+    p = np.stack([found[name].p for name in rows["id"]])
     known = [facts.get(name, Facts()) for name in rows["id"]]
     table = pd.DataFrame({"image": rows["id"].to_numpy(), "group": rows["group"].to_numpy()})
     table["line"] = [fact.line or "unknown" for fact in known]
@@ -250,7 +244,7 @@ def _metric(
 
 def _figures(
     table: pd.DataFrame,
-    found: Mapping[str, Mapping[str, Any]],
+    found: Mapping[str, Measured],
     classes: tuple[str, ...],
     metrics: list[Metric],
     split: str,
@@ -271,9 +265,7 @@ def _figures(
     for row in wrong.sort_values("sure", ascending=False).head(MOST_ERRORS).to_dict("records"):
         kept = found[row["image"]]
         caption = f"{Path(row['image']).name}: {row['class']}, called {row['predicted']} ({row['sure']:.2f})"
-        strips.append(
-            Strip(kept["shown"].astype(np.float32), kept["frames"], caption, row["class"] == classes[-1], False)
-        )
+        strips.append(Strip(kept.shown.astype(np.float32), kept.frames, caption, row["class"] == classes[-1], False))
     if strips:
         figures["errors"] = gallery_figure(strips, title="errors, the surest first: start, a third, two thirds, end")
     return figures

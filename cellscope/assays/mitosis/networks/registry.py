@@ -287,17 +287,6 @@ def build_classifier(arguments: Mapping[str, Any], classes: int, tensors: Mappin
     return whole
 
 
-def keras_parameters(network: nn.Module) -> int:
-    """Count a network's numbers as Keras does: with batch normalisation's statistics, with one bias per LSTM."""
-    count = sum(parameter.numel() for parameter in network.parameters())
-    for module in network.modules():
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
-            count += 2 * module.num_features
-        if isinstance(module, nn.LSTM):
-            count -= module.get_parameter("bias_hh_l0").numel()
-    return count
-
-
 _MIRRORS: dict[int, tuple[tuple[int, ...], ...]] = {
     1: ((),),
     2: ((), (-1, -2)),

@@ -42,7 +42,7 @@ def _events(path: str) -> tuple[Event, ...]:
     return tuple(read_events(path))
 
 
-def settle(options: PredictOptions) -> PredictOptions:
+def read_options(options: PredictOptions) -> PredictOptions:
     """Read the table of events before any work; UsageError says what is wrong with it."""
     if options.events is not None and not _events(str(options.events)):
         raise UsageError(f"{options.events}: the table names no division")

@@ -265,7 +265,8 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
         write_csv(out / LEFT_OUT_SOURCES, sources)
         say_left_out(sources)
     save_model(out / MODEL, tensors, card, half=options.half)
-    say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))
+    shown = {key[12:]: value for key, value in metrics.items() if key.startswith("out_of_fold_") and value is not None}
+    say("out of fold: " + ", ".join(f"{key} {value:.3f}" for key, value in shown.items()))
     write_json(out / "run.json", training_record(argv, options, device="", precision="", seconds=0.0, steps=0))
 
 

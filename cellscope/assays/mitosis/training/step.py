@@ -14,7 +14,7 @@ from cellscope.assays.mitosis.evaluation.scores import scores
 from cellscope.assays.mitosis.networks.registry import TrackNet, probabilities
 from cellscope.assays.mitosis.options import TrainOptions
 from cellscope.engine.train.averaging import move_average
-from cellscope.engine.train.fit import optimiser_and_schedule
+from cellscope.engine.train.fit import decay_groups, optimiser_and_schedule
 
 NOISE, MIXING = 0.3, 0.4
 """Of measurements in training: noise in units of their spread, and both parameters of the mixing share's beta law."""
@@ -128,16 +128,8 @@ class SequenceLearner(L.LightningModule):
         options = self.options
         share = 1.0 if options.backbone_rate is None else options.backbone_rate
         backbone = getattr(self.network, "backbone", None) if share != 1.0 else None
-        slow = set() if backbone is None else {id(p) for p in backbone.parameters()}
-        groups: list[dict[str, Any]] = []
-        for decays in (True, False):
-            more = {} if decays else {"weight_decay": 0.0}
-            own = [p for p in self.network.parameters() if (p.ndim > 1) is decays]
-            groups.append({"params": [p for p in own if id(p) not in slow], **more})
-            if slow:
-                rate = share * (options.learning_rate or 0.0)
-                groups.append({"params": [p for p in own if id(p) in slow], "lr": rate, **more})
-        return optimiser_and_schedule(groups, options)
+        rate = share * (options.learning_rate or 0.0)
+        return optimiser_and_schedule(decay_groups(self.network, backbone=backbone, rate=rate), options)
 
 
 class TrackLearner(SequenceLearner):

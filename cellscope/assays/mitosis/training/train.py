@@ -18,7 +18,7 @@ from cellscope.assays.mitosis.networks.resnet3d import ResNet3D
 from cellscope.assays.mitosis.options import TrainOptions
 from cellscope.assays.mitosis.sequences.view import FRAMES, tone_of
 from cellscope.assays.mitosis.training.step import SequenceLearner, TrackLearner
-from cellscope.engine.train.data import Places, run_record, say, take_tensors
+from cellscope.engine.train.data import Indices, load_matching, run_record, say
 from cellscope.engine.train.draws import WeightedDraws
 from cellscope.engine.train.fit import fit
 from cellscope.errors import ModelError, UsageError
@@ -134,7 +134,7 @@ def initialised(arguments: dict[str, Any], classes: list[str], options: TrainOpt
     prefix = "members.0." if int(card.arch_args.get("members", 1)) > 1 else ""
     tensors = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     network = build_network(arguments, len(classes))
-    take_tensors(network, tensors, options.init, card.arch)
+    load_matching(network, tensors, options.init, card.arch)
     return network
 
 
@@ -181,7 +181,7 @@ def train_one(
     def loader(done: int) -> DataLoader:
         draws = WeightedDraws(weights, steps * batch, options.seed, done * batch)
         # pixels stay in `Sequences`, and a batch is varied as a whole
-        return DataLoader(Places(len(train)), batch, sampler=draws, num_workers=0)
+        return DataLoader(Indices(len(train)), batch, sampler=draws, num_workers=0)
 
     def card(metrics: dict[str, float]) -> ModelCard:
         facts = training_facts(prepared, options, len(train))
@@ -194,7 +194,7 @@ def train_one(
     fit(
         learner,
         loader,
-        None if everything else DataLoader(Places(len(val)), 16, num_workers=0),
+        None if everything else DataLoader(Indices(len(val)), 16, num_workers=0),
         out,
         options=options,
         card=card,

@@ -5,23 +5,32 @@ from __future__ import annotations
 import hashlib
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from skimage.measure import label as components
 
-from cellscope.assays.nucleus_seg.classes import CODES, PIXEL_CLASSES
+from cellscope.assays.nucleus_seg.classes import CODES, CYTOPLASM, NUCLEUS, PIXEL_CLASSES
 from cellscope.assays.nucleus_seg.datasets.sources import FORMATS, Record
 from cellscope.assays.nucleus_seg.options import NucleusPrepareOptions
 from cellscope.errors import DatasetError
+from cellscope.io.annotations.label_image import read_label_image
+from cellscope.io.annotations.tally import Tally, gathering, tell
 from cellscope.io.prepared import Item, hold_out, write_dataset
+from cellscope.io.read import read
 from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_facts, source_names
 from cellscope.io.write import write_png
+from cellscope.report.preview import Shown, write_preview
 
 SOURCE_FACTS = {
     "wbc_zheng2018": "white blood cells of Zheng et al., Micron 107 (2018), GPL-3.0 repository",
     "bccd": "BCCD smears (MIT) with masks of Banik et al. 2020 (MIT)",
 }
+
+#: What is counted in a mask: connected pieces of these codes.
+COUNTED = {"nucleus": NUCLEUS, "cytoplasm": CYTOPLASM}
 
 
 def prepare(
@@ -54,24 +63,30 @@ def prepare(
     out = Path(out)
     refuse_existing(out, overwrite=options.overwrite)
     names = source_names(sources)
-    layouts = [choose_format(source, options.format, FORMATS) for source in sources]
+    layouts, tallies = [], []
+    for source in sources:
+        with gathering() as tally:
+            layouts.append(choose_format(source, options.format, FORMATS))
+        tallies.append(tally)
     clear_dataset(out, ("images", "targets"))
     items: list[Item] = []
     facts: list[dict[str, Any]] = []
     first: dict[str, str] = {}  # what an image's pixels are -> the group of the first image with them
     same_as: dict[str, str] = {}
-    for source, name, layout in zip(sources, names, layouts, strict=True):
+    for source, name, layout, tally in zip(sources, names, layouts, tallies, strict=True):
         before = len(items)
-        for record in FORMATS[layout].read(source):
-            item, digest = _store(record, name, out)
-            known, own = _joined(first.setdefault(digest, item.group), same_as), _joined(item.group, same_as)
-            if known != own:
-                same_as[own] = known
-            items.append(item)
+        with gathering(tally):
+            for record in FORMATS[layout].read(source):
+                item, digest = _store(record, name, out, tally)
+                known, own = _joined(first.setdefault(digest, item.group), same_as), _joined(item.group, same_as)
+                if known != own:
+                    same_as[own] = known
+                items.append(item)
         if len(items) == before:
             raise DatasetError(f"{source} holds no image with a mask in the layout '{layout}'")
         facts.append(source_facts(name, layout, len(items) - before, SOURCE_FACTS))
         print(f"{name}: {len(items) - before} items", file=sys.stderr)
+        tell(name, tally)
     if same_as:
         print(f"{len(same_as)} groups hold an image of another one and were joined to it", file=sys.stderr)
     items = [replace(item, group=_joined(item.group, same_as)) for item in items]
@@ -90,7 +105,15 @@ def prepare(
             "hold_out": options.hold_out,
         },
     )
+    write_preview(out, items, partial(_shown, out))
     return 0
+
+
+def _shown(out: Path, item: Item) -> Shown:
+    """Read an item for the preview: nuclei in one colour, cytoplasm in another."""
+    mask = read_label_image(out / item.target).values
+    layers = [components(mask == code, connectivity=2) for code in (NUCLEUS, CYTOPLASM)]
+    return Shown(read(out / item.image).pixels, layers, caption=f"{layers[0].max()} nuclei")
 
 
 def _joined(group: str, same_as: dict[str, str]) -> str:
@@ -99,10 +122,12 @@ def _joined(group: str, same_as: dict[str, str]) -> str:
     return group
 
 
-def _store(record: Record, source: str, out: Path) -> tuple[Item, str]:
+def _store(record: Record, source: str, out: Path, tally: Tally) -> tuple[Item, str]:
     """Write one record's files; give its row and a hash of its pixels."""
     pixels, mask = record.load()
     assert np.isin(mask, CODES).all()
+    counts = {name: int(components(mask == code, connectivity=2).max()) for name, code in COUNTED.items()}
+    tally.image(name for name, count in counts.items() for _ in range(count))
     name = f"{source}-{record.part}" if record.part else source
     image, target = f"images/{name}/{record.name}.png", f"targets/{name}/{record.name}.png"
     for path, array in ((image, pixels), (target, mask)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,17 +15,19 @@ import pandas as pd
 from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE, find, otsu_nuclei
 from cellscope.assays.nucleus_seg.evaluation.figures import box_figure, worst_figure
 from cellscope.assays.nucleus_seg.evaluation.scores import MEASURES, compare_tables, image_measures
-from cellscope.engine.assay import Result, Subject
+from cellscope.assays.nucleus_seg.options import EvalOptions, PredictOptions
+from cellscope.engine.assay import Subject
 from cellscope.engine.eval.report import Metric, measure
-from cellscope.engine.eval.run import Evaluation, Job, jobs_of, metrics_figure, over_folds, run_job
+from cellscope.engine.eval.run import Evaluation, Job, jobs_of, metrics_figure, over_folds
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.overlap import Counts, overlap_metrics, pool
+from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
-    from cellscope.assays.nucleus_seg.options import PredictOptions
-    from cellscope.options.common import RunOptions
+    from cellscope.models.card import ModelCard
+    from cellscope.options.common import ComputeOptions
 
 WINDOW = 8
 #: Worst images kept for the figure.
@@ -58,8 +60,8 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: RunOptions,
-    options: PredictOptions,
+    run: ComputeOptions,
+    options: EvalOptions,
     models: list[str],
     split: str,
     argv: list[str],
@@ -73,7 +75,6 @@ def evaluate(
         From ``cellscope nucleus-seg prepare``.
     out : Path
     run, options
-        As for ``predict``.
     models : list of str
         A model file or a built-in name; for ``--split folds`` one per fold, in any order: each model says which fold it
         was not trained on.
@@ -86,17 +87,16 @@ def evaluate(
     Returns
     -------
     int
-        Exit code 0.
+        Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation("nucleus-seg", dataset, out, run=run, split=split, argv=argv)
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
     others = [(folder, _other(folder)) for folder in compare or []]
     prepared = evaluation.prepared
     found: list[Measured] = []
-    records: list[dict[str, Any]] = []
     for job in jobs_of(prepared, split, models, weightless=ASSAY.weightless, limit=run.limit):
-        more, record = _run(prepared, job, run, options)
-        found += more
-        records += [entry for entry in record if entry not in records]
+        read_item = partial(_read_item, prepared, extended(options, PredictOptions))
+        items = evaluation.measure(job.rows, evaluation.load(job.models), read_item, measure_image, window=WINDOW)
+        found += _named(job, items)
     table = pd.DataFrame([item.row for item in found])
     metrics = _metrics(table, found, run.seed)
     figures = {
@@ -117,15 +117,13 @@ def evaluate(
         for metric in metrics:
             if metric.name.endswith("dice") or metric.name in ("otsu.dice_worst", "dice_worst"):
                 print(f"{metric.name}: {metric.text}", file=sys.stderr)
-    evaluation.write(
+    return evaluation.write(
         n=len(table),
         metrics=metrics,
         per_image=table,
         figures=figures,
-        models=records,
         tables=tables,
     )
-    return 0
 
 
 def _other(folder: Path) -> pd.DataFrame:
@@ -139,49 +137,30 @@ def _other(folder: Path) -> pd.DataFrame:
     return table
 
 
-def _run(
-    prepared: PreparedDataset, job: Job, run: RunOptions, options: PredictOptions
-) -> tuple[list[Measured], list[dict[str, Any]]]:
-    found, records = run_job(
-        ASSAY,
-        job,
-        conclude_for_measuring,
-        lambda cards: _subjects(prepared, job.rows, options, cards),
-        run=run,
-        window=WINDOW,
-    )
+def _named(job: Job, items: Mapping[str, Measured]) -> list[Measured]:
+    """Say in every row which image it is of."""
     group_of = dict(zip(job.rows["id"], job.rows["group"], strict=True))
-    results: list[Measured] = []
-    for name, artefacts in found:
-        item: Measured = artefacts["measured"]
-        item.row = {
-            "image": name,
-            "source": name.split("/", 1)[0],
-            "group": group_of[name],
-            **({} if job.fold is None else {"fold": job.fold}),
-            **item.row,
-        }
-        results.append(item)
-    return results, records
+    for name, item in items.items():
+        fold = {} if job.fold is None else {"fold": job.fold}
+        item.row = {"image": name, "source": name.split("/", 1)[0], "group": group_of[name], **fold, **item.row}
+    return list(items.values())
 
 
-def _subjects(prepared: PreparedDataset, rows: pd.DataFrame, options: Any, cards: Any) -> Iterator[Subject]:
-    for row in rows.itertuples():
-        subject = Subject(str(row.id), read(prepared.root / str(row.image)), IMAGE, options, cards)
-        subject.state["truth"] = read(prepared.root / str(row.target)).pixels[..., 0]
-        yield subject
+def _read_item(prepared: PreparedDataset, options: PredictOptions, row: Any, cards: Mapping[str, ModelCard]) -> Subject:
+    subject = Subject(str(row.id), read(prepared.root / str(row.image)), IMAGE, options, cards)
+    subject.truth = read(prepared.root / str(row.target)).pixels[..., 0]
+    return subject
 
 
-def conclude_for_measuring(subject: Subject) -> Result:
-    """Give what the metrics need instead of pictures and files."""
-    truth, rgb = subject.state["truth"], subject.image.pixels
+def measure_image(subject: Subject) -> Measured:
+    """Compare the nuclei of an image, and those of the baseline, with the truth, (H, W) int labels."""
+    truth, rgb = subject.truth, subject.image.pixels
     nuclei = find(subject)
     row, counts = image_measures(truth, nuclei.labels, nuclei.cells)
     baseline_row, baseline = image_measures(truth, otsu_nuclei(rgb).labels, None)
     row |= {f"otsu_{name}": baseline_row[name] for name in ("dice", "iou")}
     row["nucleus_diameter"] = subject.state["diameter"]
-    measured = Measured(row, counts, baseline, rgb, truth, nuclei.labels)
-    return Result(pd.DataFrame(columns=["label", "class", "score", "review"]), artefacts={"measured": measured})
+    return Measured(row, counts, baseline, rgb, truth, nuclei.labels)
 
 
 def _mean(values: np.ndarray, index: np.ndarray) -> float | None:

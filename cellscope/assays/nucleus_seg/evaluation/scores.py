@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import cv2
 import numpy as np
 import pandas as pd
-from skimage.metrics import structural_similarity
 
 from cellscope.assays.nucleus_seg.classes import CYTOPLASM, NUCLEUS, OUTSIDE, cells_of
 from cellscope.metrics.comparison import paired_t, unpaired_t, wilcoxon
-from cellscope.metrics.overlap import Counts, boundary_metrics, count_pixels, outline_of, overlap_metrics
+from cellscope.metrics.overlap import Counts, boundary_metrics, count_pixels, overlap_metrics
 
 #: Per image, in the order of ``per_image.csv``.
 MEASURES = ("dice", "iou", "accuracy", "precision", "recall", "boundary_f1", "hd95")
@@ -113,36 +109,4 @@ def _row(
         "p": p,
         "df": freedom,
         "n": len(mine),
-    }
-
-
-def edge_scores(grey: np.ndarray, nucleus: np.ndarray, detector: str) -> Mapping[str, float]:
-    """Compare an edge detector's map with the outlines of the nuclei (the paper's Table 5).
-
-    The paper does not say how its edge maps become binary; here a pixel is an edge above Otsu's threshold of the map,
-    and the outlines are drawn three pixels wide.
-
-    Parameters
-    ----------
-    grey : (H, W) uint8
-    nucleus : (H, W) bool
-    detector : str
-        ``sobel`` or ``laplacian``.
-
-    Returns
-    -------
-    dict
-        ``ssim`` (of the binary maps), ``accuracy``, ``recall``, ``precision``.
-    """
-    if detector == "sobel":
-        strength = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    else:
-        strength = np.abs(cv2.Laplacian(grey, cv2.CV_32F))
-    scaled = (strength * (255.0 / max(float(strength.max()), 1e-6))).astype(np.uint8)
-    _, edges = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    truth = cv2.dilate(outline_of(nucleus).astype(np.uint8), np.ones((3, 3), np.uint8)) * 255
-    values = overlap_metrics(count_pixels(truth > 0, edges > 0))
-    return {
-        "ssim": float(structural_similarity(truth, edges, data_range=255)),
-        **{name: values[name] for name in ("accuracy", "recall", "precision")},
     }

@@ -11,6 +11,7 @@ from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 from skimage.segmentation import find_boundaries
 
+from cellscope.imaging.overlay import overlay_scale, to_overlay
 from cellscope.imaging.polygons import collection, feature, outlines
 
 #: Smaller images are enlarged by a whole factor to at least this width, larger ones shrunk to at most this.
@@ -34,16 +35,15 @@ def draw_overlay(rgb: np.ndarray, labels: np.ndarray, cells: np.ndarray | None, 
     (h, w, 3) uint8
         Between `SMALLEST_WIDTH` and `LARGEST_WIDTH` wide.
     """
-    height, width = labels.shape
-    scale = max(1, -(-SMALLEST_WIDTH // width)) if width < SMALLEST_WIDTH else min(1.0, LARGEST_WIDTH / width)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    canvas = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    scale = overlay_scale(labels.shape[1], SMALLEST_WIDTH, LARGEST_WIDTH)
+    canvas = to_overlay(rgb, scale)
+    size = canvas.shape[1::-1]
     review = np.zeros(int(labels.max(initial=0)) + 1, bool)
     review[objects.loc[objects["review"].astype(bool), "label"].to_numpy(int)] = True
     for image, colours in ((cells, (CELL_COLOUR, CELL_COLOUR)), (labels, (NUCLEUS_COLOUR, REVIEW_COLOUR))):
         if image is None:
             continue
-        drawn = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_NEAREST).astype(np.int32)
+        drawn = to_overlay(image.astype(np.float32), scale, cv2.INTER_NEAREST).astype(np.int32)
         line = find_boundaries(drawn, mode="inner")
         if scale > 1:  # a line of one pixel is hard to see where pixels are large
             line |= find_boundaries(np.where(line, 0, drawn), mode="inner") & (drawn > 0)

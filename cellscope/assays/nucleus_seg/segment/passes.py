@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from cellscope.imaging.scaling import resize_to, scaled_shape
+from cellscope.imaging.symmetries import IDENTITY, Symmetry
 from cellscope.imaging.tiling import Grid, cut_windows, join_windows
 
 #: Images up to this many pixels in each direction, at the network's scale, go through in one piece.
@@ -23,11 +25,11 @@ SHIFT = (CORE // 2 + 21, CORE // 2 - 27)
 LIMITS = (0.02, 6.0)
 #: Factors of the scales averaged: 1 scale, 2, 3.
 SCALES: dict[int, tuple[float, ...]] = {1: (1.0,), 2: (1.0, 0.75), 3: (1.0, 0.75, 1.33)}
-#: Mirrored along (rows, columns): 1 view, 2, 4.
-VIEWS: dict[int, tuple[tuple[bool, bool], ...]] = {
-    1: ((False, False),),
-    2: ((False, False), (False, True)),
-    4: ((False, False), (False, True), (True, False), (True, True)),
+#: Copies of the image averaged, mirrored along columns, rows, both.
+VIEWS: dict[int, tuple[Symmetry, ...]] = {
+    1: (IDENTITY,),
+    2: (IDENTITY, Symmetry(columns=True)),
+    4: (IDENTITY, Symmetry(columns=True), Symmetry(rows=True), Symmetry(rows=True, columns=True)),
 }
 
 
@@ -38,32 +40,20 @@ class Pass:
     Attributes
     ----------
     shape : (height, width) of the scaled image
-    mirrored : (rows, columns)
+    symmetry : Symmetry
+        How the image is mirrored.
     grid : Grid or None
         None for an image in one piece.
     """
 
     shape: tuple[int, int]
-    mirrored: tuple[bool, bool]
+    symmetry: Symmetry
     grid: Grid | None
 
     @property
     def items(self) -> int:
         """Number of network inputs it takes."""
         return 1 if self.grid is None else len(self.grid.corners)
-
-
-def scaled_shape(shape: tuple[int, ...], factor: float) -> tuple[int, int]:
-    """Give the size of an image scaled by a factor, at least one pixel each way."""
-    return max(round(shape[0] * factor), 1), max(round(shape[1] * factor), 1)
-
-
-def resize(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Scale (H, W[, C]) to a shape: by area average downwards, linearly upwards."""
-    if array.shape[:2] == shape:
-        return array
-    smaller = shape[0] * shape[1] < array.shape[0] * array.shape[1]
-    return cv2.resize(array, shape[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
 def plan_passes(
@@ -89,8 +79,13 @@ def plan_passes(
             grid = Grid(size, CORE, MARGIN, SHIFT)
         elif max(size) > LARGEST_WHOLE:
             grid = Grid(size, CORE, MARGIN)
-        passes += [Pass(size, mirrored, grid) for mirrored in VIEWS[views]]
+        passes += [Pass(size, symmetry, grid) for symmetry in VIEWS[views]]
     return passes
+
+
+def as_input(rgb: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8 -> (3, h, w) float32 in [0, 1]."""
+    return np.ascontiguousarray(rgb.transpose(2, 0, 1), np.float32) / 255
 
 
 def cut_pass(rgb: np.ndarray, way: Pass) -> list[np.ndarray]:
@@ -105,13 +100,13 @@ def cut_pass(rgb: np.ndarray, way: Pass) -> list[np.ndarray]:
     -------
     list of (3, h, w) float32 in [0, 1], sides multiples of `MULTIPLE`
     """
-    scaled = resize(rgb, way.shape)
+    scaled = resize_to(rgb, way.shape)
     if way.grid is None:
         bottom, right = -way.shape[0] % MULTIPLE, -way.shape[1] % MULTIPLE
         windows = [cv2.copyMakeBorder(scaled, 0, bottom, 0, right, cv2.BORDER_REPLICATE)]
     else:
         windows = cut_windows(scaled, way.grid)
-    return [np.ascontiguousarray(_mirror(window, way).transpose(2, 0, 1), np.float32) / 255 for window in windows]
+    return [as_input(way.symmetry.apply(window)) for window in windows]
 
 
 def join_pass(outputs: list[np.ndarray], way: Pass) -> np.ndarray:
@@ -126,15 +121,10 @@ def join_pass(outputs: list[np.ndarray], way: Pass) -> np.ndarray:
     -------
     (height, width, K) of ``way.shape``
     """
-    windows = [_mirror(output, way) for output in outputs]
+    windows = [way.symmetry.undo(output) for output in outputs]
     if way.grid is None:
         return windows[0][: way.shape[0], : way.shape[1]]
     return join_windows(windows, way.grid)
-
-
-def _mirror(array: np.ndarray, way: Pass) -> np.ndarray:
-    rows, columns = (-1 if mirrored else 1 for mirrored in way.mirrored)
-    return array[::rows, ::columns]
 
 
 def average_passes(outputs: list[np.ndarray], passes: list[Pass]) -> np.ndarray:
@@ -155,7 +145,7 @@ def average_passes(outputs: list[np.ndarray], passes: list[Pass]) -> np.ndarray:
     total: np.ndarray | None = None
     start = 0
     for way in passes:
-        joined = resize(join_pass(outputs[start : start + way.items], way), passes[0].shape)
+        joined = resize_to(join_pass(outputs[start : start + way.items], way), passes[0].shape)
         start += way.items
         total = joined.astype(np.uint16) if total is None else total + joined
     assert total is not None

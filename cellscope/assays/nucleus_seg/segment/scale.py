@@ -1,4 +1,4 @@
-"""At which scale an image goes through the network: a guess, a first look, a second one where that was far off."""
+"""The scale at which an image goes through the network: estimated from the image, then from the nuclei found."""
 
 from __future__ import annotations
 
@@ -8,17 +8,10 @@ import numpy as np
 
 from cellscope.assays.nucleus_seg.segment.debris import usual_area
 from cellscope.assays.nucleus_seg.segment.instances import split_cells
-from cellscope.assays.nucleus_seg.segment.passes import (
-    CORE,
-    LARGEST_WHOLE,
-    MARGIN,
-    cut_pass,
-    plan_passes,
-    resize,
-    scaled_shape,
-)
+from cellscope.assays.nucleus_seg.segment.passes import CORE, LARGEST_WHOLE, MARGIN, as_input, cut_pass, plan_passes
 from cellscope.assays.nucleus_seg.segment.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
 from cellscope.engine.assay import Subject
+from cellscope.imaging.scaling import far_off, resize_to, scaled_shape
 from cellscope.imaging.smear import guess_diameter, has_colour, otsu_classes
 from cellscope.imaging.tiling import Grid, cut_window
 
@@ -26,14 +19,14 @@ from cellscope.imaging.tiling import Grid, cut_window
 USUAL_UM = 9.0
 #: The darkest Otsu class's inscribed circles are this share of the nuclei's diameter (median over three sources).
 OTSU_SHARE = 0.68
-#: Guesses further off than this are looked at once more at the better scale.
-FAR = 2.0
-#: Windows of a large smear that are looked at to find its scale.
-LOOKS = 4
+#: An estimate wrong by more than this factor is made once more, at the better scale.
+TOLERANCE = 2.0
+#: Windows of a large smear in which its scale is estimated.
+WINDOWS = 4
 
 
-def cut_look(subject: Subject) -> list[np.ndarray]:
-    """Give a first look at the image, to find its scale: the whole of it, or the darkest windows of a large one."""
+def cut_estimate(subject: Subject) -> list[np.ndarray]:
+    """Cut what the scale is estimated from: the whole image, or the darkest windows of a large one."""
     options = subject.options
     rgb = rgb_of(subject)
     subject.state["colour"] = has_colour(rgb)
@@ -50,27 +43,24 @@ def cut_look(subject: Subject) -> list[np.ndarray]:
         # Nothing stands out: a quarter of the image is as good a guess as any, for an image of one cell.
         guess = found / OTSU_SHARE if found else max(min(rgb.shape[:2]) / 4, 8.0)
     subject.state["diameter"] = guess
-    return _look(subject, rgb)
+    return _inputs(subject, rgb)
 
 
-def _look(subject: Subject, rgb: np.ndarray) -> list[np.ndarray]:
+def _inputs(subject: Subject, rgb: np.ndarray) -> list[np.ndarray]:
     factor = factor_of(subject, subject.state["diameter"])
     size = scaled_shape(rgb.shape, factor)
     if max(size) <= LARGEST_WHOLE:
         (way,) = plan_passes(rgb.shape, factor)
         return cut_pass(rgb, way)
-    scaled = resize(rgb, size)
+    scaled = resize_to(rgb, size)
     grid = Grid(size, CORE, MARGIN)
     dark = otsu_classes(scaled) == 2
-    corners = sorted(grid.corners, key=lambda at: -int(dark[at[0] : at[0] + CORE, at[1] : at[1] + CORE].sum()))[:LOOKS]
-    return [
-        np.ascontiguousarray(cut_window(scaled, grid, corner).transpose(2, 0, 1), np.float32) / 255
-        for corner in corners
-    ]
+    corners = sorted(grid.corners, key=lambda at: -int(dark[at[0] : at[0] + CORE, at[1] : at[1] + CORE].sum()))
+    return [as_input(cut_window(scaled, grid, corner)) for corner in corners[:WINDOWS]]
 
 
-def take_look(subject: Subject, outputs: list[Any]) -> None:
-    """Refine the scale by what the network found at a first glance."""
+def estimate_scale(subject: Subject, outputs: list[Any]) -> None:
+    """Estimate the scale from the nuclei that the network found."""
     if not outputs:
         return
     options = subject.options
@@ -84,13 +74,12 @@ def take_look(subject: Subject, outputs: list[Any]) -> None:
     if usual:
         factor = factor_of(subject, subject.state["diameter"])
         diameter = float(np.sqrt(4 * usual / np.pi) / factor)
-        ratio = diameter / subject.state["diameter"]
+        subject.state["again"] = far_off(diameter, subject.state["diameter"], TOLERANCE)
         subject.state["diameter"] = diameter
-        subject.state["again"] = not 1 / FAR < ratio < FAR
 
 
-def cut_look_again(subject: Subject) -> list[np.ndarray]:
-    """Look once more where the first guess of the scale was far off."""
+def cut_estimate_again(subject: Subject) -> list[np.ndarray]:
+    """Cut once more where the first estimate was far off."""
     if not subject.state.pop("again", False):
         return []
-    return _look(subject, rgb_of(subject))
+    return _inputs(subject, rgb_of(subject))

@@ -32,7 +32,7 @@ from cellscope.engine.train.data import (
     source_weights,
     training_facts,
 )
-from cellscope.engine.train.fit import fit, optimiser_and_schedule
+from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
 from cellscope.errors import UsageError
 from cellscope.models.file import ModelCard
 
@@ -165,9 +165,7 @@ class Learner(Averaging):
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by options; no weight decay on norms and biases."""
-        decay = [p for p in self.student.parameters() if p.ndim > 1]
-        plain = [p for p in self.student.parameters() if p.ndim <= 1]
-        return optimiser_and_schedule([{"params": decay}, {"params": plain, "weight_decay": 0.0}], self.options)
+        return optimiser_and_schedule(decay_groups(self.student), self.options)
 
 
 def nucleus_probability(outputs: torch.Tensor, network: torch.nn.Module) -> torch.Tensor:

@@ -7,6 +7,7 @@ or the CSV beside the label image), all in one folder or beside one another: ``<
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -20,51 +21,32 @@ from cellscope.assays.histo.datasets.sources.record import (
     check_types,
     colour,
     group_of,
-    image_files,
     open_image,
 )
-from cellscope.errors import DatasetError, UsageError
+from cellscope.errors import DatasetError, InputError, UsageError
+from cellscope.io.annotations.label_image import SUFFIXES, read_label_image
+from cellscope.io.annotations.pairing import Rule, images_among, pair
+from cellscope.io.leftovers import files_below, why_left_out
+from cellscope.io.read import SUFFIXES as IMAGES
 from cellscope.io.table import read_table
 
-LABEL_FOLDERS = ("instances", "labels", "masks")
-TYPE_FOLDERS = ("types", "classes")
-ENDINGS = ("", ".labels", "_labels", "_label", "_instances", "_mask", "_masks")
-SUFFIXES = (".tif", ".tiff", ".png")
+ENDINGS = ("", ".labels", "_labels", "_label", "_instances", "_mask", "_masks", "_cp_masks", "_seg")
+LABELS = Rule("label image", ENDINGS, ("instances", "labels", "masks"), SUFFIXES)
+TYPES = Rule("table of types", (*ENDINGS, "_types", "_classes"), ("types", "classes", *LABELS.folders), (".csv",))
 #: Names of the column with a nucleus's number, and with its type.
 NUMBER_COLUMNS, TYPE_COLUMNS = ("id", "label"), ("class", "type")
 
 
-def find_labels(image: Path, folder: Path) -> Path | None:
-    """Find an image's label image by its name: in a folder of label images, or beside it with an ending."""
-    for place in (*(folder / name for name in LABEL_FOLDERS), image.parent):
-        for ending in ENDINGS:
-            for suffix in SUFFIXES:
-                path = place / f"{image.stem}{ending}{suffix}"
-                if path != image and path.is_file():
-                    return path
-    return None
-
-
-def find_types(image: Path, labels: Path, folder: Path) -> Path | None:
-    """Find an image's table of types: in a folder of tables, beside its label image or beside itself."""
-    for place in (*(folder / name for name in TYPE_FOLDERS), labels.parent, image.parent):
-        for ending in ("", *ENDINGS[1:], "_types", "_classes"):
-            if (path := place / f"{image.stem}{ending}.csv").is_file():
-                return path
-    return None
-
-
-def pairs(folder: Path) -> list[tuple[Path, Path | None]]:
+def pairs(folder: Path) -> dict[Path, Path | None]:
     """List images with their label images; files that serve as one are no images."""
-    images = folder / "images"
-    found = [(path, find_labels(path, folder)) for path in image_files(images if images.is_dir() else folder)]
-    used = {labels for _, labels in found if labels is not None}
-    return [(path, labels) for path, labels in found if path not in used]
+    files = files_below(folder, SUFFIXES, keep_results=True)
+    images = [path for path in images_among(files, folder, LABELS) if path.suffix.lower() in IMAGES]
+    return pair([path for path in images if why_left_out(path.name) is None], files, folder, LABELS)
 
 
 def detect(folder: Path) -> bool:
     """Tell whether some image in `folder` has a label image."""
-    return folder.is_dir() and any(labels is not None for _, labels in pairs(folder))
+    return folder.is_dir() and any(pairs(folder).values())
 
 
 def read(folder: Path, choices: Choices) -> Source:
@@ -79,20 +61,27 @@ def read(folder: Path, choices: Choices) -> Source:
         If an image has no label image, or a table is not as it should be.
     """
     found, tables = [], {}
-    for image, labels in pairs(folder):
+    paired = pairs(folder)
+    tables_of = pair(list(paired), files_below(folder, (".csv",)), folder, TYPES)
+    for image, labels in paired.items():
         if labels is None:
             raise DatasetError(
                 f"{image}: there is no label image for it; expected is labels/{image.stem}.tif beside its folder or "
                 f"{image.stem}_labels.tif beside it"
             )
-        table = find_types(image, labels, folder)
+        table = tables_of[image]
         found.append((image, labels, table))
         if table is not None:
             tables[table] = read_types(table, choices.classes)
     named = {type_ for pairs_ in tables.values() for _, type_ in pairs_ if type_}
     classes = choices.classes or tuple(sorted(named))
+    stems = Counter(image.stem for image, _, _ in found)
+    names = {
+        image: image.stem if stems[image.stem] == 1 else "-".join(image.relative_to(folder).with_suffix("").parts)
+        for image, _, _ in found
+    }
     records = [
-        Record(image.stem, image, partial(load, image, labels, table, classes), group_of(image.stem))
+        Record(names[image], image, partial(load, image, labels, table, classes, choices.binary), group_of(image.stem))
         for image, labels, table in found
     ]
     return Source(records, classes if tables else ())
@@ -122,11 +111,15 @@ def read_types(table: Path, names: tuple[str, ...]) -> list[tuple[int, str]]:
         raise DatasetError(f"{table}: the column {number} must hold whole numbers ({error})") from error
 
 
-def load(image: Path, labels: Path, table: Path | None, classes: tuple[str, ...]) -> Annotated:
+def load(image: Path, labels: Path, table: Path | None, classes: tuple[str, ...], binary: str) -> Annotated:
     """Read an image, its label image and its types, and check that they belong together."""
     picture = open_image(image)
     pixels = colour(picture, image)
-    numbers = check_labels(open_image(labels).pixels, pixels.shape, labels)
+    try:
+        values = read_label_image(labels).values
+    except InputError as error:
+        raise DatasetError(str(error)) from error
+    numbers = check_labels(values, pixels.shape, labels, binary=binary)
     types = None if table is None else check_types(read_types(table, classes), numbers, classes, table)
     return Annotated(pixels, numbers, types, picture.pixel_size_um)
 

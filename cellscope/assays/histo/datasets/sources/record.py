@@ -15,7 +15,9 @@ from skimage.measure import label as components
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.labels import relabel
 from cellscope.imaging.smear import to_rgb8
+from cellscope.io.annotations.meaning import as_instances, whole_numbers
 from cellscope.io.image import Image
+from cellscope.io.leftovers import files_below
 from cellscope.io.read import SUFFIXES, read
 
 #: Pieces of one nucleus that another one crosses lie no farther apart than this, pixels (15 um at 0.25).
@@ -62,6 +64,8 @@ class Record:
     fixed_fold : int, optional
     tissue : str
         Where a source tells it.
+    facts : mapping
+        More columns of `items.csv`.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Record:
     fixed_split: str = ""
     fixed_fold: int | None = None
     tissue: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ class Choices:
 
     types: str = "hovernet"
     classes: tuple[str, ...] = field(default=())
+    binary: str = "refuse"
 
 
 def group_of(name: str) -> str:
@@ -107,7 +113,7 @@ def group_of(name: str) -> str:
 
 def image_files(folder: Path) -> list[Path]:
     """List the image files in a folder, sorted."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    return files_below(folder, SUFFIXES, deep=False)
 
 
 def open_image(path: Path) -> Image:
@@ -126,7 +132,7 @@ def colour(image: Image, path: Path) -> np.ndarray:
         raise DatasetError(str(error)) from error
 
 
-def check_labels(values: np.ndarray, shape: tuple[int, ...], path: Path) -> np.ndarray:
+def check_labels(values: np.ndarray, shape: tuple[int, ...], path: Path, *, binary: str = "refuse") -> np.ndarray:
     """Check that values are instance numbers of an image of this shape.
 
     Parameters
@@ -135,6 +141,8 @@ def check_labels(values: np.ndarray, shape: tuple[int, ...], path: Path) -> np.n
     shape : of the image
     path : Path
         Of the labels, for messages.
+    binary : str
+        What becomes of masks of foreground and background, see `as_instances`.
 
     Returns
     -------
@@ -143,22 +151,9 @@ def check_labels(values: np.ndarray, shape: tuple[int, ...], path: Path) -> np.n
     Raises
     ------
     DatasetError
-        For another size, colours, fractions or negative numbers.
+        For another size, colours, fractions or negative numbers, and for masks and classes where objects are meant.
     """
-    if values.ndim == 3:
-        if (values != values[..., :1]).any():
-            raise DatasetError(f"{path}: the label image has colours; give one number per nucleus in one channel")
-        values = values[..., 0]
-    if values.ndim != 2 or values.shape != shape[:2]:
-        raise DatasetError(
-            f"{path}: the label image is {' x '.join(map(str, values.shape[::-1]))} pixels but its image is "
-            f"{shape[1]} x {shape[0]}; they must be of one size"
-        )
-    if values.dtype.kind == "f" and not np.array_equal(values, np.floor(values)):
-        raise DatasetError(f"{path}: the labels are fractions; give one whole number per nucleus and 0 outside")
-    if values.size and (values.min() < 0 or values.max() >= 2**24):
-        raise DatasetError(f"{path}: labels must lie in 0 .. {2**24 - 1}, not {values.min():g} .. {values.max():g}")
-    return values.astype(np.int32)
+    return as_instances(whole_numbers(values, shape, path), path, binary=binary)
 
 
 def check_types(

@@ -36,7 +36,7 @@ def read(folder: Path) -> Iterator[Record]:
             path=path,
             group=path.stem[:3],
             instances=instances_of(class_map),
-            extra={"code": path.stem[5:]},
+            facts={"code": path.stem[5:]},
         )
 
 

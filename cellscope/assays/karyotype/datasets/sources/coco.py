@@ -1,4 +1,4 @@
-"""COCO instances: BioImLab (masks, single chromosomes beside), Tseng 2023 (boxes) and a laboratory's own annotation."""
+"""Metaphases annotated as COCO instances, with masks or boxes: published sets and a laboratory's own annotation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from cellscope.assays.karyotype.classes import parse_class
 from cellscope.assays.karyotype.datasets.sources.record import Instance, Record
-from cellscope.errors import DatasetError
 from cellscope.io.coco import annotation_file, decode_mask, read_coco
 
 IMAGE_FOLDERS = ("images", "metaphase", ".")
@@ -22,32 +21,36 @@ def detect(folder: Path) -> bool:
 
 
 def read(folder: Path) -> Iterator[Record]:
-    """Yield the metaphases of a COCO folder, then the single chromosomes of a ``single`` folder beside them.
+    """Yield the metaphases of a COCO folder.
 
     The image's ``group`` or ``case`` field, else its file name, is what a split keeps together. Category names that
     are not one of the 24 chromosomes count as unknown class.
     """
+    for _, record in metaphases(folder):
+        yield record
+
+
+def metaphases(folder: Path) -> Iterator[tuple[dict[str, Any], Record]]:
+    """Yield what the file says of each image, and its record."""
     names, images = read_coco(folder, IMAGE_FOLDERS)
     classes = {number: parse_class(name) for number, name in names.items()}
-    group_of_cell: dict[str, str] = {}
     for found in images:
         image = found.facts
-        group = str(image.get("group") or image.get("case") or Path(image["file_name"]).stem)
-        cell = image.get("patient_cell")
-        if cell is not None:
-            group_of_cell[str(cell)] = group
-        yield Record(
-            name=Path(image["file_name"]).stem,
-            path=found.path,
-            group=group,
-            instances=[
-                _instance(annotation, classes[annotation["category_id"]], image["height"], image["width"])
-                for annotation in found.annotations
-            ],
-            # BioImLab: a metaphase that matched no single may share a patient with any cell.
-            train_only="patient_cell" in image and cell is None,
+        yield (
+            image,
+            Record(
+                name=Path(image["file_name"]).stem,
+                path=found.path,
+                group=str(image.get("group") or image.get("case") or Path(image["file_name"]).stem),
+                case=str(image.get("case") or ""),
+                abnormal=bool(image.get("abnormal")),
+                instances=[
+                    _instance(annotation, classes[annotation["category_id"]], image["height"], image["width"])
+                    for annotation in found.annotations
+                ],
+                facts={"abnormal": str(image.get("abnormal") or "")},
+            ),
         )
-    yield from _singles(folder / "single", group_of_cell)
 
 
 def _instance(annotation: dict[str, Any], class_: str | None, height: int, width: int) -> Instance:
@@ -60,21 +63,3 @@ def _instance(annotation: dict[str, Any], class_: str | None, height: int, width
     x0, y0 = max(int(np.floor(x)), 0), max(int(np.floor(y)), 0)
     x1, y1 = min(int(np.ceil(x + w)), width), min(int(np.ceil(y + h)), height)
     return Instance((x, y, w, h), np.ascontiguousarray(mask[y0:y1, x0:x1]), class_)
-
-
-def _singles(folder: Path, group_of_cell: dict[str, str]) -> Iterator[Record]:
-    """Read ``<cell>/<cell> <class>[a|b].bmp``; cells without a metaphase go to training under a group of their own."""
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.rglob("*.bmp")):
-        cell, _, label = path.stem.partition(" ")
-        class_ = parse_class(label.rstrip("ab"))
-        if class_ is None:
-            raise DatasetError(f"{path}: the name holds no chromosome class")
-        yield Record(
-            name=f"single/cell{cell}/{path.stem.replace(' ', '-')}",
-            path=path,
-            group=group_of_cell.get(cell, f"cell{cell}"),
-            class_=class_,
-            train_only=cell not in group_of_cell,
-        )

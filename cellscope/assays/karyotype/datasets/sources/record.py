@@ -42,8 +42,15 @@ class Record:
         The image file.
     group : str
         Patient, cell, case, culture or slide: what a split must keep together.
+    case : str
+        Another name of the group, by which further data sets of the same laboratory may know it; empty where there is
+        none.
+    abnormal : bool
+        True for a cell known to hold a structural or numerical abnormality.
     train_only : bool
         True where the group's relation to others is unknown, so that it may only be trained on.
+    facts : dict
+        More columns of `items.csv`.
     """
 
     name: str
@@ -51,8 +58,10 @@ class Record:
     group: str
     instances: list[Instance] | None = None
     class_: str = ""
+    case: str = ""
+    abnormal: bool = False
     train_only: bool = False
-    extra: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
 
 
 def crop_mask(mask: np.ndarray) -> tuple[tuple[float, float, float, float], np.ndarray]:

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
 from cellscope.assays.nucleus_seg.datasets.sources import bccd, pairs, raabin, snam, table, wbc
+from cellscope.assays.nucleus_seg.datasets.sources.outlines import Outlines
 from cellscope.assays.nucleus_seg.datasets.sources.record import Record
 
+
+class Reader(Protocol):
+    """What knows one layout."""
+
+    def detect(self, folder: Path, /) -> bool:
+        """Tell whether `folder` is in its layout."""
+
+    def read(self, folder: Path, /) -> Iterator[Record]:
+        """Yield the images of `folder`."""
+
+
 #: In the order they are tried; `pairs` takes whatever follows a naming rule.
-FORMATS = {"csv": table, "wbc": wbc, "bccd": bccd, "raabin": raabin, "snam": snam, "pairs": pairs}
+FORMATS: Mapping[str, Reader] = {
+    "wbc": wbc,
+    "bccd": bccd,
+    "raabin": raabin,
+    "snam": snam,
+    **{name: Outlines(name) for name in ("coco", "qupath", "labelme", "via", "cvat", "aperio", "imagej")},
+    "csv": table,
+    "pairs": pairs,
+}
 
 __all__ = ["FORMATS", "Record"]

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cellscope.assays.nucleus_seg.classes import BACKGROUND, CYTOPLASM, NUCLEUS, OUTSIDE
+from cellscope.assays.nucleus_seg.classes import BACKGROUND, CYTOPLASM, NUCLEUS
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.smear import to_rgb8
+from cellscope.io.annotations.label_image import read_label_image
+from cellscope.io.annotations.meaning import pieces_of, refuse_background
 from cellscope.io.read import read
 
 
@@ -60,17 +62,36 @@ def load_pair(image: Path, mask: Path, code: Callable[[np.ndarray, Path], np.nda
     """
     try:
         pixels = to_rgb8(read(image).pixels, str(image))
-        values = read(mask).pixels
     except InputError as error:
         raise DatasetError(str(error)) from error
+    values = read_values(mask)
     if values.shape[:2] != pixels.shape[:2]:
         raise DatasetError(
             f"{mask}: the mask is {values.shape[1]} x {values.shape[0]} pixels but its image {image.name} is "
             f"{pixels.shape[1]} x {pixels.shape[0]}; they must be of one size"
         )
-    if values.shape[2] > 1 and (values != values[..., :1]).any():
+    codes = code(values, mask)
+    nuclei = (codes == NUCLEUS).astype(np.int32)
+    if nuclei.any():
+        refuse_background(nuclei, pieces_of(nuclei), str(mask))
+    return pixels, codes
+
+
+def read_values(mask: Path) -> np.ndarray:
+    """Read a mask's stored values, (H, W).
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read or has colours.
+    """
+    try:
+        values = read_label_image(mask).values
+    except InputError as error:
+        raise DatasetError(str(error)) from error
+    if values.ndim == 3:
         raise DatasetError(f"{mask}: the mask has colours; give one grey value per class")
-    return pixels, code(values[..., 0], mask)
+    return values
 
 
 def by_table(values: Mapping[int, int]) -> Callable[[np.ndarray, Path], np.ndarray]:
@@ -98,28 +119,11 @@ def by_table(values: Mapping[int, int]) -> Callable[[np.ndarray, Path], np.ndarr
     return code
 
 
-def nucleus_or_not(mask: np.ndarray, path: Path) -> np.ndarray:
-    """Read a mask of nuclei alone: 0 outside and one other value, 1 or 255, for the nucleus."""
-    top = int(mask.max())
-    return by_table({0: OUTSIDE, 1: NUCLEUS} if top == 1 else {0: OUTSIDE, 255: NUCLEUS})(mask, path)
-
-
 def three_levels(mask: np.ndarray, path: Path) -> np.ndarray:
     """Read 0 background, 128 cytoplasm, 255 nucleus, or the same as 0, 1, 2."""
     if int(mask.max()) <= 2:
         return by_table({0: BACKGROUND, 1: CYTOPLASM, 2: NUCLEUS})(mask, path)
     return by_table({0: BACKGROUND, 128: CYTOPLASM, 255: NUCLEUS})(mask, path)
-
-
-def either(mask: np.ndarray, path: Path) -> np.ndarray:
-    """Read a three-level mask, or one of nuclei alone where it holds no more than two values.
-
-    A mask with the values 0 and 1 is one of nuclei alone; with 1 and 2, or with 128, it has cytoplasm.
-    """
-    found = set(np.unique(mask).tolist())
-    if found <= {0, 1} or found <= {0, 255}:
-        return nucleus_or_not(mask, path)
-    return three_levels(mask, path)
 
 
 def tolerant(mask: np.ndarray, path: Path) -> np.ndarray:

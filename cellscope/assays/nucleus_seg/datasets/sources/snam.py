@@ -14,14 +14,16 @@ import numpy as np
 from skimage.measure import label as components
 
 from cellscope.assays.nucleus_seg.classes import NUCLEUS, OUTSIDE
-from cellscope.assays.nucleus_seg.datasets.sources.pairs import image_files
-from cellscope.assays.nucleus_seg.datasets.sources.record import Record, load_pair
-from cellscope.errors import DatasetError, InputError
+from cellscope.assays.nucleus_seg.datasets.sources.pairs import MASKS, image_files
+from cellscope.assays.nucleus_seg.datasets.sources.record import Record, load_pair, read_values
+from cellscope.errors import DatasetError
 from cellscope.imaging.labels import relabel
-from cellscope.io.read import read as read_image
+from cellscope.io.annotations.pairing import Rule, pair
+from cellscope.io.leftovers import files_below
 
 #: Side of a crop, pixels ("uniformly set to 350 x 350", paper, Dataset Construction).
 SIDE = 350
+RULE = Rule("mask", ("",), ("nuclei",), MASKS)
 
 
 def detect(folder: Path) -> bool:
@@ -31,12 +33,12 @@ def detect(folder: Path) -> bool:
 
 def read(folder: Path) -> Iterator[Record]:
     """Yield one record per annotated nucleus; all crops of one field are one group."""
-    masks = {path.stem: path for path in image_files(folder / "nuclei")}
-    for path in image_files(folder / "images"):
-        if path.stem not in masks:
+    images, masks = image_files(folder / "images"), files_below(folder / "nuclei", RULE.suffixes)
+    for path, mask in pair(images, masks, folder, RULE).items():
+        if mask is None:
             raise DatasetError(f"{path}: there is no mask {path.stem} in nuclei/")
-        for number, centre in enumerate(_centres(masks[path.stem]), 1):
-            load = partial(_load, path, masks[path.stem], centre)
+        for number, centre in enumerate(_centres(mask), 1):
+            load = partial(_load, path, mask, centre)
             yield Record(f"{path.stem}-{number:03}", path, load, path.stem)
 
 
@@ -46,10 +48,7 @@ def _coded(mask: np.ndarray, _path: Path) -> np.ndarray:
 
 def _centres(path: Path) -> list[tuple[int, int]]:
     """Find the centre of every nucleus: numbers where the mask has several, components where it has one."""
-    try:
-        values = read_image(path).pixels[..., 0].astype(np.int64)
-    except InputError as error:
-        raise DatasetError(str(error)) from error
+    values = read_values(path).astype(np.int64)
     labels = relabel(values) if len(np.unique(values)) > 2 else components(values > 0, connectivity=2)
     centres = []
     for number in range(1, labels.max() + 1):

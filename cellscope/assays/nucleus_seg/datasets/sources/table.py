@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-
-from cellscope.assays.nucleus_seg.datasets.sources.record import Record, either, load_pair
+from cellscope.assays.nucleus_seg.datasets.sources.meaning import meaning_of
+from cellscope.assays.nucleus_seg.datasets.sources.record import Record, load_pair
 from cellscope.errors import DatasetError
+from cellscope.io.annotations.names import plain
+from cellscope.io.table import read_table
+from cellscope.io.text import one_line
 
 
 def detect(folder: Path) -> bool:
@@ -27,14 +30,22 @@ def read(folder: Path) -> Iterator[Record]:
     DatasetError
         If a column or a file is missing.
     """
-    try:
-        rows = pd.read_csv(folder, dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:
-        raise DatasetError(f"{folder} cannot be read as a table: {error}") from error
-    missing = [name for name in ("image", "mask") if name not in rows]
-    if missing:
-        raise DatasetError(f"{folder} has no column {' and '.join(missing)}; it needs image, mask and may have group")
-    for row in rows.to_dict("records"):
-        image, mask = folder.parent / row["image"], folder.parent / row["mask"]
-        name = Path(row["image"]).with_suffix("").as_posix().replace("/", "-")
-        yield Record(name, image, partial(load_pair, image, mask, either), row.get("group") or name)
+    rows = read_table(folder, ("image", "mask"))
+    places = [(_beside(folder, row["image"]), _beside(folder, row["mask"]), row) for row in rows]
+    twice = [mask for mask, count in Counter(mask for _, mask, _ in places).items() if count > 1]
+    if twice:
+        raise DatasetError(f"{one_line(folder)}: {one_line(twice[0].name)} is the mask of two images")
+    code = meaning_of([mask for _, mask, _ in places])
+    for image, mask, row in places:
+        if image == mask:
+            raise DatasetError(f"{one_line(folder)}: {one_line(image.name)} is named as its own mask")
+        name = plain(row["image"]).with_suffix("").as_posix().replace("/", "-")
+        yield Record(name, image, partial(load_pair, image, mask, code), row.get("group") or name)
+
+
+def _beside(table: Path, name: str) -> Path:
+    r"""Give the file that a table names, relative to it, with / or \ between folders."""
+    path = Path(name) if Path(name).is_absolute() else table.parent / name.replace("\\", "/")
+    if not path.is_file():
+        raise DatasetError(f"{one_line(table)} names {one_line(name)}, which is not there")
+    return path

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cellscope.assays.nucleus_seg.datasets.sources.record import Record, load_pair, tolerant
 from cellscope.errors import DatasetError
+from cellscope.io.leftovers import files_below
 
 FOLDERS = {"dataset1": "dataset1", "dataset2": "dataset2", "Dataset 1": "dataset1", "Dataset 2": "dataset2"}
 
@@ -24,7 +25,7 @@ def read(folder: Path) -> Iterator[Record]:
     say which patient or slide a cell is from: every image is a group of its own.
     """
     for name, part in FOLDERS.items():
-        for path in sorted((folder / name).glob("*.bmp")):
+        for path in files_below(folder / name, (".bmp",), deep=False):
             mask = path.with_suffix(".png")
             if not mask.is_file():
                 raise DatasetError(f"{path}: there is no mask {mask.name} beside it")

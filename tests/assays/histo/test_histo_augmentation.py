@@ -1,4 +1,4 @@
-"""Views of a tile: seen, brought back, averaged."""
+"""Test-time augmentation: copies of a tile, turned back, averaged."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import torch
 from cellscope.assays.histo.assay import OTSU_CARD
 from cellscope.assays.histo.datasets.targets import distance_maps
 from cellscope.assays.histo.networks.registry import arguments_of
-from cellscope.assays.histo.nuclei.views import VIEWS, average, seen
+from cellscope.assays.histo.nuclei.augmentation import augmented, average
 from cellscope.assays.histo.nuclei.whole import whole_maps
 from cellscope.assays.histo.options import PredictOptions
 from cellscope.assays.histo.slides.stage import PART, cut_windows, take_maps, tiling_of
 from cellscope.engine.assay import Subject
+from cellscope.imaging.symmetries import SYMMETRIES
 from cellscope.io.image import Image
 
 
@@ -37,17 +38,17 @@ def _tile() -> np.ndarray:
 @pytest.mark.parametrize("count", range(1, 9))
 def test_views_of_a_perfect_network_agree(count: int) -> None:
     tile = _tile()
-    views = seen(tile, count)
+    views = augmented(tile, count)
     assert len(views) == count
-    assert {view.tobytes() for view in views} == {view.tobytes() for view in seen(tile, count)}
+    assert {view.tobytes() for view in views} == {view.tobytes() for view in augmented(tile, count)}
     assert np.array_equal(views[0], tile)
     np.testing.assert_array_equal(average([_said(view) for view in views]), _said(tile))
 
 
 def test_all_eight_views_differ() -> None:
-    assert len(set(VIEWS)) == 8
+    assert len(set(SYMMETRIES)) == 8
     square = _tile()[:, :, :24] + np.arange(24 * 24).reshape(24, 24)
-    assert len({view.tobytes() for view in seen(square, 8)}) == 8
+    assert len({view.tobytes() for view in augmented(square, 8)}) == 8
 
 
 def test_the_average_is_the_mean() -> None:

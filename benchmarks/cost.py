@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-adds, by torchinfo's rule or fvcore's."""
+"""What a network costs, counted by the rules that papers print: torchinfo's, fvcore's, PyTorch's, Keras's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,39 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def multiply_adds(network: nn.Module, *shape: int) -> int:
+def keras_parameters(network: nn.Module) -> int:
+    """Count a network's numbers as Keras does: with batch normalisation's statistics, with one bias per LSTM."""
+    count = count_parameters(network)
+    for module in network.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
+            count += 2 * module.num_features
+        if isinstance(module, nn.LSTM):
+            count -= module.get_parameter("bias_hh_l0").numel()
+    return count
+
+
+def twice_the_weights(network: nn.Module) -> int:
+    """Compute the "FLOPs" of the MobileViT-MN paper (Table 2): twice the weights of convolutions and linear layers.
+
+    2,516,672 for plain MobileViT-XXS and 1,912,640 with separable convolutions, exactly; it does not depend on the
+    size of the image, so it is not the number of operations.
+    """
+    return 2 * sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+
+
+@torch.no_grad()
+def pytorch_multiply_adds(network: nn.Module, size: int = 224, channels: int = 3) -> int:
+    """Count multiply-adds of convolutions and linear layers (attention's own products included) for one image."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    network = network.eval()
+    with counter:
+        network(torch.zeros(1, channels, size, size))
+    return int(counter.get_total_flops() // 2)
+
+
+def torchinfo_multiply_adds(network: nn.Module, *shape: int) -> int:
     """Count the multiply-adds of one forward pass by torchinfo's rule.
 
     A convolution costs its parameters (the bias among them) times the pixels of its output, any other layer its
@@ -38,11 +70,12 @@ def multiply_adds(network: nn.Module, *shape: int) -> int:
     return _over_layers(network, shape, torchinfo)
 
 
-def multiply_accumulates(network: nn.Module, *shape: int) -> int:
-    """Count the multiply-accumulates of one forward pass by fvcore's rule.
+def fvcore_multiply_adds(network: nn.Module, *shape: int) -> int:
+    """Count the multiply-adds of one forward pass by fvcore's rule.
 
     Convolutions and linear layers cost their weights (no bias) at every place they are applied to; a transposed
-    convolution is applied to its input's pixels. Nothing else costs anything. Parameters as for `multiply_adds`.
+    convolution is applied to its input's pixels. Nothing else costs anything. Parameters as for
+    `torchinfo_multiply_adds`.
     """
 
     def fvcore(module: nn.Module, given: torch.Tensor, output: torch.Tensor) -> int:

@@ -1,0 +1,220 @@
+"""One run of predict, from the first input to ``run.json``: the order of the work, and what a failure does."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cellscope.engine.assay import OBJECT_COLUMNS, Assay
+from cellscope.engine.device import available_cpus
+from cellscope.engine.loading import LoadedModels
+from cellscope.engine.predict import journal as journals
+from cellscope.engine.predict import shards
+from cellscope.engine.predict.finish import write_results
+from cellscope.engine.predict.grouping import COLUMN
+from cellscope.engine.predict.journal import Entry, Journal
+from cellscope.engine.predict.piece_store import PieceStores
+from cellscope.engine.predict.pieces import PieceCollector, PieceReader
+from cellscope.engine.predict.read import Reader
+from cellscope.engine.predict.record import PendingFiles, Recorder
+from cellscope.engine.predict.resume import import_earlier, remove_outputs, remove_results, sweep
+from cellscope.engine.predict.stages import Failure, run_subjects
+from cellscope.engine.predict.summary import Summariser
+from cellscope.engine.predict.tables import OBJECTS, ColumnOrder
+from cellscope.engine.predict.workers import Workers, usual_count
+from cellscope.engine.progress import RunProgress
+from cellscope.engine.provenance import run_record
+from cellscope.engine.signals import StopSignals
+from cellscope.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, Interrupted, UsageError
+from cellscope.io.inputs import Input, check_collisions
+
+if TYPE_CHECKING:
+    from cellscope.options.common import RunOptions
+
+WRITERS = 2
+"""Threads that encode and write artefacts while the networks go on."""
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run of predict ended.
+
+    Attributes
+    ----------
+    code
+        The exit code.
+    counts
+        Inputs that are ``ok``, ``failed`` and ``skipped`` (done by an earlier run).
+    """
+
+    code: int
+    counts: dict[str, int]
+
+
+class Session:
+    """One run of predict: from the first input to ``run.json``."""
+
+    def __init__(
+        self,
+        assay: Assay,
+        plan: list[Input],
+        groups: dict[str, str],
+        out: Path,
+        folder: Path,
+        *,
+        run: RunOptions,
+        loaded: LoadedModels,
+        facts: dict[str, Any],
+        stop: StopSignals,
+    ):
+        self.assay = assay
+        self.plan = plan
+        self.groups = groups
+        self.out = out
+        self.folder = folder
+        self.run = run
+        self.loaded = loaded
+        self.facts = facts
+        self.stop = stop
+        self.inputs = shards.part(plan, run.shard_pair)
+        everything = {entry.image: index for index, entry in enumerate(plan)}
+        self.indices = {entry.image: everything[entry.image] for entry in self.inputs}
+        self.paths = {entry.image: str(entry.path.absolute()) for entry in plan}
+        self.tables = (OBJECTS, *assay.tables)
+        self.journal: Journal | None = None
+        self.kept: dict[str, Entry] = {}
+        self.done: set[str] = set()
+
+    def prepare(self) -> None:
+        """Make the folder ready: locked, earlier results removed or taken over."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        header = {"identity": self.facts["identity"], "images": list(self.indices), "shard": self.run.shard}
+        self.journal = Journal(self.folder / journals.NAME, header, fresh=self.run.overwrite)
+        sweep(self.folder, self.out)
+        if self.run.overwrite:
+            remove_results(self.journal, self.folder, self.out, self.tables)
+        if self.run.skip_existing:
+            kept = import_earlier(self.journal, self.folder, self.out, self.facts["identity"], self.tables)
+            # the same name in another folder is another image
+            same = {image: self.paths.get(image, entry.path) == entry.path for image, entry in kept.items()}
+            self.kept = {image: entry for image, entry in kept.items() if same[image]}
+            again = [entry for image, entry in self.journal.entries.items() if image not in self.kept]
+            remove_outputs(self.out, [name for entry in again for name in entry.outputs])
+            others = [Input(Path(entry.path), image) for image, entry in self.kept.items() if image not in self.indices]
+            if others and self.run.shard_pair:
+                raise UsageError(f"{self.folder} was made from another list of inputs; give --overwrite or another -o")
+            check_collisions([*self.inputs, *others])
+        if self.run.shard_pair:
+            shards.write_plan(
+                self.folder, [entry.image for entry in self.plan], self.facts["identity"], cards=self.loaded.cards
+            )
+
+    def work(self, options: Any, device: torch.device, dtype: torch.dtype | None) -> None:
+        """Do all inputs that are not done yet; each is in the journal as soon as its files are written."""
+        assert self.journal is not None
+        todo = [entry for entry in self.inputs if entry.image not in self.kept]
+        count = self.run.num_workers
+        if count is None:
+            learnt = any(True for module in self.loaded.modules.values() for _ in module.parameters())
+            count = usual_count(available_cpus(), networks_here=learnt and device.type == "cpu")
+        start_now = bool(self.run.num_workers) and len(todo) > 1
+        workers = Workers(self.assay, count, total=len(todo), start_now=start_now)
+        progress = RunProgress(len(todo), label=f"{self.assay.name} {self.facts['command']}", quiet=self.run.quiet)
+        writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
+        recorder = Recorder(self.assay, self.loaded.cards, self.out, self.journal, writers, progress, paths=self.paths)
+        self.done = recorder.done
+        stores = PieceStores(self.journal.folder, paths=self.paths, identity=self.facts["identity"])
+        collector = PieceCollector(self.out, stores, writers, progress=progress, workers=workers)
+        reader = Reader(self.assay, todo, run=self.run, options=options, cards=self.loaded.cards)
+        pieces = PieceReader(self.assay, reader, collector)
+        sizes = [self.run.batch_size or stage.batch_size for stage in self.assay.stages]
+        outcomes = run_subjects(
+            self.assay,
+            iter(pieces),
+            self.loaded.modules,
+            run=self.run,
+            device=device,
+            dtype=dtype,
+            window=2 * max(2, *sizes),
+            workers=workers,
+            stop=lambda: self.stop.received is not None,
+        )
+        pending: deque[PendingFiles] = deque()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(progress)
+            stack.callback(writers.shutdown, wait=True)
+            stack.callback(workers.close)
+            stack.callback(reader.close)
+            stack.callback(pieces.close)
+            for outcome in outcomes:
+                whole = collector.collect(outcome)
+                if isinstance(whole, Failure):
+                    recorder.fail(whole)
+                elif whole is not None:
+                    pending.append(recorder.begin(whole.subject, whole.result))
+                del outcome, whole  # not kept alive while the next one is awaited
+                pending.extend(recorder.begin_joined(divided) for divided in collector.whole())
+                while pending and (len(pending) > WRITERS or pending[0].future.done()):
+                    recorder.finish(pending.popleft())
+            pending.extend(recorder.begin_joined(divided) for divided in collector.whole())
+            while pending:
+                recorder.finish(pending.popleft())
+
+    def finish(self, argv: list[str], started: str) -> RunOutcome:
+        """Write tables, report and ``run.json``; raise Interrupted where inputs are missing."""
+        assert self.journal is not None
+        known = self.journal.entries
+        # an earlier success whose files are gone, and that was not done again, is missing
+        finished = {image for image, entry in known.items() if entry.status == "failed"} | self.done | self.kept.keys()
+        mine = [known[image] for image in self.indices if image in finished]
+        entries = mine + [entry for image, entry in self.kept.items() if image not in self.indices]
+        orders = {OBJECTS: ColumnOrder((*OBJECT_COLUMNS, *self.assay.classes_columns(self.loaded.cards)))}
+        orders.update({name: ColumnOrder(("image", *leading)) for name, leading in self.assay.tables.items()})
+        after = len(self.plan)
+        for number, entry in enumerate(entries):
+            for table, columns in entry.columns.items():
+                orders[table].see(self.indices.get(entry.image, after + number), columns)
+        for entry in entries:  # also of an earlier run, which may have been grouped otherwise
+            if entry.image in self.groups:
+                entry.row[COLUMN] = self.groups[entry.image]
+        interrupted = len(mine) < len(self.indices)
+        record = run_record(
+            assay=self.assay.name,
+            argv=argv,
+            started=started,
+            status="interrupted" if interrupted else "complete",
+            indices=self.indices,
+            entries=entries,
+            columns={name: order.record() for name, order in orders.items()},
+            **self.facts,
+        )
+        summarise = None if self.run.shard_pair else Summariser(self.assay, self.loaded.cards)
+        write_results(
+            self.folder,
+            self.out,
+            record,
+            entries=entries,
+            orders=orders,
+            sheet=self.journal.sheet,
+            summarise=summarise,
+        )
+        self.journal.remove(unfinished=interrupted)
+        if interrupted:
+            raise Interrupted(
+                f"interrupted: {len(mine)} of {len(self.indices)} inputs are done; run again with --skip-existing",
+                self.stop.exit_code,
+            )
+        failed = sum(entry.status == "failed" for entry in mine)
+        code = EXIT_OK if not failed else EXIT_FAILED if failed == len(mine) else EXIT_PARTIAL
+        return RunOutcome(code, {name: record["counts"][name] for name in ("ok", "failed", "skipped")})
+
+    def close(self) -> None:
+        """Let go of the journal; after an error it stays for ``--skip-existing``."""
+        if self.journal is not None:
+            self.journal.close()
