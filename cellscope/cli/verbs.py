@@ -7,7 +7,7 @@ import inspect
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -49,9 +49,6 @@ Work = Callable[..., int]
 InputsWork = Callable[..., "RunOutcome"]
 """What goes over inputs; returns exit code and counts."""
 
-ModelValues = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""See ``model`` of `cellscope.options.flags.with_options`."""
-
 
 class Verbs:
     """The command group of an assay, and its four verbs as decorators.
@@ -80,7 +77,7 @@ class Verbs:
 
         self._add("prepare", verb, function)
 
-    def train(self, function: Callable[..., Work], *, model: ModelValues | None = None) -> None:
+    def train(self, function: Callable[..., Work]) -> None:
         """Add ``train``; `function` returns ``work(dataset, out, options, argv=)``."""
 
         def verb(work: Work, dataset: Dataset, options: Any, base: BaseOptions, argv: list[str], out: Out) -> int:
@@ -88,9 +85,9 @@ class Verbs:
                 code = work(dataset, out, options, argv=argv)
             return finish(f"{self.assay} train", out, code, as_json=base.json)
 
-        self._add("train", verb, function, model)
+        self._add("train", verb, function)
 
-    def eval(self, function: Callable[..., Work], *, model: ModelValues | None = None) -> None:
+    def eval(self, function: Callable[..., Work]) -> None:
         """Add ``eval``; `function` returns ``work(dataset, out, run=, options=, models=, split=, argv=)``."""
 
         def verb(
@@ -107,9 +104,9 @@ class Verbs:
                 code = work(dataset, out, run=run, options=options, models=list(models or []), split=split, argv=argv)
             return finish(f"{self.assay} eval", out, code, as_json=run.json)
 
-        self._add("eval", verb, function, model)
+        self._add("eval", verb, function)
 
-    def predict(self, function: Callable[..., Assay], *, model: ModelValues | None = None) -> None:
+    def predict(self, function: Callable[..., Assay]) -> None:
         """Add ``predict``; `function` returns the assay."""
 
         def verb(
@@ -126,11 +123,9 @@ class Verbs:
             work = partial(predict, assay)
             return run_inputs(f"{self.assay} predict", work, inputs, out, run, options, models, argv)
 
-        self._add("predict", verb, function, model)
+        self._add("predict", verb, function)
 
-    def _add(
-        self, name: str, verb: Callable[..., int], function: Callable[..., Any], model: ModelValues | None = None
-    ) -> None:
+    def _add(self, name: str, verb: Callable[..., int], function: Callable[..., Any]) -> None:
         """Add a command with the parameters of `verb` behind its first, then those that only `function` has."""
         own = inspect.signature(function, eval_str=True).parameters
         _work, *shared = inspect.signature(verb, eval_str=True).parameters.values()
@@ -151,7 +146,7 @@ class Verbs:
         )
         command.__signature__ = signature  # type: ignore[attr-defined]
         command.__name__, command.__doc__, command.__module__ = name, function.__doc__, function.__module__
-        self.app.command(name)(with_options(command, model=model))
+        self.app.command(name)(with_options(command))
 
 
 def run_inputs(

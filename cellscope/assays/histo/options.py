@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
+from cellscope.assays.histo.recipes import RECIPES
 from cellscope.options.common import PrepareOptions
-from cellscope.options.resolve import check, fill, option
+from cellscope.options.planes import PlaneOptions
+from cellscope.options.recipes import Epochs, Recipe
+from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
 
 
@@ -40,45 +44,12 @@ class HistoPrepareOptions(PrepareOptions):
     )
 
 
-#: What the options left open come to by the default recipe, measured stronger on the small network.
-DEFAULTS: dict[str, Any] = {
-    "arch": "histonext-atto",
-    "steps": 3600,
-    "batch_size": 8,
-    "learning_rate": 1.5e-3,
-    "weight_decay": 0.02,
-    "warmup_steps": 200,
-}
-#: The paper's training: two phases, Adam at 1e-4, falling to a tenth every 25 epochs in each; its final configuration.
-PAPER: dict[str, Any] = {
-    "arch": "histonext-tiny",
-    "init": "imagenet",
-    "optimiser": "adam",
-    "learning_rate": 1e-4,
-    "weight_decay": 0.0,
-    "schedule": "step",
-    "warmup_steps": 0,
-    "frozen_epochs": 50.0,
-    "epochs": 50.0,
-    "frozen_batch_size": 64,
-    "batch_size": 16,
-    "augment": "full",
-    "np_loss": "asym",
-    "tp_loss": "focal",
-    "tp_weight": 1.0,
-    "ema": 0.0,
-    "patience": 4,
-    "drop_path": 0.0,
-}
-#: Epochs between drops of the learning rate and between validations (paper, "Training strategy").
-STEP_EPOCHS, VAL_EPOCHS = 25, 5
-
-
 @dataclass(frozen=True)
 class TrainOptions(TrainingOptions):
     """Options of ``cellscope histo train``."""
 
     panel: ClassVar[str] = "Training"
+    recipes: ClassVar[Sequence[Recipe]] = RECIPES
 
     part: Literal["nuclei"] = option("nuclei", "Which network to train; there is one.")
     arch: str | None = option(
@@ -89,12 +60,10 @@ class TrainOptions(TrainingOptions):
     frozen_steps: int = option(
         0, "Steps of the first phase, in which a pretrained encoder stays as it is.", low=0, cli=False
     )
-    frozen_batch_size: int = option(0, "Windows per step in the first phase; 0 for as many as later.", low=0, cli=False)
-    epochs: float | None = option(
-        None, "Passes over the training windows after the first phase, in place of --steps.", low=0.001, high=1e5,
-        cli=False,
-    )  # fmt: skip
-    frozen_epochs: float = option(0.0, "The same for the first phase.", low=0.0, high=1e5, cli=False)
+    frozen_batch_size: int = option(
+        0, "Windows per step in the first phase; 0 for as many as later.", low=0, cli=False, recipe=True
+    )
+    frozen_epochs: float = option(0.0, "The same for the first phase.", low=0.0, high=1e5, cli=False, recipe=True)
     learn_from: Literal["train", "train+val"] = option(
         "train", "Splits to learn from; train+val keeps the last weights, untuned, since nothing is left to judge by.",
         cli=False,
@@ -110,7 +79,7 @@ class TrainOptions(TrainingOptions):
         32, "Context around that on each side; less than in prediction saves time.", low=16, high=256, cli=False
     )
     augment: Literal["baseline", "basic", "moderate", "strong", "full", "wide"] = option(
-        "wide", "Changes of the windows: the levels of the paper's Table 1, or wider ones.", cli=False
+        "wide", "Changes of the windows: the levels of the paper's Table 1, or wider ones.", cli=False, recipe=True
     )
     sampling: Literal["none", "uniform", "type-aware"] = option(
         "type-aware", "How windows are drawn by the type that fills them most (Table 3).", cli=False
@@ -119,10 +88,10 @@ class TrainOptions(TrainingOptions):
         "", "How often each source is drawn, beside its size: consep=2,mine=0.5; others 1.", cli=False
     )
     np_loss: Literal["bce+dice", "asym+dice", "asym"] = option(
-        "bce+dice", "Loss of the nucleus branch (Table 2).", cli=False
+        "bce+dice", "Loss of the nucleus branch (Table 2).", cli=False, recipe=True
     )
     tp_loss: Literal["bce+dice", "focal+dice", "focal"] = option(
-        "bce+dice", "Loss of the type branch (Table 2).", cli=False
+        "bce+dice", "Loss of the type branch (Table 2).", cli=False, recipe=True
     )
     gamma_positive: float = option(
         1.0, "asym: focus on nucleus pixels; 1 in the paper's final configuration, 0.5 in its equation.", low=0.0,
@@ -131,39 +100,24 @@ class TrainOptions(TrainingOptions):
     gamma_negative: float = option(4.0, "asym: focus on background pixels.", low=0.0, high=10.0, cli=False)
     focal_gamma: float = option(2.0, "focal: focus on pixels that are hard.", low=0.0, high=10.0, cli=False)
     hv_weight: float = option(1.0, "Weight of both losses of the distance branch.", low=0.0, high=100.0, cli=False)
-    tp_weight: float = option(2.0, "Weight of the loss of the type branch.", low=0.0, high=100.0, cli=False)
-    drop_path: float = option(0.05, "Share of the encoder's blocks skipped at random.", low=0.0, high=0.9, cli=False)
+    tp_weight: float = option(
+        2.0, "Weight of the loss of the type branch.", low=0.0, high=100.0, cli=False, recipe=True
+    )
+    drop_path: float = option(
+        0.05, "Share of the encoder's blocks skipped at random.", low=0.0, high=0.9, cli=False, recipe=True
+    )
     ema: float = option(
         0.998, "Decay per step of the averaged weights that are validated and kept; 0 for none.", low=0.0, high=1.0,
-        cli=False,
+        cli=False, recipe=True
     )  # fmt: skip
 
-    def settled(self, n_windows: int = 0) -> TrainOptions:
-        """Fill what was left open, from the preset or the default recipe.
-
-        Parameters
-        ----------
-        n_windows : int
-            Places that windows are drawn from, for epochs.
-        """
-        chosen = DEFAULTS if self.preset == "none" else PAPER
-        filled = fill(self, chosen).checked()
-        batch = filled.batch_size or 1
-        first = filled.frozen_batch_size or batch
-        places = max(n_windows, 1)
-        if filled.schedule == "step":
-            filled = fill(filled, {"step_every": max(round(STEP_EPOCHS * places / batch), 1)})
-        frozen = filled.frozen_steps or round(filled.frozen_epochs * places / first)
-        steps = filled.steps
-        if steps is None:
-            steps = frozen + max(round((filled.epochs or 50) * places / batch), 1)
-        filled = replace(filled, frozen_steps=min(frozen, steps), steps=steps)
-        if filled.num_workers is None:
-            filled = replace(filled, num_workers=0)
-        if filled.val_every is None:
-            often = VAL_EPOCHS * places / batch if filled.preset == "paper" else steps / 6
-            filled = replace(filled, val_every=max(min(round(often), steps), 1))
-        return filled
+    def in_steps(self, n_items: int | None = None, *, before: int = 0) -> TrainOptions:
+        """Turn epochs into steps, those of the first phase as well; `n_items` are the places windows are drawn from."""
+        frozen = self.frozen_steps
+        if not frozen and self.frozen_epochs and n_items is not None:
+            frozen = Epochs(self.frozen_epochs).steps(n_items, self.frozen_batch_size or self.batch_size or 1)
+        filled = super().in_steps(n_items, before=before + frozen)
+        return filled if filled.steps is None else replace(filled, frozen_steps=min(frozen, filled.steps))
 
 
 @dataclass(frozen=True)
@@ -196,7 +150,7 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions):
+class PredictOptions(EvalOptions, PlaneOptions):
     """Options of ``cellscope histo predict``."""
 
     panel: ClassVar[str] = "Nuclei"

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated
 
 import typer
 
 from cellscope.assays.karyotype.options import EvalOptions, ImportOptions, PredictOptions, RenderOptions, TrainOptions
-from cellscope.assays.karyotype.training.presets import PRESETS
-from cellscope.assays.karyotype.training.presets import preset as preset_values
 from cellscope.cli.verbs import Models, Out, Verbs, Work, finish, run_inputs, speaking
 from cellscope.engine.assay import Assay
 from cellscope.options.common import InputOptions, PrepareOptions, RunOptions
@@ -27,22 +23,6 @@ Karyotypes = Annotated[
         metavar="KARYOTYPE", help="karyotype.json files, folders of them (searched recursively) and @list.txt."
     ),
 ]
-Preset = Annotated[
-    Optional[str],  # noqa: UP045  Typer reads it at run time, also on older versions
-    typer.Option("--preset", metavar="NAME", help=f"Options by name: {', '.join(PRESETS)}."),
-]
-
-
-def _preset(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what --preset sets."""
-    return preset_values(arguments["preset"])
-
-
-def _tuned(arguments: Mapping[str, Any]) -> dict[str, float]:
-    """Return what the model files set: the thresholds tuned on validation data."""
-    from cellscope.models.registry import thresholds
-
-    return thresholds(verbs.assay, arguments["models"] or [])
 
 
 @verbs.prepare
@@ -57,15 +37,15 @@ def prepare(options: PrepareOptions) -> Work:
     return work
 
 
-@partial(verbs.train, model=_preset)
-def train(options: TrainOptions, preset: Preset = None) -> Work:
+@verbs.train
+def train(options: TrainOptions) -> Work:
     """Train the detector or the classifier on a prepared dataset."""
     from cellscope.assays.karyotype.training.train import train as work
 
     return work
 
 
-@partial(verbs.eval, model=_tuned)
+@verbs.eval
 def evaluate(options: EvalOptions) -> Work:
     """Measure models on a split of a prepared dataset, with 95 % intervals."""
     from cellscope.assays.karyotype.evaluation.evaluate import evaluate as work
@@ -73,7 +53,7 @@ def evaluate(options: EvalOptions) -> Work:
     return work
 
 
-@partial(verbs.predict, model=_tuned)
+@verbs.predict
 def predict(options: PredictOptions) -> Assay:
     """Karyotype metaphase images, or classify images of single chromosomes (--input metaphase|chromosome)."""
     if options.backend == "detectron2":

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
+from cellscope.assays.karyotype.recipes import PRESETS, RECIPES
+from cellscope.errors import UsageError
 from cellscope.options.common import OutputOptions
+from cellscope.options.planes import PlaneOptions
+from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
-
-#: What the options left open come to, per part.
-PART_DEFAULTS: dict[str, dict[str, Any]] = {
-    "detect": {"arch": "chrrender-18s", "steps": 1500, "batch_size": 4, "learning_rate": 5e-4, "weight_decay": 1e-4},
-    "classify": {"arch": "chrnet4-slim", "steps": 4000, "batch_size": 32, "learning_rate": 1e-3, "weight_decay": 0.02},
-}
 
 
 @dataclass(frozen=True)
@@ -22,14 +21,23 @@ class TrainOptions(TrainingOptions):
     """Options of ``cellscope karyotype train``."""
 
     panel: ClassVar[str] = "Training"
+    recipes: ClassVar[Sequence[Recipe]] = RECIPES
 
-    part: Literal["detect", "classify"] = option("detect", "Which network to train.")
+    preset: str = option(
+        "none", "A recipe by its name instead of the default one; flags win over it.", choices=("none", *PRESETS)
+    )
+    part: Literal["detect", "classify"] = option("detect", "Which network to train.", recipe=True)
     arch: str | None = option(None, "Architecture; the part's small built-in one when not given.", metavar="NAME")
     backend: Literal["native", "detectron2"] = option(
         "native", "detect: who computes; detectron2 where it is installed. The files are the same."
     )
     crop: int = option(
-        320, "detect: side of a training crop, pixels at the detector's scale.", low=64, high=2048, cli=False
+        320,
+        "detect: side of a training crop, pixels at the detector's scale.",
+        low=64,
+        high=2048,
+        cli=False,
+        recipe=True,
     )
     scale_low: float = option(
         0.75, "detect: smallest random scale around the canonical one.", low=0.1, high=1.0, cli=False
@@ -46,45 +54,58 @@ class TrainOptions(TrainingOptions):
     )
     square: int = option(
         0, "detect: resize whole images to a square of this side instead of cropping (the paper: 256); 0 crops.",
-        low=0, high=2048, cli=False,
+        low=0, high=2048, cli=False, recipe=True
     )  # fmt: skip
-    flip: float = option(0.5, "detect: probability of a flip of such a square.", low=0.0, high=1.0, cli=False)
-    frozen_norm: bool = option(
-        False, "detect: keep the backbone's batch normalisation as pretrained, as detectron2 does.", cli=False
+    flip: float = option(
+        0.5, "detect: probability of a flip of such a square.", low=0.0, high=1.0, cli=False, recipe=True
     )
-    val_limit: int = option(40, "detect: metaphases per validation, spread evenly; 0 takes all.", low=0, cli=False)
+    frozen_norm: bool = option(
+        False,
+        "detect: keep the backbone's batch normalisation as pretrained, as detectron2 does.",
+        cli=False,
+        recipe=True,
+    )
+    val_limit: int = option(
+        40, "detect: metaphases per validation, spread evenly; 0 takes all.", low=0, cli=False, recipe=True
+    )
     source_weights: str = option(
         "", "How often each source is drawn, e.g. bioimlab=2,adir_mfish=1; others 1.", cli=False
     )
     centre_loss: float = option(
-        0.0, "classify: weight alpha of the centre loss (the paper's is 0.5).", low=0.0, high=10.0
+        0.0, "classify: weight alpha of the centre loss (the paper's is 0.5).", low=0.0, high=10.0, recipe=True
     )
     rotate: Literal["straighten", "moments", "hough", "none"] = option(
         "straighten",
         "classify: straighten, then rotate and crop by the mask's long axis; or the latter alone; or by the paper's "
         "Algorithm 1; or not at all.",
         cli=False,
+        recipe=True,
     )
     view: tuple[int, int] = option(
-        (128, 64), "classify: height and width of what the network sees, pixels.", low=32, high=1024, cli=False
+        (128, 64),
+        "classify: height and width of what the network sees, pixels.",
+        low=32,
+        high=1024,
+        cli=False,
+        recipe=True,
     )
     vary: Literal["full", "flips"] = option(
-        "full", "classify: vary pose, shape and tone, or only flip, as in the paper.", cli=False
+        "full", "classify: vary pose, shape and tone, or only flip, as in the paper.", cli=False, recipe=True
     )
     cache: Path | None = option(
         None, "classify: folder that keeps the chromosomes cut out of metaphases for the next training.",
         metavar="FOLDER", cli=False,
     )  # fmt: skip
-    label_smoothing: float = option(0.05, "classify: label smoothing.", low=0.0, high=0.5, cli=False)
+    label_smoothing: float = option(0.05, "classify: label smoothing.", low=0.0, high=0.5, cli=False, recipe=True)
     polarity_weight: float = option(
-        0.3, "classify: weight of the loss that learns which arm is up.", low=0.0, cli=False
+        0.3, "classify: weight of the loss that learns which arm is up.", low=0.0, cli=False, recipe=True
     )
 
-    def settled(self) -> TrainOptions:
-        """Fill what was left open with the part's defaults."""
-        defaults = PART_DEFAULTS[self.part]
-        filled = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
-        return filled.checked().paced(workers=1, validations=5)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        part = PRESETS[self.preset].values["part"] if self.preset != "none" else self.part
+        if part != self.part:
+            raise UsageError(f"--preset {self.preset} is for --part {part}; leave --part out")
 
 
 @dataclass(frozen=True)
@@ -144,7 +165,7 @@ class EvalOptions:
     panel: ClassVar[str] = "Karyotype"
 
     score_threshold: float | None = option(
-        None, "Least confidence of a chromosome; the model's tuned value when not given.", low=0.0, high=1.0
+        None, "Least confidence of a chromosome; the model's tuned value when not given.", low=0.0, high=1.0, tuned=True
     )
     mask_threshold: float = option(
         0.5, "Mask probability above which a pixel belongs to a chromosome.", low=0.05, high=0.95, cli=False
@@ -169,7 +190,7 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions, DrawOptions):
+class PredictOptions(EvalOptions, DrawOptions, PlaneOptions):
     """Options of ``cellscope karyotype predict``."""
 
     panel: ClassVar[str] = "Karyotype"

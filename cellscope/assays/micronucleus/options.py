@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
+from cellscope.assays.micronucleus.recipes import RECIPES
 from cellscope.errors import UsageError
 from cellscope.options.common import PrepareOptions
+from cellscope.options.planes import PlaneOptions
+from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
 
-#: What the options left open come to, per part.
-PART_DEFAULTS: dict[str, dict[str, Any]] = {
-    "nuclei": {"arch": "unet-s", "steps": 900, "batch_size": 6, "learning_rate": 3e-3, "weight_decay": 1e-4},
-    "classify": {
-        "arch": "mobilevit-mn", "steps": 1200, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.02,
-        "input_size": 96,
-    },
-}  # fmt: skip
-
-#: The paper's schedule (section Experimental setup) for what the user leaves open.
-PAPER: dict[str, Any] = {"epochs": 50, "batch_size": 64, "learning_rate": 1e-3, "input_size": 224}
-
 
 @dataclass(frozen=True)
-class MicronucleusPrepareOptions(PrepareOptions):
+class MicronucleusPrepareOptions(PrepareOptions, PlaneOptions):
     """Options of ``cellscope micronucleus prepare``."""
 
     panel: ClassVar[str] = "Micronucleus"
@@ -36,12 +28,14 @@ class MicronucleusPrepareOptions(PrepareOptions):
     )
     hold_out: str = option("", "Cell lines (source names, comma between) that go to the test split whole.")
     crop_size: int = option(224, "Side of a stored crop, pixels.", low=32, high=1024)
-    channel: int | None = option(None, "Which channel shows the DNA, from 0; needed where there are several.", low=0)
     images: str | None = option(
         None, "Where the images of a table of cells lie; the table's folder when not given.", metavar="DIR"
     )
     nuclei: str | None = option(
         None, "Nuclei for a table of cells: a folder of label images, such as OUT of predict.", metavar="DIR"
+    )
+    binary: Literal["refuse", "split"] = option(
+        "refuse", "What to do with masks of foreground and background (0 and 255): make each connected piece a nucleus?"
     )
 
 
@@ -50,13 +44,13 @@ class TrainOptions(TrainingOptions):
     """Options of ``cellscope micronucleus train``."""
 
     panel: ClassVar[str] = "Training"
+    recipes: ClassVar[Sequence[Recipe]] = RECIPES
 
     part: Literal["nuclei", "classify"] = option("classify", "Which network to train.")
     arch: str | None = option(None, "Architecture; the part's small built-in one when not given.", metavar="NAME")
     preset: Literal["small", "paper"] = option(
         "small", "paper: classify as the paper does, 50 epochs of batches of 64 at 224 pixels, learning rate 1e-3."
     )
-    epochs: int | None = option(None, "Passes over the training items, in place of --steps.", low=1)
     input_size: int | None = option(
         None, "classify: side of the network's input, pixels; a multiple of 32.", low=32, high=1024
     )
@@ -87,26 +81,12 @@ class TrainOptions(TrainingOptions):
     label_smoothing: float = option(0.02, "classify: label smoothing.", low=0.0, high=0.5, cli=False)
     source_weights: str = option("", "How often each cell line is drawn, e.g. RPE1=2,U2OS=1; others 1.", cli=False)
 
-    def settled(self) -> TrainOptions:
-        """Fill what was left open with the preset's and then the part's defaults."""
-        defaults = dict(PART_DEFAULTS[self.part])
-        if self.preset == "paper":
-            if self.part != "classify":
-                raise UsageError("--preset paper is the paper's classifier; give --part classify")
-            defaults |= PAPER if self.steps is None else {k: v for k, v in PAPER.items() if k != "epochs"}
-        filled = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
-        if filled.input_size is not None and filled.input_size % 32:
-            raise UsageError(f"input_size: {filled.input_size} is not a multiple of 32")
-        filled.checked()
-        return replace(filled, num_workers=0) if filled.num_workers is None else filled
-
-    def with_steps(self, n_items: int) -> TrainOptions:
-        """Turn epochs into steps for a number of training items; decide how often to validate."""
-        steps = self.steps
-        if self.epochs is not None:
-            steps = self.epochs * -(-n_items // (self.batch_size or 1))
-        assert steps is not None
-        return replace(self, steps=steps, val_every=self.val_every or max(steps // 5, 1))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.preset == "paper" and self.part != "classify":
+            raise UsageError("--preset paper is the paper's classifier; give --part classify")
+        if self.input_size is not None and self.input_size % 32:
+            raise UsageError(f"input_size: {self.input_size} is not a multiple of 32")
 
 
 @dataclass(frozen=True)
@@ -135,17 +115,19 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions):
+class PredictOptions(EvalOptions, PlaneOptions):
     """Options of ``cellscope micronucleus predict``."""
 
     panel: ClassVar[str] = "Micronucleus"
 
-    channel: int | None = option(None, "Which channel shows the DNA, from 0; needed where there are several.", low=0)
     nuclei: str | None = option(
         None,
         "Label images of the nuclei from another tool: one file, or a folder with one per field (same name, or with "
         ".labels, _labels, _mask or _cp_masks). Their ids are kept.",
         metavar="MASK",
+    )
+    binary: Literal["refuse", "split"] = option(
+        "refuse", "What to do with --nuclei of foreground and background (0 and 255): make each connected piece one?"
     )
     corrections: str | None = option(
         None, "CSV of corrected cells from the review gallery of report.html.", metavar="CSV"

@@ -41,6 +41,7 @@ from cellscope.assays.mitosis.sequences.view import (
 )
 from cellscope.assays.mitosis.sequences.windows import Window, crop, follow, gather, window_frames
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
+from cellscope.io.choice import Wants
 from cellscope.io.movie import MOVIE_SUFFIXES
 from cellscope.io.tracks import Event
 from cellscope.metrics.calibration import apply_line, log_odds
@@ -231,6 +232,7 @@ ASSAY = Assay(
     name="mitosis",
     kinds=KINDS,
     suffixes=MOVIE_SUFFIXES,
+    wants=Wants.MOVIE,
     stages=(
         Stage(PART, KINDS, 16, cut, classify, take_views, cpu_batch=8),
         Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, cpu_batch=256),

@@ -2,87 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
+from cellscope.assays.mitosis.recipes import RECIPES
 from cellscope.errors import UsageError
 from cellscope.options.common import PrepareOptions
+from cellscope.options.planes import FileOptions
+from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
 
 FRAME_POLICIES = ("any", "pad", "sample", "refuse")
-
-_PAPER: dict[str, Any] = {
-    "batch_size": 10,
-    "steps": 6000,
-    "optimiser": "adam",
-    "schedule": "constant",
-    "warmup_steps": 0,
-    "weight_decay": 0.0,
-    "label_smoothing": 0.0,
-    "augment": "paper",
-    "average": 0.0,
-    "balance": "class",
-}
-
-#: What the options left open come to, per architecture: the paper's Table 1 (best row of each), ours for the others.
-#: ``second_rate`` is the learning rate of the second step as a share of the first; 0 makes one step.
-ARCH_DEFAULTS: dict[str, dict[str, Any]] = {
-    "resnet50-lstm": {**_PAPER, "learning_rate": 1e-3, "second_rate": 0.01, "freeze_first": True},
-    "vgg16-lstm": {**_PAPER, "learning_rate": 1e-5, "second_rate": 0.1, "freeze_first": True},
-    "xception-lstm": {**_PAPER, "learning_rate": 1e-4, "second_rate": 0.0, "freeze_first": False},
-    "xception-lstm imagenet": {**_PAPER, "learning_rate": 1e-3, "second_rate": 0.01, "freeze_first": True},
-    "gao-lstm": {**_PAPER, "learning_rate": 1e-3, "second_rate": 0.0, "freeze_first": False},
-    "resnet50-3d": {**_PAPER, "learning_rate": 1e-3, "second_rate": 0.01, "freeze_first": True},
-    "tracknet": {
-        "batch_size": 64,
-        "steps": 400,
-        "optimiser": "adamw",
-        "schedule": "cosine",
-        "warmup_steps": 20,
-        "weight_decay": 0.05,
-        "label_smoothing": 0.1,
-        "augment": "strong",
-        "average": 0.0,
-        "balance": "class",
-        "learning_rate": 3e-3,
-        "second_rate": 0.0,
-        "freeze_first": False,
-    },
-    "lite0-gru": {
-        "batch_size": 8,
-        "steps": 500,
-        "optimiser": "adamw",
-        "schedule": "cosine",
-        "warmup_steps": 50,
-        "weight_decay": 0.05,
-        "label_smoothing": 0.1,
-        "augment": "camera",
-        "average": 0.98,
-        "balance": "dose",
-        "learning_rate": 1e-3,
-        "second_rate": 0.0,
-        "freeze_first": False,
-        "backbone_rate": 0.3,
-        "keep": "last",
-    },
-    "": {
-        "batch_size": 16,
-        "steps": 1500,
-        "optimiser": "adamw",
-        "schedule": "cosine",
-        "warmup_steps": 150,
-        "weight_decay": 0.05,
-        "label_smoothing": 0.1,
-        "augment": "strong",
-        "average": 0.99,
-        "balance": "dose",
-        "learning_rate": 2e-3,
-        "second_rate": 0.0,
-        "freeze_first": False,
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -107,6 +40,7 @@ class TrainOptions(TrainingOptions):
     """Options of ``cellscope mitosis train``; None leaves a value to the architecture."""
 
     panel: ClassVar[str] = "Training"
+    recipes: ClassVar[Sequence[Recipe]] = RECIPES
 
     part: Literal["classify"] = option("classify", "Which network to train; mitosis has one.")
     arch: str = option("mitonet-turned", "Architecture.", metavar="NAME")
@@ -153,16 +87,6 @@ class TrainOptions(TrainingOptions):
     freeze_first: bool | None = option(
         None, "Train only what follows the backbone in the first of two steps (with ImageNet weights).", cli=False
     )
-    optimiser: Literal["adamw", "adam", "sgd"] | None = option(None, "Update rule.", cli=False)  # type: ignore[assignment]
-    schedule: Literal["cosine", "constant", "step", "poly"] | None = option(  # type: ignore[assignment]
-        None, "Learning rate after the warm-up.", cli=False
-    )
-    warmup_steps: int | None = option(  # type: ignore[assignment]
-        None, "Steps over which the learning rate rises.", low=0, cli=False
-    )
-    keep: Literal["best", "last"] | None = option(  # type: ignore[assignment]
-        None, "Which weights to keep: the best by their score in validation, or the last.", cli=False
-    )
     head_decay: float = option(0.0, "L2 penalty of the dense layer (the paper's is 0.01).", low=0.0, cli=False)
 
     def __post_init__(self) -> None:
@@ -170,24 +94,24 @@ class TrainOptions(TrainingOptions):
         if self.leave_out is not None and (self.cross_validate or self.fold is not None):
             raise UsageError("--leave-out chooses what is held out; give it without --fold and --cross-validate")
 
-    def settled(self) -> TrainOptions:
-        """Fill what was left open with the architecture's defaults."""
-        key = f"{self.arch} {self.init}"
-        # what is left out must not choose which weights are kept
-        defaults: dict[str, Any] = {"backbone_rate": 1.0, "keep": "last" if self.leave_out else "best"}
-        defaults |= ARCH_DEFAULTS.get(key, ARCH_DEFAULTS.get(self.arch, ARCH_DEFAULTS[""]))
-        filled = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
-        assert filled.steps is not None
-        assert filled.warmup_steps is not None
-        if filled.second_rate and self.schedule is None:
-            filled = replace(
-                filled, schedule="step", step_every=max(filled.steps // 2, 1), step_gamma=filled.second_rate
-            )
-        assert filled.warmup_steps is not None
-        assert filled.steps is not None
-        filled = replace(filled, warmup_steps=min(filled.warmup_steps, filled.steps // 4))
-        # with a second rate, so that one falls on the end of the first of two steps
-        return filled.checked().paced(workers=0, validations=10 if filled.second_rate else 5)
+    @property
+    def leaves_out(self) -> bool:
+        """Whether sources are kept out of the training, which then must not choose the weights."""
+        return self.leave_out is not None
+
+    @property
+    def two_steps(self) -> bool:
+        """Whether a second step with a learning rate of its own follows."""
+        return bool(self.second_rate)
+
+    def in_steps(self, n_items: int | None = None, *, before: int = 0) -> TrainOptions:
+        """Turn epochs into steps; the warm-up takes a quarter of them at most."""
+        filled = super().in_steps(n_items, before=before)
+        return (
+            filled
+            if filled.steps is None
+            else replace(filled, warmup_steps=min(filled.warmup_steps, filled.steps // 4))
+        )
 
 
 @dataclass(frozen=True)
@@ -207,7 +131,7 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions):
+class PredictOptions(EvalOptions, FileOptions):
     """Options of ``cellscope mitosis predict``."""
 
     panel: ClassVar[str] = "Mitosis"

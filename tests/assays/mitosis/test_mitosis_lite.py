@@ -19,7 +19,7 @@ from cellscope.engine.train.fit import decay_groups
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import load_model, read_card
 
-WORDS = ["--device", "cpu", "--precision", "32", "--steps", "2", "--set", "val_every=2"]
+WORDS = ["--device", "cpu", "--precision", "32", "--steps", "2", "--set", "val_every=2", "--set", "augment=camera"]
 
 
 def cellscope(*words: object) -> str:

@@ -19,7 +19,6 @@ ARCHS: dict[str, dict[str, Any]] = {
     "chrnet4": {},
     # Cardinality 1: grouped convolutions cost three times as much on a CPU at this width.
     "chrnet4-slim": {"base": 32, "groups": 1, "in_channels": 1, "polarity": True, "dropout": 0.2},
-    "chrnet4-test": {"base": 16, "groups": 4, "in_channels": 1, "polarity": True},
 }
 
 

@@ -40,7 +40,6 @@ ARCHS: dict[str, dict[str, Any]] = {
         "turn": True,
     },
     "mitonet-wide": {"backbone": "mitonet", "widths": [32, 64, 96, 160], "size": 64, "zoom_power": 0.5},
-    "mitonet-test": {"backbone": "mitonet", "widths": [8, 8, 8, 16], "size": 32, "zoom_power": 0.5},
     "lite0-gru": {
         "backbone": "lite0",
         "mirrors": 2,
@@ -48,16 +47,6 @@ ARCHS: dict[str, dict[str, Any]] = {
         "zoom_power": 0.0,
         "follow": True,
         "turn": True,
-        "field": 56.0,
-        "tone": "spread",
-    },
-    "lite-test": {
-        "backbone": "lite0",
-        "levels": 3,
-        "mirrors": 1,
-        "size": 32,
-        "zoom_power": 0.0,
-        "follow": True,
         "field": 56.0,
         "tone": "spread",
     },
@@ -221,7 +210,7 @@ class Members(nn.Module):
 def arguments_of(arch: str) -> dict[str, Any]:
     """Return the arguments of an architecture by name; UsageError names those there are."""
     if arch not in ARCHS:
-        raise UsageError(f"--arch {arch}: mitosis knows {', '.join(name for name in ARCHS if 'test' not in name)}")
+        raise UsageError(f"--arch {arch}: mitosis knows {', '.join(ARCHS)}")
     return dict(ARCHS[arch])
 
 

@@ -167,6 +167,7 @@ def train_one(
         for rows in (train_rows, val_rows)
     )
     say(f"{len(train)} sequences to train on, {len(val)} to validate on")
+    options = options.in_steps(len(train_rows))
     L.seed_everything(options.seed, verbose=False)
     network = initialised(arguments, classes, options)
     if isinstance(network, TrackNet):
