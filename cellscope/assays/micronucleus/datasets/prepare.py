@@ -220,9 +220,9 @@ def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:
     flipped and scaled, the other by leaving items out. In validation every crop gets one such copy.
     """
     split_of = assign_splits(items, options.splits, options.seed)
-    settled = [replace(item, fixed_split=split_of[item.group]) for item in items]
+    assigned = [replace(item, fixed_split=split_of[item.group]) for item in items]
     rng = np.random.default_rng([options.seed, 62])
-    crops = [item for item in settled if item.class_]
+    crops = [item for item in assigned if item.class_]
     train = {name: [c for c in crops if c.fixed_split == "train" and c.class_ == name] for name in CLASSES}
     fewest, most = sorted(train, key=lambda name: (len(train[name]), name))
     dropped: set[str] = set()
@@ -234,7 +234,7 @@ def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:
         chosen = (train[fewest][int(i)] for i in rng.integers(0, len(train[fewest]), goal - len(train[fewest])))
         copies += _copies(chosen, out, rng)
     copies += _copies((item for item in crops if item.fixed_split == "val"), out, rng)
-    for item in settled:
+    for item in assigned:
         if item.id in dropped:
             for name in filter(None, (item.image, item.target)):
                 (out / name).unlink()
@@ -243,7 +243,7 @@ def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:
         f"{len(dropped)} {most} dropped, {len(copies)} varied copies added",
         file=sys.stderr,
     )
-    return [item for item in settled if item.id not in dropped] + copies
+    return [item for item in assigned if item.id not in dropped] + copies
 
 
 def _copies(items: Iterable[Item], out: Path, rng: np.random.Generator) -> list[Item]:

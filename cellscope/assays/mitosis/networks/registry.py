@@ -187,7 +187,7 @@ class TrackNet(nn.Module):
 
 
 class Classifier(nn.Module):
-    """What a model file holds: networks that look at frames, networks over measurements, or both."""
+    """What a model file holds: a network over frames, a network over measurements, or both."""
 
     def __init__(self, views: nn.Module | None, tracks: nn.Module | None):
         super().__init__()
@@ -258,7 +258,7 @@ VIEWS, TRACKS = "views", "tracks"
 
 
 def kinds_of(arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say what a model of these arguments looks at: `VIEWS`, `TRACKS` or both."""
+    """Say what a model of these arguments takes: `VIEWS`, `TRACKS` or both."""
     if "parts" in arguments:
         return tuple(arguments["parts"])
     return (TRACKS,) if arguments["backbone"] == "tracks" else (VIEWS,)
