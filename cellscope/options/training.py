@@ -34,8 +34,8 @@ class TrainingOptions(WorkerOptions):
     )
     imagenet: Path | None = option(
         None,
-        "File of ImageNet weights for --init imagenet, as published by timm or in the packages of the extra imagenet; by "
-        "default the installed package, timm's cache or a download.",
+        "File of ImageNet weights for --init imagenet, as published by timm or in the extra imagenet; by default "
+        "the installed package, timm's cache or a download.",
         metavar="FILE",
     )
     resume: str | None = option(
