@@ -79,7 +79,15 @@ def prepare(sources: list[Path], out: Path, options: MitosisPrepareOptions) -> i
         group = (
             f"{source}/{facts.group}" if facts.position or facts.dose else f"{source}/{PurePosixPath(entry.image).stem}"
         )
-        items.append(Item(f"{source}/{entry.image}", group, f"sequences/{_path(source, entry)}", class_=class_))
+        items.append(
+            Item(
+                f"{source}/{entry.image}",
+                group,
+                f"sequences/{_path(source, entry)}",
+                class_=class_,
+                facts=origin_of(facts),
+            )
+        )
         rows.append({"id": items[-1].id, **asdict(facts)})
         sizes.append(size)
     known = [size for size in sizes if size]
@@ -139,6 +147,11 @@ def _shown(out: Path, item: Item) -> Shown:
     strip = np.dstack([np.maximum(light, nuclei), light, light])
     half = strip.shape[1] // 2
     return Shown(np.vstack([strip[:, :half], strip[:, half : 2 * half]]), caption=item.class_)
+
+
+def origin_of(facts: Facts) -> dict[str, str]:
+    """Say where a sequence comes from, for ``--leave-out``."""
+    return {"line": facts.line, "day": facts.date, "dose": facts.dose}
 
 
 def _shares(options: MitosisPrepareOptions) -> tuple[float, float, float]:
