@@ -20,11 +20,11 @@ from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.tally import Tally, gathering, tell
 from cellscope.io.prepared import Item, hold_out, write_dataset
 from cellscope.io.read import read
-from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_facts, source_names
+from cellscope.io.sources import clear_dataset, recognise, refuse_existing, source_facts, source_names
 from cellscope.io.write import write_png
 from cellscope.report.preview import Shown, write_preview
 
-SOURCE_FACTS = {
+LICENCES = {
     "wbc_zheng2018": "white blood cells of Zheng et al., Micron 107 (2018), GPL-3.0 repository",
     "bccd": "BCCD smears (MIT) with masks of Banik et al. 2020 (MIT)",
 }
@@ -63,11 +63,7 @@ def prepare(
     out = Path(out)
     refuse_existing(out, overwrite=options.overwrite)
     names = source_names(sources)
-    layouts, tallies = [], []
-    for source in sources:
-        with gathering() as tally:
-            layouts.append(choose_format(source, options.format, FORMATS))
-        tallies.append(tally)
+    layouts, tallies = recognise(sources, options.format, FORMATS)
     clear_dataset(out, ("images", "targets"))
     items: list[Item] = []
     facts: list[dict[str, Any]] = []
@@ -84,7 +80,7 @@ def prepare(
                 items.append(item)
         if len(items) == before:
             raise DatasetError(f"{source} holds no image with a mask in the layout '{layout}'")
-        facts.append(source_facts(name, layout, len(items) - before, SOURCE_FACTS))
+        facts.append(source_facts(name, layout, len(items) - before, LICENCES))
         print(f"{name}: {len(items) - before} items", file=sys.stderr)
         tell(name, tally)
     if same_as:
