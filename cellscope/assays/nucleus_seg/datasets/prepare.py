@@ -21,7 +21,7 @@ from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.tally import Tally, gathering, tell
 from cellscope.io.prepared import Item, hold_out, write_dataset
 from cellscope.io.read import read
-from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_facts, source_names
+from cellscope.io.sources import clear_dataset, recognise, refuse_existing, source_facts, source_names
 from cellscope.io.write import write_png
 from cellscope.report.preview import Shown, write_preview
 
@@ -60,11 +60,7 @@ def prepare(
     out = Path(out)
     refuse_existing(out, overwrite=options.overwrite)
     names = source_names(sources)
-    layouts, tallies = [], []
-    for source in sources:
-        with gathering() as tally:
-            layouts.append(choose_format(source, options.format, FORMATS))
-        tallies.append(tally)
+    layouts, tallies = recognise(sources, options.format, FORMATS)
     clear_dataset(out, ("images", "targets"))
     items: list[Item] = []
     facts: list[dict[str, Any]] = []
