@@ -7,13 +7,14 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cellscope.errors import DatasetError, UsageError
+from cellscope.io.text import one_line
 from cellscope.io.write import write_csv, write_json
 
 SCHEMA = "cellscope.dataset/1"
@@ -235,6 +236,12 @@ def content_hash(root: Path, table: pd.DataFrame, beside: Iterable[str] = ()) ->
     return total.hexdigest()
 
 
+def _leaves(name: str) -> bool:
+    r"""Tell whether a name in a table leads out of the folder, on any system: ``../a``, ``/a``, ``C:\a``."""
+    windows = PureWindowsPath(name)
+    return ".." in windows.parts or bool(windows.drive) or bool(windows.root)
+
+
 @dataclass(frozen=True)
 class PreparedDataset:
     """A prepared dataset opened for reading.
@@ -279,6 +286,9 @@ class PreparedDataset:
         missing = [name for name in COLUMNS if name not in items]
         if missing:
             raise DatasetError(f"{root / 'items.csv'} has no column {', '.join(missing)}")
+        for name in (*items["image"], *items["target"]):
+            if _leaves(name):
+                raise DatasetError(f"{root / 'items.csv'} names {one_line(name)}, which is outside its folder")
         return cls(root, info, items)
 
     @property
