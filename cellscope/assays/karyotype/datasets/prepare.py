@@ -18,9 +18,10 @@ from cellscope.assays.karyotype.datasets.sources.known import KNOWN
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.tone import to_grey
 from cellscope.io.annotations.tally import gathering, tell
-from cellscope.io.prepared import Item, write_dataset
+from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
 from cellscope.io.sources import clear_dataset, recognise, refuse_existing, source_facts, source_names
+from cellscope.io.splits import Item
 from cellscope.io.text import one_line
 from cellscope.io.write import write_json, write_png
 from cellscope.options.common import PrepareOptions

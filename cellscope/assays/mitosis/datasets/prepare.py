@@ -22,8 +22,9 @@ from cellscope.io.annotations.names import Images
 from cellscope.io.annotations.tally import gathering, note, tell
 from cellscope.io.inputs import Input, resolve_inputs
 from cellscope.io.movie import MOVIE_SUFFIXES, open_movie
-from cellscope.io.prepared import Item, write_dataset
+from cellscope.io.prepared import write_dataset
 from cellscope.io.sequence import write_sequence
+from cellscope.io.splits import Item
 from cellscope.io.table import read_table
 from cellscope.io.text import one_line
 from cellscope.io.write import write_csv
