@@ -55,9 +55,9 @@ def test_the_same_division_in_three_formats(tmp_path):
 def test_csv_takes_size_and_image(tmp_path):
     (tmp_path / "e.csv").write_text("image,frame,y,x,size\nday1/b.tif,7,1.5,2,80\n,3,4,5,\n")
     events = read_events(tmp_path / "e.csv")
-    assert events == [Event(3, 4, 5, None, "row 2", ""), Event(7, 1.5, 2, 80, "row 1", "day1/b.tif")]
-    assert [event.frame for event in events_of(events, Path("/x/day1/b.tif"))] == [3, 7]
-    assert [event.frame for event in events_of(events, Path("/x/day2/b.tif"))] == [3]
+    assert list(events) == [Event(3, 4, 5, None, "row 2", ""), Event(7, 1.5, 2, 80, "row 1", "day1/b.tif")]
+    assert [event.frame for event in events_of(events, Path("/x/day1/b.tif"), "e.csv")[0]] == [3, 7]
+    assert [event.frame for event in events_of(events, Path("/x/day2/b.tif"), "e.csv")[0]] == [3]
 
 
 @pytest.mark.parametrize(

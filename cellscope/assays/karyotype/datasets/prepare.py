@@ -15,8 +15,9 @@ from cellscope.assays.karyotype.datasets.sources import FORMATS, Instance, Recor
 from cellscope.assays.karyotype.datasets.sources.known import KNOWN
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.tone import to_grey
+from cellscope.io.annotations.picture import read_picture
+from cellscope.io.choice import Wants
 from cellscope.io.prepared import Item, write_dataset
-from cellscope.io.read import read
 from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_facts, source_names
 from cellscope.io.write import write_json, write_png
 from cellscope.options.common import PrepareOptions
@@ -78,7 +79,7 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
 def _store(record: Record, source: str, out: Path) -> Item:
     """Write one record's files and give its row. Images are stored grey, 8 bit: what the networks look at."""
     try:
-        image = read(record.path)
+        image = read_picture(record.path, Wants.STAIN)
     except InputError as error:
         raise DatasetError(str(error)) from error
     grey = to_grey(image.pixels)
