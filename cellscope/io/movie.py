@@ -47,6 +47,8 @@ class Movie:
     taken : str
         What was taken of the file.
     selection : Selection
+    pixel_size_given : bool
+        By the user, not by the file.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class Movie:
     notes: dict[str, Any] = field(default_factory=dict)
     taken: str = ""
     selection: Selection = field(default_factory=lambda: Selection(0))
+    pixel_size_given: bool = False
 
     def read(self, indices: Sequence[int] | None = None) -> np.ndarray:
         """Return frames as one array.

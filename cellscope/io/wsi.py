@@ -88,6 +88,8 @@ class Slide:
         Which of a TIFF's series it is.
     taken : str
         What was taken of the file.
+    pixel_size_given : bool
+        By the user, not by the file.
     """
 
     path: Path
@@ -98,6 +100,8 @@ class Slide:
     backend: str = "tifffile"
     series: int = 0
     taken: str = ""
+    pixel_size_given: bool = False
+    assumed_um: float | None = None
 
     @property
     def height(self) -> int:

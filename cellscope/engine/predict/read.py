@@ -193,7 +193,7 @@ class Reader:
             else:
                 image = read(entry.path, choice=choice, wants=self.assay.wants, max_pixels=self.run.max_pixels)
             if self.run.pixel_size:
-                image = replace(image, pixel_size_um=self.run.pixel_size)
+                image = replace(image, pixel_size_um=self.run.pixel_size, pixel_size_given=True)
             kind = self.assay.kind_of(image) if self.run.input == AUTO else self.run.input
             if self.assay.admit is not None:
                 self.assay.admit(image, kind)
