@@ -16,10 +16,11 @@ from cellscope.engine.device import available_cpus
 from cellscope.engine.predict.stages import PIXELS_IN_FLIGHT, Failure
 from cellscope.errors import InputError, UsageError
 from cellscope.io.annotations.label_image import read_label_image
-from cellscope.io.choice import ALL, Choice, Wants, scenes_to_take
+from cellscope.io.choice import ALL, Choice, Wants
 from cellscope.io.inputs import Input, check_collisions, resolve_inputs, scene_image
 from cellscope.io.leftovers import noting_leftovers
 from cellscope.io.read import describe, read
+from cellscope.io.select import scenes_to_take
 from cellscope.io.text import one_line
 from cellscope.options.common import AUTO
 
