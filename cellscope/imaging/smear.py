@@ -132,7 +132,7 @@ def guess_diameter(rgb: np.ndarray, *, side: int = 1024) -> float | None:
     ----------
     rgb : (H, W, 3) uint8
     side : int
-        Images larger than this are looked at smaller.
+        Larger images are reduced to this size first.
 
     Returns
     -------

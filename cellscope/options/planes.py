@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from cellscope.options.resolve import option
 
-PANEL = "Which part of a file"
+PANEL = "Image planes"
 
 
 @dataclass(frozen=True)
@@ -17,16 +17,16 @@ class FileOptions:
     panel: ClassVar[str] = PANEL
 
     channel: str | None = option(
-        None, "Which channel: its name, or its number from 0; several with commas.", metavar="NAME|N"
+        None, "Channel, by name or index from 0; several separated by commas.", metavar="NAME|N"
     )
     z: str | None = option(
         None,
-        "Which slice of a focus series, from 0; max takes the brightest value of all, focus the sharpest slice.",
+        "Focal plane, by index from 0; max for the maximum projection, focus for the sharpest plane.",
         metavar="N|max|focus",
     )
     scene: str | None = option(
         None,
-        "Which scene (position, region) of a file, by name or number from 0; all makes an input of each.",
+        "Scene (position, region), by name or index from 0; all processes each as an input of its own.",
         metavar="NAME|N|all",
     )
 
@@ -37,4 +37,4 @@ class PlaneOptions(FileOptions):
 
     panel: ClassVar[str] = PANEL
 
-    frame: int | None = option(None, "Which time point of a series, from 0.", low=0, metavar="N")
+    frame: int | None = option(None, "Time point, by index from 0.", low=0, metavar="N")

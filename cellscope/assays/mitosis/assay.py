@@ -31,7 +31,14 @@ from cellscope.assays.mitosis.sequences.inputs import (
     read_options,
 )
 from cellscope.assays.mitosis.sequences.tracks import measure, nucleus_diameter
-from cellscope.assays.mitosis.sequences.view import FRAMES, TRAINED_PIXEL_UM, choose_frames, network_view, normalise
+from cellscope.assays.mitosis.sequences.view import (
+    FRAMES,
+    TRAINED_PIXEL_UM,
+    choose_frames,
+    network_view,
+    normalise,
+    tone_of,
+)
 from cellscope.assays.mitosis.sequences.windows import Window, crop, follow, gather, window_frames
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
 from cellscope.imaging.doubt import trusted_pixel_size
@@ -72,7 +79,7 @@ def _read_sequence(subject: Subject, card: ModelCard) -> None:
     pair = two_channels(movie.read(sorted(set(chosen.tolist()))), nuclei_channel=options.nuclei_channel)
     pair = pair[np.searchsorted(np.unique(chosen), chosen)]
     _take_pixel_size(subject, [pair])
-    shown = normalise(pair)
+    shown = normalise(pair, tone_of(card.normalisation))
     reasons = [] if movie.frames == wanted else [f"{movie.frames} frames instead of {wanted}"]
     subject.state |= {"shown": [shown], "frames": [chosen], "reasons": [reasons], "places": [None]}
     subject.state["measured"] = [_measured(subject, pair)]
@@ -115,7 +122,7 @@ def _read_windows(subject: Subject, card: ModelCard) -> None:
         cropped = np.moveaxis(crop(np.moveaxis(pair, 1, -1), centres, window.side), -1, 1)
         drift = float(np.hypot(*(centres[-1] - centres[0])))
         reasons = ["the movie begins or ends inside the window"] if window.cut_short else []
-        state["shown"].append(normalise(cropped))
+        state["shown"].append(normalise(cropped, tone_of(card.normalisation)))
         state["measured"].append(_measured(subject, cropped))
         state["frames"].append(window.frames)
         state["reasons"].append(reasons)

@@ -20,7 +20,7 @@ from cellscope.assays.micronucleus.field.field import (
 )
 from cellscope.assays.micronucleus.field.masks import find_mask, labels_of
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
-from cellscope.assays.micronucleus.find.instances import evidence, micronuclei_of, nuclei_of, reachable
+from cellscope.assays.micronucleus.find.instances import micronuclei_of, nuclei_of, reachable, score_cells
 from cellscope.assays.micronucleus.training.classifier_data import add_micronucleus
 from cellscope.errors import InputError
 from cellscope.imaging.labels import label_table
@@ -97,7 +97,7 @@ def test_perfect_maps_give_the_field_back():
     assert parents == {1: 1, 2: 3}
     assert scores == pytest.approx({1: 0.9933, 2: 0.9933}, abs=1e-3)
     assert matched_labels(field.micronuclei, found, 0.8) == {1: 1, 2: 2}
-    seen = evidence(maps[2], labels, 25.0, [1, 2, 3, 4])
+    seen = score_cells(maps[2], labels, 25.0, [1, 2, 3, 4])
     assert (seen > 0).tolist() == [True, False, True, False]
 
 
@@ -109,7 +109,7 @@ def test_evidence_is_shared_between_two_possible_parents_and_none_comes_from_ins
     def seen(columns, ids=(7, 9)):
         spot = logits.copy()
         spot[13:16, columns] = 4.0
-        return 1 / (1 + np.exp(-evidence(spot, labels, 20.0, list(ids))))
+        return 1 / (1 + np.exp(-score_cells(spot, labels, 20.0, list(ids))))
 
     high = 1 / (1 + np.exp(-4.0))
     between = seen(slice(30, 33))
