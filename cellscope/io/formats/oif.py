@@ -31,7 +31,7 @@ class OifSource:
             self._file = oiffile.OifFile(path)
             series = self._file.series[0]
             self._axes = str(series.axes).upper()
-            names = [str(name) for name in series.files]
+            names = [str(name) for name in series]
             self._files = {tuple(map(int, place)): name for place, name in zip(series.indices, names, strict=True)}
             first = self._read(names[0])
         except Exception as error:
