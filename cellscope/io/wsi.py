@@ -196,8 +196,9 @@ def open_slide(
     path = Path(path)
     with one_line_errors(path):
         with open_regular(path) as handle:
-            tiff = handle.read(4) in TIFF_MAGIC
-        backend = "openslide" if path.suffix.lower() in SLIDE_SUFFIXES else None
+            start = handle.read(132)
+        tiff = start[:4] in TIFF_MAGIC
+        backend = "openslide" if path.suffix.lower() in SLIDE_SUFFIXES or start[128:] == b"DICM" else None
         series, taken, size = 0, "", None
         warnings: tuple[str, ...] = ()
         if tiff:

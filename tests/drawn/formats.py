@@ -1,4 +1,4 @@
-"""One stack written in the formats that a library at hand can write, or whose layout is plain enough to write by hand."""
+"""One stack in the formats that a library at hand can write, or whose layout is plain enough to write by hand."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def write_lif(path: Path, images: dict[str, np.ndarray]) -> Path:
         )
         blocks.append(planes.transpose(0, 2, 1, 3, 4).astype("<u2").tobytes())
         children.append(
-            f'<Element Name="{name}" Visibility="1"><Data><Image TextDescription=""><ImageDescription><Channels>{listed}'
-            f"</Channels><Dimensions>{dims}</Dimensions></ImageDescription></Image></Data>"
+            f'<Element Name="{name}" Visibility="1"><Data><Image TextDescription=""><ImageDescription><Channels>'
+            f"{listed}</Channels><Dimensions>{dims}</Dimensions></ImageDescription></Image></Data>"
             f'<Memory Size="{len(blocks[-1])}" MemoryBlockID="MemBlock_{number}"/><Children/></Element>'
         )
     xml = (
