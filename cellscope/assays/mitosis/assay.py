@@ -30,7 +30,8 @@ from cellscope.assays.mitosis.sequences.inputs import (
     read_input,
     read_options,
 )
-from cellscope.assays.mitosis.sequences.tracks import measure, nucleus_diameter
+from cellscope.assays.mitosis.sequences.names import abnormal_classes
+from cellscope.assays.mitosis.sequences.tracks import measure
 from cellscope.assays.mitosis.sequences.view import (
     FRAMES,
     TRAINED_PIXEL_UM,
@@ -194,6 +195,7 @@ def call(p: np.ndarray, threshold: float) -> int:
 def conclude(subject: Subject) -> Result:
     """Make the rows, the counts with their interval, and the picture."""
     classes = subject.cards[PART].classes
+    counted = abnormal_classes(classes, subject.cards[PART].training)
     options = subject.options
     rows, strips = [], []
     state = subject.state
@@ -206,10 +208,10 @@ def conclude(subject: Subject) -> Result:
         row |= {f"p_{name}": float(value) for name, value in zip(classes, p, strict=True)}
         row |= {"n_frames": len(np.unique(frames)), **(place or {}), "reasons": reasons}
         rows.append(row)
-        strips.append(Strip(shown, frames, _caption(row, place), index == len(classes) - 1, bool(reasons)))
+        strips.append(Strip(shown, frames, _caption(row, place), classes[index] in counted, bool(reasons)))
     columns = ["label", "class", "score", "review", *probability_columns(classes)]
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
-    abnormal = int((table["class"] == classes[-1]).sum())
+    abnormal = int(table["class"].isin(counted).sum())
     low, high = wilson(abnormal, len(rows))
     fraction = abnormal / len(rows) if rows else None
     summary = dict(zip(SUMMARY, (abnormal, fraction, low, high), strict=True))
