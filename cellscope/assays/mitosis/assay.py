@@ -31,7 +31,7 @@ from cellscope.assays.mitosis.sequences.inputs import (
     read_options,
 )
 from cellscope.assays.mitosis.sequences.names import abnormal_classes
-from cellscope.assays.mitosis.sequences.tracks import measure
+from cellscope.assays.mitosis.sequences.tracks import measure, nucleus_diameter
 from cellscope.assays.mitosis.sequences.view import (
     FRAMES,
     TRAINED_PIXEL_UM,
