@@ -9,7 +9,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from fake_assay import ASSAY, CONCLUDE, CUT, FINISH, FORWARD, KILL, FakeOptions, options_for, spots
+from fake_assay import ASSAY, CONCLUDE, CUT, FINISH, FORWARD, KILL, FakeOptions, State, options_for, spots
 
 from cellscope.engine.assay import Stage, Subject
 from cellscope.engine.predict import stages
@@ -176,7 +176,7 @@ def test_all_items_of_a_failed_subject_are_dropped():
 
 
 def blank(subject):
-    subject.state = {"labels": np.zeros((4, 4), int), "p": []}
+    subject.state = State(np.zeros((4, 4), int), [])
     return subject
 
 

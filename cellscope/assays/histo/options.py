@@ -40,7 +40,6 @@ class HistoPrepareOptions(PrepareOptions):
     )
 
 
-
 #: What the options left open come to by the default recipe, measured stronger on the small network.
 DEFAULTS: dict[str, Any] = {
     "arch": "histonext-atto",

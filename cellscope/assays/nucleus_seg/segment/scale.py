@@ -9,6 +9,7 @@ import numpy as np
 from cellscope.assays.nucleus_seg.segment.debris import usual_area
 from cellscope.assays.nucleus_seg.segment.instances import split_cells
 from cellscope.assays.nucleus_seg.segment.passes import CORE, LARGEST_WHOLE, MARGIN, as_input, cut_pass, plan_passes
+from cellscope.assays.nucleus_seg.segment.state import State
 from cellscope.assays.nucleus_seg.segment.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
 from cellscope.engine.assay import Subject
 from cellscope.imaging.scaling import far_off, resize_to, scaled_shape
@@ -25,16 +26,16 @@ TOLERANCE = 2.0
 WINDOWS = 4
 
 
-def cut_estimate(subject: Subject) -> list[np.ndarray]:
+def cut_estimate(subject: Subject[State]) -> list[np.ndarray]:
     """Cut what the scale is estimated from: the whole image, or the darkest windows of a large one."""
     options = subject.options
     rgb = rgb_of(subject)
-    subject.state["colour"] = has_colour(rgb)
+    subject.state.colour = has_colour(rgb)
     if subject.cards[PART].arch == OTSU or not network_diameter(subject):
-        subject.state["diameter"] = options.nucleus_diameter
+        subject.state.diameter = options.nucleus_diameter
         return []
     if options.nucleus_diameter:
-        subject.state["diameter"] = options.nucleus_diameter
+        subject.state.diameter = options.nucleus_diameter
         return []
     if subject.image.pixel_size_um:
         guess = USUAL_UM / subject.image.pixel_size_um
@@ -42,12 +43,13 @@ def cut_estimate(subject: Subject) -> list[np.ndarray]:
         found = guess_diameter(rgb)
         # Nothing stands out: a quarter of the image is as good a guess as any, for an image of one cell.
         guess = found / OTSU_SHARE if found else max(min(rgb.shape[:2]) / 4, 8.0)
-    subject.state["diameter"] = guess
+    subject.state.diameter = guess
     return _inputs(subject, rgb)
 
 
-def _inputs(subject: Subject, rgb: np.ndarray) -> list[np.ndarray]:
-    factor = factor_of(subject, subject.state["diameter"])
+def _inputs(subject: Subject[State], rgb: np.ndarray) -> list[np.ndarray]:
+    assert subject.state.diameter is not None
+    factor = factor_of(subject, subject.state.diameter)
     size = scaled_shape(rgb.shape, factor)
     if max(size) <= LARGEST_WHOLE:
         (way,) = plan_passes(rgb.shape, factor)
@@ -59,7 +61,7 @@ def _inputs(subject: Subject, rgb: np.ndarray) -> list[np.ndarray]:
     return [as_input(cut_window(scaled, grid, corner)) for corner in corners[:WINDOWS]]
 
 
-def estimate_scale(subject: Subject, outputs: list[Any]) -> None:
+def estimate_scale(subject: Subject[State], outputs: list[Any]) -> None:
     """Estimate the scale from the nuclei that the network found."""
     if not outputs:
         return
@@ -70,16 +72,18 @@ def estimate_scale(subject: Subject, outputs: list[Any]) -> None:
         cells = split_cells(maps, threshold=options.probability_threshold, depth=options.split_depth)
         areas.append(np.bincount(cells[maps.nucleus > options.probability_threshold * 255])[1:])
     usual = usual_area(np.concatenate(areas))
-    subject.state["again"] = False
+    subject.state.again = False
     if usual:
-        factor = factor_of(subject, subject.state["diameter"])
-        diameter = float(np.sqrt(4 * usual / np.pi) / factor)
-        subject.state["again"] = far_off(diameter, subject.state["diameter"], TOLERANCE)
-        subject.state["diameter"] = diameter
+        before = subject.state.diameter
+        assert before is not None
+        diameter = float(np.sqrt(4 * usual / np.pi) / factor_of(subject, before))
+        subject.state.again = far_off(diameter, before, TOLERANCE)
+        subject.state.diameter = diameter
 
 
-def cut_estimate_again(subject: Subject) -> list[np.ndarray]:
+def cut_estimate_again(subject: Subject[State]) -> list[np.ndarray]:
     """Cut once more where the first estimate was far off."""
-    if not subject.state.pop("again", False):
+    if not subject.state.again:
         return []
+    subject.state.again = False
     return _inputs(subject, rgb_of(subject))
