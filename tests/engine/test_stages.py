@@ -204,6 +204,20 @@ def test_a_stage_that_gives_too_few_outputs_fails_its_subjects():
     assert "0 outputs for 4 items" in str(error)
 
 
+def test_a_stage_that_opens_a_file_is_caught_by_these_tests(tmp_path):
+    """`tests/opened.py` watches every test of every assay."""
+    (tmp_path / "regions.geojson").write_text("{}")
+
+    def cut(subject):
+        (tmp_path / "regions.geojson").read_text()
+        return ASSAY.stages[0].cut(subject)
+
+    first = dataclasses.replace(ASSAY.stages[0], cut=cut)
+    ((_, result, error),) = run([subject("s")], dataclasses.replace(ASSAY, stages=(first, ASSAY.stages[1])))
+    assert result is None
+    assert "a stage opened" in str(error)
+
+
 def test_a_result_that_breaks_the_contract_is_refused():
     def twice(subject):
         result = ASSAY.conclude(subject)
