@@ -11,7 +11,7 @@ from tifffile import TiffFile, TiffFileError, TiffPage
 from cellscope.io.convert import Refused
 from cellscope.io.pixel_size import STATED_RANGE_UM
 from cellscope.io.read_tiff import RGB, YCBCR, tiff_pixel_size
-from cellscope.io.wsi import BLANK
+from cellscope.io.wsi_reader import BLANK
 
 #: Scanners' own TIFFs that OpenSlide reads better: tiles out of order, several regions, colours of their own.
 _OPENSLIDE = ("is_ndpi", "is_scn", "is_bif", "is_philips")
@@ -67,7 +67,7 @@ def _colour(page: TiffPage) -> bool:
 
 
 class TiffSlide:
-    """An open TIFF slide (see `cellscope.io.wsi.SlideReader`).
+    """An open TIFF slide (see `cellscope.io.wsi_reader.SlideReader`).
 
     Raises
     ------

@@ -12,10 +12,10 @@ from cellscope.assays.histo.assay import OTSU_CARD
 from cellscope.assays.histo.datasets.targets import distance_maps
 from cellscope.assays.histo.networks.registry import arguments_of
 from cellscope.assays.histo.nuclei.augmentation import augmented, average
-from cellscope.assays.histo.nuclei.whole import whole_maps
 from cellscope.assays.histo.options import PredictOptions
 from cellscope.assays.histo.slides.stage import PART, cut_windows, take_maps, tiling_of
 from cellscope.assays.histo.slides.state import State
+from cellscope.assays.histo.slides.whole import whole_maps
 from cellscope.engine.assay import Subject
 from cellscope.imaging.symmetries import SYMMETRIES
 from cellscope.io.image import Image
@@ -65,7 +65,7 @@ def test_the_average_is_the_mean() -> None:
 class _Sideways(torch.nn.Module):
     """Says of each pixel how red it is, and that it lies to the right."""
 
-    core, margin = 64, 32
+    core, margin, fixed = 64, 32, True
 
     def __init__(self) -> None:
         super().__init__()

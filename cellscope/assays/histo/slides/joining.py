@@ -19,6 +19,7 @@ from cellscope.assays.histo.slides.stage import find, frame_of, rgb_of
 from cellscope.assays.histo.slides.state import Source, State
 from cellscope.assays.histo.slides.windows import Box, Frame
 from cellscope.engine.assay import Result, Rows, Subject
+from cellscope.imaging.regions import Regions
 from cellscope.io.stream import Bands, Features
 from cellscope.io.wsi import Slide
 
@@ -73,8 +74,8 @@ def conclude_piece(subject: Subject[State]) -> Result:
 
 
 def _own(
-    subject: Subject[State], rgb: np.ndarray, nuclei: Nuclei, origin: tuple[int, int], shape: tuple[int, int], regions: Any,
-    frame: Frame | None = None,
+    subject: Subject[State], rgb: np.ndarray, nuclei: Nuclei, origin: tuple[int, int], shape: tuple[int, int],
+    regions: Regions | None, frame: Frame | None = None,
 ) -> tuple[np.ndarray, pd.DataFrame]:  # fmt: skip
     """Measure nuclei and keep those inside the regions and, in a window, of its core; numbered 1..n."""
     table = measure_nuclei(

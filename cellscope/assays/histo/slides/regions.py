@@ -19,7 +19,8 @@ from cellscope.imaging.tissue import tissue_mask
 from cellscope.io.image import Image
 from cellscope.io.inputs import stem
 from cellscope.io.regions import read_regions
-from cellscope.io.wsi import Level, Slide, SlideReader
+from cellscope.io.wsi import Level, Slide
+from cellscope.io.wsi_reader import SlideReader
 
 #: Pixels at the model's scale around a window's core: a nucleus with its centroid in the core lies in the window.
 SEAM = 96

@@ -9,7 +9,6 @@ import torch
 
 from cellscope.assays.histo.classes import PART
 from cellscope.assays.histo.networks.registry import geometry, normalise, to_maps
-from cellscope.assays.histo.nuclei.augmentation import augmented, average
 from cellscope.assays.histo.nuclei.baseline import otsu_nuclei
 from cellscope.assays.histo.nuclei.calibration import calibrate
 from cellscope.assays.histo.nuclei.postprocess import Nuclei, find_nuclei
@@ -20,7 +19,9 @@ from cellscope.assays.histo.slides.windows import (
     Frame,
     Tiling,
     cut_tiles,
-    join_tiles,
+    cut_views,
+    is_even,
+    join_views,
     labels_at_input,
     resample,
     scale_between,
@@ -28,13 +29,11 @@ from cellscope.assays.histo.slides.windows import (
 from cellscope.engine.assay import Subject
 from cellscope.imaging.labels import relabel
 from cellscope.imaging.smear import to_rgb8
+from cellscope.imaging.tiling import Grid
 
 OTSU = "otsu"
 #: Arguments of `find_nuclei` that a model's card may hold, and the options that overrule them.
 TUNED = {"threshold": "probability_threshold", "edge": "edge", "min_score": "min_score", "min_area": "min_area"}
-#: A tile whose colours each span no more than 8 of 255 levels is empty glass, or what a program filled in around a
-#: cut-out; the palest nucleus differs from its surroundings by tens.
-_EVEN = 8.5 / 255
 
 
 def rgb_of(subject: Subject[State]) -> np.ndarray:
@@ -62,72 +61,53 @@ def tiling_of(subject: Subject[State]) -> Tiling:
     return Tiling(*geometry(subject.cards[PART].arch_args))
 
 
-def _shift(tiling: Tiling) -> tuple[int, int]:
-    """Give the shifted grid of the check: half a core and an odd number of pixels away, so that no border is shared."""
-    return tiling.core // 2 + 5, tiling.core // 2 - 7
+def _grid(subject: Subject[State], *, shifted: bool = False) -> Grid:
+    """Give the grid of tiles over a subject's window.
+
+    The shifted one of the check lies half a core and an odd number of pixels away, so that no border is shared.
+    """
+    tiling = tiling_of(subject)
+    shift = (tiling.core // 2 + 5, tiling.core // 2 - 7) if shifted else (0, 0)
+    return tiling.grid(frame_of(subject).window.shape, shift)
 
 
 def cut_windows(subject: Subject[State]) -> list[np.ndarray]:
     """Cut the image at the model's scale into the network's tiles."""
-    return _cut(subject, (0, 0))
+    return _cut(subject, shifted=False)
 
 
 def cut_shifted(subject: Subject[State]) -> list[np.ndarray]:
     """Cut the image on the shifted grid, if that is asked for."""
     if not subject.options.check_grid or subject.state.maps is None:
         return []
-    return _cut(subject, _shift(tiling_of(subject)))
+    return _cut(subject, shifted=True)
 
 
-def _cut(subject: Subject[State], shift: tuple[int, int]) -> list[np.ndarray]:
+def _cut(subject: Subject[State], *, shifted: bool) -> list[np.ndarray]:
     rgb, frame = rgb_of(subject), frame_of(subject)
     if subject.cards[PART].arch == OTSU:
         return []
-    tiling = tiling_of(subject)
+    grid = _grid(subject, shifted=shifted)
     source = subject.state.source or Source(frame.scale)
-    tiles = cut_tiles(rgb, source.scale, frame.window, tiling, origin=source.origin, shift=shift)
-    inside = _inside(subject, shift)
-    wanted = [here and not _even(tile) for tile, here in zip(tiles, inside, strict=True)]
+    tiles = cut_tiles(rgb, source.scale, frame.window, grid, origin=source.origin)
+    inside = _inside(subject, grid)
+    wanted = [here and not is_even(tile) for tile, here in zip(tiles, inside, strict=True)]
     subject.state.wanted = wanted  # until this grid's outputs are joined
-    views = subject.options.views
-    return [copy for tile, here in zip(tiles, wanted, strict=True) if here for copy in augmented(tile, views)]
+    return cut_views(tiles, wanted, subject.options.views)
 
 
-def _even(tile: np.ndarray) -> bool:
-    """Tell whether a tile, (3, h, w) in [0, 1], shows nothing at all."""
-    return bool((np.ptp(tile, axis=(1, 2)) < _EVEN).all())
-
-
-def _inside(subject: Subject[State], shift: tuple[int, int]) -> list[bool]:
+def _inside(subject: Subject[State], grid: Grid) -> list[bool]:
     """Tell which tiles lie where nuclei are looked for, in the order of `cut_tiles`."""
-    frame, tiling = frame_of(subject), tiling_of(subject)
-    window = frame.window
-    rows, columns = (tiling.spans(size, by) for size, by in zip(window.shape, shift, strict=True))
-    places = [Box(top, left, top + height, left + width) for top, height in rows for left, width in columns]
-    mask = subject.state.mask
-    return [
-        touches(
-            mask, Box(p.top + window.top, p.left + window.left, p.bottom + window.top, p.right + window.left), frame
-        )
-        for p in places
-    ]
+    frame, mask = frame_of(subject), subject.state.mask
+    top, left = frame.window[:2]
+    boxes = [Box(top + y, left + x, top + y + height, left + x + width) for y, x, height, width in grid.cores]
+    return [touches(mask, box, frame) for box in boxes]
 
 
-def _join(subject: Subject[State], outputs: list[Any], shift: tuple[int, int]) -> np.ndarray:
-    """Put the maps of the tiles together; there is nothing where no tile was looked at."""
-    views = subject.options.views
-    given = (average(outputs[first : first + views]) for first in range(0, len(outputs), views))
-    nothing = np.zeros_like(outputs[0][:1, :1])
-    tiling, window = tiling_of(subject), frame_of(subject).window
-    sizes = [
-        (h, w) for _, h in tiling.spans(window.shape[0], shift[0]) for _, w in tiling.spans(window.shape[1], shift[1])
-    ]
-    every = [
-        next(given) if wanted else np.broadcast_to(nothing, (*size, nothing.shape[-1]))
-        for wanted, size in zip(subject.state.wanted, sizes, strict=True)
-    ]
-    subject.state.wanted = []
-    return join_tiles(every, window.shape, tiling, shift)
+def _join(subject: Subject[State], outputs: list[Any], *, shifted: bool) -> np.ndarray:
+    """Put the maps of the tiles together."""
+    wanted, subject.state.wanted = subject.state.wanted, []
+    return join_views(outputs, wanted, subject.options.views, _grid(subject, shifted=shifted))
 
 
 def segment(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarray]:
@@ -139,7 +119,7 @@ def segment(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarr
 def take_maps(subject: Subject[State], outputs: list[Any]) -> None:
     """Put the tiles' maps together."""
     if outputs:
-        subject.state.maps = _join(subject, outputs, (0, 0))
+        subject.state.maps = _join(subject, outputs, shifted=False)
 
 
 def take_shifted(subject: Subject[State], outputs: list[Any]) -> None:
@@ -147,7 +127,7 @@ def take_shifted(subject: Subject[State], outputs: list[Any]) -> None:
     if not outputs:
         return
     assert subject.state.maps is not None
-    maps = _join(subject, outputs, _shift(tiling_of(subject)))
+    maps = _join(subject, outputs, shifted=True)
     frame = frame_of(subject)
     here, there = (_nuclei(subject, each).labels for each in (subject.state.maps, maps))
     core, window = frame.core, frame.window

@@ -57,8 +57,8 @@ def _inputs(subject: Subject[State], rgb: np.ndarray) -> list[np.ndarray]:
     scaled = resize_to(rgb, size)
     grid = Grid(size, CORE, MARGIN)
     dark = otsu_classes(scaled) == 2
-    corners = sorted(grid.corners, key=lambda at: -int(dark[at[0] : at[0] + CORE, at[1] : at[1] + CORE].sum()))
-    return [as_input(cut_window(scaled, grid, corner)) for corner in corners[:WINDOWS]]
+    cores = sorted(grid.cores, key=lambda at: -int(dark[at[0] : at[0] + CORE, at[1] : at[1] + CORE].sum()))
+    return [as_input(cut_window(scaled, grid, core)) for core in cores[:WINDOWS]]
 
 
 def estimate_scale(subject: Subject[State], outputs: list[Any]) -> None:
