@@ -72,7 +72,7 @@ class UNet(nn.Module):
 
 def trained(tiles: list[Tile], classes: tuple[str, ...], steps: int, seed: int) -> UNet:
     """Train the U-Net, with milder changes of the windows than the default: it does not train for long."""
-    options = TrainOptions(seed=seed, steps=steps, augment="strong").settled()
+    options = TrainOptions(seed=seed, steps=steps, augment="strong")
     torch.manual_seed(seed)
     network = UNet(len(classes)).to(memory_format=torch.channels_last)
     network.margin = options.margin

@@ -170,7 +170,7 @@ def test_prepared_dataset_is_explained(tmp_path):
 def test_architectures_are_listed():
     from cellscope.assays.karyotype.networks import chrnet, detectors
 
-    offered = {name for name in (*chrnet.ARCHS, *detectors.ARCHS) if not name.endswith("-test")}
+    offered = {name for name in (*chrnet.ARCHS, *detectors.ARCHS) if not name.endswith("-test")}  # of drawn.networks
     assert offered <= code_words("training.md")
 
 

@@ -7,7 +7,7 @@ import inspect
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -23,11 +23,11 @@ from cellscope.options.resolve import to_toml
 if TYPE_CHECKING:
     from cellscope.engine.predict.session import RunOutcome
 
-Sources = Annotated[list[Path], typer.Argument(metavar="SOURCE", help="Folders or files of the data set.")]
-Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="A folder that `prepare` made.")]
+Sources = Annotated[list[Path], typer.Argument(metavar="SOURCE", help="Folders or files of the source data.")]
+Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Prepared dataset (a folder written by `prepare`).")]
 Inputs = Annotated[
     list[str],
-    typer.Argument(metavar="INPUT", help="Images, folders (searched recursively) and @list.txt, a file of names."),
+    typer.Argument(metavar="INPUT", help="Images, folders (searched recursively), or @list.txt, a file of names."),
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Output folder.")]
 Models = Annotated[
@@ -36,19 +36,16 @@ Models = Annotated[
         "-m",
         "--model",
         metavar="MODEL",
-        help="A model file or a built-in name; once per part. Parts not given are the built-in ones.",
+        help="Model file or built-in model; repeat for each part. Default: the built-in models.",
     ),
 ]
-Split = Annotated[str, typer.Option("--split", metavar="train|val|test", help="Which part of the dataset to measure.")]
+Split = Annotated[str, typer.Option("--split", metavar="train|val|test", help="Split of the dataset to evaluate.")]
 
 Work = Callable[..., int]
 """What does the work of a verb and returns the exit code."""
 
 InputsWork = Callable[..., "RunOutcome"]
 """What goes over inputs; returns exit code and counts."""
-
-ModelValues = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""See ``model`` of `cellscope.options.flags.with_options`."""
 
 
 class Verbs:
@@ -78,7 +75,7 @@ class Verbs:
 
         self._add("prepare", verb, function)
 
-    def train(self, function: Callable[..., Work], *, model: ModelValues | None = None) -> None:
+    def train(self, function: Callable[..., Work]) -> None:
         """Add ``train``; `function` returns ``work(dataset, out, options, argv=)``."""
 
         def verb(work: Work, dataset: Dataset, options: Any, base: BaseOptions, argv: list[str], out: Out) -> int:
@@ -86,9 +83,9 @@ class Verbs:
                 code = work(dataset, out, options, argv=argv)
             return finish(f"{self.assay} train", out, code, as_json=base.json)
 
-        self._add("train", verb, function, model)
+        self._add("train", verb, function)
 
-    def eval(self, function: Callable[..., Work], *, model: ModelValues | None = None) -> None:
+    def eval(self, function: Callable[..., Work]) -> None:
         """Add ``eval``; `function` returns ``work(dataset, out, run=, options=, models=, split=, argv=)``."""
 
         def verb(
@@ -105,9 +102,9 @@ class Verbs:
                 code = work(dataset, out, run=run, options=options, models=list(models or []), split=split, argv=argv)
             return finish(f"{self.assay} eval", out, code, as_json=run.json)
 
-        self._add("eval", verb, function, model)
+        self._add("eval", verb, function)
 
-    def predict(self, function: Callable[..., Assay], *, model: ModelValues | None = None) -> None:
+    def predict(self, function: Callable[..., Assay]) -> None:
         """Add ``predict``; `function` returns the assay."""
 
         def verb(
@@ -124,11 +121,9 @@ class Verbs:
             work = partial(predict, assay)
             return run_inputs(f"{self.assay} predict", work, inputs, out, run, options, models, argv)
 
-        self._add("predict", verb, function, model)
+        self._add("predict", verb, function)
 
-    def _add(
-        self, name: str, verb: Callable[..., int], function: Callable[..., Any], model: ModelValues | None = None
-    ) -> None:
+    def _add(self, name: str, verb: Callable[..., int], function: Callable[..., Any]) -> None:
         """Add a command with the parameters of `verb` behind its first, then those that only `function` has."""
         own = inspect.signature(function, eval_str=True).parameters
         _work, *shared = inspect.signature(verb, eval_str=True).parameters.values()
@@ -149,7 +144,7 @@ class Verbs:
         )
         command.__signature__ = signature  # type: ignore[attr-defined]
         command.__name__, command.__doc__, command.__module__ = name, function.__doc__, function.__module__
-        self.app.command(name)(with_options(command, model=model))
+        self.app.command(name)(with_options(command))
 
 
 def run_inputs(

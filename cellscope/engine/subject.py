@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cellscope.io.annotations.label_image import LabelImage
     from cellscope.io.image import Image
     from cellscope.models.card import ModelCard
 
@@ -37,6 +38,8 @@ class Subject(Generic[State]):
         by the engine where it is None.
     seconds
         Wall time spent on this subject so far; kept by the engine.
+    beside
+        What the assay's ``beside`` named, read.
     loaded_pixels
         Pixels that the assay's ``load`` read besides those of ``image``, for the bounds on memory.
     truth
@@ -52,6 +55,7 @@ class Subject(Generic[State]):
     cards: Mapping[str, ModelCard]
     state: State = None  # type: ignore[assignment]
     seconds: float = 0.0
+    beside: dict[str, LabelImage] = field(default_factory=dict)
     loaded_pixels: int = 0
     truth: Any = None
     piece: int | None = None

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -176,29 +175,6 @@ def choose(assay: str, parts: Sequence[str], given: Sequence[str]) -> dict[str, 
             _require_intact(entry)
             chosen[part] = entry.path
     return {part: chosen[part] for part in parts}
-
-
-def thresholds(assay: str, given: Sequence[str]) -> dict[str, float]:
-    """Return the tuned thresholds of the models that would be used, by name, the first model that has one winning.
-
-    This is the rank "model file" of an option's sources. Models that cannot be read are left out here, because the
-    command itself refuses them with the reason.
-    """
-    found: dict[str, float] = {}
-    with suppress(ModelError):
-        entries = [entry for entry in builtin() if entry.default and entry.assay == assay]
-        cards = []
-        for name in given:
-            with suppress(ModelError):
-                cards.append(read_card(locate(name)))
-        for entry in entries:
-            if entry.part not in {card.part for card in cards}:
-                with suppress(ModelError):
-                    cards.append(read_card(entry.path))
-        for card in cards:
-            for name, value in card.thresholds.items():
-                found.setdefault(name, value)
-    return found
 
 
 def register(path: str | os.PathLike[str], name: str, default: bool = True) -> None:

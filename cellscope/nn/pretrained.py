@@ -40,7 +40,7 @@ def timm_network(
         With ImageNet weights.
     weights : Path, optional
         The file to take them from, as timm publishes it (.safetensors, .pth or .bin) or as the network's package holds
-        it; without one, the installed package, timm's cache or a download. Without `pretrained` it is not looked at.
+        it; without one, the installed package, timm's cache or a download. Without `pretrained` it is ignored.
     advice : str
         What to do where there are none.
     changes

@@ -30,6 +30,9 @@ class Option:
     short: str | None = None
     metavar: str | None = None
     cli: bool = True
+    recipe: bool = False
+    fallback: Any = None
+    tuned: bool = False
 
 
 class Spec(NamedTuple):
@@ -73,6 +76,8 @@ def option(
     short: str | None = None,
     metavar: str | None = None,
     cli: bool = True,
+    recipe: bool = False,
+    tuned: bool = False,
 ) -> Any:
     """Make a dataclass field that is an option.
 
@@ -94,14 +99,22 @@ def option(
         Stands for the value in ``--help``.
     cli : bool
         Whether a flag is generated. ``--set``, the config file and the environment reach the option in any case.
+    recipe : bool
+        Whether a recipe may decide (`cellscope.options.recipes`): the field is None until its class has been filled,
+        and `default` holds where no recipe says otherwise.
+    tuned : bool
+        Whether the model file may hold a value of this name, for an option whose default is None.
 
     Returns
     -------
     dataclasses.Field
         Typed as Any so that the field can have the type of its value.
     """
-    known = Option(help, low, high, None if choices is None else tuple(choices), flag, short, metavar, cli)
+    allowed = None if choices is None else tuple(choices)
+    known = Option(help, low, high, allowed, flag, short, metavar, cli, recipe, default if recipe else None, tuned)
     metadata = {_KEY: known}
+    if recipe:
+        return dataclasses.field(default=None, metadata=metadata)
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
     if dataclasses.is_dataclass(default) and not isinstance(default, type):
@@ -129,7 +142,10 @@ def specs(cls: Any) -> dict[str, Spec]:
             continue
         known = field.metadata.get(_KEY, Option(""))
         kind = parse_annotation(annotation, field.name)
-        found[field.name] = Spec(field.name, kind, default_of(field), known, _panel(cls, field.name))
+        default = default_of(field)
+        if known.recipe:
+            default = known.fallback
+        found[field.name] = Spec(field.name, kind, default, known, _panel(cls, field.name))
     _known[cls] = found
     return found
 
@@ -147,6 +163,8 @@ def check(instance: Any) -> None:
         if spec is None:
             continue  # a group, which checks itself, or a field that is not set from outside
         value = getattr(instance, field.name)
+        if value is None and spec.option.recipe:
+            continue  # open until the steps of the training are known
         try:
             if spec.convert(value) != value:  # text that resolve would convert; here it would stay text
                 raise ValueError(f"{value!r} is not a {spec.kind.name}")

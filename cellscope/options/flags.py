@@ -32,9 +32,7 @@ PREFIX = "option_"
 PANEL = "Options of this command"
 
 
-def with_options(
-    function: Callable[..., int], *, model: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
-) -> Callable[..., int]:
+def with_options(function: Callable[..., int]) -> Callable[..., int]:
     """Give a command the flags of its options dataclasses.
 
     Parameters
@@ -42,9 +40,6 @@ def with_options(
     function : callable
         Parameters annotated with an options dataclass are generated; the others are Typer's as usual. It returns the
         exit code.
-    model : callable, optional
-        Takes the command's other arguments by name and returns the values that model files set, by option name. It
-        ranks between the config file and the defaults.
 
     Returns
     -------
@@ -74,7 +69,6 @@ def with_options(
             sets=parse_set(sets or []),
             env=os.environ,
             config=read_config(config) if config is not None else None,
-            model=model(values) if model is not None else None,
         )
         values.update(zip(classes, made, strict=True))
         if ARGV in parameters:

@@ -2,7 +2,7 @@
 
 A field made with :func:`option` carries its help text, range and choices. :func:`resolve` fills a dataclass from the
 places a value can come from, the first that has one winning: flag, environment variable ``CELLSCOPE_<FIELD>``, config
-file, model file, default. A field whose type is itself a dataclass is a group; its members have dotted names such as
+file, default. A field whose type is itself a dataclass is a group; its members have dotted names such as
 ``optimiser.rate``.
 """
 
@@ -21,7 +21,6 @@ __all__ = [
     "Settings",
     "check",
     "describe",
-    "fill",
     "nearest",
     "option",
     "parse_set",
@@ -29,12 +28,10 @@ __all__ = [
     "resolve",
     "resolve_all",
     "to_toml",
+    "with_thresholds",
 ]
 
 T = TypeVar("T")
-
-#: Attribute of resolved options: names of what a person set. No field, since it is no option and no part of equality.
-_GIVEN = "_given"
 
 
 class Settings(dict[str, Any]):
@@ -51,9 +48,10 @@ def resolve(
     flags: Mapping[str, Any],
     env: Mapping[str, str] = os.environ,
     config: Mapping[str, Any] | None = None,
-    model: Mapping[str, Any] | None = None,
 ) -> T:
-    """Make an options object: flag > ``CELLSCOPE_*`` variable > config file > model file > default.
+    """Make an options object: flag > ``CELLSCOPE_*`` variable > config file > default.
+
+    What recipes and model files set ranks before the default: `cellscope.options.recipes`, `with_thresholds`.
 
     Parameters
     ----------
@@ -65,8 +63,6 @@ def resolve(
         Environment variables; an empty one counts as absent.
     config : mapping, optional
         A config file as :func:`read_config` returns it, or nested or dotted names.
-    model : mapping, optional
-        Values from model files. Names that are not options are ignored here: a model holds more than options.
 
     Returns
     -------
@@ -77,7 +73,7 @@ def resolve(
     UsageError
         For an unknown name (the nearest known one is suggested) or a bad value, naming where it was set.
     """
-    [instance] = resolve_all([cls], flags=flags, env=env, config=config, model=model)
+    [instance] = resolve_all([cls], flags=flags, env=env, config=config)
     return instance
 
 
@@ -88,7 +84,6 @@ def resolve_all(
     sets: Mapping[str, Any] | None = None,
     env: Mapping[str, str] = os.environ,
     config: Mapping[str, Any] | None = None,
-    model: Mapping[str, Any] | None = None,
 ) -> list[Any]:
     """Make several options objects from one command line and one config file; see :func:`resolve`.
 
@@ -111,7 +106,6 @@ def resolve_all(
                 (f"--set {key}", sets, key),
                 (spec.env, env, spec.env),
                 (f"'{key}' in {settings.source}", settings, key),
-                (f"'{key}' of the model", model or {}, key),
             ):
                 if name not in layer or (layer is env and not env[name].strip()):
                     continue
@@ -120,33 +114,34 @@ def resolve_all(
                 except ValueError as error:
                     raise UsageError(f"{source}: {error}") from error
                 break
-        instance = _build(cls, values)
-        object.__setattr__(instance, _GIVEN, frozenset(values))
-        made.append(instance)
+        made.append(_build(cls, values))
     return made
 
 
-def fill(instance: T, chosen: Mapping[str, Any]) -> T:
-    """Give what a person left open the values of a preset.
+def with_thresholds(options: T, thresholds: Sequence[Mapping[str, float]]) -> T:
+    """Give tuned options that nobody set what the models were tuned to; the first model that has a value wins.
 
     Parameters
     ----------
-    instance : instance of an options dataclass
-        From :func:`resolve`, which knows what was given: that stays, even where it is what the option would be anyway.
-        Of options made otherwise, those that differ from their defaults count as given.
-    chosen : mapping
-        Values by name.
+    options : instance of an options dataclass
+        Options made with ``tuned=True`` are filled where they are None.
+    thresholds : sequence of mapping
+        Of each model card: value by name of the option. Other names are passed over.
 
-    Returns
-    -------
-    instance of the same class
+    Raises
+    ------
+    UsageError
+        A model's value is none that the option can have.
     """
-    given: frozenset[str] = getattr(instance, _GIVEN, frozenset())
-    defaults = {field.name: default_of(field) for field in dataclasses.fields(instance)}  # type: ignore[arg-type]
-    open_ = [name for name in chosen if name not in given and getattr(instance, name) == defaults[name]]
-    filled = dataclasses.replace(instance, **{name: chosen[name] for name in open_})  # type: ignore[type-var]
-    object.__setattr__(filled, _GIVEN, given)
-    return filled
+    found: dict[str, Any] = {}
+    for key, spec in specs(type(options)).items():
+        values = [tuned[key] for tuned in thresholds if key in tuned]
+        if spec.option.tuned and getattr(options, key) is None and values:
+            try:
+                found[key] = spec.convert(values[0])
+            except ValueError as error:
+                raise UsageError(f"'{key}' of the model: {error}") from error
+    return dataclasses.replace(options, **found) if found else options  # type: ignore[type-var]
 
 
 def read_config(path: str | os.PathLike[str]) -> Settings:
@@ -208,7 +203,7 @@ def to_toml(instance: Any) -> str:
         if spec.option.help:
             lines.append(f"# {spec.option.help}")
         # TOML has no null. "none" is understood, but only needed where leaving the line out means something else.
-        absent = value is None and spec.default is None
+        absent = value is None and (spec.default is None or spec.option.recipe)
         lines.append(f"# {name} is not set" if absent else f"{name} = {spec.kind.to_toml(value)}")
     return "\n".join(lines).lstrip("\n") + "\n"
 

@@ -2,57 +2,98 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeVar
 
+from cellscope.errors import UsageError
 from cellscope.options.common import WorkerOptions
+from cellscope.options.recipes import Parts, Recipe, fill, in_steps
 from cellscope.options.resolve import option
 
 T = TypeVar("T", bound="TrainingOptions")
 
+COMMON = Recipe({"val_every": Parts(5), "num_workers": 0})
+"""What holds for every training that says nothing else."""
+
 
 @dataclass(frozen=True)
 class TrainingOptions(WorkerOptions):
-    """What every training lets the user set; None leaves a value to the part that is trained."""
+    """What every training lets the user set; recipes decide what is left open."""
 
     panel: ClassVar[str] = "Training"
+    recipes: ClassVar[Sequence[Recipe]] = ()
+    """Those of the assay, the most special first."""
 
     init: str = option(
         "none",
-        "Start from a model file or a built-in name, from timm's ImageNet weights, or from nothing.",
+        "Initial weights: a model file, a built-in model, ImageNet weights, or none (random).",
         metavar="MODEL|imagenet|none",
+        recipe=True,
     )
     resume: str | None = option(
-        None, "Go on from a checkpoint; auto takes OUT's own if there is one.", metavar="auto|PATH"
+        None, "Resume from a checkpoint; auto takes the one in OUT if there is one.", metavar="auto|PATH"
     )
-    devices: int = option(1, "Processes or GPUs to train on at once (DDP when over 1).", low=1, high=64)
+    devices: int = option(1, "Number of GPUs or processes; more than 1 trains data-parallel (DDP).", low=1, high=64)
     fold: int | None = option(
-        None, "Validate on this fold of a dataset prepared with --folds, train on the others.", low=0
+        None, "Validate on this fold and train on the others; needs a dataset prepared with --folds.", low=0
     )
-    steps: int | None = option(None, "Optimiser steps in all; 0 only tunes the model of --init anew.", low=0)
-    learning_rate: float | None = option(None, "Highest learning rate.", low=0.0)
-    optimiser: Literal["adamw", "adam", "sgd"] = option("adamw", "Update rule.", cli=False)
+    steps: int | None = option(
+        None, "Number of optimiser steps; 0 only tunes the thresholds of the model given with --init.", low=0
+    )
+    epochs: float | None = option(None, "Number of epochs, instead of --steps.", low=0.001, high=1e5)
+    learning_rate: float | None = option(None, "Maximum learning rate.", low=0.0)
+    optimiser: Literal["adamw", "adam", "sgd"] = option("adamw", "Optimiser.", cli=False, recipe=True)
     weight_decay: float | None = option(None, "Weight decay.", low=0.0, cli=False)
     schedule: Literal["cosine", "constant", "step", "poly", "exponential"] = option(
-        "cosine", "Learning rate after the warm-up.", cli=False
+        "cosine", "Learning rate schedule after the warm-up.", cli=False, recipe=True
     )
-    warmup_steps: int = option(100, "Steps over which the learning rate rises.", low=0, cli=False)
-    warmup_ratio: float = option(0.0, "Share of the learning rate the warm-up starts at.", low=0.0, high=1.0, cli=False)
+    warmup_steps: int = option(100, "Number of warm-up steps.", low=0, cli=False, recipe=True)
+    warmup_ratio: float = option(
+        0.0,
+        "Learning rate at the start of the warm-up, as a fraction of the maximum.",
+        low=0.0,
+        high=1.0,
+        cli=False,
+        recipe=True,
+    )
     final_ratio: float = option(
-        0.01, "Schedules cosine and exponential: share of the learning rate at the end.", low=0.0, high=1.0, cli=False
+        0.01,
+        "Schedules cosine and exponential: final learning rate, as a fraction of the maximum.",
+        low=0.0,
+        high=1.0,
+        cli=False,
+        recipe=True,
     )
-    step_every: int = option(1000, "Schedule step: steps between drops.", low=1, cli=False)
-    step_gamma: float = option(0.1, "Schedule step: factor of each drop.", low=0.0, high=1.0, cli=False)
-    clip_gradient: float = option(10.0, "Largest gradient norm; 0 does not clip.", low=0.0, cli=False)
-    val_every: int | None = option(None, "Steps between validations; none makes five in all.", low=1, cli=False)
-    save_every: int = option(100, "Steps between writes of last.ckpt.", low=1, cli=False)
-    patience: int = option(0, "Stop after this many validations without a better score; 0 never stops early.", low=0)
-    half: bool = option(True, "Store the model's numbers as float16.", cli=False)
+    step_every: int = option(1000, "Schedule step: number of steps between decays.", low=1, cli=False, recipe=True)
+    step_gamma: float = option(0.1, "Schedule step: decay factor.", low=0.0, high=1.0, cli=False, recipe=True)
+    clip_gradient: float = option(10.0, "Gradient clipping norm; 0 for none.", low=0.0, cli=False)
+    val_every: int | None = option(
+        None, "Number of steps between validations; five validations in all if not given.", low=1, cli=False
+    )
+    save_every: int = option(100, "Number of steps between checkpoints (last.ckpt).", low=1, cli=False)
+    patience: int = option(
+        0, "Early stopping: number of validations without improvement; 0 for none.", low=0, recipe=True
+    )
+    logger: Literal["csv", "tensorboard"] = option(
+        "csv", "Training curves: metrics.csv only, or also TensorBoard event files in OUT/tensorboard."
+    )
+    half: bool = option(True, "Store the weights as float16.", cli=False)
 
-    def paced(self: T, *, workers: int, validations: int) -> T:
-        """Fill, where left open, the processes that load data, and how often in all to validate; steps are known."""
-        filled = self if self.num_workers is not None else replace(self, num_workers=workers)
-        if filled.val_every is None:
-            assert filled.steps is not None
-            filled = replace(filled, val_every=max(filled.steps // validations, 1))
-        return filled
+    def __post_init__(self) -> None:
+        fill(self, (*self.recipes, COMMON))
+        super().__post_init__()
+        if self.steps is not None and self.epochs is not None:
+            raise UsageError("--steps and --epochs both say how long to train; give one of them")
+
+    def in_steps(self: T, n_items: int | None = None, *, before: int = 0) -> T:
+        """Turn epochs into optimiser steps and decide how often to validate.
+
+        Parameters
+        ----------
+        n_items : int, optional
+            Number of training items; where it is not known, what is given in epochs stays open.
+        before : int
+            Steps that come before those that epochs say.
+        """
+        return in_steps(self, (*self.recipes, COMMON), n_items, before=before)

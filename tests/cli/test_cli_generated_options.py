@@ -39,14 +39,14 @@ class Narrow:
     arch: str | None = option(None, "Arch.", metavar="NAME")
 
 
-def build(function, **settings):
+def build(function):
     app = typer.Typer(cls=Root, pretty_exceptions_enable=False)
 
     @app.callback()
     def root() -> None:
         """Nothing."""
 
-    app.command("go")(with_options(function, **settings))
+    app.command("go")(with_options(function))
     return lambda *words, env=None: CliRunner().invoke(app, ["go", *words], env=env)
 
 
@@ -68,7 +68,7 @@ def go(seen):
         seen.update(names=names, wide=wide, narrow=narrow, argv=argv, out=out)
         return 3
 
-    return build(function, model=lambda arguments: {"threshold": 0.25, "other": len(arguments["names"])})
+    return build(function)
 
 
 def test_nothing_given(go, seen):
@@ -76,7 +76,7 @@ def test_nothing_given(go, seen):
     assert result.exit_code == 3, result.output
     assert seen == {
         "names": ["a"],
-        "wide": Wide(threshold=0.25),
+        "wide": Wide(),
         "narrow": Narrow(),
         "argv": ["cellscope", "go", "a"],
         "out": Path("here"),
@@ -100,7 +100,7 @@ def test_every_rank(go, seen, tmp_path):
         (["--set", "threshold=0.95", "--config", str(config)], variable, 0.95),
         (["--config", str(config)], variable, 0.8),
         (["--config", str(config)], None, 0.7),
-        ([], None, 0.25),
+        ([], None, Wide().threshold),
     ]:
         assert go("a", *words, env=env).exit_code == 3
         assert seen["wide"].threshold == expected

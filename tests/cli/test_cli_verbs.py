@@ -281,17 +281,6 @@ def test_usage_errors(predict, words, match):
     assert calls == []
 
 
-def test_thresholds_of_the_model_rank_below_the_config(predict, monkeypatch, tmp_path):
-    from cellscope.models import registry
-
-    calls = predict()
-    monkeypatch.setattr(registry, "thresholds", lambda assay, given: {"review_below": 0.11, "unknown": 1})
-    assert invoke("karyotype", "predict", "a").exit_code == 0
-    (tmp_path / "c.toml").write_text("review_below = 0.22\n")
-    assert invoke("karyotype", "predict", "a", "--config", "c.toml").exit_code == 0
-    assert [kwargs["options"].review_below for _, kwargs in calls] == [0.11, 0.22]
-
-
 def test_garbage_is_collected_as_usual_once_a_verb_works(monkeypatch):
     at_end: list[object] = []
     monkeypatch.setattr(atexit, "register", at_end.append)

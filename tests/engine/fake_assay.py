@@ -22,6 +22,7 @@ from cellscope.engine.assay import Assay, Result, Stage, probability_columns
 from cellscope.errors import InputError
 from cellscope.models.file import ModelCard, save_model
 from cellscope.options.common import RunOptions
+from cellscope.options.fields import option
 
 CUT, FORWARD, FINISH, CONCLUDE, KILL = 13, 17, 19, 23, 29
 
@@ -31,6 +32,7 @@ class FakeOptions:
     threshold: float = 0.5
     delay: float = 0.0
     main: int = 0
+    least: float | None = option(None, "Least.", low=0.0, high=1.0, tuned=True)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from fake_assay import (
 )
 
 from cellscope.errors import ModelError, UsageError
+from cellscope.models.file import load_model, save_model
 
 
 def test_no_inputs(tmp_path, go):
@@ -86,3 +87,13 @@ def test_options_are_settled_before_any_work(tmp_path, go):
     assert not (tmp_path / "out").exists()
     assert go(images, assay=assay) == 0
     assert record(tmp_path / "out")["options"]["fake"]["threshold"] == 0.6
+
+
+def test_the_record_tells_what_the_models_were_tuned_to(tmp_path, go, models):
+    card, tensors = load_model(models[0], assay="fake")
+    tuned = tmp_path / "tuned.safetensors"
+    save_model(tuned, tensors, dataclasses.replace(card, thresholds={"least": 0.25, "other": 1.0}))
+    images = write_images(tmp_path / "in", 1)
+    for out, options, least in (("own", FakeOptions(least=0.0), 0.0), ("model", FakeOptions(), 0.25)):
+        assert go(images, out, options, use=[str(tuned), *models[1:]]) == 0
+        assert record(tmp_path / out)["options"]["fake"]["least"] == least

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import drawn.networks  # noqa: F401
 import pytest
 import torch
 from toy_training import (
@@ -110,7 +111,8 @@ def test_what_is_no_dataset_is_refused(karyotype_dataset: Path, tmp_path: Path) 
 
 # ---- through the command line
 
-COMMAND = [sys.executable, "-m", "cellscope", "karyotype", "train"]
+COMMAND = [sys.executable, "-m", "drawn.command", "karyotype", "train"]
+TESTS = str(Path(__file__).parents[1])
 SMALL = [
     *["--part", "classify", "--arch", "chrnet4-test", "--batch-size", "2", "--device", "cpu", "--precision", "32"],
     *["--learning-rate", "0.001", "--set", "half=false"],
@@ -124,6 +126,7 @@ def start(dataset: Path, out: Path, *words: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([TESTS, *sys.path])},
         start_new_session=True,
     )
 

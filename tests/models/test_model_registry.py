@@ -171,10 +171,3 @@ def test_choose_refuses(both, save):
     for given in ([], ["karyotype-classify"]):
         with pytest.raises(ModelError, match="the built-in model karyotype-classify is damaged"):
             registry.choose("karyotype", parts, given)
-
-
-def test_thresholds_come_from_the_models_that_would_be_used(both, save):
-    assert registry.thresholds("karyotype", []) == {"score_threshold": 0.4, "review_below": 0.7}
-    mine = save("mine", thresholds={"score_threshold": 0.1})
-    assert registry.thresholds("karyotype", [str(mine), "no-such"]) == {"score_threshold": 0.1, "review_below": 0.7}
-    assert registry.thresholds("histo", []) == {}

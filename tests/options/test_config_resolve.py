@@ -13,7 +13,6 @@ from cellscope.options.resolve import (
     Settings,
     check,
     describe,
-    fill,
     nearest,
     option,
     parse_set,
@@ -21,6 +20,7 @@ from cellscope.options.resolve import (
     resolve,
     resolve_all,
     to_toml,
+    with_thresholds,
 )
 
 
@@ -71,7 +71,6 @@ def test_each_source_wins_over_the_next():
         "flags": {"epochs": "1"},
         "env": {"CELLSCOPE_EPOCHS": "2"},
         "config": {"epochs": 3},
-        "model": {"epochs": 4},
     }
     for expected, name in enumerate(list(sources), start=1):
         assert make(**sources).epochs == expected
@@ -161,10 +160,6 @@ def test_a_bad_value_names_its_source(key, value, match):
 
 def test_empty_variables_and_foreign_ones_do_not_count():
     assert make(env={"CELLSCOPE_EPOCHS": " ", "CELLSCOPE_DEBUG": "1", "EPOCHS": "3"}) == Options()
-
-
-def test_a_model_may_hold_more_than_options():
-    assert make(model={"iou": 0.5, "epochs": 3}).epochs == 3
 
 
 def test_unknown_names_suggest_the_nearest(tmp_path):
@@ -276,13 +271,16 @@ def test_types_options_cannot_have():
         resolve(Wrong, flags={}, env={})
 
 
-def test_a_preset_fills_only_what_was_left_open():
-    """Also where what was given is the default: to give it is to choose it."""
-    preset = {"epochs": 50, "mode": "slow", "title": "preset"}
-    assert fill(make(), preset) == Options(epochs=50, mode="slow", title="preset")
-    for source in ({"flags": {"epochs": 10}}, {"config": {"epochs": 10}}, {"env": {"CELLSCOPE_EPOCHS": "10"}}):
-        filled = fill(make(**source), preset)
-        assert (filled.epochs, filled.mode) == (10, "slow")
-        assert fill(filled, {"epochs": 99, "half": False}) == Options(mode="slow", title="preset", half=False)
-    made = fill(Options(epochs=7), preset)  # not resolved: what differs from the default is kept
-    assert (made.epochs, made.mode) == (7, "slow")
+@dataclass(frozen=True)
+class Tuned:
+    threshold: float | None = option(None, "Threshold.", low=0.0, high=1.0, tuned=True)
+    other: float | None = option(None, "Other.")
+
+
+def test_the_first_model_that_was_tuned_stands_in_where_nothing_is_given():
+    cards = [{"iou": 0.5, "other": 0.2}, {"threshold": 0.4}, {"threshold": 0.7}]
+    assert with_thresholds(Tuned(), cards) == Tuned(threshold=0.4)
+    assert with_thresholds(Tuned(threshold=0.0), cards) == Tuned(threshold=0.0)
+    assert with_thresholds(Tuned(), []) == Tuned()
+    with pytest.raises(UsageError, match="'threshold' of the model: 4"):
+        with_thresholds(Tuned(), [{"threshold": 4.0}])

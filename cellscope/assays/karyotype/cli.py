@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated
 
 import typer
 
 from cellscope.assays.karyotype.options import EvalOptions, ImportOptions, PredictOptions, RenderOptions, TrainOptions
-from cellscope.assays.karyotype.training.presets import PRESETS
-from cellscope.assays.karyotype.training.presets import preset as preset_values
 from cellscope.cli.verbs import Models, Out, Verbs, Work, finish, run_inputs, speaking
 from cellscope.engine.assay import Assay
 from cellscope.options.common import InputOptions, PrepareOptions, RunOptions
 from cellscope.options.fields import extended
 from cellscope.options.flags import with_options
 
-verbs = Verbs("karyotype", "Metaphase chromosomes: find, classify and arrange them into a karyogram.")
+verbs = Verbs("karyotype", "Metaphase chromosomes: detection, classification, karyograms.")
 app = verbs.app
 
 Karyotypes = Annotated[
     list[str],
-    typer.Argument(
-        metavar="KARYOTYPE", help="karyotype.json files, folders of them (searched recursively) and @list.txt."
-    ),
+    typer.Argument(metavar="KARYOTYPE", help="karyotype.json files, folders (searched recursively), or @list.txt."),
 ]
-Preset = Annotated[
-    Optional[str],  # noqa: UP045  Typer reads it at run time, also on older versions
-    typer.Option("--preset", metavar="NAME", help=f"Options by name: {', '.join(PRESETS)}."),
-]
-
-
-def _preset(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what --preset sets."""
-    return preset_values(arguments["preset"])
-
-
-def _tuned(arguments: Mapping[str, Any]) -> dict[str, float]:
-    """Return what the model files set: the thresholds tuned on validation data."""
-    from cellscope.models.registry import thresholds
-
-    return thresholds(verbs.assay, arguments["models"] or [])
 
 
 @verbs.prepare
 def prepare(options: PrepareOptions) -> Work:
-    """Turn public data sets into a prepared dataset, split by patient or slide.
+    """Convert annotated images to a prepared dataset, split by patient or slide.
 
     SOURCE is a folder in the layout of BioImLab (COCO masks, single chromosomes), Tseng (boxes), ADIR (class maps),
     KaryoNet (single chromosomes), Lin (clusters), or of class folders.
@@ -57,23 +35,23 @@ def prepare(options: PrepareOptions) -> Work:
     return work
 
 
-@partial(verbs.train, model=_preset)
-def train(options: TrainOptions, preset: Preset = None) -> Work:
+@verbs.train
+def train(options: TrainOptions) -> Work:
     """Train the detector or the classifier on a prepared dataset."""
     from cellscope.assays.karyotype.training.train import train as work
 
     return work
 
 
-@partial(verbs.eval, model=_tuned)
+@verbs.eval
 def evaluate(options: EvalOptions) -> Work:
-    """Measure models on a split of a prepared dataset, with 95 % intervals."""
+    """Evaluate models on a split of a prepared dataset, with 95 % confidence intervals."""
     from cellscope.assays.karyotype.evaluation.evaluate import evaluate as work
 
     return work
 
 
-@partial(verbs.predict, model=_tuned)
+@verbs.predict
 def predict(options: PredictOptions) -> Assay:
     """Karyotype metaphase images, or classify images of single chromosomes (--input metaphase|chromosome)."""
     if options.backend == "detectron2":
@@ -86,13 +64,13 @@ def predict(options: PredictOptions) -> Assay:
 @app.command("import-detectron2")
 @with_options
 def import_detectron2(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint of detectron2: .pth or .pkl.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="detectron2 checkpoint (.pth or .pkl).")],
     options: ImportOptions,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="MODEL", help="The model file to write.")] = Path(
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="MODEL", help="Model file to write.")] = Path(
         "detectron2.safetensors"
     ),
 ) -> int:
-    """Turn detectron2's PointRend, Mask R-CNN or Faster R-CNN into a model file with the same results."""
+    """Convert a PointRend, Mask R-CNN or Faster R-CNN checkpoint of detectron2 to a model file."""
     from cellscope.assays.karyotype.detectron2.importing import import_checkpoint
 
     with speaking(options):
@@ -110,7 +88,7 @@ def render(
     out: Out = Path("karyotype-render"),
     models: Models = None,
 ) -> int:
-    """Draw cells anew from karyotype.json files that a person has changed, in the report's page or by hand."""
+    """Redraw cells from karyotype.json files edited in the report or by hand."""
     from cellscope.assays.karyotype.editing.command import render as work
 
     return run_inputs("karyotype render", work, inputs, out, extended(run, RunOptions), options, models, argv)

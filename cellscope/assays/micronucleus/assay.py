@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,14 @@ from cellscope.assays.micronucleus.count.objects import MN_COLUMNS
 from cellscope.assays.micronucleus.count.summary import summarise
 from cellscope.assays.micronucleus.field.field import (
     bright_mask,
-    choose_channel,
     estimate_diameter,
     exposure_warnings,
+    grey_of,
     median_diameter,
     normalise_field,
     separation,
 )
 from cellscope.assays.micronucleus.field.masks import find_mask, labels_of
-from cellscope.assays.micronucleus.field.reading import read_field
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
 from cellscope.assays.micronucleus.field.state import State
 from cellscope.assays.micronucleus.find.finder import DIAMETER
@@ -35,11 +35,14 @@ from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.imaging.labels import label_table
 from cellscope.imaging.scaling import far_off
 from cellscope.imaging.tiling import Grid, cut_windows, join_windows
+from cellscope.io.choice import Wants
 from cellscope.io.image import Image
-from cellscope.io.read import SUFFIXES, read
+from cellscope.io.inputs import Input
+from cellscope.io.read import SUFFIXES
 from cellscope.models.card import ModelCard
 from cellscope.nn.folding import fold_norms
 
+MASK = "nuclei"
 LARGEST_CROP = 256
 """Images with no side longer than this hold one cell, unless --input says otherwise."""
 
@@ -62,29 +65,24 @@ def kind_of(image: Image) -> str:
     return CROP if max(image.height, image.width) <= LARGEST_CROP else FIELD
 
 
-def load(subject: Subject[State], max_pixels: int) -> None:
-    """Read the mask that another tool made of the nuclei of an image, if one is to be used.
-
-    Raises
-    ------
-    InputError
-        There is none for this image, or it cannot be read.
-    """
-    if subject.options.nuclei:
-        subject.state.mask = read(find_mask(subject.options.nuclei, subject.name), max_pixels=max_pixels)
+def beside(entry: Input, options: Any) -> dict[str, Path]:
+    """Name the mask that another tool made of the nuclei of an image, if one is to be used."""
+    return {MASK: find_mask(options.nuclei, entry.image, entry.path)} if options.nuclei else {}
 
 
 def cut_field(subject: Subject[State]) -> list[np.ndarray]:
     """Normalise light and scale: the field or crop, whole or in windows. Nothing to cut for a blank one."""
     options, state = subject.options, subject.state
-    grey = choose_channel(subject.image.pixels, options.channel, subject.name)
+    grey = grey_of(subject.image.pixels, subject.name)
     if subject.kind == CROP:
         check_crop(grey, subject.name)
     state.grey = grey
     state.warnings = exposure_warnings(subject.image.pixels, grey)
     state.normalised = normalise_field(grey)
-    if state.mask is not None:
-        state.labels = labels_of(state.mask, grey.shape)
+    if MASK in subject.beside:
+        mask = subject.beside[MASK]
+        state.labels = labels_of(mask, grey.shape, binary=options.binary)
+        state.warnings += [f"{mask.path.name}: {text}" for text in mask.notes]
         diameter = options.nucleus_diameter or median_diameter(state.labels)
     else:
         diameter = options.nucleus_diameter or estimate_diameter(grey)
@@ -122,7 +120,7 @@ def take_maps(subject: Subject[State], outputs: list[Any]) -> None:
         maps = np.moveaxis(join_windows((np.moveaxis(window, 0, -1) for window in outputs), grid), -1, 0)
     maps = finder_maps(maps, state.grey.shape)
     state.mn_logits = maps[2]
-    if state.mask is None:
+    if MASK not in subject.beside:
         assert state.diameter is not None
         state.labels = nuclei_of(maps[0], maps[1], state.diameter)
 
@@ -130,7 +128,7 @@ def take_maps(subject: Subject[State], outputs: list[Any]) -> None:
 def cut_again(subject: Subject[State]) -> list[np.ndarray]:
     """Give the field at a better scale when its nuclei are far from the size that was estimated."""
     state = subject.state
-    if state.mn_logits is None or state.mask is not None or subject.options.nucleus_diameter:
+    if state.mn_logits is None or MASK in subject.beside or subject.options.nucleus_diameter:
         return []
     assert state.labels is not None
     assert state.diameter is not None
@@ -249,6 +247,6 @@ ASSAY = Assay(
     figures={FIELD: (".overlay.png",)},
     tables={"micronuclei": MN_COLUMNS},
     summarise=summarise,
-    load=load,
-    read=read_field,
+    beside=beside,
+    wants=Wants.STAIN,
 )

@@ -37,6 +37,7 @@ from cellscope.assays.mitosis.sequences.tracks import measure
 from cellscope.assays.mitosis.sequences.view import TRAINED_PIXEL_UM, network_view, normalise
 from cellscope.assays.mitosis.sequences.windows import crop, follow
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
+from cellscope.io.choice import Wants
 from cellscope.io.movie import MOVIE_SUFFIXES
 from cellscope.io.tracks import Event
 from cellscope.metrics.calibration import apply_line, log_odds
@@ -214,6 +215,7 @@ ASSAY = Assay(
     name="mitosis",
     kinds=KINDS,
     suffixes=MOVIE_SUFFIXES,
+    wants=Wants.MOVIE,
     stages=(
         Stage(PART, KINDS, 16, cut, classify, take_views, cpu_batch=8),
         Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, cpu_batch=256),

@@ -2,70 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
+from cellscope.assays.mitosis.recipes import RECIPES
 from cellscope.errors import UsageError
 from cellscope.options.common import PrepareOptions
+from cellscope.options.planes import FileOptions
+from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
 
 FRAME_POLICIES = ("any", "pad", "sample", "refuse")
-
-_PAPER: dict[str, Any] = {
-    "batch_size": 10,
-    "steps": 6000,
-    "optimiser": "adam",
-    "schedule": "constant",
-    "warmup_steps": 0,
-    "weight_decay": 0.0,
-    "label_smoothing": 0.0,
-    "augment": "paper",
-    "average": 0.0,
-    "balance": "class",
-}
-
-#: What the options left open come to, per architecture: the paper's Table 1 (best row of each), ours for the others.
-#: ``second_rate`` is the learning rate of the second step as a share of the first; 0 makes one step.
-ARCH_DEFAULTS: dict[str, dict[str, Any]] = {
-    "resnet50-lstm": {**_PAPER, "learning_rate": 1e-3, "second_rate": 0.01, "freeze_first": True},
-    "vgg16-lstm": {**_PAPER, "learning_rate": 1e-5, "second_rate": 0.1, "freeze_first": True},
-    "xception-lstm": {**_PAPER, "learning_rate": 1e-4, "second_rate": 0.0, "freeze_first": False},
-    "xception-lstm imagenet": {**_PAPER, "learning_rate": 1e-3, "second_rate": 0.01, "freeze_first": True},
-    "gao-lstm": {**_PAPER, "learning_rate": 1e-3, "second_rate": 0.0, "freeze_first": False},
-    "resnet50-3d": {**_PAPER, "learning_rate": 1e-3, "second_rate": 0.01, "freeze_first": True},
-    "tracknet": {
-        "batch_size": 64,
-        "steps": 400,
-        "optimiser": "adamw",
-        "schedule": "cosine",
-        "warmup_steps": 20,
-        "weight_decay": 0.05,
-        "label_smoothing": 0.1,
-        "augment": "strong",
-        "average": 0.0,
-        "balance": "class",
-        "learning_rate": 3e-3,
-        "second_rate": 0.0,
-        "freeze_first": False,
-    },
-    "": {
-        "batch_size": 16,
-        "steps": 1500,
-        "optimiser": "adamw",
-        "schedule": "cosine",
-        "warmup_steps": 150,
-        "weight_decay": 0.05,
-        "label_smoothing": 0.1,
-        "augment": "strong",
-        "average": 0.99,
-        "balance": "dose",
-        "learning_rate": 2e-3,
-        "second_rate": 0.0,
-        "freeze_first": False,
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -76,12 +26,12 @@ class MitosisPrepareOptions(PrepareOptions):
 
     table: Path | None = option(
         None,
-        "CSV with a column image and any of line, dose, position, date, class, in place of what file names say.",
+        "CSV with a column image and any of line, dose, position, date, class; overrides the file names.",
         metavar="CSV",
     )
-    nuclei_channel: int = option(1, "Which of two channels holds the nuclei, from 0.", low=0, high=1)
+    nuclei_channel: int = option(1, "Channel of the nuclei, counted from 0.", low=0, high=1)
     validation_share: float | None = option(
-        None, "Take this share of the training groups' sequences for validation (the paper's is 0.43).", low=0, high=0.9
+        None, "Fraction of the training sequences used for validation (0.43 in the paper).", low=0, high=0.9
     )
 
 
@@ -90,74 +40,69 @@ class TrainOptions(TrainingOptions):
     """Options of ``cellscope mitosis train``; None leaves a value to the architecture."""
 
     panel: ClassVar[str] = "Training"
+    recipes: ClassVar[Sequence[Recipe]] = RECIPES
 
-    part: Literal["classify"] = option("classify", "Which network to train; mitosis has one.")
-    arch: str = option("mitonet-turned", "Architecture.", metavar="NAME")
+    part: Literal["classify"] = option("classify", "Network to train.")
+    arch: str = option("mitonet-turned", "Network architecture.", metavar="NAME")
     repeats: int = option(
         1,
-        "Train this many times with seeds of their own, and report mean and standard deviation; with --cross-validate, "
-        "cross-validate this many times.",
+        "Number of trainings (or cross-validations, with --cross-validate) with different seeds; mean and "
+        "standard deviation are reported.",
         low=1,
         high=100,
     )
     cross_validate: bool = option(
-        False, "Train once per fold of the dataset; the model file then holds all of them, tuned on what each held out."
+        False,
+        "Cross-validation: train once per fold; the model file is the ensemble, calibrated on the held-out folds.",
     )
     join: str | None = option(
         None,
-        "Train nothing: make one model of two finished cross-validations, one of frames and one of measurements.",
+        "Combine two finished cross-validations, one of images and one of measurements, into one model "
+        "without training.",
         metavar="RUN,RUN",
     )
     leave_out: str | None = option(
-        None, "Keep every sequence of this cell line out of training and validate on it.", metavar="LINE"
+        None, "Leave-one-out: validate on this cell line and train on the others.", metavar="LINE"
     )
     augment: Literal["paper", "strong", "none"] | None = option(
-        None, "How sequences are varied: flips, rotation, noise, elastic deformation (paper), or more."
+        None,
+        "Augmentation: flips, rotation, noise and elastic deformation (paper), the same and more (strong), or none.",
     )
     balance: Literal["class", "dose", "none"] | None = option(
-        None, "What is drawn equally often: both classes, or both classes within doses and lines.", cli=False
+        None, "Balanced sampling: of the classes, of the classes within each dose and cell line, or none.", cli=False
     )
     label_smoothing: float | None = option(None, "Label smoothing.", low=0.0, high=0.5, cli=False)
     average: float | None = option(
-        None, "Decay of the moving average of weights; 0 for none.", low=0.0, high=0.9999, cli=False
+        None, "Decay of the exponential moving average of the weights; 0 for none.", low=0.0, high=0.9999, cli=False
     )
     second_rate: float | None = option(
-        None, "Second half of the training: learning rate as a share of the first; 0 for one step.", low=0.0, high=1.0,
+        None, "Learning rate in the second half of the training, as a fraction of the first; 0 for a single "
+        "schedule.", low=0.0, high=1.0,
         cli=False,
     )  # fmt: skip
     freeze_first: bool | None = option(
-        None, "Train only what follows the backbone in the first of two steps (with ImageNet weights).", cli=False
+        None, "Freeze the backbone in the first half of the training (with pretrained weights).", cli=False
     )
-    optimiser: Literal["adamw", "adam", "sgd"] | None = option(None, "Update rule.", cli=False)  # type: ignore[assignment]
-    schedule: Literal["cosine", "constant", "step", "poly"] | None = option(  # type: ignore[assignment]
-        None, "Learning rate after the warm-up.", cli=False
-    )
-    warmup_steps: int | None = option(  # type: ignore[assignment]
-        None, "Steps over which the learning rate rises.", low=0, cli=False
-    )
-    head_decay: float = option(0.0, "L2 penalty of the dense layer (the paper's is 0.01).", low=0.0, cli=False)
+    head_decay: float = option(0.0, "L2 penalty of the dense layer.", low=0.0, cli=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.leave_out is not None and (self.cross_validate or self.fold is not None):
             raise UsageError("--leave-out chooses what is held out; give it without --fold and --cross-validate")
 
-    def settled(self) -> TrainOptions:
-        """Fill what was left open with the architecture's defaults."""
-        key = f"{self.arch} {self.init}"
-        defaults = ARCH_DEFAULTS.get(key, ARCH_DEFAULTS.get(self.arch, ARCH_DEFAULTS[""]))
-        filled = replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
-        assert filled.steps is not None
-        assert filled.warmup_steps is not None
-        if filled.second_rate and self.schedule is None:
-            filled = replace(
-                filled, schedule="step", step_every=max(filled.steps // 2, 1), step_gamma=filled.second_rate
-            )
-        assert filled.warmup_steps is not None
-        assert filled.steps is not None
-        filled = replace(filled, warmup_steps=min(filled.warmup_steps, filled.steps // 4))
-        # with a second rate, so that one falls on the end of the first of two steps
-        return filled.paced(workers=0, validations=10 if filled.second_rate else 5)
+    @property
+    def two_steps(self) -> bool:
+        """Whether a second step with a learning rate of its own follows."""
+        return bool(self.second_rate)
+
+    def in_steps(self, n_items: int | None = None, *, before: int = 0) -> TrainOptions:
+        """Turn epochs into steps; the warm-up takes a quarter of them at most."""
+        filled = super().in_steps(n_items, before=before)
+        return (
+            filled
+            if filled.steps is None
+            else replace(filled, warmup_steps=min(filled.warmup_steps, filled.steps // 4))
+        )
 
 
 @dataclass(frozen=True)
@@ -167,9 +112,11 @@ class EvalOptions:
     panel: ClassVar[str] = "Mitosis"
 
     frames: Literal["any", "pad", "sample", "refuse"] = option(
-        "pad", "Sequences with another number of frames than the model was trained with."
+        "pad",
+        "Sequences with another number of frames than the model expects: take as they are (any), pad, sample "
+        "or refuse.",
     )
-    threshold: float = option(0.5, "Probability from which a division is called abnormal.", low=0.0, high=1.0)
+    threshold: float = option(0.5, "Probability threshold of abnormal divisions.", low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
         """Check ranges and choices."""
@@ -177,23 +124,23 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions):
+class PredictOptions(EvalOptions, FileOptions):
     """Options of ``cellscope mitosis predict``."""
 
     panel: ClassVar[str] = "Mitosis"
 
-    nuclei_channel: int = option(1, "Which of two channels holds the nuclei, from 0.", low=0, high=1)
+    nuclei_channel: int = option(1, "Channel of the nuclei, counted from 0.", low=0, high=1)
     events: Path | None = option(
         None,
-        "Where divisions are in movies: CSV (frame,y,x and optional size, image), TrackMate XML, or a Cell Tracking "
-        "Challenge folder (man_track.txt and masks).",
+        "Positions of divisions in movies: CSV (frame,y,x and optional size, image), TrackMate XML, or a Cell"
+        " Tracking Challenge folder (man_track.txt and masks).",
         metavar="CSV|XML|FOLDER",
     )
-    frames_before: int = option(3, "Frames of an event's window before the division.", low=0, high=100)
+    frames_before: int = option(3, "Number of frames before the division.", low=0, high=100)
     window: float = option(
-        72.0, "Side of an event's window in pixels, where its table gives no size.", low=16, high=512
+        72.0, "Window size around a division, pixels, unless the table gives a size.", low=16, high=512
     )
-    follow: bool = option(True, "Let the window follow the cell as it drifts.", cli=False)
+    follow: bool = option(True, "Track the cell within its window.", cli=False)
     review_below: float = option(
-        0.75, "Mark divisions whose class is less probable than this for review.", low=0.0, high=1.0
+        0.75, "Mark divisions for review whose class probability is below this value.", low=0.0, high=1.0
     )

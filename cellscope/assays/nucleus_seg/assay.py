@@ -19,6 +19,7 @@ from cellscope.assays.nucleus_seg.segment.state import State
 from cellscope.assays.nucleus_seg.segment.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
 from cellscope.engine.assay import Assay, Result, Stage, Subject
 from cellscope.imaging.smear import otsu_classes
+from cellscope.io.choice import Wants
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES
 from cellscope.models.card import ModelCard, rebuilding
@@ -219,6 +220,7 @@ ASSAY = Assay(
     name="nucleus-seg",
     kinds=KINDS,
     suffixes=SUFFIXES,
+    wants=Wants.COLOUR,
     stages=(
         Stage(PART, KINDS, 4, cut_estimate, segment, estimate_scale),
         Stage(PART, KINDS, 4, cut_estimate_again, segment, estimate_scale),

@@ -22,6 +22,7 @@ from cellscope.engine.provenance import identity, now, plain
 from cellscope.engine.signals import StopSignals
 from cellscope.errors import CellscopeError, UsageError
 from cellscope.options.common import AUTO
+from cellscope.options.resolve import with_thresholds
 
 if TYPE_CHECKING:
     from cellscope.io.inputs import Input
@@ -84,7 +85,7 @@ def predict(
     if run.input not in (AUTO, *assay.kinds):
         raise UsageError(f"--input {run.input}: {assay.name} knows {', '.join((AUTO, *assay.kinds))}")
     if plan is None:
-        plan = plan_inputs(assay, arguments, out, run)
+        plan = plan_inputs(assay, arguments, out, run, options)
     else:
         check_plan(plan, out)
     groups = groups_of(plan, run.group_by)
@@ -98,6 +99,7 @@ def predict(
         torch.manual_seed(run.seed)
         np.random.seed(run.seed)  # noqa: NPY002 - for third-party code that still draws from the global generator
         loaded = load_models(assay, models, device)
+        options = with_thresholds(options, [card.thresholds for card in loaded.cards.values()])
         facts = {
             "models": loaded.records,
             "device": str(device),

@@ -19,14 +19,13 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from cellscope.engine.device import available_cpus, pick_device, pick_precision
 from cellscope.engine.provenance import training_record
 from cellscope.engine.train.callbacks import Progress, SaveAndStop, StepSeed
-from cellscope.engine.train.curves import MetricsFile, draw_curves
+from cellscope.engine.train.curves import EVERY, MetricsFile, draw_curves, logger_for
 from cellscope.engine.train.folder import BEST, LAST, MODEL, find_resume, make_room, steps_taken
 from cellscope.errors import CellscopeError, Interrupted, UsageError
 from cellscope.io.write import write_json
@@ -133,14 +132,15 @@ def fit(
     Raises
     ------
     UsageError
-        If `out` holds a training and neither ``--resume`` nor ``--overwrite`` is given, or there are no steps and no
-        model to start from.
+        If `out` holds a training and neither ``--resume`` nor ``--overwrite`` is given, there are no steps and no model
+        to start from, or TensorBoard is asked for and not installed.
     Interrupted
         After SIGINT or SIGTERM, once ``last.ckpt`` is written.
     """
     out = Path(out)
     if options.steps == 0 and options.init in ("none", "imagenet"):
         raise UsageError("--steps 0 trains nothing and only tunes the model of --init; name one")
+    logger = logger_for(options.logger, out)
     resume = find_resume(out, options.resume)
     done = steps_taken(resume) if resume else 0
     first = (
@@ -193,7 +193,8 @@ def fit(
         limit_val_batches=1.0 if val_loader is not None else 0,
         num_sanity_val_steps=0,
         gradient_clip_val=options.clip_gradient or None,
-        logger=DummyLogger(),
+        logger=logger,
+        log_every_n_steps=EVERY,
         callbacks=callbacks,
         enable_progress_bar=False,
         enable_model_summary=False,

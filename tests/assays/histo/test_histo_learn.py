@@ -79,7 +79,7 @@ def _fresh(options: TrainOptions) -> dict[str, torch.Tensor]:
 
 def test_batches_go_on_where_a_training_was_stopped() -> None:
     tile = _tile()
-    options = replace(TINY, steps=6, frozen_steps=3, frozen_batch_size=4).settled(10)
+    options = replace(TINY, steps=6, frozen_steps=3, frozen_batch_size=4).in_steps(10)
     windows = Windows([tile], 64, 32, options)
     weights = dict.fromkeys(windows.strata, 1.0)
     whole = list(_Batches(windows, weights, options, 0))
@@ -178,7 +178,7 @@ def test_window_and_network_must_fit(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_the_paper_preset_is_the_papers() -> None:
-    options = TrainOptions(preset="paper").settled(4563)  # 27 tiles of 1000 x 1000, a place every 80 pixels
+    options = TrainOptions(preset="paper").in_steps(4563)  # 27 tiles of 1000 x 1000, a place every 80 pixels
     assert (options.arch, options.init, options.optimiser, options.learning_rate) == (
         "histonext-tiny", "imagenet", "adam", 1e-4,
     )  # fmt: skip
@@ -191,17 +191,18 @@ def test_the_paper_preset_is_the_papers() -> None:
     assert options.val_every == round(5 * epoch)
     assert options.frozen_steps == round(50 * 4563 / 64)
     assert options.steps == options.frozen_steps + round(50 * epoch)
-    own = TrainOptions(preset="paper", learning_rate=5e-5, batch_size=128).settled(4563)
+    own = TrainOptions(preset="paper", learning_rate=5e-5, batch_size=128).in_steps(4563)
     assert own.learning_rate == 5e-5
     assert own.batch_size == 128
     # The user's word counts where it is what the option would be without the preset, too.
-    scratch = resolve(TrainOptions, flags={"preset": "paper", "init": "none", "optimiser": "adamw"}, env={}).settled(64)
+    given = {"preset": "paper", "init": "none", "optimiser": "adamw"}
+    scratch = resolve(TrainOptions, flags=given, env={}).in_steps(64)
     assert (scratch.init, scratch.optimiser, scratch.learning_rate) == ("none", "adamw", 1e-4)
 
 
 @pytest.mark.parametrize("arch", ["histonext-atto", "histonext-pico"])
 def test_the_paper_preset_has_windows_for_small_networks_too(arch: str) -> None:
-    options = TrainOptions(preset="paper", arch=arch).settled(64)
+    options = TrainOptions(preset="paper", arch=arch).in_steps(64)
     step = geometry(arguments_of(arch, 4))[2]
     assert step > 0
     assert (options.core + 2 * options.margin) % step == 0

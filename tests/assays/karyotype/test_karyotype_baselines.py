@@ -70,7 +70,7 @@ def test_imagenet_weights_of_a_file_reach_detector_and_baseline(tmp_path: Path) 
 
 def test_the_file_is_for_imagenet_weights() -> None:
     with pytest.raises(UsageError, match="--imagenet is the file of --init imagenet"):
-        TrainOptions(imagenet=Path("resnet50.safetensors")).settled()
+        TrainOptions(imagenet=Path("resnet50.safetensors"))
 
 
 def test_chrrender_has_detectron2s_parameters() -> None:

@@ -152,7 +152,7 @@ def test_names_of_architectures():
     ],
 )
 def test_schedules_of_table_1(arch, init, rate, second):
-    options = TrainOptions(arch=arch, init=init, steps=1000).settled()
+    options = TrainOptions(arch=arch, init=init, steps=1000).in_steps()
     assert (options.learning_rate, options.second_rate, options.batch_size) == (rate, second, 10)
     assert options.optimiser == "adam"
     if second:
@@ -162,5 +162,5 @@ def test_schedules_of_table_1(arch, init, rate, second):
 
 
 def test_what_is_given_is_kept():
-    options = TrainOptions(arch="gao-lstm", optimiser="adamw", learning_rate=0.5, schedule="cosine").settled()
+    options = TrainOptions(arch="gao-lstm", optimiser="adamw", learning_rate=0.5, schedule="cosine").in_steps()
     assert (options.optimiser, options.learning_rate, options.schedule) == ("adamw", 0.5, "cosine")

@@ -17,8 +17,8 @@ from cellscope.assays.mitosis.options import MitosisPrepareOptions
 from cellscope.assays.mitosis.sequences.tracks import FEATURES, first_place, measure, summary
 from cellscope.cli.root import app
 from cellscope.errors import DatasetError
-from cellscope.io.movie_tiff import write_sequence
 from cellscope.io.prepared import PreparedDataset
+from cellscope.io.sequence import write_sequence
 from cellscope.models.file import read_card
 
 CLASSES = ["normal", "abnormal"]

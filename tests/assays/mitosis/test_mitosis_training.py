@@ -54,7 +54,7 @@ def test_several_cross_validations(mitosis_dataset, tmp_path):
 def test_the_second_step_begins_with_the_best_weights_of_the_first(mitosis_dataset, monkeypatch):
     prepared = PreparedDataset.open(mitosis_dataset, assay="mitosis")
     sequences = load_sequences(prepared, prepared.items, CLASSES)
-    options = TrainOptions(arch="tracknet", steps=6, second_rate=0.1, batch_size=4, val_every=1).settled()
+    options = TrainOptions(arch="tracknet", steps=6, second_rate=0.1, batch_size=4, val_every=1).in_steps()
     says = iter([0.1, 0.9, 0.3, 0.95, 0.2, 0.2])  # the best of the first step is its second; later ones do not count
     monkeypatch.setattr(steps, "scores", lambda *_: {"f1": (value := next(says)), "roc_auc": value})
     after: dict[int, torch.Tensor] = {}
@@ -86,7 +86,7 @@ def test_the_second_step_begins_with_the_best_weights_of_the_first(mitosis_datas
 
 
 def test_the_best_weights_travel_in_the_checkpoint():
-    options = TrainOptions(arch="tracknet", steps=6, second_rate=0.1).settled()
+    options = TrainOptions(arch="tracknet", steps=6, second_rate=0.1).in_steps()
     module = steps.TrackLearner(torch.nn.Linear(1, 1), options, None, None, {"size": 0})  # type: ignore[arg-type]
     module._first_best = {"score": 0.5, "weights": module.state_dict()}
     kept: dict[str, object] = {"optimizer_states": []}
@@ -101,7 +101,7 @@ def test_the_best_weights_travel_in_the_checkpoint():
 
 def test_validations_fall_on_the_end_of_the_first_step():
     for arch in ("resnet50-lstm", "vgg16-lstm", "resnet50-3d"):
-        options = TrainOptions(arch=arch).settled()
+        options = TrainOptions(arch=arch).in_steps()
         assert options.second_rate
         assert (options.steps // 2) % options.val_every == 0
 

@@ -58,25 +58,10 @@ def test_dice_and_distance() -> None:
     assert torch.isfinite(unknown)
 
 
-def test_the_columns_of_table_2() -> None:
-    msff = TrainOptions(preset="msff-segnext").settled(n_items=76)
-    assert (msff.arch, msff.learning_rate, msff.weight_decay, msff.batch_size) == ("msff-segnext", 6e-5, 0.01, 2)
-    assert (msff.optimiser, msff.schedule, msff.warmup_ratio) == ("adamw", "poly", 1e-6)
-    assert msff.steps == 100 * 76 // 2
-    assert (msff.dice_weight, msff.ema, msff.augment, msff.pixel_classes) == (0, 0, "none", 2)
-    unet = TrainOptions(preset="r2unet").settled(76)
-    assert (unet.arch, unet.optimiser, unet.weight_decay, unet.warmup_steps) == ("r2unet", "adam", 0.0, 0)
-    assert unet.learning_rate * unet.final_ratio == pytest.approx(5e-7)
-    deep = TrainOptions(preset="deeplabv3").settled(76)
-    assert (deep.optimiser, deep.learning_rate, deep.warmup_ratio) == ("sgd", 6e-5, pytest.approx(1 / 3))
-    assert TrainOptions(preset="unet", steps=7, learning_rate=1e-3).settled(76).steps == 7
-    assert TrainOptions().settled(76).arch == "compact"
-
-
 def test_crops_follow_from_their_number_alone(nucleus_dataset: Path) -> None:
     prepared = PreparedDataset.open(nucleus_dataset, assay="nucleus-seg")
     smears = load_smears(prepared, "train", fold=None, limit=None, diameter=56.0)
-    options = replace(TrainOptions(), crop=64, pair_rate=1.0).settled(len(smears))
+    options = TrainOptions(crop=64, pair_rate=1.0)
     crops = Crops(smears, options)
     for draw in range(6):
         image, classes, distance, touching = crops[draw % len(smears), draw]

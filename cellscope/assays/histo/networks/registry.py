@@ -19,12 +19,7 @@ ARCHS: dict[str, dict[str, Any]] = {
     "histonext-atto": {"encoder": "convnext_atto_ols.a2_in1k"},
     "histonext-pico": {"encoder": "convnext_pico_ols.d1_in1k"},
     **{f"histonext-{size}": {"size": size} for size in ENCODERS},
-    # For tests: the built-in network's wiring, as small as it goes.
-    "histonext-test": {
-        "encoder": "test_convnext2.r160_in1k", "widths": [8, 8, 8, 8], "growth": [4, 4, 4, 4],
-        "layers": [1, 1, 1, 1], "detail": 8,
-    },
-}  # fmt: skip
+}
 #: Colour values are brought to [0, 1], then (x - mean) / std. ImageNet's figures, since encoders may come from there.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -97,7 +97,7 @@ def _cut(subject: Subject[State], *, shifted: bool) -> list[np.ndarray]:
 
 
 def _inside(subject: Subject[State], grid: Grid) -> list[bool]:
-    """Tell which tiles lie where nuclei are looked for, in the order of `cut_tiles`."""
+    """Tell which tiles lie where nuclei are segmented, in the order of `cut_tiles`."""
     frame, mask = frame_of(subject), subject.state.mask
     top, left = frame.window[:2]
     boxes = [Box(top + y, left + x, top + y + height, left + x + width) for y, x, height, width in grid.cores]
@@ -180,7 +180,7 @@ def find(subject: Subject[State]) -> Nuclei:
     elif subject.state.maps is not None:
         maps, subject.state.maps = subject.state.maps, None
         nuclei = _nuclei(subject, maps)
-    else:  # no tile of a window was worth looking at
+    else:  # all tiles of a window were left out
         nothing = np.zeros(frame.window.shape, np.int32)
         nuclei = Nuclei(nothing, np.zeros((0, len(card.classes)), np.float32), np.zeros(0, np.float32))
     probabilities = calibrate(nuclei.probabilities, card) if len(card.classes) > 1 else nuclei.probabilities

@@ -69,15 +69,14 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
         validation = load_tiles(prepared, "val", classes, fold=options.fold, limit=options.limit)
     if options.learn_from == "train+val":
         tiles, validation = tiles + validation, []
-    chosen = options.settled()
-    arguments = arguments_of(str(chosen.arch), len(classes))
+    arguments = arguments_of(str(options.arch), len(classes))
     core, margin, step = geometry(arguments)
     if step:
-        core, margin = chosen.core, chosen.margin
+        core, margin = options.core, options.margin
         if (core + 2 * margin) % step or margin % 2:
             raise UsageError(f"core: {core} and twice the margin {margin}, which is even, must be a multiple of {step}")
-    windows = Windows(tiles, core, margin, chosen)
-    options = options.settled(len(windows))
+    windows = Windows(tiles, core, margin, options)
+    options = options.in_steps(len(windows))
     L.seed_everything(options.seed, verbose=False)
     network = _start(options, arguments)
     typed = sum(tile.typed for tile in tiles)

@@ -76,7 +76,7 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
 
 
 def _store(record: Record, source: str, out: Path) -> Item:
-    """Write one record's files and give its row. Images are stored grey, 8 bit: what the networks look at."""
+    """Write one record's files and give its row. Images are stored grey, 8 bit, as the networks take them."""
     try:
         image = read(record.path)
     except InputError as error:

@@ -26,16 +26,6 @@ ARCHS: dict[str, dict[str, Any]] = {
     "faster-rcnn-101": {"backbone": "resnet101", **PUBLISHED, "mask": "none"},
     "chrrender-18": {"backbone": "resnet18", "stages": 4, "anchor_sizes": (12, 24, 48, 96, 192), "box_refinements": 1},
     "chrrender-18s": {"backbone": "resnet18", "stages": 3, "anchor_sizes": (16, 32, 64, 128), "box_refinements": 1},
-    "chrrender-test": {
-        "backbone": "resnet10t",
-        "stages": 3,
-        "fpn_channels": 16,
-        "anchor_sizes": (16, 32, 64, 128),
-        "box_hidden": 16,
-        "mask_hidden": 16,
-        "point_hidden": 16,
-        "steps": 1,
-    },
 }
 
 

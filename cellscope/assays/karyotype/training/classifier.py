@@ -1,4 +1,4 @@
-"""Training of the classifier: cross entropy, centre loss, polarity; validation by mean recall with two views."""
+"""Training of the classifier: cross entropy, centre loss, polarity; validated by mean recall, with augmentation."""
 
 from __future__ import annotations
 
@@ -100,6 +100,7 @@ def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, 
     val_set = kept_chromosomes(options.cache, prepared, "val", fold=options.fold, limit=options.limit)
     if not train_set:
         raise UsageError(f"{prepared.root} holds no chromosomes of known class to train on")
+    options = options.in_steps(len(train_set))
     say(f"{len(train_set)} chromosomes to train on, {len(val_set)} to validate on")
     views = ChromosomeViews(train_set, seed=options.seed, settings=settings, vary=options.vary)
     val_views = ChromosomeViews(val_set, seed=None, settings=settings)

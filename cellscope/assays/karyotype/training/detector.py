@@ -121,6 +121,7 @@ def train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, ar
         metaphases = [one for one in metaphases if all(mask is not None for mask in one.masks)]
     if not metaphases:
         raise UsageError(f"{prepared.root} holds no metaphases to train on")
+    options = options.in_steps(len(metaphases))
     say(f"{len(metaphases)} metaphases to train on, {len(validation)} to validate on")
     views: Dataset
     whole: Dataset

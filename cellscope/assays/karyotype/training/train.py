@@ -30,7 +30,6 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     int
         Exit code 0; errors and signals raise.
     """
-    options = options.settled()
     prepared = PreparedDataset.open(dataset, assay="karyotype")
     L.seed_everything(options.seed, verbose=False)
     parts = {"detect": train_detect, "classify": train_classify}

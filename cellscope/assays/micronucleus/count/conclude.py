@@ -26,7 +26,7 @@ from cellscope.assays.micronucleus.count.objects import (
 )
 from cellscope.assays.micronucleus.field.state import State
 from cellscope.assays.micronucleus.find.instances import MICRONUCLEUS as MN_THRESHOLD
-from cellscope.assays.micronucleus.find.instances import evidence, reachable
+from cellscope.assays.micronucleus.find.instances import reachable, score_cells
 from cellscope.engine.assay import Result, Subject
 from cellscope.errors import UsageError
 from cellscope.imaging.measure import add_physical
@@ -66,8 +66,8 @@ def _conclude_field(subject: Subject[State]) -> Result:
     maps = state.mn_logits
     logits = maps if maps is not None else np.full(grey.shape, -20.0, np.float32)
     reach = reachable(labels, state.diameter, owner=state.owner)
-    seen = evidence(logits, labels, state.diameter, ids)
-    probability = field_probability(state.logits, seen, subject.cards["classify"].thresholds)
+    finder_scores = score_cells(logits, labels, state.diameter, ids)
+    probability = field_probability(state.logits, finder_scores, subject.cards["classify"].thresholds)
     background = float(np.median(grey[labels == 0])) if (labels == 0).any() else float(grey.min())
     able = scorable(measured, grey.shape, background, keep_border=options.keep_border)
     table = cell_table(
@@ -77,7 +77,7 @@ def _conclude_field(subject: Subject[State]) -> Result:
         review_margin=options.review_margin,
         able=able,
         logits=state.logits,
-        evidence=seen,
+        finder_scores=finder_scores,
     )
     lost = apply_corrections(table, labels, options.corrected.get(subject.name, ()))
     if lost:
@@ -110,7 +110,7 @@ def _conclude_field(subject: Subject[State]) -> Result:
 
 
 def crop_cell_probability(subject: Subject[State]) -> float:
-    """Combine both witnesses on the cell in the middle of a crop, as in a field.
+    """Combine finder and classifier scores of the cell in the middle of a crop, as in a field.
 
     Where the finder sees no nucleus, the classifier alone is asked.
     """
@@ -120,8 +120,8 @@ def crop_cell_probability(subject: Subject[State]) -> float:
         return float(crop_probability(state.logits, thresholds)[0])
     assert state.diameter is not None
     middle = owners(labels)[labels.shape[0] // 2, labels.shape[1] // 2]
-    seen = evidence(state.mn_logits, labels, state.diameter, [int(middle)])
-    return float(field_probability(state.logits, seen, thresholds, kind="cell")[0])
+    finder_scores = score_cells(state.mn_logits, labels, state.diameter, [int(middle)])
+    return float(field_probability(state.logits, finder_scores, thresholds, kind="cell")[0])
 
 
 def _conclude_crop(subject: Subject[State]) -> Result:

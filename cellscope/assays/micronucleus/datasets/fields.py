@@ -12,7 +12,7 @@ import torch
 from scipy import ndimage
 from torch.utils.data import Dataset
 
-from cellscope.assays.micronucleus.field.field import as_channels, choose_channel, median_diameter, normalise_field
+from cellscope.assays.micronucleus.field.field import as_channels, grey_of, median_diameter, normalise_field
 from cellscope.assays.micronucleus.find.finder import DIAMETER
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
@@ -59,7 +59,7 @@ class Field:
 
 def load_field(root: Path, row: Any) -> Field:
     """Read a field and its target from a prepared dataset."""
-    grey = choose_channel(read(root / str(row.image)).pixels, None, str(row.image))
+    grey = grey_of(read(root / str(row.image)).pixels, str(row.image))
     target = read(root / str(row.target)).pixels.astype(np.int32)
     nuclei, micronuclei = np.ascontiguousarray(target[..., 0]), np.ascontiguousarray(target[..., 1])
     pairs = np.unique(target[target[..., 2] > 0][:, 1:], axis=0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,17 @@ import cv2
 import numpy as np
 from skimage.measure import regionprops
 
-from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS
+from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS, NORMAL
 from cellscope.assays.micronucleus.classify.crops import CROP, cell_crop, owners
 from cellscope.assays.micronucleus.datasets.sources import FORMATS, CropRecord, FieldRecord
 from cellscope.assays.micronucleus.field.field import median_diameter
 from cellscope.assays.micronucleus.options import MicronucleusPrepareOptions
 from cellscope.errors import DatasetError
+from cellscope.io.annotations.tally import gathering, tell
 from cellscope.io.prepared import Item, assign_splits, hold_out, write_dataset
 from cellscope.io.sources import choose_format, clear_dataset, refuse_existing
 from cellscope.io.write import write_png
+from cellscope.report.preview import Shown, write_preview
 
 SOURCE_FACTS = {
     "mnfinder": "MNFinder fields, Hatch laboratory (github hatch-lab/mnfinder), MIT-style licence",
@@ -57,20 +60,30 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
     """
     out = Path(out)
     refuse_existing(out, overwrite=options.overwrite)
-    formats = [choose_format(source, options.format, FORMATS) for source in sources]
+    formats, tallies = [], []
+    for source in sources:
+        with gathering() as tally:
+            formats.append(choose_format(source, options.format, FORMATS))
+        tallies.append(tally)
     clear_dataset(out, FOLDERS)
     items: list[Item] = []
     facts = []
-    for source, name in zip(sources, formats, strict=True):
+    for source, name, tally in zip(sources, formats, tallies, strict=True):
         before = len(items)
-        for record in FORMATS[name].read_source(source, options):
-            items += (
-                _store_field(record, out, options) if isinstance(record, FieldRecord) else [_store_crop(record, out)]
-            )
+        with gathering(tally):
+            for record in FORMATS[name].read_source(source, options):
+                if isinstance(record, FieldRecord):
+                    items += _store_field(record, out, options)
+                    tally.image(_objects_of(record))
+                else:
+                    items.append(_store_crop(record, out))
+                    tally.image([record.class_])
         where = source.resolve().name
         licence = SOURCE_FACTS.get(where, SOURCE_FACTS.get(name, "the user's own"))
         facts.append({"name": where, "format": name, "items": len(items) - before, "licence": licence})
         print(f"{where}: {len(items) - before} items", file=sys.stderr)
+        tell(where, tally)
+    _refuse_one_class(items)
     items = hold_out(items, options.hold_out, what="cell line")
     if options.recipe == "paper":
         items = _balance(items, out, options)
@@ -86,7 +99,48 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
         folds=options.folds,
         extra={"recipe": options.recipe, "hold_out": options.hold_out, "crop_size": options.crop_size},
     )
+    write_preview(out, _spread(items), partial(_shown, out))
     return 0
+
+
+def _objects_of(record: FieldRecord) -> list[str]:
+    """List what a field holds: the class of every nucleus, and its micronuclei where they are outlined."""
+    unknown = len(np.unique(record.nuclei)) - 1 - len(record.classes)
+    outlined = 0 if record.micronuclei is None else len(np.unique(record.micronuclei)) - 1
+    listed = [f"{class_} cells" for class_ in record.classes.values()]
+    return [*listed, *["cells of no class"] * max(unknown, 0), *["outlined micronuclei"] * outlined]
+
+
+def _refuse_one_class(items: list[Item]) -> None:
+    """Refuse crops of one class alone: nothing can be learnt from them.
+
+    Raises
+    ------
+    DatasetError
+    """
+    found = {item.class_ for item in items if item.class_}
+    if len(found) == 1 and all(item.class_ for item in items):
+        raise DatasetError(
+            f"all {len(items)} crops are of one class, {found.pop()}; a classifier needs both, "
+            f"{NORMAL} and {MICRONUCLEUS}: add a folder of the other"
+        )
+
+
+def _spread(items: list[Item]) -> list[Item]:
+    """Choose what the preview shows: fields where there are any, else crops."""
+    return [item for item in items if not item.class_] or items
+
+
+def _shown(out: Path, item: Item) -> Shown:
+    """Read an item for the preview: nuclei and micronuclei of a field, the class of a crop."""
+    pixels = cv2.imread(str(out / item.image), cv2.IMREAD_UNCHANGED)
+    assert pixels is not None, "it was written a moment ago"
+    if item.class_ or not item.target:
+        return Shown(pixels, caption=item.class_)
+    target = cv2.imread(str(out / item.target), cv2.IMREAD_UNCHANGED)
+    assert target is not None, "it was written a moment ago"
+    nuclei, micronuclei = target[..., 2].astype(int), target[..., 1].astype(int)  # OpenCV turns red and blue round
+    return Shown(pixels, (nuclei, micronuclei), caption=f"{nuclei.max()} nuclei, {micronuclei.max()} micronuclei")
 
 
 def _store_field(record: FieldRecord, out: Path, options: Any) -> list[Item]:
@@ -166,9 +220,9 @@ def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:
     flipped and scaled, the other by leaving items out. In validation every crop gets one such copy.
     """
     split_of = assign_splits(items, options.splits, options.seed)
-    settled = [replace(item, fixed_split=split_of[item.group]) for item in items]
+    assigned = [replace(item, fixed_split=split_of[item.group]) for item in items]
     rng = np.random.default_rng([options.seed, 62])
-    crops = [item for item in settled if item.class_]
+    crops = [item for item in assigned if item.class_]
     train = {name: [c for c in crops if c.fixed_split == "train" and c.class_ == name] for name in CLASSES}
     fewest, most = sorted(train, key=lambda name: (len(train[name]), name))
     dropped: set[str] = set()
@@ -180,7 +234,7 @@ def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:
         chosen = (train[fewest][int(i)] for i in rng.integers(0, len(train[fewest]), goal - len(train[fewest])))
         copies += _copies(chosen, out, rng)
     copies += _copies((item for item in crops if item.fixed_split == "val"), out, rng)
-    for item in settled:
+    for item in assigned:
         if item.id in dropped:
             for name in filter(None, (item.image, item.target)):
                 (out / name).unlink()
@@ -189,7 +243,7 @@ def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:
         f"{len(dropped)} {most} dropped, {len(copies)} varied copies added",
         file=sys.stderr,
     )
-    return [item for item in settled if item.id not in dropped] + copies
+    return [item for item in assigned if item.id not in dropped] + copies
 
 
 def _copies(items: Iterable[Item], out: Path, rng: np.random.Generator) -> list[Item]:

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cellscope.imaging.tiling import Grid
-    from cellscope.io.image import Image
 
 
 @dataclass(eq=False, repr=False)
@@ -19,8 +18,6 @@ class State:
 
     Attributes
     ----------
-    mask : Image or None
-        Nuclei that another tool outlined.
     grey : (H, W) float32
         The channel of the nuclei.
     warnings : list of str
@@ -42,7 +39,6 @@ class State:
         The classifier's logit of every cell.
     """
 
-    mask: Image | None = None
     grey: np.ndarray = field(init=False)
     warnings: list[str] = field(init=False)
     normalised: np.ndarray = field(init=False)

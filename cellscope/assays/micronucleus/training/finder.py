@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from cellscope.assays.micronucleus.datasets.fields import Field
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
 from cellscope.assays.micronucleus.find.finder import Finder
-from cellscope.assays.micronucleus.find.instances import evidence, nuclei_of
+from cellscope.assays.micronucleus.find.instances import nuclei_of, score_cells
 from cellscope.engine.train.fit import optimiser_and_schedule
 from cellscope.metrics.classification import roc_auc
 from cellscope.metrics.instances import matched_labels
@@ -56,8 +56,8 @@ class FinderLearner(L.LightningModule):
             pairs = matched_labels(field.nuclei, found)
             self._found += (len(pairs), int(found.max()) - len(pairs), len(np.unique(field.nuclei)) - 1 - len(pairs))
             positive = field.positive()
-            seen = evidence(maps[2], found, field.diameter, list(pairs.values()))
-            self._cells.append((np.array([label in positive for label in pairs], bool), seen))
+            finder_scores = score_cells(maps[2], found, field.diameter, list(pairs.values()))
+            self._cells.append((np.array([label in positive for label in pairs], bool), finder_scores))
 
     def on_validation_epoch_end(self) -> None:
         """Log F1 of the nuclei, ROC AUC of the micronucleus plane, and their mean (``val_score``)."""

@@ -58,7 +58,6 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     int
         Exit code 0; errors and signals raise.
     """
-    options = options.settled()
     prepared = PreparedDataset.open(dataset, assay=ASSAY)
     L.seed_everything(options.seed, verbose=False)
     parts = {"nuclei": _train_nuclei, "classify": _train_classify}
@@ -106,7 +105,7 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
     if not fields and not tuned_only:
         raise UsageError(f"{prepared.root} holds no fields with outlined nuclei to train on")
     held = [] if options.learn_from == "all" else _fields_of(prepared, options)
-    options = options.with_steps(len(fields))
+    options = options.in_steps(len(fields))
     say(f"{len(fields)} fields to train on, {len(held)} to validate on")
     crops = FieldCrops(fields, options.crop, options.zoom, options.seed)
     network = network.to(memory_format=torch.channels_last)
@@ -155,7 +154,7 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
         held = []
     if tuned_only and not held:
         raise UsageError(f"{prepared.root} holds no validation cells to tune on; prepare it with --splits 0,1,0")
-    options = options.with_steps(len(crops))
+    options = options.in_steps(len(crops))
     say(f"{len(crops)} cells to train on, {len(held)} to validate on")
     views = CropViews(
         crops,

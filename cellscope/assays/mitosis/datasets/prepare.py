@@ -19,8 +19,8 @@ from cellscope.assays.mitosis.sequences.names import Facts, parse_name
 from cellscope.errors import DatasetError, InputError, UsageError
 from cellscope.io.inputs import Input, resolve_inputs
 from cellscope.io.movie import MOVIE_SUFFIXES, open_movie
-from cellscope.io.movie_tiff import write_sequence
 from cellscope.io.prepared import Item, write_dataset
+from cellscope.io.sequence import write_sequence
 from cellscope.io.table import read_table
 from cellscope.io.write import write_csv
 

@@ -30,6 +30,7 @@ from cellscope.engine.eval.report import (
 )
 from cellscope.engine.eval.run import Evaluation, metrics_figure
 from cellscope.errors import UsageError
+from cellscope.io.choice import Choice
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, reliability_table
 from cellscope.metrics.intervals import f1_wilson, wider
@@ -120,7 +121,7 @@ def evaluate(
 
 
 def _read_item(prepared: PreparedDataset, options: PredictOptions, row: Any, cards: Mapping[str, ModelCard]) -> Subject:
-    movie = read_input(prepared.root / row.image, MAX_PIXELS, options)
+    movie = read_input(prepared.root / row.image, Choice(), MAX_PIXELS, options)
     subject = Subject(str(row.id), movie, SEQUENCE, options, cards, State())  # type: ignore[arg-type]
     load(subject, MAX_PIXELS)
     return subject

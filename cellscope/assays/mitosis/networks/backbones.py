@@ -1,4 +1,4 @@
-"""Networks that see one frame at a time: Gao's, timm's, and a small one of ours that also looks at its neighbours."""
+"""Networks over one frame at a time: Gao's, timm's, and a small one of ours that also takes the frames beside it."""
 
 from __future__ import annotations
 

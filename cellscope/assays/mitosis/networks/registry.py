@@ -37,7 +37,6 @@ ARCHS: dict[str, dict[str, Any]] = {
         "turn": True,
     },
     "mitonet-wide": {"backbone": "mitonet", "widths": [32, 64, 96, 160], "size": 64, "zoom_power": 0.5},
-    "mitonet-test": {"backbone": "mitonet", "widths": [8, 8, 8, 16], "size": 32, "zoom_power": 0.5},
     "tracknet": {"backbone": "tracks", "features": FEATURES, "hidden": 64, "size": 0, "zoom_power": 1.0},
     "gao-lstm": {"backbone": "gao", "size": PAPER_SIZE, "zoom_power": 1.0},
     "resnet50-lstm": {"backbone": "resnet50", "size": PAPER_SIZE, "zoom_power": 1.0},
@@ -172,7 +171,7 @@ class TrackNet(nn.Module):
 
 
 class Classifier(nn.Module):
-    """What a model file holds: networks that look at frames, networks over measurements, or both."""
+    """What a model file holds: a network over frames, a network over measurements, or both."""
 
     def __init__(self, views: nn.Module | None, tracks: nn.Module | None):
         super().__init__()
@@ -195,7 +194,7 @@ class Members(nn.Module):
 def arguments_of(arch: str) -> dict[str, Any]:
     """Return the arguments of an architecture by name; UsageError names those there are."""
     if arch not in ARCHS:
-        raise UsageError(f"--arch {arch}: mitosis knows {', '.join(name for name in ARCHS if 'test' not in name)}")
+        raise UsageError(f"--arch {arch}: mitosis knows {', '.join(ARCHS)}")
     return dict(ARCHS[arch])
 
 
@@ -232,7 +231,7 @@ VIEWS, TRACKS = "views", "tracks"
 
 
 def kinds_of(arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say what a model of these arguments looks at: `VIEWS`, `TRACKS` or both."""
+    """Say what a model of these arguments takes: `VIEWS`, `TRACKS` or both."""
     if "parts" in arguments:
         return tuple(arguments["parts"])
     return (TRACKS,) if arguments["backbone"] == "tracks" else (VIEWS,)

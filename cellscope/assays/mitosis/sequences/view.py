@@ -100,8 +100,8 @@ def field_of_view(side: float, pixel_size_um: float | None, settings: Mapping[st
     scale = (pixel_size_um or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM
     if settings.get("follow"):
         return FOLLOWED_SIDE / scale
-    seen = REFERENCE_SIDE * (side * scale / REFERENCE_SIDE) ** float(settings["zoom_power"])
-    return seen / scale
+    field_of_view = REFERENCE_SIDE * (side * scale / REFERENCE_SIDE) ** float(settings["zoom_power"])
+    return field_of_view / scale
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     int
         Exit code 0; errors and signals raise.
     """
-    options = options.settled()
+    options = options.in_steps()
     prepared = PreparedDataset.open(dataset, assay="mitosis")
     if options.join is not None:
         join_runs(prepared, out, options, argv)

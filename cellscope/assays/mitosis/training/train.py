@@ -164,6 +164,7 @@ def train_one(prepared: PreparedDataset, out: Path, options: TrainOptions, *, ar
     measured = arguments["backbone"] == "tracks"
     train, val = (load_sequences(prepared, rows, classes, measured=measured) for rows in (train_rows, val_rows))
     say(f"{len(train)} sequences to train on, {len(val)} to validate on")
+    options = options.in_steps(len(train_rows))
     L.seed_everything(options.seed, verbose=False)
     network = initialised(arguments, classes, options)
     if isinstance(network, TrackNet):

@@ -17,20 +17,16 @@ from cellscope.options.resolve import nearest
 #: Name -> what makes the network from its arguments.
 FAMILIES: dict[str, Callable[..., torch.nn.Module]] = {
     "compact": CompactNet,
-    "compact-test": CompactNet,
     "msff-segnext": MsffSegNext,
     "segnext": SegNext,
     "unet": UNet,
     "r2unet": UNet,
-    "unet-test": UNet,
     "deeplabv3": DeepLabV3,
 }
 #: Arguments by name, beside ``classes``.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "compact": {"widths": [32, 64, 128, 192], "blocks": [2, 2, 2]},
-    "compact-test": {"widths": [8, 16, 16, 16], "blocks": [1, 1, 1]},
     "r2unet": {"recurrent": True},
-    "unet-test": {"widths": [4, 8, 8, 8, 8]},
 }
 #: Colour values are brought to [0, 1], then (x - mean) / std, the same for every channel.
 MEAN, STD = 0.5, 0.25

@@ -59,7 +59,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     """
     prepared = PreparedDataset.open(dataset, assay="nucleus-seg")
     n_items = len(prepared.split("train", fold=options.fold))
-    options = options.settled(min(n_items, options.limit or n_items))
+    options = options.in_steps(min(n_items, options.limit or n_items))
     if options.init == "imagenet":
         raise UsageError("there are no ImageNet weights for these networks; use --init with a model file or none")
     L.seed_everything(options.seed, verbose=False)

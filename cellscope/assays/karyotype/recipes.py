@@ -1,14 +1,10 @@
-"""The paper's trainings as options by name (``train --preset``); no heavy import here.
-
-They rank below flags, ``CELLSCOPE_*`` variables and the config file, so that every one of them can be varied.
-"""
+"""What the open options of a karyotype training come to: a default recipe for each part, the paper's, stronger ones."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from cellscope.errors import UsageError
-from cellscope.options.resolve import nearest
+from cellscope.options.recipes import Recipe
 
 #: Section III-A: images 256 x 256, flipped with probability 0.5, 50,000 iterations from ImageNet weights. The optimiser
 #: is detectron2's: momentum, learning rate 0.02 at 16 images, a thousand steps of warm-up.
@@ -45,17 +41,18 @@ _CLASSIFY: dict[str, Any] = {
 }
 _PRETRAINED: dict[str, Any] = {"arch": "resnet50", "init": "imagenet", "learning_rate": 1e-4}
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper-detect": _DETECT,
-    # Table II: (a) nothing, (b) ImageNet, (c) and rotate and crop, (d) and centre loss, (e) those two alone.
+#: Table II: (a) nothing, (b) ImageNet, (c) and rotate and crop, (d) and centre loss, (e) those two alone. Table I,
+#: left: strategies A and B train on chromosomes as they lie; C is paper-e.
+_TABLES: dict[str, dict[str, Any]] = {
     "paper-a": {**_CLASSIFY, "arch": "resnet50", "rotate": "none"},
     "paper-b": {**_CLASSIFY, **_PRETRAINED, "rotate": "none"},
     "paper-c": {**_CLASSIFY, **_PRETRAINED, "rotate": "hough"},
     "paper-d": {**_CLASSIFY, **_PRETRAINED, "rotate": "hough", "centre_loss": 0.5},
     "paper-e": {**_CLASSIFY, "arch": "chrnet4", "rotate": "hough", "centre_loss": 0.5},
-    # Table I, left: strategies A and B train on chromosomes as they lie; C is paper-e.
     "paper-unrotated": {**_CLASSIFY, "arch": "chrnet4", "rotate": "none", "centre_loss": 0.5},
-    # Longer and wider than the defaults, for a GPU: the paper's detector on rotated, scaled crops at one scale.
+}
+#: Longer and wider than the defaults, for a GPU: the paper's detector on rotated, scaled crops at one scale.
+_STRONG: dict[str, dict[str, Any]] = {
     "strong-detect": {
         "part": "detect",
         "arch": "chrrender-50",
@@ -77,17 +74,21 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+PRESETS = {
+    "paper-detect": Recipe(_DETECT, {"preset": "paper-detect"}, "Render-Attention-Architecture, section III-A"),
+    **{
+        name: Recipe(values, {"preset": name}, "Render-Attention-Architecture, section II-B, Tables I and II")
+        for name, values in _TABLES.items()
+    },
+    **{name: Recipe(values, {"preset": name}) for name, values in _STRONG.items()},
+}
+DETECT = Recipe(
+    {"arch": "chrrender-18s", "steps": 1500, "batch_size": 4, "learning_rate": 5e-4, "weight_decay": 1e-4},
+    {"part": "detect"},
+)
+CLASSIFY = Recipe(
+    {"arch": "chrnet4-slim", "steps": 4000, "batch_size": 32, "learning_rate": 1e-3, "weight_decay": 0.02},
+    {"part": "classify"},
+)
 
-def preset(name: str | None) -> dict[str, Any]:
-    """Give a preset's options; none for None.
-
-    Raises
-    ------
-    UsageError
-        If there is no such preset.
-    """
-    if name is None:
-        return {}
-    if name not in PRESETS:
-        raise UsageError(f"--preset {name}: there are {', '.join(PRESETS)}{nearest(name, PRESETS)}")
-    return dict(PRESETS[name])
+RECIPES = (*PRESETS.values(), Recipe({"part": "detect"}), DETECT, CLASSIFY, Recipe({"num_workers": 1}))

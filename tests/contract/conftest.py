@@ -1,0 +1,3 @@
+"""The small networks have names in all tests of this folder."""
+
+import drawn.networks  # noqa: F401
