@@ -18,7 +18,7 @@ from cellscope.assays.mitosis.networks.resnet3d import ResNet3D
 from cellscope.assays.mitosis.options import TrainOptions
 from cellscope.assays.mitosis.sequences.view import FRAMES
 from cellscope.assays.mitosis.training.step import SequenceLearner, TrackLearner
-from cellscope.engine.train.data import Indices, load_matching, run_record, say
+from cellscope.engine.train.data import Indices, load_matching, run_record, say, training_facts
 from cellscope.engine.train.draws import WeightedDraws
 from cellscope.engine.train.fit import fit
 from cellscope.errors import ModelError, UsageError
@@ -111,21 +111,9 @@ def make_card(
     )
 
 
-def training_facts(prepared: PreparedDataset, options: TrainOptions, count: int) -> dict[str, Any]:
-    """Return what the model card says of the training."""
-    return {
-        "data": prepared.info["sources"],
-        "dataset_hash": prepared.hash,
-        "splits": prepared.info["splits"],
-        "split_seed": prepared.info["seed"],
-        "fold": options.fold,
-        "leave_out": options.leave_out,
-        "n_items": count,
-        "steps": options.steps,
-        "batch_size": options.batch_size,
-        "seed": options.seed,
-        "init": options.init,
-    }
+def facts_of(prepared: PreparedDataset, options: TrainOptions, count: int) -> dict[str, Any]:
+    """Return what the model card says of the training: which sequences were left out, too."""
+    return training_facts(prepared, options, count) | {"fold": options.fold, "leave_out": options.leave_out}
 
 
 def initialised(arguments: dict[str, Any], classes: list[str], options: TrainOptions) -> torch.nn.Module:
@@ -182,9 +170,9 @@ def train_one(prepared: PreparedDataset, out: Path, options: TrainOptions, *, ar
         return DataLoader(Indices(len(train)), batch, sampler=draws, num_workers=0)
 
     def card(metrics: dict[str, float]) -> ModelCard:
-        p = predictions(learner.final, val, settings)
+        p = predictions(learner.network, val, settings)
         write_csv(out / PREDICTIONS, predictions_table(val, p, classes))
-        facts = training_facts(prepared, options, len(train))
+        facts = facts_of(prepared, options, len(train))
         return make_card(arguments, options.arch, classes, prepared, facts, tuned(p, val.labels), metrics)
 
     fit(
@@ -194,7 +182,7 @@ def train_one(prepared: PreparedDataset, out: Path, options: TrainOptions, *, ar
         out,
         options=options,
         card=card,
-        network=learner.final,
+        network=learner.network,
         argv=argv,
         record=run_record(prepared, options.part),
         say=say,
