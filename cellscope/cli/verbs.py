@@ -39,7 +39,9 @@ Models = Annotated[
         help="Model file or built-in model; repeat for each part. Default: the built-in models.",
     ),
 ]
-Split = Annotated[str, typer.Option("--split", metavar="train|val|test", help="Split of the dataset to evaluate.")]
+Split = Annotated[
+    str, typer.Option("--split", metavar="train|val|test|left-out", help="Split of the dataset to evaluate.")
+]
 
 Work = Callable[..., int]
 """What does the work of a verb and returns the exit code."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
 from cellscope.errors import UsageError
@@ -31,12 +32,24 @@ class TrainingOptions(WorkerOptions):
         metavar="MODEL|imagenet|none",
         recipe=True,
     )
+    imagenet: Path | None = option(
+        None,
+        "File of ImageNet weights for --init imagenet, as published by timm or in the extra imagenet; by default "
+        "the installed package, timm's cache or a download.",
+        metavar="FILE",
+    )
     resume: str | None = option(
         None, "Resume from a checkpoint; auto takes the one in OUT if there is one.", metavar="auto|PATH"
     )
     devices: int = option(1, "Number of GPUs or processes; more than 1 trains data-parallel (DDP).", low=1, high=64)
     fold: int | None = option(
         None, "Validate on this fold and train on the others; needs a dataset prepared with --folds.", low=0
+    )
+    leave_out: str | None = option(
+        None,
+        "Leave-one-out: exclude items of a laboratory, scanner, day, cell line or source from training; evaluate them "
+        "with eval --split left-out.",
+        metavar="KEY=VALUE",
     )
     steps: int | None = option(
         None, "Number of optimiser steps; 0 only tunes the thresholds of the model given with --init.", low=0
@@ -75,6 +88,12 @@ class TrainingOptions(WorkerOptions):
     patience: int = option(
         0, "Early stopping: number of validations without improvement; 0 for none.", low=0, recipe=True
     )
+    keep: Literal["best", "last"] = option(
+        "best",
+        "Weights to keep: those with the best validation score, or the last.",
+        cli=False,
+        recipe=True,
+    )
     logger: Literal["csv", "tensorboard"] = option(
         "csv", "Training curves: metrics.csv only, or also TensorBoard event files in OUT/tensorboard."
     )
@@ -85,6 +104,8 @@ class TrainingOptions(WorkerOptions):
         super().__post_init__()
         if self.steps is not None and self.epochs is not None:
             raise UsageError("--steps and --epochs both say how long to train; give one of them")
+        if self.imagenet is not None and self.init != "imagenet":
+            raise UsageError("--imagenet is the file of --init imagenet; give both")
 
     def in_steps(self: T, n_items: int | None = None, *, before: int = 0) -> T:
         """Turn epochs into optimiser steps and decide how often to validate.

@@ -203,7 +203,7 @@ def test_an_item_that_fails_does_not_stop_the_others(nucleus_dataset, tmp_path):
     dataset = shutil.copytree(nucleus_dataset, tmp_path / "dataset")
     items = pd.read_csv(dataset / "items.csv", keep_default_na=False)
     tested = items[items["split"] == "test"]
-    assert len(tested) > 2
+    assert len(tested) > 1
     bad = tested.iloc[1]
     (dataset / bad["image"]).write_bytes(b"no image")
     words = ["nucleus-seg", "eval", dataset, "-o", tmp_path / "out", "-m", "otsu", "--device", "cpu"]

@@ -26,11 +26,6 @@ class TrainOptions(TrainingOptions):
     preset: str = option("none", "Training preset; single options override it.", choices=("none", *PRESETS))
     part: Literal["detect", "classify"] = option("detect", "Network to train.", recipe=True)
     arch: str | None = option(None, "Network architecture; that of the built-in model if not given.", metavar="NAME")
-    imagenet: Path | None = option(
-        None,
-        "File of ImageNet weights as published by timm, for --init imagenet.",
-        metavar="FILE",
-    )
     backend: Literal["native", "detectron2"] = option(
         "native", "detect: backend; detectron2 must be installed separately."
     )
@@ -104,8 +99,6 @@ class TrainOptions(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.imagenet is not None and self.init != "imagenet":
-            raise UsageError("--imagenet is the file of --init imagenet; give both")
         part = PRESETS[self.preset].values["part"] if self.preset != "none" else self.part
         if part != self.part:
             raise UsageError(f"--preset {self.preset} is for --part {part}; leave --part out")

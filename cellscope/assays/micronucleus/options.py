@@ -51,11 +51,6 @@ class TrainOptions(TrainingOptions):
     preset: Literal["small", "paper"] = option(
         "small", "Training preset; paper: 50 epochs, batch size 64, 224 pixels, learning rate 1e-3."
     )
-    imagenet: str | None = option(
-        None,
-        "File of ImageNet weights as published by timm or torchvision, for --init imagenet.",
-        metavar="FILE",
-    )
     input_size: int | None = option(None, "classify: input size, pixels; a multiple of 32.", low=32, high=1024)
     crop: int = option(192, "nuclei: training crop size, pixels at the finder's scale.", low=32, high=2048, cli=False)
     zoom: float = option(0.25, "nuclei: range of the random scaling (natural log).", low=0.0, high=1.0, cli=False)
@@ -84,8 +79,6 @@ class TrainOptions(TrainingOptions):
         super().__post_init__()
         if self.preset == "paper" and self.part != "classify":
             raise UsageError("--preset paper is the paper's classifier; give --part classify")
-        if self.imagenet is not None and self.init != "imagenet":
-            raise UsageError("--imagenet is the file of --init imagenet; give both")
         if self.input_size is not None and self.input_size % 32:
             raise UsageError(f"input_size: {self.input_size} is not a multiple of 32")
 

@@ -34,7 +34,7 @@ from cellscope.assays.mitosis.sequences.inputs import (
 )
 from cellscope.assays.mitosis.sequences.state import State
 from cellscope.assays.mitosis.sequences.tracks import measure
-from cellscope.assays.mitosis.sequences.view import TRAINED_PIXEL_UM, network_view, normalise
+from cellscope.assays.mitosis.sequences.view import TRAINED_PIXEL_UM, network_view, normalise, tone_of
 from cellscope.assays.mitosis.sequences.windows import crop, follow
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
 from cellscope.io.choice import Wants
@@ -71,7 +71,8 @@ def _cut_sequence(subject: Subject[State]) -> None:
     pair = two_channels(state.pixels, nuclei_channel=subject.options.nuclei_channel)
     pair = pair[np.searchsorted(np.unique(chosen), chosen)]
     state.pixels = None
-    state.shown, state.places, state.measured = [normalise(pair)], [None], [_measured(subject, pair)]
+    state.shown = [normalise(pair, tone_of(subject.cards[PART].normalisation))]
+    state.places, state.measured = [None], [_measured(subject, pair)]
 
 
 def _measured(subject: Subject[State], pair: np.ndarray) -> np.ndarray:
@@ -92,7 +93,7 @@ def _cut_windows(subject: Subject[State]) -> None:
             centres = follow(pair[:, 1], window.at_event, window.side)
         cropped = np.moveaxis(crop(np.moveaxis(pair, 1, -1), centres, window.side), -1, 1)
         drift = float(np.hypot(*(centres[-1] - centres[0])))
-        state.shown.append(normalise(cropped))
+        state.shown.append(normalise(cropped, tone_of(subject.cards[PART].normalisation)))
         state.measured.append(_measured(subject, cropped))
         state.frames.append(window.frames)
         state.reasons.append(["the movie begins or ends inside the window"] if window.cut_short else [])

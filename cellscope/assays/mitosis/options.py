@@ -62,11 +62,15 @@ class TrainOptions(TrainingOptions):
         metavar="RUN,RUN",
     )
     leave_out: str | None = option(
-        None, "Leave-one-out: validate on this cell line and train on the others.", metavar="LINE"
-    )
-    augment: Literal["paper", "strong", "none"] | None = option(
         None,
-        "Augmentation: flips, rotation, noise and elastic deformation (paper), the same and more (strong), or none.",
+        "Leave-one-out: validate on this cell line, day, dose or source (line=PC3) and train on the others; keys alone "
+        "(line+day) leave each out in turn, then train on all, with the threshold from the left-out predictions.",
+        metavar="KEY=VALUE|KEY",
+    )
+    augment: Literal["paper", "strong", "camera", "none"] | None = option(
+        None,
+        "Augmentation: flips, rotation, noise and elastic deformation (paper), the same and more (strong), strong with "
+        "the variation of other microscopes before normalisation (camera), or none.",
     )
     balance: Literal["class", "dose", "none"] | None = option(
         None, "Balanced sampling: of the classes, of the classes within each dose and cell line, or none.", cli=False
@@ -80,6 +84,9 @@ class TrainOptions(TrainingOptions):
         "schedule.", low=0.0, high=1.0,
         cli=False,
     )  # fmt: skip
+    backbone_rate: float | None = option(
+        None, "Learning rate of the backbone as a share of that of the rest.", low=0.0, high=1.0, cli=False
+    )
     freeze_first: bool | None = option(
         None, "Freeze the backbone in the first half of the training (with pretrained weights).", cli=False
     )
@@ -89,6 +96,11 @@ class TrainOptions(TrainingOptions):
         super().__post_init__()
         if self.leave_out is not None and (self.cross_validate or self.fold is not None):
             raise UsageError("--leave-out chooses what is held out; give it without --fold and --cross-validate")
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether sources are kept out of the training, which then must not choose the weights."""
+        return self.leave_out is not None
 
     @property
     def two_steps(self) -> bool:

@@ -34,11 +34,21 @@ from cellscope.models.file import ModelCard, save_model
 PRECISION_NAMES = {None: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
 
 
-def decay_groups(network: torch.nn.Module) -> list[dict[str, Any]]:
-    """Split a network's parameters in two groups, the second of them (norms and biases) without weight decay."""
-    decay = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": decay}, {"params": plain, "weight_decay": 0.0}]
+def decay_groups(
+    network: torch.nn.Module, *, backbone: torch.nn.Module | None = None, rate: float = 0.0
+) -> list[dict[str, Any]]:
+    """Split a network's parameters in two groups, the second of them (norms and biases) without weight decay.
+
+    With a `backbone` there are two more for its parameters, at a learning rate of their own.
+    """
+    slow = set() if backbone is None else {id(p) for p in backbone.parameters()}
+    groups: list[dict[str, Any]] = []
+    for own_rate in (False, True) if slow else (False,):
+        chosen = [p for p in network.parameters() if (id(p) in slow) is own_rate]
+        more = {"lr": rate} if own_rate else {}
+        groups.append({"params": [p for p in chosen if p.ndim > 1], **more})
+        groups.append({"params": [p for p in chosen if p.ndim <= 1], "weight_decay": 0.0, **more})
+    return groups
 
 
 def optimiser_and_schedule(parameters: Any, options: Any, *, restart: int = 0) -> dict[str, Any]:
@@ -223,7 +233,9 @@ def fit(
     if not trainer.is_global_zero:
         return out / MODEL
     metrics: dict[str, float] = {}
-    if val_loader is not None and (out / BEST).is_file():
+    if val_loader is not None and options.keep == "last":
+        metrics = table.at(trainer.global_step - trainer.global_step % options.val_every)
+    elif val_loader is not None and (out / BEST).is_file():
         best = torch.load(out / BEST, weights_only=True, map_location="cpu")
         module.load_state_dict(best["state_dict"])
         metrics = table.at(int(best["global_step"]))

@@ -8,6 +8,7 @@ their group.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ from skimage.measure import regionprops
 
 from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS, NORMAL
 from cellscope.assays.micronucleus.classify.crops import CROP, cell_crop, owners
+from cellscope.assays.micronucleus.datasets.fields import OUTLINED, SOME
 from cellscope.assays.micronucleus.datasets.sources import FORMATS, CropRecord, FieldRecord
 from cellscope.assays.micronucleus.field.field import median_diameter
 from cellscope.assays.micronucleus.options import MicronucleusPrepareOptions
@@ -32,9 +34,14 @@ from cellscope.report.preview import Shown, write_preview
 
 SOURCE_FACTS = {
     "mnfinder": "MNFinder fields, Hatch laboratory (github hatch-lab/mnfinder), MIT-style licence",
+    "dsb2018_fluorescence": "Data Science Bowl 2018 (BBBC038), Caicedo et al., Nat. Methods 16 (2019), CC0; small "
+    "bodies judged by eye",
 }
+#: By the name of the data set's folder.
+LABORATORIES = {"mnfinder": "hatch"}
 FOLDERS = ("fields", "targets", "crops")
 MIN_CROP = 32
+MOST = 0.5
 
 
 def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions) -> int:
@@ -69,16 +76,17 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
     items: list[Item] = []
     facts = []
     for source, name, tally in zip(sources, formats, tallies, strict=True):
-        before = len(items)
+        before, where = len(items), source.resolve().name
+        origin = {"laboratory": LABORATORIES.get(where, "")}
         with gathering(tally):
             for record in FORMATS[name].read_source(source, options):
                 if isinstance(record, FieldRecord):
-                    items += _store_field(record, out, options)
+                    items += _store_field(record, out, options, origin | record.facts)
                     tally.image(_objects_of(record))
                 else:
-                    items.append(_store_crop(record, out))
+                    items.append(_store_crop(record, out, origin))
                     tally.image([record.class_])
-        where = source.resolve().name
+        items[before:] = _largest_to_training(items[before:], options.splits)
         licence = SOURCE_FACTS.get(where, SOURCE_FACTS.get(name, "the user's own"))
         facts.append({"name": where, "format": name, "items": len(items) - before, "licence": licence})
         print(f"{where}: {len(items) - before} items", file=sys.stderr)
@@ -101,6 +109,15 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
     )
     write_preview(out, _spread(items), partial(_shown, out))
     return 0
+
+
+def _largest_to_training(items: list[Item], splits: tuple[float, float, float]) -> list[Item]:
+    """Send a group of several fields that is most of its source to training, where most is to go."""
+    fields = Counter(item.group for item in items if not item.class_)
+    largest = {group for group, count in fields.items() if count > max(1, fields.total() / 2)}
+    if splits[0] < MOST:
+        return items
+    return [replace(item, fixed_split="train") if item.group in largest else item for item in items]
 
 
 def _objects_of(record: FieldRecord) -> list[str]:
@@ -143,17 +160,19 @@ def _shown(out: Path, item: Item) -> Shown:
     return Shown(pixels, (nuclei, micronuclei), caption=f"{nuclei.max()} nuclei, {micronuclei.max()} micronuclei")
 
 
-def _store_field(record: FieldRecord, out: Path, options: Any) -> list[Item]:
+def _store_field(record: FieldRecord, out: Path, options: Any, facts: dict[str, str]) -> list[Item]:
     """Write a field, its target and a crop per annotated nucleus; a field without a nucleus is kept, without crops."""
-    group = f"{record.line}/{record.name}"
+    place, group = f"{record.line}/{record.name}", f"{record.line}/{record.group or record.name}"
     items = []
     if record.micronuclei is not None:
-        image, target = f"fields/{group}.png", f"targets/{group}.png"
+        image, target = f"fields/{place}.png", f"targets/{place}.png"
         _write(out / image, record.grey)
         _write(out / target, encode_target(record.nuclei, record.micronuclei, record.parents))
-        items.append(Item(id=group, group=group, image=image, target=target))
+        outlined = {} if record.complete else {OUTLINED: SOME}
+        items.append(Item(id=place, group=group, image=image, target=target, facts=facts | outlined))
     if not record.classes:
-        print(f"{group}: a field without annotated nuclei", file=sys.stderr)
+        if not record.nuclei.any():
+            print(f"{place}: a field without annotated nuclei", file=sys.stderr)
         return items
     diameter = median_diameter(record.nuclei)
     assert diameter is not None
@@ -163,22 +182,23 @@ def _store_field(record: FieldRecord, out: Path, options: Any) -> list[Item]:
         if class_ is None:
             continue
         crop = cell_crop(grey, record.nuclei, owner, region.label, region.centroid, diameter, options.crop_size or CROP)
-        path, target = f"crops/{group}/{region.label:04d}.png", ""
+        path, target = f"crops/{place}/{region.label:04d}.png", ""
         top = np.iinfo(record.grey.dtype).max
         _write(out / path, np.clip(np.rint(crop), 0, top).astype(record.grey.dtype))
         if record.micronuclei is not None:
-            target = f"targets/{group}/{region.label:04d}.png"
+            target = f"targets/{place}/{region.label:04d}.png"
             own = [mn for mn, parent in record.parents.items() if parent == region.label]
             mask = np.isin(record.micronuclei, own).astype(np.float32) * 255
             shown = cell_crop(
                 mask, record.nuclei, owner, region.label, region.centroid, diameter, options.crop_size or CROP
             )
             _write(out / target, np.rint(shown).astype(np.uint8))
-        items.append(Item(id=f"{group}/{region.label:04d}", group=group, image=path, target=target, class_=class_))
+        name = f"{place}/{region.label:04d}"
+        items.append(Item(id=name, group=group, image=path, target=target, class_=class_, facts=facts))
     return items
 
 
-def _store_crop(record: CropRecord, out: Path) -> Item:
+def _store_crop(record: CropRecord, out: Path, facts: dict[str, str]) -> Item:
     if min(record.grey.shape) < MIN_CROP:
         height, width = record.grey.shape
         raise DatasetError(
@@ -188,7 +208,11 @@ def _store_crop(record: CropRecord, out: Path) -> Item:
     path = f"crops/{record.line}/{record.name}.png"
     _write(out / path, record.grey)
     return Item(
-        id=f"{record.line}/{record.name}", group=f"{record.line}/{record.group}", image=path, class_=record.class_
+        id=f"{record.line}/{record.name}",
+        group=f"{record.line}/{record.group}",
+        image=path,
+        class_=record.class_,
+        facts=facts,
     )
 
 

@@ -55,6 +55,8 @@ class FinderLearner(L.LightningModule):
             found = nuclei_of(maps[0], maps[1], field.diameter)
             pairs = matched_labels(field.nuclei, found)
             self._found += (len(pairs), int(found.max()) - len(pairs), len(np.unique(field.nuclei)) - 1 - len(pairs))
+            if not field.complete:
+                continue
             positive = field.positive()
             finder_scores = score_cells(maps[2], found, field.diameter, list(pairs.values()))
             self._cells.append((np.array([label in positive for label in pairs], bool), finder_scores))
@@ -62,7 +64,8 @@ class FinderLearner(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log F1 of the nuclei, ROC AUC of the micronucleus plane, and their mean (``val_score``)."""
         hits, extra, missed = self._found
-        truth, scores = (np.concatenate(values) for values in zip(*self._cells, strict=True))
+        cells = [(np.zeros(0, bool), np.zeros(0)), *self._cells]
+        truth, scores = (np.concatenate(values) for values in zip(*cells, strict=True))
         f1 = 2 * hits / max(2 * hits + extra + missed, 1)
         auc = roc_auc(truth, scores)
         self._found, self._cells = np.zeros(3), []

@@ -42,8 +42,10 @@ def maps_of(network: torch.nn.Module, field: Field) -> np.ndarray:
 def tune_finder(network: torch.nn.Module, fields: list[Field]) -> dict[str, float]:
     """Choose ``mn_threshold``: the probability at which most micronuclei are found for the fewest wrong ones (F1).
 
-    A found one is right when it touches a true one of at least 5 pixels.
+    A found one is right when it touches a true one of at least 5 pixels. Fields in which not all micronuclei are
+    outlined cannot tell.
     """
+    fields = [field for field in fields if field.complete]
     if not fields:
         return {"mn_threshold": MICRONUCLEUS}
     network.eval()
@@ -137,7 +139,7 @@ def tune_classifier(
     finder : Finder or None
         The nucleus finder the model will be used with.
     fields : list of Field
-        Validation fields; may be empty.
+        Validation fields; may be empty. Those in which not all micronuclei are outlined do not count.
     size : int
         Side of the network's input.
     crops : sequence of Crop
@@ -170,6 +172,7 @@ def tune_classifier(
             thresholds |= both | {name.replace("cell", "field"): weight for name, weight in both.items()}
             together = field_probability(logits[known], finder_scores[known], thresholds, kind="cell")
             calibration = _by_class(together, positive[known], "crops")
+    fields = [field for field in fields if field.complete]
     if fields:
         found = [score_field(network, finder, field, size) for field in fields]
         logits, finder_scores, positive = (np.concatenate(values) for values in zip(*found, strict=True))

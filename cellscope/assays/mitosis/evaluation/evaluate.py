@@ -98,7 +98,7 @@ def evaluate(
     int
         Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv)
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
     prepared = evaluation.prepared
     rows = prepared.split(split).head(run.limit) if run.limit else prepared.split(split)
     loaded = evaluation.load(models)

@@ -110,8 +110,12 @@ class SequenceLearner(Averaging):
             self._first_best = {"score": score, "weights": weights}
 
     def configure_optimizers(self) -> Any:
-        """Optimiser and schedule by options; no weight decay on norms and biases."""
-        return optimiser_and_schedule(decay_groups(self.student), self.options)
+        """Optimiser and schedule by options; no weight decay on norms and biases; a backbone has its own rate."""
+        options = self.options
+        share = 1.0 if options.backbone_rate is None else options.backbone_rate
+        backbone = getattr(self.student, "backbone", None) if share != 1.0 else None
+        rate = share * (options.learning_rate or 0.0)
+        return optimiser_and_schedule(decay_groups(self.student, backbone=backbone, rate=rate), options)
 
 
 class TrackLearner(SequenceLearner):

@@ -6,6 +6,7 @@ label images in which a micronucleus has the number of its nucleus.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from cellscope.io.read import SUFFIXES, read
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 ENDINGS = ("", "_mask", "_masks", "_cp_masks", "_labels", "_nuclei", "_mn")
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 SMALLEST = 5
 """Micronuclei of fewer pixels do not make a cell positive: annotators' single clicks, and noise."""
 
@@ -59,27 +61,24 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
         part = folder.parent.name if folder.parent != source else ""
         prefix = "-".join(filter(None, (part, folder.name)))
         images = files_below(folder / "images", SUFFIXES, deep=False)
-        masks = [_masks(folder, kind, images) for kind in ("nucleus_masks", "mn_masks")]
+        masks = [masks_of(folder, kind, images) for kind in ("nucleus_masks", "mn_masks")]
         for path in images:
             try:
                 image = read(path, choice=Choice.of(options), wants=Wants.STAIN)
                 grey = grey_of(image.pixels, path.name)
             except InputError as error:
                 raise DatasetError(str(error)) from error
-            nuclei, micronuclei = (_mask(found[path], grey.shape) for found in masks)
+            nuclei, micronuclei = (mask_of(found[path], grey.shape) for found in masks)
             if nuclei.any():
                 outlined = (nuclei > 0).astype(np.int32)
                 refuse_background(outlined, pieces_of(outlined), str(masks[0][path]))
-            yield field_of(
-                f"{prefix}-{path.stem}",
-                folder.name.rpartition("_")[2],
-                to_integers(grey, image.pixels.dtype),
-                nuclei,
-                micronuclei,
-            )
+            day, _, line = folder.name.rpartition("_")
+            record = field_of(f"{prefix}-{path.stem}", line, to_integers(grey, image.pixels.dtype), nuclei, micronuclei)
+            record.facts = {"line": line, "day": day if DAY.fullmatch(day) else ""}
+            yield record
 
 
-def _masks(folder: Path, kind: str, images: list[Path]) -> dict[Path, Path]:
+def masks_of(folder: Path, kind: str, images: list[Path]) -> dict[Path, Path]:
     """Find the masks of one kind of all images of a set."""
     files = files_below(folder / kind, MASK_SUFFIXES, deep=False)
     found = {}
@@ -92,7 +91,14 @@ def _masks(folder: Path, kind: str, images: list[Path]) -> dict[Path, Path]:
     return found
 
 
-def _mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def mask_of(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Read a mask of an image of a shape: (H, W) int64 codes, see `decode`.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read or is of another size.
+    """
     try:
         pixels = read_label_image(path, alpha=True).values
     except InputError as error:
