@@ -32,11 +32,13 @@ from cellscope.assays.mitosis.sequences.inputs import (
     read_input,
     read_options,
 )
+from cellscope.assays.mitosis.sequences.names import abnormal_classes
 from cellscope.assays.mitosis.sequences.state import State
-from cellscope.assays.mitosis.sequences.tracks import measure
+from cellscope.assays.mitosis.sequences.tracks import measure, nucleus_diameter
 from cellscope.assays.mitosis.sequences.view import TRAINED_PIXEL_UM, network_view, normalise, tone_of
 from cellscope.assays.mitosis.sequences.windows import crop, follow
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
+from cellscope.imaging.doubt import trusted_pixel_size
 from cellscope.io.choice import Wants
 from cellscope.io.movie import MOVIE_SUFFIXES
 from cellscope.io.tracks import Event
@@ -45,6 +47,8 @@ from cellscope.metrics.intervals import wilson
 from cellscope.models.card import ModelCard, rebuilding
 from cellscope.nn.folding import fold_norms
 
+NUCLEUS_UM = (2.0, 80.0)
+"""Smallest and largest bright part of a dividing nucleus, micrometres, with a wide margin."""
 SUMMARY = ("n_abnormal", "abnormal_fraction", "abnormal_fraction_low", "abnormal_fraction_high")
 MOST_STRIPS = 60
 """Divisions of one movie drawn into its picture: those to review first, then abnormal ones."""
@@ -59,8 +63,7 @@ def cut(subject: Subject[State]) -> list[np.ndarray]:
         _cut_windows(subject)
     if VIEWS not in kinds_of(card.arch_args):
         return []
-    pixel = movie_of(subject).pixel_size_um
-    views = [network_view(shown, pixel, card.normalisation) for shown in subject.state.shown]
+    views = [network_view(shown, subject.state.pixel, card.normalisation) for shown in subject.state.shown]
     return [view.reshape(-1, *view.shape[2:]) for view in views]
 
 
@@ -71,6 +74,7 @@ def _cut_sequence(subject: Subject[State]) -> None:
     pair = two_channels(state.pixels, nuclei_channel=subject.options.nuclei_channel)
     pair = pair[np.searchsorted(np.unique(chosen), chosen)]
     state.pixels = None
+    _check_pixel_size(subject, [pair])
     state.shown = [normalise(pair, tone_of(subject.cards[PART].normalisation))]
     state.places, state.measured = [None], [_measured(subject, pair)]
 
@@ -79,14 +83,23 @@ def _measured(subject: Subject[State], pair: np.ndarray) -> np.ndarray:
     """Measure the division, unless the model does not ask for it."""
     if TRACKS not in kinds_of(subject.cards[PART].arch_args):
         return np.zeros(0, np.float32)
-    return measure(pair, (movie_of(subject).pixel_size_um or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM)
+    return measure(pair, (subject.state.pixel or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM)
+
+
+def _check_pixel_size(subject: Subject[State], pairs: list[np.ndarray]) -> None:
+    """Keep the pixel size unless the nuclei contradict it."""
+    sizes = [size for pair in pairs if (size := nucleus_diameter(pair[:, 1])) is not None]
+    seen = float(np.median(sizes)) if sizes else None
+    state = subject.state
+    state.pixel, state.warnings = trusted_pixel_size(movie_of(subject), seen, NUCLEUS_UM, "nuclei")
 
 
 def _cut_windows(subject: Subject[State]) -> None:
     state, options = subject.state, subject.options
     events: list[Event] = movie_of(subject).notes["events"]
-    for event, window in zip(events, state.windows, strict=True):
-        pair = two_channels(window.patches, nuclei_channel=options.nuclei_channel)
+    pairs = [two_channels(window.patches, nuclei_channel=options.nuclei_channel) for window in state.windows]
+    _check_pixel_size(subject, pairs)
+    for event, window, pair in zip(events, state.windows, pairs, strict=True):
         middle = (pair.shape[2] - 1) / 2
         centres = np.full((len(pair), 2), middle)
         if options.follow:
@@ -165,6 +178,7 @@ def call(p: np.ndarray, threshold: float) -> int:
 def conclude(subject: Subject[State]) -> Result:
     """Make the rows, the counts with their interval, and the picture."""
     classes = subject.cards[PART].classes
+    counted = abnormal_classes(classes, subject.cards[PART].training)
     options = subject.options
     rows, strips = [], []
     state = subject.state
@@ -177,17 +191,17 @@ def conclude(subject: Subject[State]) -> Result:
         row |= {f"p_{name}": float(value) for name, value in zip(classes, p, strict=True)}
         row |= {"n_frames": len(np.unique(frames)), **(place or {}), "reasons": reasons}
         rows.append(row)
-        strips.append(Strip(shown, frames, _caption(row, place), index == len(classes) - 1, bool(reasons)))
+        strips.append(Strip(shown, frames, _caption(row, place), classes[index] in counted, bool(reasons)))
     columns = ["label", "class", "score", "review", *probability_columns(classes)]
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
-    abnormal = int((table["class"] == classes[-1]).sum())
+    abnormal = int(table["class"].isin(counted).sum())
     low, high = wilson(abnormal, len(rows))
     fraction = abnormal / len(rows) if rows else None
     summary = dict(zip(SUMMARY, (abnormal, fraction, low, high), strict=True))
     strips.sort(key=lambda strip: (not strip.review, not strip.abnormal))  # stable: by label within
     minutes = (movie_of(subject).interval_s or 0) / 60
     artefacts = {".filmstrip.png": draw_filmstrip(strips[:MOST_STRIPS], subject.name, minutes)} if strips else {}
-    warnings = []
+    warnings = list(state.warnings)
     if len(strips) > MOST_STRIPS:
         warnings.append(f"{MOST_STRIPS} of {len(strips)} divisions are drawn: those to review and abnormal ones first")
     return Result(table, summary, artefacts, warnings)

@@ -39,7 +39,7 @@ from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import ComputeOptions
+    from cellscope.options.common import WorkerOptions
 
 WINDOW = 4
 #: Images of which a part is kept for the figures, and how many of each source are shown.
@@ -81,7 +81,7 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: ComputeOptions,
+    run: WorkerOptions,
     options: EvalOptions,
     models: list[str],
     split: str,

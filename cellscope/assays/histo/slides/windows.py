@@ -15,6 +15,8 @@ import numpy as np
 
 from cellscope.assays.histo.nuclei.augmentation import augmented, average
 from cellscope.imaging.tiling import Grid, join_windows, windows_within
+from cellscope.io.image import Image
+from cellscope.io.wsi import Slide
 
 #: A tile whose colours each span no more than 8 of 255 levels is empty glass, or what a program filled in around a
 #: cut-out; the palest nucleus differs from its surroundings by tens.
@@ -102,6 +104,11 @@ class Frame:
         """Give the input pixels whose centres lie in a box of model pixels."""
         edges = [math.ceil(edge / self.scale - 0.5 - 1e-9) for edge in box]
         return Box(max(edges[0], 0), max(edges[1], 0), min(edges[2], self.shape[0]), min(edges[3], self.shape[1]))
+
+
+def working_um(image: Image | Slide) -> float | None:
+    """Give the pixel size that scales go by: the stated one or, where that is not believed, the image's own."""
+    return image.pixel_size_um or image.assumed_um
 
 
 def scale_between(pixel_size_um: float | None, model_um: float | None) -> float:

@@ -27,12 +27,13 @@ from cellscope.assays.micronucleus.field.field import median_diameter
 from cellscope.assays.micronucleus.options import MicronucleusPrepareOptions
 from cellscope.errors import DatasetError
 from cellscope.io.annotations.tally import gathering, tell
-from cellscope.io.prepared import Item, assign_splits, hold_out, write_dataset
-from cellscope.io.sources import choose_format, clear_dataset, refuse_existing
+from cellscope.io.prepared import write_dataset
+from cellscope.io.sources import clear_dataset, recognise, refuse_existing
+from cellscope.io.splits import Item, assign_splits, hold_out
 from cellscope.io.write import write_png
 from cellscope.report.preview import Shown, write_preview
 
-SOURCE_FACTS = {
+LICENCES = {
     "mnfinder": "MNFinder fields, Hatch laboratory (github hatch-lab/mnfinder), MIT-style licence",
     "dsb2018_fluorescence": "Data Science Bowl 2018 (BBBC038), Caicedo et al., Nat. Methods 16 (2019), CC0; small "
     "bodies judged by eye",
@@ -67,11 +68,7 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
     """
     out = Path(out)
     refuse_existing(out, overwrite=options.overwrite)
-    formats, tallies = [], []
-    for source in sources:
-        with gathering() as tally:
-            formats.append(choose_format(source, options.format, FORMATS))
-        tallies.append(tally)
+    formats, tallies = recognise(sources, options.format, FORMATS)
     clear_dataset(out, FOLDERS)
     items: list[Item] = []
     facts = []
@@ -87,7 +84,7 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
                     items.append(_store_crop(record, out, origin))
                     tally.image([record.class_])
         items[before:] = _largest_to_training(items[before:], options.splits)
-        licence = SOURCE_FACTS.get(where, SOURCE_FACTS.get(name, "the user's own"))
+        licence = LICENCES.get(where, LICENCES.get(name, "the user's own"))
         facts.append({"name": where, "format": name, "items": len(items) - before, "licence": licence})
         print(f"{where}: {len(items) - before} items", file=sys.stderr)
         tell(where, tally)

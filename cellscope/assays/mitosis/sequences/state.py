@@ -21,6 +21,9 @@ class State:
         Of a sequence, until it is cut: the frames that are used, rising, each once.
     windows : list of Window
         Of a movie, until it is cut: the pixels around each division.
+    pixel : float or None
+        Pixel size, micrometres, where the nuclei do not contradict it.
+    warnings : list of str
     shown : list of (T, 2, H, W) float
         What is classified and drawn: transmitted light and nuclei.
     measured : list of (features,) float32
@@ -38,6 +41,8 @@ class State:
 
     pixels: np.ndarray | None = None
     windows: list[Window] = field(default_factory=list)
+    pixel: float | None = None
+    warnings: list[str] = field(default_factory=list)
     shown: list[np.ndarray] = field(default_factory=list)
     measured: list[np.ndarray] = field(default_factory=list)
     frames: list[np.ndarray] = field(default_factory=list)

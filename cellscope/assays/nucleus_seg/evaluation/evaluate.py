@@ -28,7 +28,7 @@ from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import ComputeOptions
+    from cellscope.options.common import WorkerOptions
 
 WINDOW = 8
 #: Worst images kept for the figure.
@@ -61,7 +61,7 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: ComputeOptions,
+    run: WorkerOptions,
     options: EvalOptions,
     models: list[str],
     split: str,

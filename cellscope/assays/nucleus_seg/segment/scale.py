@@ -22,6 +22,8 @@ USUAL_UM = 9.0
 OTSU_SHARE = 0.68
 #: An estimate wrong by more than this factor is made once more, at the better scale.
 TOLERANCE = 2.0
+#: An own guess that differs from the pixel size by more than this factor is worth a look where no nucleus was found.
+DOUBTED = 4.0
 #: Windows of a large smear in which its scale is estimated.
 WINDOWS = 4
 
@@ -37,14 +39,16 @@ def cut_estimate(subject: Subject[State]) -> list[np.ndarray]:
     if options.nucleus_diameter:
         subject.state.diameter = options.nucleus_diameter
         return []
-    if subject.image.pixel_size_um:
-        guess = USUAL_UM / subject.image.pixel_size_um
-    else:
-        found = guess_diameter(rgb)
-        # Nothing stands out: a quarter of the image is as good a guess as any, for an image of one cell.
-        guess = found / OTSU_SHARE if found else max(min(rgb.shape[:2]) / 4, 8.0)
-    subject.state.diameter = guess
+    pixel = subject.image.pixel_size_um
+    subject.state.diameter = USUAL_UM / pixel if pixel else _guess(rgb)
     return _inputs(subject, rgb)
+
+
+def _guess(rgb: np.ndarray) -> float:
+    """Guess the diameter of the nuclei from what is dark."""
+    found = guess_diameter(rgb)
+    # Nothing stands out: a quarter of the image is as good a guess as any, for an image of one cell.
+    return found / OTSU_SHARE if found else max(min(rgb.shape[:2]) / 4, 8.0)
 
 
 def _inputs(subject: Subject[State], rgb: np.ndarray) -> list[np.ndarray]:
@@ -72,13 +76,28 @@ def estimate_scale(subject: Subject[State], outputs: list[Any]) -> None:
         cells = split_cells(maps, threshold=options.probability_threshold, depth=options.split_depth)
         areas.append(np.bincount(cells[maps.nucleus > options.probability_threshold * 255])[1:])
     usual = usual_area(np.concatenate(areas))
-    subject.state.again = False
+    state = subject.state
+    state.again = False
     if usual:
-        before = subject.state.diameter
+        before = state.diameter
         assert before is not None
         diameter = float(np.sqrt(4 * usual / np.pi) / factor_of(subject, before))
-        subject.state.again = far_off(diameter, before, TOLERANCE)
-        subject.state.diameter = diameter
+        state.again = far_off(diameter, before, TOLERANCE)
+        state.diameter = diameter
+    doubted = state.stated is not None
+    if doubted and not usual:  # neither where the pixel size says nor where the image does
+        state.diameter = state.stated
+    if not doubted and subject.image.pixel_size_um and (not usual or state.again):
+        _doubt(subject)
+
+
+def _doubt(subject: Subject[State]) -> None:
+    """Look at the image's own scale where that of the pixel size shows no nuclei, or none of the size expected."""
+    state = subject.state
+    stated = USUAL_UM / (subject.image.pixel_size_um or USUAL_UM)
+    own = _guess(rgb_of(subject))
+    if far_off(own, stated, DOUBTED):
+        state.again, state.diameter, state.stated = True, own, state.diameter
 
 
 def cut_estimate_again(subject: Subject[State]) -> list[np.ndarray]:

@@ -21,6 +21,8 @@ class State:
         Its three channels differ.
     diameter : float or None
         Of its nuclei, pixels: estimated, found or given.
+    stated : float or None
+        The diameter found at the scale of a pixel size that is doubted.
     again : bool
         The first estimate of the scale was far off.
     passes : list of Pass
@@ -33,6 +35,7 @@ class State:
 
     colour: bool = field(init=False)
     diameter: float | None = field(init=False)
+    stated: float | None = None
     again: bool = False
     passes: list[Pass] = field(default_factory=list)
     maps: np.ndarray | None = None
