@@ -88,6 +88,8 @@ class Slide:
         Which of a TIFF's series it is.
     taken : str
         What was taken of the file.
+    pixel_size_given : bool
+        By the user, not by the file.
     """
 
     path: Path
@@ -98,6 +100,8 @@ class Slide:
     backend: str = "tifffile"
     series: int = 0
     taken: str = ""
+    pixel_size_given: bool = False
+    assumed_um: float | None = None
 
     @property
     def height(self) -> int:
@@ -192,8 +196,9 @@ def open_slide(
     path = Path(path)
     with one_line_errors(path):
         with open_regular(path) as handle:
-            tiff = handle.read(4) in TIFF_MAGIC
-        backend = "openslide" if path.suffix.lower() in SLIDE_SUFFIXES else None
+            start = handle.read(132)
+        tiff = start[:4] in TIFF_MAGIC
+        backend = "openslide" if path.suffix.lower() in SLIDE_SUFFIXES or start[128:] == b"DICM" else None
         series, taken, size = 0, "", None
         warnings: tuple[str, ...] = ()
         if tiff:

@@ -80,7 +80,7 @@ def _open(path: Path) -> Any:
     try:
         import openslide
     except (ImportError, OSError):
-        raise Refused("this kind of slide needs OpenSlide: pip install 'cellscope[wsi]'") from None
+        raise Refused("this kind of slide needs OpenSlide: pip install openslide-python openslide-bin") from None
     try:
         return openslide.OpenSlide(path)
     except openslide.OpenSlideUnsupportedFormatError:

@@ -40,11 +40,15 @@ from cellscope.assays.karyotype.networks.chrnet import ChrNet
 from cellscope.assays.karyotype.networks.chrrender import ChrRender
 from cellscope.engine.assay import Assay, Editor, Result, Stage, Subject
 from cellscope.errors import ModelError
+from cellscope.imaging.doubt import trusted_pixel_size
 from cellscope.imaging.measure import add_physical, measure_mask
 from cellscope.io.choice import Wants
 from cellscope.io.read import SUFFIXES
 from cellscope.models.card import ModelCard, rebuilding
 from cellscope.nn.folding import fold_norms
+
+CHROMOSOME_UM = (0.5, 10.0)
+"""Smallest and largest square that the usual chromosome of a metaphase can cover, side in micrometres."""
 
 
 def conclude(subject: Subject) -> Result:
@@ -98,7 +102,9 @@ def metaphase_result(subject: Subject, cell: Cell, *, history: list[dict[str, An
         What people changed.
     """
     grey, options = subject.state["grey"], subject.options
-    warnings = []
+    sides = [float(np.sqrt(chromosome.detection.mask.sum())) for chromosome in cell.chromosomes]
+    seen = float(np.median(sides)) if sides else None
+    pixel, warnings = trusted_pixel_size(subject.image, seen, CHROMOSOME_UM, "chromosomes (root of their area)")
     if not cell.chromosomes:
         warnings.append("no chromosome found; is this a metaphase, and is --polarity right?")
     drawn = {"title": subject.name, "ideograms": options.ideograms}
@@ -113,7 +119,7 @@ def metaphase_result(subject: Subject, cell: Cell, *, history: list[dict[str, An
         artefacts[f".karyogram.{options.karyogram}"] = vector_karyogram(cell, grey, form=options.karyogram, **drawn)
     artefacts |= _explained(subject.state)
     return Result(
-        objects=objects_table(cell, grey, subject.image.pixel_size_um),
+        objects=objects_table(cell, grey, pixel),
         summary={
             "n_chromosomes": len(cell.chromosomes),
             "sex": cell.sex,

@@ -31,7 +31,7 @@ from cellscope.assays.mitosis.sequences.inputs import (
     read_options,
 )
 from cellscope.assays.mitosis.sequences.names import abnormal_classes
-from cellscope.assays.mitosis.sequences.tracks import measure
+from cellscope.assays.mitosis.sequences.tracks import measure, nucleus_diameter
 from cellscope.assays.mitosis.sequences.view import (
     FRAMES,
     TRAINED_PIXEL_UM,
@@ -42,6 +42,7 @@ from cellscope.assays.mitosis.sequences.view import (
 )
 from cellscope.assays.mitosis.sequences.windows import Window, crop, follow, gather, window_frames
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
+from cellscope.imaging.doubt import trusted_pixel_size
 from cellscope.io.choice import Wants
 from cellscope.io.movie import MOVIE_SUFFIXES
 from cellscope.io.tracks import Event
@@ -51,6 +52,8 @@ from cellscope.models.card import ModelCard, rebuilding
 from cellscope.nn.folding import fold_norms
 
 PART = "classify"
+NUCLEUS_UM = (2.0, 80.0)
+"""Smallest and largest bright part of a dividing nucleus, micrometres, with a wide margin."""
 SUMMARY = ("n_abnormal", "abnormal_fraction", "abnormal_fraction_low", "abnormal_fraction_high")
 MOST_STRIPS = 60
 """Divisions of one movie drawn into its picture: those to review first, then abnormal ones."""
@@ -65,7 +68,7 @@ def cut(subject: Subject) -> list[np.ndarray]:
         _read_windows(subject, card)
     if VIEWS not in kinds_of(card.arch_args):
         return []
-    pixel = movie_of(subject).pixel_size_um
+    pixel = subject.state["pixel"]
     views = [network_view(shown, pixel, card.normalisation) for shown in subject.state["shown"]]
     return [view.reshape(-1, *view.shape[2:]) for view in views]
 
@@ -76,6 +79,7 @@ def _read_sequence(subject: Subject, card: ModelCard) -> None:
     chosen = choose_frames(movie.frames, wanted, options.frames)
     pair = two_channels(movie.read(sorted(set(chosen.tolist()))), nuclei_channel=options.nuclei_channel)
     pair = pair[np.searchsorted(np.unique(chosen), chosen)]
+    _take_pixel_size(subject, [pair])
     shown = normalise(pair, tone_of(card.normalisation))
     reasons = [] if movie.frames == wanted else [f"{movie.frames} frames instead of {wanted}"]
     subject.state |= {"shown": [shown], "frames": [chosen], "reasons": [reasons], "places": [None]}
@@ -86,7 +90,15 @@ def _measured(subject: Subject, pair: np.ndarray) -> np.ndarray:
     """Measure the division, unless the model does not ask for it."""
     if TRACKS not in kinds_of(subject.cards[PART].arch_args):
         return np.zeros(0, np.float32)
-    return measure(pair, (movie_of(subject).pixel_size_um or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM)
+    return measure(pair, (subject.state["pixel"] or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM)
+
+
+def _take_pixel_size(subject: Subject, pairs: list[np.ndarray]) -> None:
+    """Keep the pixel size unless the nuclei contradict it."""
+    sizes = [size for pair in pairs if (size := nucleus_diameter(pair[:, 1])) is not None]
+    seen = float(np.median(sizes)) if sizes else None
+    pixel, warnings = trusted_pixel_size(movie_of(subject), seen, NUCLEUS_UM, "nuclei")
+    subject.state |= {"pixel": pixel, "warnings": warnings}
 
 
 def _read_windows(subject: Subject, card: ModelCard) -> None:
@@ -101,8 +113,9 @@ def _read_windows(subject: Subject, card: ModelCard) -> None:
     needed = sorted({int(frame) for window in windows for frame in window.frames})
     gather(windows, movie.iterate(needed))
     state: dict[str, list[Any]] = {"shown": [], "measured": [], "frames": [], "reasons": [], "places": []}
-    for event, window in zip(events, windows, strict=True):
-        pair = two_channels(window.patches, nuclei_channel=options.nuclei_channel)
+    pairs = [two_channels(window.patches, nuclei_channel=options.nuclei_channel) for window in windows]
+    _take_pixel_size(subject, pairs)
+    for event, window, pair in zip(events, windows, pairs, strict=True):
         middle = (pair.shape[2] - 1) / 2
         centres = np.full((len(pair), 2), middle)
         if options.follow:
@@ -205,7 +218,7 @@ def conclude(subject: Subject) -> Result:
     strips.sort(key=lambda strip: (not strip.review, not strip.abnormal))  # stable: by label within
     minutes = (movie_of(subject).interval_s or 0) / 60
     artefacts = {".filmstrip.png": draw_filmstrip(strips[:MOST_STRIPS], subject.name, minutes)} if strips else {}
-    warnings = []
+    warnings = list(state["warnings"])
     if len(strips) > MOST_STRIPS:
         warnings.append(f"{MOST_STRIPS} of {len(strips)} divisions are drawn: those to review and abnormal ones first")
     return Result(table, summary, artefacts, warnings)

@@ -17,6 +17,7 @@ from cellscope.assays.nucleus_seg.segment.passes import average_passes, cut_pass
 from cellscope.assays.nucleus_seg.segment.scale import cut_estimate, cut_estimate_again, estimate_scale
 from cellscope.assays.nucleus_seg.segment.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
 from cellscope.engine.assay import Assay, Result, Stage, Subject
+from cellscope.imaging.doubt import trusted_pixel_size
 from cellscope.imaging.smear import otsu_classes
 from cellscope.io.choice import Wants
 from cellscope.io.image import Image
@@ -25,6 +26,8 @@ from cellscope.models.card import ModelCard, rebuilding
 
 IMAGE, SLIDE = "image", "slide"
 KINDS = (IMAGE, SLIDE)
+#: Smallest and largest nucleus of a white blood cell, micrometres, with a wide margin.
+NUCLEUS_UM = (2.25, 36.0)
 #: Images with more pixels are slides: no label image at full size in memory twice over, compressed GeoJSON.
 LARGEST_IMAGE = 2**28
 #: Summary columns of ``images.csv``.
@@ -138,8 +141,8 @@ def conclude(subject: Subject) -> Result:
     """Turn a finished subject into its rows, pictures and files."""
     rgb = rgb_of(subject)
     nuclei = find(subject)
-    table = objects_table(nuclei, rgb, subject.image.pixel_size_um, review_below=subject.options.review_below)
-    warnings = []
+    pixel, warnings = trusted_pixel_size(subject.image, _typical(nuclei), NUCLEUS_UM, "nuclei")
+    table = objects_table(nuclei, rgb, pixel, review_below=subject.options.review_below)
     if not subject.state["colour"]:
         warnings.append("the image has no colour although it has three channels; the outlines may be wrong")
     shift = subject.state.get("shift", {})
@@ -167,6 +170,13 @@ def conclude(subject: Subject) -> Result:
         **shift,
     }
     return Result(objects=table, summary=summary, artefacts=artefacts, warnings=warnings)
+
+
+def _typical(nuclei: Nuclei) -> float | None:
+    """Give the median diameter of the nuclei, pixels; None where there are none."""
+    area = np.bincount(nuclei.labels.ravel())[1:]
+    area = area[area > 0]
+    return float(np.sqrt(4 * np.median(area) / np.pi)) if len(area) else None
 
 
 def objects_table(nuclei: Nuclei, rgb: np.ndarray, pixel_size_um: float | None, *, review_below: float) -> pd.DataFrame:

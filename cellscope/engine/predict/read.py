@@ -16,10 +16,11 @@ from cellscope.engine.device import available_cpus
 from cellscope.engine.predict.stages import PIXELS_IN_FLIGHT, Failure
 from cellscope.errors import InputError, UsageError
 from cellscope.io.annotations.label_image import read_label_image
-from cellscope.io.choice import ALL, Choice, Wants, scenes_to_take
+from cellscope.io.choice import ALL, Choice, Wants
 from cellscope.io.inputs import Input, check_collisions, resolve_inputs, scene_image
 from cellscope.io.leftovers import noting_leftovers
 from cellscope.io.read import describe, read
+from cellscope.io.select import scenes_to_take
 from cellscope.io.text import one_line
 from cellscope.options.common import AUTO
 
@@ -193,7 +194,7 @@ class Reader:
             else:
                 image = read(entry.path, choice=choice, wants=self.assay.wants, max_pixels=self.run.max_pixels)
             if self.run.pixel_size:
-                image = replace(image, pixel_size_um=self.run.pixel_size)
+                image = replace(image, pixel_size_um=self.run.pixel_size, pixel_size_given=True)
             kind = self.assay.kind_of(image) if self.run.input == AUTO else self.run.input
             if self.assay.admit is not None:
                 self.assay.admit(image, kind)

@@ -10,7 +10,7 @@ import numpy as np
 
 from cellscope.assays.histo.nuclei.baseline import otsu_threshold
 from cellscope.assays.histo.options import PredictOptions
-from cellscope.assays.histo.slides.windows import Box, Frame, model_shape, resample, scale_between
+from cellscope.assays.histo.slides.windows import Box, Frame, model_shape, resample, scale_between, working_um
 from cellscope.engine.assay import Pieces, Subject
 from cellscope.errors import InputError
 from cellscope.imaging.regions import Regions
@@ -142,7 +142,7 @@ def make_plan(subject: Subject, *, model_um: float | None, baseline: bool) -> Pl
     """
     image, options = subject.image, subject.options
     shape = (image.height, image.width)
-    scale = scale_between(image.pixel_size_um, model_um)
+    scale = scale_between(working_um(image), model_um)
     pixels = Pixels(image)
     level = 0 if pixels.slide is None else pixels.slide.level_for(1 / scale)
     picture = pixels.picture(PICTURE)

@@ -23,6 +23,7 @@ from cellscope.assays.histo.slides.windows import (
     labels_at_input,
     resample,
     scale_between,
+    working_um,
 )
 from cellscope.engine.assay import Subject
 from cellscope.imaging.labels import relabel
@@ -52,7 +53,7 @@ def frame_of(subject: Subject) -> Frame:
     if "frame" not in subject.state:
         shape = (subject.image.height, subject.image.width)
         model_um = subject.cards[PART].pixel_size_um
-        subject.state["frame"] = Frame.whole(shape, scale_between(subject.image.pixel_size_um, model_um))
+        subject.state["frame"] = Frame.whole(shape, scale_between(working_um(subject.image), model_um))
     frame: Frame = subject.state["frame"]
     return frame
 

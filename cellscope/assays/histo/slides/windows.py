@@ -13,6 +13,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from cellscope.io.image import Image
+from cellscope.io.wsi import Slide
+
 #: An image whose scale is nearer to the model's than this is taken as it is: networks are trained with more jitter.
 NEAR = 0.05
 
@@ -103,6 +106,11 @@ class Frame:
         """Give the input pixels whose centres lie in a box of model pixels."""
         edges = [math.ceil(edge / self.scale - 0.5 - 1e-9) for edge in box]
         return Box(max(edges[0], 0), max(edges[1], 0), min(edges[2], self.shape[0]), min(edges[3], self.shape[1]))
+
+
+def working_um(image: Image | Slide) -> float | None:
+    """Give the pixel size that scales go by: the stated one or, where that is not believed, the image's own."""
+    return image.pixel_size_um or image.assumed_um
 
 
 def scale_between(pixel_size_um: float | None, model_um: float | None) -> float:

@@ -28,7 +28,11 @@ from cellscope.assays.micronucleus.find.instances import MICRONUCLEUS as MN_THRE
 from cellscope.assays.micronucleus.find.instances import reachable, score_cells
 from cellscope.engine.assay import Result, Subject
 from cellscope.errors import UsageError
+from cellscope.imaging.doubt import trusted_pixel_size
 from cellscope.imaging.measure import add_physical
+
+NUCLEUS_UM = (2.5, 60.0)
+"""Smallest and largest nucleus, micrometres, with a wide margin."""
 
 
 def decision(subject: Subject) -> float:
@@ -90,9 +94,10 @@ def _conclude_field(subject: Subject) -> Result:
     owned = np.zeros(int(mn_labels.max()) + 1, np.int32)
     owned[list(parents)] = list(parents.values())
     owned = owned[mn_labels]
-    found = micronucleus_table(mn_labels, parents, scores, subject.image.pixel_size_um)
+    pixel, doubts = trusted_pixel_size(subject.image, state["diameter"] if ids else None, NUCLEUS_UM, "nuclei")
+    found = micronucleus_table(mn_labels, parents, scores, pixel)
     return Result(
-        objects=add_physical(table, subject.image.pixel_size_um),
+        objects=add_physical(table, pixel),
         summary=summary_of(table),
         artefacts={
             ".labels.tif": labels,
@@ -101,7 +106,7 @@ def _conclude_field(subject: Subject) -> Result:
             ".geojson": as_features(subject.name, labels, table),
             ".gallery.json": gallery_of(subject.name, grey, table, owned, state["diameter"], options.gallery),
         },
-        warnings=warnings,
+        warnings=warnings + doubts,
         tables={"micronuclei": found},
     )
 

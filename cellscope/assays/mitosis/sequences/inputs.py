@@ -12,7 +12,7 @@ from cellscope.engine.assay import Subject
 from cellscope.errors import InputError, UsageError
 from cellscope.io.choice import Choice
 from cellscope.io.movie import Movie, open_movie
-from cellscope.io.tracks import Event, check_events, events_of, read_events
+from cellscope.io.tracks import EventTable, check_events, events_of, read_events
 
 SEQUENCE, MOVIE = "sequence", "movie"
 KINDS = (SEQUENCE, MOVIE)
@@ -33,20 +33,23 @@ def read_input(path: Path, choice: Choice, max_pixels: int, options: PredictOpti
     movie = open_movie(path, choice=choice, max_pixels=max_pixels)
     if options.events is None:
         return movie
-    events = events_of(_events(str(options.events)), path)
-    check_events(events, (movie.frames, movie.height, movie.width), Path(options.events).name)
-    return replace(movie, notes={"events": events})
+    name = Path(options.events).name
+    table = _events(str(options.events))
+    events, notes = events_of(table, path, name)
+    check_events(events, (movie.frames, movie.height, movie.width), name)
+    told = (*(f"{name}: {note}" for note in table.notes), *notes)
+    return replace(movie, notes={"events": events}, warnings=(*movie.warnings, *told))
 
 
 @lru_cache(maxsize=8)
-def _events(path: str) -> tuple[Event, ...]:
-    return tuple(read_events(path))
+def _events(path: str) -> EventTable:
+    return read_events(path)
 
 
 def read_options(options: PredictOptions) -> PredictOptions:
     """Read the table of events before any work; UsageError says what is wrong with it."""
-    if options.events is not None and not _events(str(options.events)):
-        raise UsageError(f"{options.events}: the table names no division")
+    if options.events is not None and not (table := _events(str(options.events))):
+        raise UsageError("; ".join([f"{options.events}: the table names no division", *table.notes]))
     return options
 
 

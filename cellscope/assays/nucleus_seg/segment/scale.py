@@ -21,6 +21,8 @@ USUAL_UM = 9.0
 OTSU_SHARE = 0.68
 #: An estimate wrong by more than this factor is made once more, at the better scale.
 TOLERANCE = 2.0
+#: An own guess that differs from the pixel size by more than this factor is worth a look where no nucleus was found.
+DOUBTED = 4.0
 #: Windows of a large smear in which its scale is estimated.
 WINDOWS = 4
 
@@ -36,14 +38,16 @@ def cut_estimate(subject: Subject) -> list[np.ndarray]:
     if options.nucleus_diameter:
         subject.state["diameter"] = options.nucleus_diameter
         return []
-    if subject.image.pixel_size_um:
-        guess = USUAL_UM / subject.image.pixel_size_um
-    else:
-        found = guess_diameter(rgb)
-        # Nothing stands out: a quarter of the image is as good a guess as any, for an image of one cell.
-        guess = found / OTSU_SHARE if found else max(min(rgb.shape[:2]) / 4, 8.0)
-    subject.state["diameter"] = guess
+    pixel = subject.image.pixel_size_um
+    subject.state["diameter"] = USUAL_UM / pixel if pixel else _guess(rgb)
     return _inputs(subject, rgb)
+
+
+def _guess(rgb: np.ndarray) -> float:
+    """Guess the diameter of the nuclei from what is dark."""
+    found = guess_diameter(rgb)
+    # Nothing stands out: a quarter of the image is as good a guess as any, for an image of one cell.
+    return found / OTSU_SHARE if found else max(min(rgb.shape[:2]) / 4, 8.0)
 
 
 def _inputs(subject: Subject, rgb: np.ndarray) -> list[np.ndarray]:
@@ -76,6 +80,19 @@ def estimate_scale(subject: Subject, outputs: list[Any]) -> None:
         diameter = float(np.sqrt(4 * usual / np.pi) / factor)
         subject.state["again"] = far_off(diameter, subject.state["diameter"], TOLERANCE)
         subject.state["diameter"] = diameter
+    doubted = "stated" in subject.state
+    if doubted and not usual:  # neither where the pixel size says nor where the image does
+        subject.state["diameter"] = subject.state.pop("stated")
+    if not doubted and subject.image.pixel_size_um and (not usual or subject.state["again"]):
+        _doubt(subject)
+
+
+def _doubt(subject: Subject) -> None:
+    """Look at the image's own scale where that of the pixel size shows no nuclei, or none of the size expected."""
+    stated = USUAL_UM / (subject.image.pixel_size_um or USUAL_UM)
+    own = _guess(rgb_of(subject))
+    if far_off(own, stated, DOUBTED):
+        subject.state |= {"again": True, "diameter": own, "stated": subject.state["diameter"]}
 
 
 def cut_estimate_again(subject: Subject) -> list[np.ndarray]:
