@@ -49,7 +49,7 @@ class UNet(nn.Module):
 
     def __init__(self, types: int):
         super().__init__()
-        self.encoder = timm_network("resnet18", pretrained=False, advice="", features_only=True)
+        self.encoder = timm_network("resnet18", pretrained=False, features_only=True)
         info: Any = self.encoder.feature_info
         *skips, channels = info.channels()
         self.blocks = nn.ModuleList()

@@ -31,7 +31,7 @@ from same_outputs_commands import Command, roads, write_inputs
 from same_outputs_hashes import Hashes, digest, of_weights
 
 ROOT = Path(__file__).resolve().parents[1]
-SCHEMA = "cellscope.same-outputs/1"
+SCHEMA = "cellscope.same-outputs/2"
 #: One thread, no display, no colours, no variables of the user's, and the same time in every figure.
 SETTINGS = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"),
@@ -89,8 +89,9 @@ class Recording:
             print(f"{command.name}: exit code {ended.returncode}\n{ended.stderr}", file=sys.stderr)
         print(f"{seconds:5.1f} s  {command.name}", file=sys.stderr, flush=True)
         said = re.sub(r'("seconds": )[\d.]+', r"\g<1>0", self.hashes.plain(ended.stdout))
-        files = {"(exit code)": {"": str(ended.returncode)}, "(stdout)": {"": digest(said)}} | self.files(command.out)
-        return {"words": list(command.words), "files": files}
+        files = {"(exit code)": {"": str(ended.returncode)}, "(stdout)": {"": digest(said)}}
+        written = {} if command.out is None else self.files(command.out)
+        return {"words": list(command.words), "files": files | written}
 
     def help_pages(self) -> dict[str, dict[str, str]]:
         """Return the hash of every help page, found by the commands that each lists."""
@@ -127,6 +128,8 @@ def record(out: Path, tree: Path, folder: Path, *, jobs: int, only: str) -> None
 def compare(old: Path, new: Path) -> bool:
     """Print what differs; tell whether nothing does."""
     one, other = (json.loads(path.read_text("utf-8")) for path in (old, new))
+    if one["schema"] != other["schema"]:
+        sys.exit(f"{old} and {new} were not made by the same script; record both anew")
     before, after = one["commands"], other["commands"]
     names = [*before, *(name for name in after if name not in before)]
     if one["only"] != other["only"]:

@@ -25,15 +25,15 @@ class Command:
         What it is called in a recording.
     words : tuple of str
         Its words; paths are relative to the folder of the recording.
-    out : str
-        The folder that it writes to, or completes.
+    out : str or None
+        The folder that it writes to, or completes; None for a command that only prints.
     before : callable, optional
         Makes, in the folder of the recording, what the command reads of the results of those before it.
     """
 
     name: str
     words: tuple[str, ...]
-    out: str
+    out: str | None
     before: Callable[[Path], None] | None = None
 
 
@@ -68,7 +68,7 @@ def _shards(assay: str, place: str, inputs: str, *options: str) -> Iterator[Comm
     for part in ("1/2", "2/2"):
         words = (assay, "predict", f"{INPUTS}/{place}/{inputs}", "-o", out, "--shard", part, *options)
         yield Command(f"{assay} predict: shard {part}", words, out)
-        yield Command(f"status: {assay} after shard {part}", ("status", out, "--json"), out)
+        yield Command(f"status: {assay} after shard {part}", ("status", out, "--json"), None)
     yield Command(f"merge: {assay}", ("merge", out), out)
 
 

@@ -3,7 +3,7 @@
 Taken out, and nothing else:
 
 - times of day (ISO 8601 with an offset or ``Z``) in JSON and HTML;
-- ``"seconds"`` and ``"..._seconds"`` in JSON, the column ``seconds`` of CSV files, and of tables in HTML;
+- ``seconds`` and ``..._seconds`` in JSON and in lists of HTML, the column ``seconds`` of CSV files and tables of HTML;
 - the paths of the checkout and of the folder of the recording, and cellscope's own version, in JSON and HTML;
 - the SHA-256 of a built-in model in JSON and HTML: its name stands for it. Weights are recorded apart, without what the
   file says about itself, so that a line more in a model's card is no difference in every file.
@@ -19,6 +19,7 @@ from pathlib import Path
 
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)")
 SECONDS = re.compile(r'("(?:\w+_)?seconds": )[-\d.e]+')
+TERM = re.compile(r"(<dt>(?:\w+_)?seconds</dt>\s*)<dd>[-\d.e]+</dd>")
 FIELD = re.compile(r'("(?:[^"]|"")*"|[^,\r\n]*)(,|\r?\n|\Z)')
 TABLE = re.compile(r"<table.*?</table>", re.DOTALL)
 ROW = re.compile(r"<tr.*?</tr>", re.DOTALL)
@@ -96,7 +97,8 @@ def _csv(text: str, plain: Callable[[str], str]) -> Cleaned:
 
 
 def _html(text: str, plain: Callable[[str], str]) -> Cleaned:
-    text = TABLE.sub(_without_seconds, SECONDS.sub(r"\g<1>0", plain(text)))
+    text = TERM.sub(r"\g<1><dd>0</dd>", SECONDS.sub(r"\g<1>0", plain(text)))
+    text = TABLE.sub(_without_seconds, text)
     pieces = SECTION.split(text)
     sections = dict(zip(["head", *pieces[1::2]], pieces[::2], strict=True))
     return text, {f"#{name}": part for name, part in sections.items()}
@@ -113,8 +115,8 @@ def _without_seconds(table: re.Match[str]) -> str:
         cells = list(CELL.finditer(row.group()))
         if column >= len(cells) or cells[column][2].strip() in ("", "seconds"):
             return row.group()
-        start, end = cells[column].span(2)
-        return row.group()[:start] + "0" + row.group()[end:]
+        start, end = cells[column].span()  # with its attributes, which hold the value in full
+        return f"{row.group()[:start]}<td>0</td>{row.group()[end:]}"
 
     return ROW.sub(without, table.group())
 

@@ -26,6 +26,8 @@ def hashes(folder: Path, kind: str, content: str) -> dict[str, str]:
         ("json", '{"seconds": 1.5, "a": 1}', '{"seconds": 2e-05, "a": 1}'),
         ("json", '{"at": "2026-01-02T03:04:05.678+00:00"}', '{"at": "2027-01-02T03:04:05.678+00:00"}'),
         ("html", TABLE % ("a", "1.5"), TABLE % ("a", "0.003")),
+        ("html", TABLE % ("a", "1.5"), TABLE.replace("<td class", "<td data-v='236.841' class") % ("a", "236.8")),
+        ("html", "<dt>seconds</dt>\n<dd>1.5</dd>", "<dt>seconds</dt>\n<dd>90.115</dd>"),
     ],
 )
 def test_times_are_no_difference(tmp_path: Path, kind: str, one: str, other: str) -> None:
@@ -42,6 +44,7 @@ def test_times_are_no_difference(tmp_path: Path, kind: str, one: str, other: str
         ("json", '{"seconds": 1, "a": 1}', '{"seconds": 1, "a": 2}', "a"),
         ("json", '{"a": 1, "b": 2}', '{"a": 1,  "b": 2}', None),
         ("html", TABLE % ("a", "1"), TABLE % ("b", "1"), "#head"),
+        ("html", "<dt>area</dt><dd>1</dd>", "<dt>area</dt><dd>2</dd>", "#head"),
         ("html", '<p>1</p><section id="s-a">1</section>', '<p>1</p><section id="s-a">2</section>', "#s-a"),
     ],
 )
@@ -69,7 +72,9 @@ def test_weights_are_what_a_model_file_is_without_its_card(tmp_path: Path) -> No
 
 def test_compare_names_commands_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def recording(name: str, files: dict[str, dict[str, str]]) -> Path:
-        (tmp_path / name).write_text(json.dumps({"only": "*", "commands": {"histo predict": {"files": files}}}))
+        (tmp_path / name).write_text(
+            json.dumps({"schema": "1", "only": "*", "commands": {"histo predict": {"files": files}}})
+        )
         return tmp_path / name
 
     old = recording("old", {"a.csv": {"": "1", "area": "1"}, "b.png": {"": "1"}})

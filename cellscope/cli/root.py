@@ -43,13 +43,13 @@ class Cellscope(Root):
 app = typer.Typer(
     cls=Cellscope,
     name="cellscope",
-    help="From microscope images of cells to numbers, tables, pictures and reports.",
+    help="Analysis of cell images: segmentation, classification, measurement and reports.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
-OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of the runs with --shard.")]
+OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of runs with --shard.")]
 
 
 def _version(wanted: bool) -> None:
@@ -69,7 +69,7 @@ def root(
 
 @app.command()
 def merge(out: OutArgument, json: JsonFlag = False) -> int:
-    """Join the tables of runs with --shard into those that one run would give."""
+    """Merge the tables of a run in parts (--shard)."""
     from cellscope.cli.commands.shards import merge_shards
 
     return merge_shards(out, as_json=json)
@@ -77,7 +77,7 @@ def merge(out: OutArgument, json: JsonFlag = False) -> int:
 
 @app.command()
 def status(out: OutArgument, json: JsonFlag = False) -> int:
-    """Say which inputs of runs with --shard are done, failed or missing."""
+    """Show which inputs of a run in parts (--shard) are done, failed or missing."""
     from cellscope.cli.commands.shards import show_status
 
     return show_status(out, as_json=json)
@@ -85,7 +85,7 @@ def status(out: OutArgument, json: JsonFlag = False) -> int:
 
 @app.command()
 def doctor(json: JsonFlag = False) -> int:
-    """Check this installation: versions, devices, built-in models. Exit code 1 if something is wrong."""
+    """Check the installation: versions, devices, built-in models. Exit code 1 if something is wrong."""
     from cellscope.cli.commands.doctor import run_doctor
 
     return run_doctor(as_json=json)

@@ -23,11 +23,11 @@ from cellscope.options.resolve import to_toml
 if TYPE_CHECKING:
     from cellscope.engine.predict.session import RunOutcome
 
-Sources = Annotated[list[Path], typer.Argument(metavar="SOURCE", help="Folders or files of the data set.")]
-Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="A folder that `prepare` made.")]
+Sources = Annotated[list[Path], typer.Argument(metavar="SOURCE", help="Folders or files of the source data.")]
+Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="Prepared dataset (a folder written by `prepare`).")]
 Inputs = Annotated[
     list[str],
-    typer.Argument(metavar="INPUT", help="Images, folders (searched recursively) and @list.txt, a file of names."),
+    typer.Argument(metavar="INPUT", help="Images, folders (searched recursively), or @list.txt, a file of names."),
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Output folder.")]
 Models = Annotated[
@@ -36,10 +36,12 @@ Models = Annotated[
         "-m",
         "--model",
         metavar="MODEL",
-        help="A model file or a built-in name; once per part. Parts not given are the built-in ones.",
+        help="Model file or built-in model; repeat for each part. Default: the built-in models.",
     ),
 ]
-Split = Annotated[str, typer.Option("--split", metavar="train|val|test", help="Which part of the dataset to measure.")]
+Split = Annotated[
+    str, typer.Option("--split", metavar="train|val|test|left-out", help="Split of the dataset to evaluate.")
+]
 
 Work = Callable[..., int]
 """What does the work of a verb and returns the exit code."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellscope.engine.large import Large, Pieces
 from cellscope.engine.subject import Result, Rows, Subject
+from cellscope.io.choice import Wants
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
+    from cellscope.io.choice import Choice
+    from cellscope.io.inputs import Input
     from cellscope.models.card import ModelCard
 
 __all__ = [
     "IMAGE_COLUMNS",
+    "LAST_IMAGE_COLUMNS",
     "OBJECT_COLUMNS",
     "Assay",
     "Editor",
@@ -47,6 +51,9 @@ OBJECT_COLUMNS = ("image", "label", "class", "score", "review")
 
 IMAGE_COLUMNS = ("image", "status", "error", "kind", "n_objects", "seconds")
 """The columns every ``images.csv`` starts with (DESIGN 4)."""
+
+LAST_IMAGE_COLUMNS = ("read", "warnings")
+"""The columns every ``images.csv`` ends with: what was taken of the file, number of warnings (DESIGN 7)."""
 
 
 @dataclass(frozen=True)
@@ -167,9 +174,9 @@ class Assay:
     tables
         Extra tables: name without ``.csv`` -> its leading columns after ``image``.
     read
-        ``read(path, max_pixels, options)`` -> what a subject's ``image`` is, for an assay whose inputs are not plain
-        images; None for `cellscope.io.read.read`. It goes through `cellscope.io`, must be picklable, and is a frozen
-        dataclass with the fields of `cellscope.io.image.Image` besides ``pixels``. InputError fails the input.
+        ``read(path, choice, max_pixels, options)`` -> what a subject's ``image`` is, for an assay whose inputs are not
+        plain images; None for `cellscope.io.read.read`. It goes through `cellscope.io`, must be picklable, and is a
+        frozen dataclass with the fields of `cellscope.io.image.Image` besides ``pixels``. InputError fails the input.
     editors
         kind -> what a person can edit in the report.
     summarise
@@ -182,13 +189,15 @@ class Assay:
     weightless
         Built-in methods without weights that ``-m`` takes by name: their cards; ``build`` gets no tensors.
     beside
-        ``beside(image, options)`` -> files to read beside an input into ``subject.beside``, by name: a mask that
-        another tool made, for example. It looks for files but opens none. Raises InputError where one is missing.
+        ``beside(entry, options)`` -> label images to read beside an input into ``subject.beside``, by name: a mask that
+        another tool made. It looks for files but opens none. Raises InputError where one is missing.
     read_options
         ``read_options(options)`` -> the predict options of a run once the files they name were read, before any work.
         UsageError says what is wrong with one.
     admit
         ``admit(image, kind)`` raises InputError where an image lacks what its kind needs, guessed or asked for.
+    wants
+        What the assay needs of a file with several planes.
     """
 
     name: str
@@ -203,15 +212,16 @@ class Assay:
     conclude: Callable[[Subject], Result]
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    read: Callable[[Path, int, Any], Any] | None = None
+    read: Callable[[Path, Choice, int, Any], Any] | None = None
     editors: Mapping[str, Editor] = field(default_factory=dict)
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
     weightless: Mapping[str, ModelCard] = field(default_factory=dict)
-    beside: Callable[[str, Any], Mapping[str, Path]] | None = None
+    beside: Callable[[Input, Any], Mapping[str, Path]] | None = None
     class_summary: Callable[[Mapping[str, ModelCard]], tuple[str, ...]] | None = None
     large: Large | None = None
     read_options: Callable[[Any], Any] | None = None
     admit: Callable[[Any, str], None] | None = None
+    wants: Wants = Wants.ANY
 
     def classes_columns(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
         """Return the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no object."""

@@ -150,6 +150,7 @@ def input_record(index: int, entry: Entry) -> dict[str, Any]:
         "seconds": float(entry.row.get("seconds") or 0),
         "outputs": entry.outputs,
         "warnings": entry.warnings,
+        **({} if entry.scene is None else {"scene": entry.scene}),
     }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cellscope.io.annotations.label_image import LabelImage
     from cellscope.io.image import Image
     from cellscope.models.card import ModelCard
 
@@ -48,7 +49,7 @@ class Subject:
     cards: Mapping[str, ModelCard]
     state: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    beside: dict[str, Image] = field(default_factory=dict)
+    beside: dict[str, LabelImage] = field(default_factory=dict)
     truth: Any = None
     piece: int | None = None
 

@@ -18,8 +18,8 @@ from cellscope.imaging.measure import SHAPE
 DILATIONS = 48
 """How far, in pixels, heights are spread step by step before all pixels are sorted."""
 
-_AT_ONCE = 8
-"""Dilations between two looks whether anything still changes."""
+_DILATIONS_PER_CHECK = 8
+"""Dilations between two checks whether anything still changes."""
 
 _PART = 2**16
 """Pixels that are looked up at a time."""
@@ -62,9 +62,9 @@ def _rebuilt(seed: np.ndarray, limit: np.ndarray) -> np.ndarray:
     window = np.ones((3, 3), np.uint8)
     # Wherever the highest seed gets to, it brings no less than the lowest limit on its way.
     spread = np.minimum(np.maximum(seed, min(seed.max(), limit.min())), limit)
-    for _ in range(DILATIONS // _AT_ONCE):
+    for _ in range(DILATIONS // _DILATIONS_PER_CHECK):
         before = spread
-        for _ in range(_AT_ONCE):
+        for _ in range(_DILATIONS_PER_CHECK):
             spread = np.minimum(cv2.dilate(spread, window), limit)
         if np.array_equal(spread, before):
             return spread

@@ -8,9 +8,7 @@ from scipy import ndimage
 from skimage.filters import threshold_multiotsu
 
 from cellscope.errors import InputError
-
-#: White levels of the bit depths cameras have.
-WHITE = (255, 1023, 4095, 16383, 65535)
+from cellscope.imaging.white import white_level
 
 
 def to_rgb8(pixels: np.ndarray, name: str = "image") -> np.ndarray:
@@ -19,8 +17,8 @@ def to_rgb8(pixels: np.ndarray, name: str = "image") -> np.ndarray:
     Parameters
     ----------
     pixels : (H, W, C) uint8, uint16 or float32
-        C = 3, or 4 whose last channel is dropped. Values are scaled by the white level of the smallest usual bit depth
-        that holds them (a 12-bit camera's images in 16-bit files keep their brightness); floats up to 1 by 1.
+        C = 3, or 4 whose last channel is dropped. Values are scaled by their white level (a 12-bit camera's images in
+        16-bit files keep their brightness); what lies above it is white.
     name : str
         For the error.
 
@@ -43,11 +41,7 @@ def to_rgb8(pixels: np.ndarray, name: str = "image") -> np.ndarray:
     colour = np.ascontiguousarray(pixels[..., :3])
     if colour.dtype == np.uint8:
         return colour
-    top = float(colour.max(initial=0))
-    if colour.dtype == np.float32 and top <= 1:
-        white = 1.0
-    else:
-        white = float(next((level for level in WHITE if level >= top), top))
+    white = white_level(colour)
     # In place, since whole smears come here: a second float copy would double the memory.
     scaled = colour.astype(np.float32)
     scaled *= 255.0 / white
@@ -138,7 +132,7 @@ def guess_diameter(rgb: np.ndarray, *, side: int = 1024) -> float | None:
     ----------
     rgb : (H, W, 3) uint8
     side : int
-        Images larger than this are looked at smaller.
+        Larger images are reduced to this size first.
 
     Returns
     -------

@@ -24,7 +24,7 @@ _DENSE = 0.3
 _RIM = 3
 #: Pixel size of a thumbnail whose scale is not known, micrometres.
 _USUAL_UM = 8.0
-#: Finest pixel at which tissue is looked for, micrometres.
+#: Finest pixel at which tissue is searched, micrometres.
 _FINEST_UM = 4.0
 #: Gaps up to twice this wide are closed, pieces smaller than its square dropped, micrometres.
 _CLOSE_UM = 50.0
@@ -91,7 +91,7 @@ def stained(rgb: np.ndarray) -> np.ndarray:
 def tissue_mask(thumbnail: np.ndarray, pixel_size_um: float | None = None) -> np.ndarray:
     """Find tissue on a picture of a slide: all that is stained, a little widened, without specks.
 
-    Meant to leave out glass, not to cut close: what is lost here is never looked at.
+    Meant to leave out glass, not to cut close: what is lost here is not segmented at all.
 
     Parameters
     ----------

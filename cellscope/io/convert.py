@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellscope.imaging.white import white_level
 from cellscope.io.image import DTYPES, MIN_SIDE
 
 EXACT_IN_FLOAT32 = 2**24
@@ -48,12 +49,18 @@ class Decoded:
         Pixel size in micrometres.
     warnings : tuple of str
         One line each.
+    alpha : (H, W) uint8, uint16 or float32, optional
+        How opaque each pixel is, from 0 to the type's largest value (1 for floats).
+    premultiplied : bool
+        The colours already hold alpha's share.
     """
 
     pixels: np.ndarray
     orientation: int = 1
     pixel_size_um: float | None = None
     warnings: tuple[str, ...] = ()
+    alpha: np.ndarray | None = None
+    premultiplied: bool = False
 
 
 def check_size(width: int, height: int, channels: int, max_pixels: int) -> None:
@@ -177,3 +184,34 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (2, 3, 6, 7):
         array = array[:, ::-1]
     return array
+
+
+def over_background(decoded: Decoded) -> tuple[np.ndarray, float]:
+    """Put the background of the stain where an image is transparent: white in colour, the usual grey value in grey.
+
+    Parameters
+    ----------
+    decoded : Decoded
+        Pixels as an `Image` may hold them.
+
+    Returns
+    -------
+    pixels : (H, W) or (H, W, C), of the same type
+        The very same array where nothing is transparent.
+    share : float
+        Of the pixels that are less than half opaque.
+    """
+    pixels, alpha = decoded.pixels, decoded.alpha
+    if alpha is None:
+        return pixels, 0.0
+    opaque = 1.0 if alpha.dtype.kind == "f" else float(np.iinfo(alpha.dtype).max)
+    if bool((alpha >= opaque).all()) or not alpha.any():  # all transparent: a channel that means something else
+        return pixels, 0.0
+    share = np.clip(alpha.astype(np.float32) / opaque, 0, 1)
+    solid = share >= 0.5
+    colour = pixels.ndim == 3 and pixels.shape[2] >= 3
+    background = white_level(pixels) if colour else float(np.median(pixels[solid])) if solid.any() else 0.0
+    shown = share if pixels.ndim == 2 else share[..., None]
+    front = pixels.astype(np.float32) * (1 if decoded.premultiplied else shown)
+    mixed = front + background * (1 - shown)
+    return (mixed if pixels.dtype.kind == "f" else np.rint(mixed)).astype(pixels.dtype), 1 - float(solid.mean())

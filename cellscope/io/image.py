@@ -29,6 +29,10 @@ class Image:
         Name to show, usually the file's.
     warnings : tuple of str
         What a person should know about how the file was read; one line each.
+    taken : str
+        What was taken of the file: scene, channels, slice, frame, size.
+    turned : bool
+        Pixels are turned by the EXIF orientation, compared with how the file stores them.
 
     Raises
     ------
@@ -40,6 +44,8 @@ class Image:
     pixel_size_um: float | None = None
     name: str = "image"
     warnings: tuple[str, ...] = ()
+    taken: str = ""
+    turned: bool = False
 
     def __post_init__(self) -> None:
         problem = _problem(self.pixels) or _size_problem(self.pixel_size_um)

@@ -27,10 +27,13 @@ class Input:
     image : str
         Its name in all results: the POSIX path relative to the folder given; a file given directly: its name; several
         arguments: relative to the deepest folder that holds them all. Never leaves that folder.
+    scene : int, optional
+        Number of the file's scene that this is, where each is an input of its own.
     """
 
     path: Path
     image: str
+    scene: int | None = None
 
 
 def resolve_inputs(
@@ -86,6 +89,14 @@ def stem(image: str) -> str:
     """`image` without its last suffix, folders kept: what the names of its output files start with."""
     path = PurePosixPath(image)
     return path.with_name(path.name[: len(path.name) - len(path.suffix)]).as_posix()
+
+
+def scene_image(image: str, number: int, name: str) -> str:
+    """Name one scene of a file: ``plate.nd2`` gives ``plate.scene-3-Pos4.nd2``; odd letters become ``_``."""
+    kept = re.sub(r"[^\w.+-]+", "_", name).strip("._") if name else ""
+    path = PurePosixPath(image)
+    label = f"scene-{number}" + (f"-{kept[:40]}" if kept else "")
+    return path.with_name(f"{path.name[: len(path.name) - len(path.suffix)]}.{label}{path.suffix}").as_posix()
 
 
 def check_collisions(inputs: Sequence[Input]) -> None:

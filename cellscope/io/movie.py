@@ -1,7 +1,7 @@
 """Sequences and movies: frames of one size over time, read when they are asked for, never all at once.
 
-TIFF stacks (whatever their first axis is called), AVI and MP4. A movie of 721 frames of a megapixel does not fit where
-its divisions do, so a `Movie` holds no pixels; it knows its file and hands out frames.
+Any file with a time axis; without one, its slices or its pages are the frames. A movie of 721 frames of a megapixel
+does not fit where its divisions do, so a `Movie` holds no pixels; it knows its file and hands out frames.
 """
 
 from __future__ import annotations
@@ -9,36 +9,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from cellscope.io.convert import Refused, check_size, standard_type
-from cellscope.io.read import MAX_PIXELS, one_line_errors, open_regular
+from cellscope.io.choice import FOCUS, Choice, Selection, Wants, select
+from cellscope.io.convert import Refused
+from cellscope.io.open import MAX_PIXELS, one_line_errors, open_source
+from cellscope.io.planes import check_scene, frame_count, sharpest, take, told
+from cellscope.io.scene import COLOUR, TIME, Scene
 from cellscope.io.text import one_line
 
 MOVIE_SUFFIXES: frozenset[str] = frozenset({".tif", ".tiff", ".btf", ".tf8", ".avi", ".mp4"})
 """Suffixes of the files `open_movie` understands, lower case."""
-
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-
-class Frames(Protocol):
-    """What a decoder of movies offers; open until closed."""
-
-    shape: tuple[int, int, int, int]
-    """Frames, height, width, channels."""
-    pixel_size_um: float | None
-    interval_s: float | None
-    warnings: tuple[str, ...]
-
-    def read(self, index: int) -> np.ndarray:
-        """Return frame `index` as (H, W, C), of any number type; Refused if it is not wholly there."""
-
-    def close(self) -> None:
-        """Let go of the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +44,9 @@ class Movie:
     warnings : tuple of str
     notes : dict
         What the caller wants to travel with the movie, such as the events to look at.
+    taken : str
+        What was taken of the file.
+    selection : Selection
     """
 
     path: Path
@@ -71,6 +59,8 @@ class Movie:
     name: str = "movie"
     warnings: tuple[str, ...] = ()
     notes: dict[str, Any] = field(default_factory=dict)
+    taken: str = ""
+    selection: Selection = field(default_factory=lambda: Selection(0))
 
     def read(self, indices: Sequence[int] | None = None) -> np.ndarray:
         """Return frames as one array.
@@ -94,10 +84,12 @@ class Movie:
     def iterate(self, indices: Sequence[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (index, (H, W, C) frame) one after the other; as `read`, with one frame in memory at a time."""
         wanted = range(self.frames) if indices is None else indices
-        with one_line_errors(self.path), closing(_open(self.path)) as source:
+        with one_line_errors(self.path), closing(open_source(self.path)) as source:
             for index in wanted:
                 try:
-                    pixels, _ = standard_type(source.read(index))
+                    if not 0 <= index < self.frames:
+                        raise Refused("the file ends before it")
+                    pixels = take(source, self.selection, frame=index).pixels
                 except MemoryError:
                     raise
                 except (
@@ -105,16 +97,23 @@ class Movie:
                 ) as error:  # decoders fail in more ways than can be listed; each is a fault of the frame
                     why = one_line(str(error) or type(error).__name__)[:200]
                     raise Refused(f"frame {index} of {self.frames} cannot be read ({why}); copy it again") from error
-                yield index, np.ascontiguousarray(pixels)
+                yield index, pixels
 
 
-def open_movie(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Movie:
+def open_movie(
+    path: str | os.PathLike[str],
+    *,
+    choice: Choice = Choice(),  # noqa: B008  frozen
+    max_pixels: int = MAX_PIXELS,
+) -> Movie:
     """Look at a sequence or movie without decoding it.
 
     Parameters
     ----------
     path : path
-        A TIFF whose frames are its T axis or, without one, its Z axis or its pages; AVI or MP4.
+        A file whose frames are its T axis or, without one, its Z axis or its pages.
+    choice : Choice
+        What the user chose of scenes, channels and slices.
     max_pixels : int
         Largest number of pixels of one frame.
 
@@ -125,29 +124,30 @@ def open_movie(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     Raises
     ------
     InputError
-        One line for all that can be wrong: missing, empty, damaged, not a movie, frames too large, more axes than
-        time, channel, row and column.
+        One line for all that can be wrong: missing, empty, damaged, not a movie, frames too large, something that only
+        a person can choose.
     """
     path = Path(path)
-    with one_line_errors(path), closing(_open(path)) as source:
-        frames, height, width, channels = source.shape
-        check_size(width, height, channels, max_pixels)
-        if frames < 1:
-            raise Refused("holds no frame")
-        name = one_line(path.name)
-        facts = (source.pixel_size_um, source.interval_s, name, source.warnings)
-        return Movie(path, frames, height, width, channels, *facts)
+    with one_line_errors(path), closing(open_source(path, max_pixels)) as source:
+        chosen = select(source.scenes, choice, Wants.MOVIE)
+        scene = source.scenes[chosen.scene]
+        frames = frame_count(scene, chosen)
+        _same_size(source.scenes)
+        check_scene(scene, chosen, max_pixels)
+        if chosen.z == FOCUS:  # one slice for all frames, judged where cells are halfway
+            at = {chosen.time or TIME: frames // 2}
+            chosen = replace(chosen, z=sharpest(source, chosen, at))
+        colours = len(chosen.samples) or scene.size(COLOUR)
+        facts = (scene.pixel_size_um, scene.interval_s, one_line(path.name), chosen.warnings + scene.warnings)
+        read = told(scene, chosen, len(source.scenes))
+        channels = len(chosen.channels) * colours
+        return Movie(path, frames, scene.height, scene.width, channels, *facts, taken=read, selection=chosen)
 
 
-def _open(path: Path) -> Frames:
-    with open_regular(path) as handle:
-        start = handle.read(12)
-    if start[:4] in _TIFF_MAGIC:
-        from cellscope.io.movie_tiff import TiffFrames
-
-        return TiffFrames(path)
-    if start[8:12] == b"AVI " or start[4:8] == b"ftyp":
-        from cellscope.io.movie_video import VideoFrames
-
-        return VideoFrames(path)
-    raise Refused(f"is not a TIFF stack, AVI or MP4 (it starts with {start[:8]!r})")
+def _same_size(scenes: Sequence[Scene]) -> None:
+    """Refuse pages of several sizes: frames of a movie are of one size, and which are meant is not said."""
+    plain = [scene for scene in scenes if not scene.overview and not scene.name]
+    sizes = sorted({(scene.height, scene.width) for scene in plain})
+    if len(plain) == len(scenes) and len(sizes) > 1:
+        shown = " and ".join(f"{width} x {height}" for height, width in sizes[:2])
+        raise Refused(f"its frames differ in size ({shown} pixels); frames of a movie are of one size")

@@ -33,6 +33,7 @@ _UNITS_UM = {
     "cm": UM_PER_CM, "centimeter": UM_PER_CM, "centimetre": UM_PER_CM, "m": 1e6, "meter": 1e6, "metre": 1e6,
     "inch": UM_PER_INCH, "inches": UM_PER_INCH, "in": UM_PER_INCH,
 }  # fmt: skip
+_NO_UNITS = ("pixel", "pixels", "reference frame", "")
 _PRINT_UNITS = (UM_PER_INCH, UM_PER_CM)
 
 PixelSize = tuple[float | None, tuple[str, ...]]
@@ -42,11 +43,22 @@ UNKNOWN: PixelSize = (None, ())
 
 
 def unit_um(unit: str) -> float | None:
-    r"""Micrometres in one `unit`, for example ``micron``, ``um``, ``\u00B5m`` (ImageJ's escape), ``nm``; else None."""
+    r"""Micrometres in one `unit`, for example ``micron``, ``um``, ``\u00B5m`` (ImageJ's escape), ``nm``; else None.
+
+    Also where a program took UTF-8 for Latin-1 and wrote the micro sign as two letters.
+    """
     unit = unit.strip().strip('"')
     for escape, letter in (("\\u00b5", "\u00b5"), ("\\u03bc", "\u03bc"), ("\\u00c5", "\u00c5")):
         unit = unit.replace(escape, letter).replace(escape[:2] + escape[2:].upper(), letter)
-    return _UNITS_UM.get(unit, _UNITS_UM.get(unit.lower()))
+    for _ in range(3):
+        known = _UNITS_UM.get(unit, _UNITS_UM.get(unit.lower()))
+        if known is not None:
+            return known
+        try:
+            unit = unit.encode("cp1252").decode("utf-8")
+        except UnicodeError:
+            return None
+    return None
 
 
 def from_resolution(x: float, y: float, unit: float) -> PixelSize:
@@ -89,10 +101,21 @@ def from_imagej(description: str, x: float, y: float) -> PixelSize:
         return UNKNOWN
     if unit_x in _PRINT_UNITS:  # ImageJ calls the 72 dpi of a photograph "inch": that is the resolution tag again
         return from_resolution(x, y, unit_x)
-    return _stated([unit / value for unit, value in ((unit_x, x), (unit_y, y)) if math.isfinite(value) and value > 0])
+    return stated([unit / value for unit, value in ((unit_x, x), (unit_y, y)) if math.isfinite(value) and value > 0])
 
 
-def from_ome(xml: str, width: int, height: int) -> PixelSize:
+def ome_pixels(xml: str) -> list[ElementTree.Element] | None:
+    """Return the ``Pixels`` elements of OME-XML, one per image; empty for other text, None where it is damaged."""
+    if not xml.rstrip().endswith("OME>"):
+        return []
+    try:
+        root = ElementTree.fromstring(xml.strip().encode("utf-8", "replace"))
+    except (ElementTree.ParseError, ValueError, LookupError):
+        return None
+    return [element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"]
+
+
+def from_ome(xml: str, width: int, height: int, number: int | None = None) -> PixelSize:
     """Pixel size from OME-XML: ``PhysicalSizeX/Y`` and their units (um by default).
 
     Parameters
@@ -101,28 +124,34 @@ def from_ome(xml: str, width: int, height: int) -> PixelSize:
         The OME-XML, in practice the TIFF's ImageDescription.
     width, height : int
         Size of the page that was read: of several images, the first one of this size counts.
+    number : int, optional
+        Which image it is, where that is known.
     """
-    if not xml.rstrip().endswith("OME>"):
-        return UNKNOWN
-    try:
-        root = ElementTree.fromstring(xml.strip().encode("utf-8", "replace"))
-    except (ElementTree.ParseError, ValueError, LookupError):
+    images = ome_pixels(xml)
+    if images is None:
         return None, ("the OME metadata cannot be parsed; the pixel size in it is ignored",)
-    images = [element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"]
     same = [p for p in images if (p.get("SizeX"), p.get("SizeY")) == (str(width), str(height))]
+    if number is not None and number < len(images) and images[number] in same:
+        same = [images[number]]
     for pixels in (same or images)[:1]:
         sizes = []
         for axis in "XY":
-            unit = unit_um(pixels.get(f"PhysicalSize{axis}Unit", "um"))
+            text = pixels.get(f"PhysicalSize{axis}Unit", "um")
+            unit = unit_um(text)
             try:
-                sizes.append((unit or 0.0) * float(pixels.get(f"PhysicalSize{axis}", "0")))
+                size = float(pixels.get(f"PhysicalSize{axis}", "0"))
             except ValueError:
-                sizes.append(0.0)
-        return _stated([size for size in sizes if math.isfinite(size) and size > 0])
+                size = 0.0
+            if unit is None and size > 0 and text.strip().lower() not in _NO_UNITS:
+                return None, (f"the unit {text!r} of the pixel size is not understood; give --pixel-size",)
+            sizes.append((unit or 0.0) * size)
+        return stated(sizes)
     return UNKNOWN
 
 
-def _stated(sizes: list[float]) -> PixelSize:
+def stated(sizes: list[float]) -> PixelSize:
+    """Pixel size from what metadata name on purpose, micrometres along each axis; 0 where missing."""
+    sizes = [size for size in sizes if math.isfinite(size) and size > 0]
     low, high = STATED_RANGE_UM
     if not sizes:
         return UNKNOWN

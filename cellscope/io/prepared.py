@@ -21,6 +21,8 @@ COLUMNS = ["id", "split", "fold", "group", "image", "target", "class"]
 #: Columns behind them, where known, in this order; an assay's own come last, by name.
 FACTS = ("source", "laboratory", "scanner", "day", "line", "organ")
 SPLITS = ("train", "val", "test")
+LEFT_OUT = "left-out"
+"""The split of items that ``--leave-out`` keeps out of a training; see `PreparedDataset.leaving_out`."""
 
 
 @dataclass(frozen=True)
@@ -284,6 +286,12 @@ class PreparedDataset:
         """The content hash written when the dataset was prepared."""
         return str(self.info.get("hash", ""))
 
+    def leaving_out(self, chosen: pd.Series) -> PreparedDataset:
+        """Give the same dataset with the chosen items in the split `LEFT_OUT`, whatever split they were in."""
+        items = self.items.copy()
+        items.loc[chosen, "split"] = LEFT_OUT
+        return replace(self, items=items)
+
     def split(self, name: str, *, fold: int | None = None) -> pd.DataFrame:
         """Rows of one split; with `fold`, that fold is ``val`` and the others are ``train``.
 
@@ -292,9 +300,9 @@ class PreparedDataset:
         DatasetError
             If the split or fold holds no item.
         """
-        if fold is not None:
+        if fold is not None and name != LEFT_OUT:
             held = self.items["fold"] == str(fold)
-            rows = self.items[held if name == "val" else ~held]
+            rows = self.items[(held if name == "val" else ~held) & (self.items["split"] != LEFT_OUT)]
         else:
             rows = self.items[self.items["split"] == name]
         if rows.empty:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cellscope.errors import DatasetError, UsageError
+from cellscope.io.annotations.tally import Tally, gathering
 
 
 class Reader(Protocol):
@@ -59,6 +60,18 @@ def choose_format(source: Path, format: str | None, formats: Mapping[str, Reader
         if reader.detect(source):
             return name
     raise DatasetError(f"{source} is in no known layout ({', '.join(formats)}); name one with --format")
+
+
+def recognise(
+    sources: Sequence[Path], format: str | None, formats: Mapping[str, Reader]
+) -> tuple[list[str], list[Tally]]:
+    """Tell the layout of every source, as `choose_format` does, and count in its tally what that found."""
+    layouts, tallies = [], []
+    for source in sources:
+        with gathering() as tally:
+            layouts.append(choose_format(source, format, formats))
+        tallies.append(tally)
+    return layouts, tallies
 
 
 def source_facts(name: str, layout: str, items: int, licences: Mapping[str, str]) -> dict[str, Any]:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from cellscope.io.choice import Choice
 from cellscope.io.convert import Refused
-from cellscope.io.read import MAX_PIXELS, one_line_errors, open_regular
+from cellscope.io.open import MAX_PIXELS, TIFF_MAGIC, one_line_errors, open_regular
 from cellscope.io.text import one_line
 
 SLIDE_SUFFIXES: frozenset[str] = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide"})
 """Suffixes of files that only `open_slide` understands, lower case; it reads pyramidal ``.tif`` as well."""
 
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BLANK = 255
 """What stands where a slide has no pixels: outside it, in tiles never scanned, in tiles that cannot be decoded."""
 SLACK = 1.05
@@ -84,6 +84,10 @@ class Slide:
     warnings : tuple of str
     backend : str
         ``tifffile`` or ``openslide``.
+    series : int
+        Which of a TIFF's series it is.
+    taken : str
+        What was taken of the file.
     """
 
     path: Path
@@ -92,6 +96,8 @@ class Slide:
     name: str = "slide"
     warnings: tuple[str, ...] = ()
     backend: str = "tifffile"
+    series: int = 0
+    taken: str = ""
 
     @property
     def height(self) -> int:
@@ -122,7 +128,7 @@ class Slide:
             It cannot be opened any more.
         """
         with one_line_errors(self.path):
-            reader, _ = _reader(self.path, self.backend)
+            reader, _ = _reader(self.path, self.backend, self.series)
             return reader
 
     def thumbnail(self, longest: int) -> np.ndarray:
@@ -158,7 +164,12 @@ class Slide:
         return picture
 
 
-def open_slide(path: str | os.PathLike[str], *, largest: int = MAX_PIXELS) -> Slide | None:
+def open_slide(
+    path: str | os.PathLike[str],
+    *,
+    choice: Choice = Choice(),  # noqa: B008  frozen
+    largest: int = MAX_PIXELS,
+) -> Slide | None:
     """Look at a file: the slide it holds, or None for an ordinary image.
 
     A slide is a scanner's file (SVS, NDPI, MRXS, ...), a TIFF with more than one resolution, or a colour TIFF of more
@@ -167,6 +178,8 @@ def open_slide(path: str | os.PathLike[str], *, largest: int = MAX_PIXELS) -> Sl
     Parameters
     ----------
     path : path
+    choice : Choice
+        Which scene, of a file with several.
     largest : int
         Most pixels of an ordinary image.
 
@@ -181,22 +194,33 @@ def open_slide(path: str | os.PathLike[str], *, largest: int = MAX_PIXELS) -> Sl
         with open_regular(path) as handle:
             tiff = handle.read(4) in TIFF_MAGIC
         backend = "openslide" if path.suffix.lower() in SLIDE_SUFFIXES else None
+        series, taken, size = 0, "", None
+        warnings: tuple[str, ...] = ()
         if tiff:
-            from cellscope.io.wsi_tiff import slide_backend
+            from cellscope.io.wsi_tiff import choose_series, slide_backend
 
-            backend = slide_backend(path, largest)
+            chosen = choose_series(path, choice)
+            backend = None if chosen.stack else slide_backend(path, largest, chosen.series)
+            series, taken, size = chosen.series, chosen.taken, chosen.pixel_size_um
+            warnings = chosen.warnings
         if backend is None:
             return None
-        reader, slide = _reader(path, backend)
+        reader, slide = _reader(path, backend, series)
         reader.close()
-        return slide
+        return replace(
+            slide,
+            series=series,
+            taken=taken or f"{slide.width} x {slide.height} pixels",
+            pixel_size_um=slide.pixel_size_um or size,
+            warnings=(*warnings, *slide.warnings),
+        )
 
 
-def _reader(path: Path, backend: str) -> tuple[SlideReader, Slide]:
+def _reader(path: Path, backend: str, series: int = 0) -> tuple[SlideReader, Slide]:
     if backend == "tifffile":
         from cellscope.io.wsi_tiff import TiffSlide
 
-        tiff = TiffSlide(path)
+        tiff = TiffSlide(path, series)
         return tiff, Slide(path, _levels(tiff.shapes), tiff.pixel_size_um, one_line(path.name), tiff.warnings, backend)
     from cellscope.io.wsi_openslide import OpenSlideSlide
 

@@ -3,27 +3,77 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tifffile import TiffFile, TiffFileError, TiffPage
 
+from cellscope.io.choice import Choice, Wants, select
 from cellscope.io.convert import Refused
+from cellscope.io.formats.tiff import TiffSource
+from cellscope.io.formats.tiff_page import RGB, YCBCR
 from cellscope.io.pixel_size import STATED_RANGE_UM
-from cellscope.io.read_tiff import RGB, YCBCR, tiff_pixel_size
+from cellscope.io.planes import told
 from cellscope.io.wsi import BLANK
 
 #: Scanners' own TIFFs that OpenSlide reads better: tiles out of order, several regions, colours of their own.
 _OPENSLIDE = ("is_ndpi", "is_scn", "is_bif", "is_philips")
 #: JPEG 2000 in YCbCr, as some Aperio scanners write it: only OpenSlide turns the colours back.
 _YCBCR_JPEG2000 = 33003
+#: The same by the names that `TiffSource` gives them, and those whose pages are not what tifffile makes of them.
+_SCANNERS = ("Hamamatsu NDPI", "Leica SCN", "Ventana BIF")
 _REDUCED = 1
 #: Pixels of a tile or strip that is unpacked at once.
 _LARGEST_TILE = 2**27
 _MPP = re.compile(r"\bMPP ?= ?([0-9.]+)")
 
 
-def slide_backend(path: Path, largest: int) -> str | None:
+@dataclass(frozen=True)
+class Chosen:
+    """Which image of a TIFF is the slide.
+
+    Attributes
+    ----------
+    series : int
+        tifffile's number.
+    stack : bool
+        It has slices, time points or channels: no slide.
+    taken : str
+    pixel_size_um : float or None
+    warnings : tuple of str
+    """
+
+    series: int = 0
+    stack: bool = False
+    taken: str = ""
+    pixel_size_um: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def choose_series(path: Path, choice: Choice) -> Chosen:
+    """Choose among a TIFF's images.
+
+    Raises
+    ------
+    Unchosen
+        The scene named is not there.
+    """
+    try:
+        with closing(TiffSource(path)) as source:
+            if source.format in _SCANNERS:
+                return Chosen()
+            chosen = select(source.scenes, Choice(scene=choice.scene), Wants.ANY)
+            scene = source.scenes[chosen.scene]
+            said = told(scene, chosen, len(source.scenes))
+            series, size = source.series(chosen.scene), scene.pixel_size_um
+            return Chosen(series, bool(scene.many), said, size, chosen.warnings + scene.warnings)
+    except (Refused, TiffFileError, IndexError, ValueError, KeyError):  # what comes next says what is wrong
+        return Chosen()
+
+
+def slide_backend(path: Path, largest: int, series: int = 0) -> str | None:
     """Tell who reads a TIFF as a slide: ``tifffile``, ``openslide``, or None where it is an ordinary image.
 
     Raises
@@ -35,7 +85,7 @@ def slide_backend(path: Path, largest: int) -> str | None:
         with TiffFile(path) as tif:
             if any(getattr(tif, name) for name in _OPENSLIDE):
                 return "openslide"
-            pages = _level_pages(tif)
+            pages = _level_pages(tif, series)
             first = pages[0]
             if first.compression == _YCBCR_JPEG2000 and tif.is_svs:
                 return "openslide"
@@ -47,11 +97,11 @@ def slide_backend(path: Path, largest: int) -> str | None:
         raise Refused("the slide is damaged or cut short; copy or export it again") from None
 
 
-def _level_pages(tif: TiffFile) -> list[TiffPage]:
+def _level_pages(tif: TiffFile, series: int) -> list[TiffPage]:
     """Return the pages of all resolutions, finest first."""
-    levels = [level.keyframe for level in tif.series[0].levels]
+    levels = [level.keyframe for level in tif.series[series].levels]
     first = levels[0]
-    if len(levels) == 1 and not tif.is_svs:  # pyramids whose pages tifffile does not join
+    if len(levels) == 1 and not tif.is_svs and series == 0:  # pyramids whose pages tifffile does not join
         for page in list(tif.pages)[1:64]:
             if not isinstance(page, TiffPage) or not page.subfiletype & _REDUCED or not _colour(page):
                 continue
@@ -75,10 +125,10 @@ class TiffSlide:
         Not 8-bit colour, colours in separate planes, or no tile is there.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, series: int = 0):
         self._tif = TiffFile(path)
         try:
-            self._pages = _level_pages(self._tif)
+            self._pages = _level_pages(self._tif, series)
             for page in self._pages:
                 if not _colour(page):
                     raise Refused("the slide is not in 8-bit colour; export it as RGB")
@@ -87,24 +137,22 @@ class TiffSlide:
                 if page.chunks[-3] * page.chunks[-2] > _LARGEST_TILE and not page.is_contiguous:
                     raise Refused("the slide is compressed in one piece, too large to unpack; save it as a tiled TIFF")
             self.shapes = [(page.imagelength, page.imagewidth) for page in self._pages]
-            self.pixel_size_um, self.warnings = self._size()
+            self.pixel_size_um, self.warnings = self._size(), ()
         except BaseException:
             self._tif.close()
             raise
         self.corrupt: set[tuple[int, int, int]] = set()
 
-    def _size(self) -> tuple[float | None, tuple[str, ...]]:
+    def _size(self) -> float | None:
+        """Return what Aperio says; of others, `choose_series` knows the pixel size."""
         found = _MPP.search(self._pages[0].description or "") if self._tif.is_svs else None
-        if found:
-            try:
-                size = float(found[1])
-            except ValueError:
-                size = 0.0
-            if STATED_RANGE_UM[0] <= size <= STATED_RANGE_UM[1]:
-                return size, ()
-        if self._tif.is_svs:
-            return None, ()
-        return tiff_pixel_size(self._tif)
+        if not found:
+            return None
+        try:
+            size = float(found[1])
+        except ValueError:
+            return None
+        return size if STATED_RANGE_UM[0] <= size <= STATED_RANGE_UM[1] else None
 
     def read(self, level: int, top: int, left: int, height: int, width: int) -> np.ndarray:
         """Return (height, width, 3) uint8 of a level; blank outside the slide and in corrupt tiles."""

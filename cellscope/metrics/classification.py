@@ -103,6 +103,12 @@ def roc_auc(positive: np.ndarray, score: np.ndarray) -> float | None:
     ------
     ValueError
         If the lengths differ or a score is NaN.
+
+    Notes
+    -----
+    torchmetrics' `binary_auroc` and `binary_average_precision` compute in float32 (off by up to 7e-8), take three and
+    seven times as long, a thousand times over in a bootstrap, and 2 s to import. scikit-learn would be a dependency for
+    these two alone.
     """
     positive, score = _scored(positive, score)
     ones = int(positive.sum())

@@ -84,18 +84,28 @@ def overlaps(truth: np.ndarray, found: np.ndarray) -> Overlaps:
     start, length = start[kept], length[kept]
     row = start // width
     middle = start - row * width + (length - 1) / 2
-    true, seen = (_objects(labels[start], length, row, middle, flat.size) for labels in (flat, other))
-    both = (true.position >= 0) & (seen.position >= 0)
-    codes = true.position[both] * len(seen.labels) + seen.position[both]
-    if len(true.labels) * len(seen.labels) <= 4 * flat.size:
+    in_truth, in_found = (_objects(labels[start], length, row, middle, flat.size) for labels in (flat, other))
+    both = (in_truth.position >= 0) & (in_found.position >= 0)
+    codes = in_truth.position[both] * len(in_found.labels) + in_found.position[both]
+    if len(in_truth.labels) * len(in_found.labels) <= 4 * flat.size:
         table = np.bincount(codes, length[both])
         pairs = np.flatnonzero(table)
         shared = table[pairs].astype(np.int64)
     else:  # a table larger than the image: a sort costs less
         pairs, place = np.unique(codes, return_inverse=True)
         shared = np.bincount(place, length[both], len(pairs)).astype(np.int64)
-    rows, columns = np.divmod(pairs, max(len(seen.labels), 1))
-    return Overlaps(true.labels, seen.labels, true.areas, seen.areas, true.centres, seen.centres, rows, columns, shared)
+    rows, columns = np.divmod(pairs, max(len(in_found.labels), 1))
+    return Overlaps(
+        in_truth.labels,
+        in_found.labels,
+        in_truth.areas,
+        in_found.areas,
+        in_truth.centres,
+        in_found.centres,
+        rows,
+        columns,
+        shared,
+    )
 
 
 @dataclass
@@ -121,9 +131,9 @@ def _objects(runs: np.ndarray, length: np.ndarray, row: np.ndarray, middle: np.n
         labels = np.flatnonzero(present)
         position = np.where(present, np.cumsum(present) - 1, -1)[runs]
     inside = position >= 0
-    mine, pixels = position[inside], length[inside]
-    areas = np.bincount(mine, pixels, len(labels))
-    down, across = (np.bincount(mine, pixels * at[inside], len(labels)) for at in (row, middle))
+    in_truth, pixels = position[inside], length[inside]
+    areas = np.bincount(in_truth, pixels, len(labels))
+    down, across = (np.bincount(in_truth, pixels * at[inside], len(labels)) for at in (row, middle))
     centres = np.stack([down, across], 1) / np.maximum(areas, 1)[:, None]
     return _Objects(labels.astype(np.int64), position, areas.astype(np.int64), centres)
 

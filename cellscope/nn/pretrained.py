@@ -23,13 +23,9 @@ from cellscope.nn.imagenet import PACKAGES, imagenet_weights, packaged
 PATIENCE = 4.0
 """Seconds in which the hub must answer at all; a download takes what it takes."""
 ADVICE = "connect once so that they are cached, give their file with --imagenet, or use --init none"
-ADVICE_WITHOUT_FILE = "connect once so that they are cached, or use --init none"
-"""Of an assay without the option ``--imagenet``."""
 
 
-def timm_network(
-    name: str, *, pretrained: bool = False, weights: Path | None = None, advice: str = ADVICE, **changes: Any
-) -> nn.Module:
+def timm_network(name: str, *, pretrained: bool = False, weights: Path | None = None, **changes: Any) -> nn.Module:
     """Create a timm network.
 
     Parameters
@@ -40,9 +36,7 @@ def timm_network(
         With ImageNet weights.
     weights : Path, optional
         The file to take them from, as timm publishes it (.safetensors, .pth or .bin) or as the network's package holds
-        it; without one, the installed package, timm's cache or a download. Without `pretrained` it is not looked at.
-    advice : str
-        What to do where there are none.
+        it; without one, the installed package, timm's cache or a download. Without `pretrained` it is ignored.
     changes
         Further arguments of `timm.create_model`.
 
@@ -65,7 +59,7 @@ def timm_network(
             if name in PACKAGES:
                 why = f"the package {PACKAGES[name]} is not installed; {why}"
             raise ModelError(
-                f"--init imagenet: the ImageNet weights of {name} cannot be had ({why}); {advice}"
+                f"--init imagenet: the ImageNet weights of {name} cannot be had ({why}); {ADVICE}"
             ) from error
     if not weights.is_file():
         raise ModelError(f"--imagenet {weights}: there is no such file")

@@ -27,7 +27,7 @@ MAX_PIXELS = 2**28
 AUTO = "auto"
 """``--input``: what an input is, its looks decide."""
 
-PANEL = "Options that mean the same everywhere"
+PANEL = "General options"
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _SHARD = re.compile(r"\s*(\d+)\s*/\s*(\d+)\s*")
 
@@ -38,10 +38,10 @@ class OutputOptions:
 
     panel: ClassVar[str] = PANEL
 
-    overwrite: bool = option(False, "Replace the results that OUT already holds.")
-    json: bool = option(False, "Print a JSON object on stdout at the end instead of the path of OUT.")
-    quiet: bool = option(False, "No progress and no notes on stderr, only errors.", short="-q")
-    verbose: bool = option(False, "Say more on stderr.", short="-v")
+    overwrite: bool = option(False, "Replace existing results in OUT.")
+    json: bool = option(False, "Print a JSON object at the end instead of the path of OUT.")
+    quiet: bool = option(False, "Show errors only.", short="-q")
+    verbose: bool = option(False, "Show all options and further messages.", short="-v")
 
     def __post_init__(self) -> None:
         check(self)
@@ -55,7 +55,7 @@ class BaseOptions(OutputOptions):
 
     panel: ClassVar[str] = PANEL
 
-    seed: int = option(0, "Seed of everything random.", low=0, high=2**32 - 1)
+    seed: int = option(0, "Random seed.", low=0, high=2**32 - 1)
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ class ComputeOptions(BaseOptions):
     panel: ClassVar[str] = PANEL
 
     device: str = option(
-        "auto", "Where to compute. A device that is missing is an error.", metavar="auto|cpu|cuda|cuda:N|mps"
+        "auto", "Compute device; auto takes a GPU if there is one.", metavar="auto|cpu|cuda|cuda:N|mps"
     )
-    batch_size: int | None = option(None, "Items per batch; none leaves it to the model.", low=1, high=65536)
+    batch_size: int | None = option(None, "Batch size; the model's own if not given.", low=1, high=65536)
     precision: Literal["auto", "32", "bf16", "16"] = option(
-        "auto", "Arithmetic of the networks; auto takes bf16 where the device is fast at it."
+        "auto", "Floating-point precision; auto takes bf16 where the device supports it at full speed."
     )
-    limit: int | None = option(None, "Use only the first N inputs or items.", low=1, metavar="N")
+    limit: int | None = option(None, "Use only the first N inputs or dataset items.", low=1, metavar="N")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,7 +86,7 @@ class WorkerOptions(ComputeOptions):
     panel: ClassVar[str] = PANEL
 
     num_workers: int | None = option(
-        None, "Processes that read and post-process; none chooses from the number of CPUs.", low=0, high=1024
+        None, "Number of worker processes; chosen from the number of CPUs if not given.", low=0, high=1024
     )
 
 
@@ -97,16 +97,16 @@ class InputOptions(WorkerOptions):
     panel: ClassVar[str] = PANEL
 
     pixel_size: float | None = option(
-        None, "Pixel size in micrometres, in place of what the files say.", low=1e-4, high=1e4, metavar="UM"
+        None, "Pixel size in micrometres; overrides the image metadata.", low=1e-4, high=1e4, metavar="UM"
     )
     max_pixels: int = option(MAX_PIXELS, "Refuse images with more pixels than this.", low=1)
     glob: str | None = option(
-        None, "Take only the files of a folder that match, by pathlib's rules.", metavar="PATTERN"
+        None, "File name pattern for input folders, such as '*.tif' or '**/*_dapi.tif'.", metavar="PATTERN"
     )
     group_by: str | None = option(
         None,
-        "What inputs belong together, for summaries and a column `group`: folder, case, a column of a table that has a "
-        "column `image`, or a regular expression with one group, searched in `image`.",
+        "Group the inputs for summaries: by folder, by case (file name without its counter), by a column of a"
+        " table with a column `image`, or by a regular expression with one group, searched in `image`.",
         metavar="folder|case|TABLE.csv:COLUMN|REGEX",
     )
 
@@ -117,9 +117,9 @@ class RunOptions(InputOptions):
 
     panel: ClassVar[str] = PANEL
 
-    skip_existing: bool = option(False, "Keep what OUT already holds and do only what is missing.")
-    shard: str | None = option(None, "Do only part I of N parts of the inputs; `merge` joins them.", metavar="I/N")
-    input: str = option(AUTO, "Take every input for this kind instead of deciding by its looks.", metavar="auto|KIND")
+    skip_existing: bool = option(False, "Keep existing results in OUT and process only the remaining inputs.")
+    shard: str | None = option(None, "Process part I of N of the inputs; `merge` joins the parts.", metavar="I/N")
+    input: str = option(AUTO, "Input type; auto detects it.", metavar="auto|KIND")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -143,13 +143,11 @@ class RunOptions(InputOptions):
 class PrepareOptions(BaseOptions):
     """Options of ``prepare``."""
 
-    format: str | None = option(None, "Layout of the source; none recognises it by its files.", metavar="NAME")
+    format: str | None = option(None, "Format of the source; detected if not given.", metavar="NAME")
     splits: tuple[float, float, float] = option(
-        (0.6, 0.2, 0.2), "Shares of the groups for training, validation and test.", low=0, high=1, metavar="A,B,C"
+        (0.6, 0.2, 0.2), "Fractions of the groups for training, validation and test.", low=0, high=1, metavar="A,B,C"
     )
-    folds: int = option(
-        0, "Number the groups into K folds for cross-validation as well; 0 for none.", low=0, metavar="K"
-    )
+    folds: int = option(0, "Also assign the groups to K folds for cross-validation; 0 for none.", low=0, metavar="K")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
 from cellscope.errors import UsageError
@@ -27,52 +28,84 @@ class TrainingOptions(WorkerOptions):
 
     init: str = option(
         "none",
-        "Start from a model file or a built-in name, from timm's ImageNet weights, or from nothing.",
+        "Initial weights: a model file, a built-in model, ImageNet weights, or none (random).",
         metavar="MODEL|imagenet|none",
         recipe=True,
     )
+    imagenet: Path | None = option(
+        None,
+        "File of ImageNet weights for --init imagenet, as published by timm or in the extra imagenet; by default "
+        "the installed package, timm's cache or a download.",
+        metavar="FILE",
+    )
     resume: str | None = option(
-        None, "Go on from a checkpoint; auto takes OUT's own if there is one.", metavar="auto|PATH"
+        None, "Resume from a checkpoint; auto takes the one in OUT if there is one.", metavar="auto|PATH"
     )
-    devices: int = option(1, "Processes or GPUs to train on at once (DDP when over 1).", low=1, high=64)
+    devices: int = option(1, "Number of GPUs or processes; more than 1 trains data-parallel (DDP).", low=1, high=64)
     fold: int | None = option(
-        None, "Validate on this fold of a dataset prepared with --folds, train on the others.", low=0
+        None, "Validate on this fold and train on the others; needs a dataset prepared with --folds.", low=0
     )
-    steps: int | None = option(None, "Optimiser steps in all; 0 only tunes the model of --init anew.", low=0)
-    epochs: float | None = option(None, "Passes over the training items, in place of --steps.", low=0.001, high=1e5)
-    learning_rate: float | None = option(None, "Highest learning rate.", low=0.0)
-    optimiser: Literal["adamw", "adam", "sgd"] = option("adamw", "Update rule.", cli=False, recipe=True)
+    leave_out: str | None = option(
+        None,
+        "Leave-one-out: exclude items of a laboratory, scanner, day, cell line or source from training; evaluate them "
+        "with eval --split left-out.",
+        metavar="KEY=VALUE",
+    )
+    steps: int | None = option(
+        None, "Number of optimiser steps; 0 only tunes the thresholds of the model given with --init.", low=0
+    )
+    epochs: float | None = option(None, "Number of epochs, instead of --steps.", low=0.001, high=1e5)
+    learning_rate: float | None = option(None, "Maximum learning rate.", low=0.0)
+    optimiser: Literal["adamw", "adam", "sgd"] = option("adamw", "Optimiser.", cli=False, recipe=True)
     weight_decay: float | None = option(None, "Weight decay.", low=0.0, cli=False)
     schedule: Literal["cosine", "constant", "step", "poly", "exponential"] = option(
-        "cosine", "Learning rate after the warm-up.", cli=False, recipe=True
+        "cosine", "Learning rate schedule after the warm-up.", cli=False, recipe=True
     )
-    warmup_steps: int = option(100, "Steps over which the learning rate rises.", low=0, cli=False, recipe=True)
+    warmup_steps: int = option(100, "Number of warm-up steps.", low=0, cli=False, recipe=True)
     warmup_ratio: float = option(
-        0.0, "Share of the learning rate the warm-up starts at.", low=0.0, high=1.0, cli=False, recipe=True
-    )
-    final_ratio: float = option(
-        0.01,
-        "Schedules cosine and exponential: share of the learning rate at the end.",
+        0.0,
+        "Learning rate at the start of the warm-up, as a fraction of the maximum.",
         low=0.0,
         high=1.0,
         cli=False,
         recipe=True,
     )
-    step_every: int = option(1000, "Schedule step: steps between drops.", low=1, cli=False, recipe=True)
-    step_gamma: float = option(0.1, "Schedule step: factor of each drop.", low=0.0, high=1.0, cli=False, recipe=True)
-    clip_gradient: float = option(10.0, "Largest gradient norm; 0 does not clip.", low=0.0, cli=False)
-    val_every: int | None = option(None, "Steps between validations; none makes five in all.", low=1, cli=False)
-    save_every: int = option(100, "Steps between writes of last.ckpt.", low=1, cli=False)
-    patience: int = option(
-        0, "Stop after this many validations without a better score; 0 never stops early.", low=0, recipe=True
+    final_ratio: float = option(
+        0.01,
+        "Schedules cosine and exponential: final learning rate, as a fraction of the maximum.",
+        low=0.0,
+        high=1.0,
+        cli=False,
+        recipe=True,
     )
-    half: bool = option(True, "Store the model's numbers as float16.", cli=False)
+    step_every: int = option(1000, "Schedule step: number of steps between decays.", low=1, cli=False, recipe=True)
+    step_gamma: float = option(0.1, "Schedule step: decay factor.", low=0.0, high=1.0, cli=False, recipe=True)
+    clip_gradient: float = option(10.0, "Gradient clipping norm; 0 for none.", low=0.0, cli=False)
+    val_every: int | None = option(
+        None, "Number of steps between validations; five validations in all if not given.", low=1, cli=False
+    )
+    save_every: int = option(100, "Number of steps between checkpoints (last.ckpt).", low=1, cli=False)
+    patience: int = option(
+        0, "Early stopping: number of validations without improvement; 0 for none.", low=0, recipe=True
+    )
+    keep: Literal["best", "last"] = option(
+        "best",
+        "Weights to keep: those with the best validation score, or the last.",
+        cli=False,
+        recipe=True,
+    )
+    logger: Literal["csv", "tensorboard"] = option(
+        "csv", "Training curves: metrics.csv only, or also TensorBoard event files in OUT/tensorboard."
+    )
+    half: bool = option(True, "Store the weights as float16.", cli=False)
 
     def __post_init__(self) -> None:
         fill(self, (*self.recipes, COMMON))
         super().__post_init__()
         if self.steps is not None and self.epochs is not None:
             raise UsageError("--steps and --epochs both say how long to train; give one of them")
+        if self.imagenet is not None and self.init != "imagenet":
+            raise UsageError("--imagenet is the file of --init imagenet; give both")
 
     def in_steps(self: T, n_items: int | None = None, *, before: int = 0) -> T:
         """Turn epochs into optimiser steps and decide how often to validate.

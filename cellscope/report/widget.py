@@ -16,6 +16,7 @@ from PIL import Image as PillowImage
 
 from cellscope.errors import InputError, UsageError
 from cellscope.imaging.tone import to_grey
+from cellscope.io.choice import Choice, Wants
 from cellscope.io.document import read_json
 from cellscope.io.read import read
 
@@ -59,7 +60,16 @@ class Widget:
     source: str
 
 
-def make_widget(*, package: str, script: str, style: str, title: str, document: Path, picture: Path) -> Widget | None:
+def make_widget(
+    *,
+    package: str,
+    script: str,
+    style: str,
+    title: str,
+    document: Path,
+    picture: Path,
+    choice: Choice = Choice(),  # noqa: B008  frozen
+) -> Widget | None:
     """Make a widget from files.
 
     Parameters
@@ -71,6 +81,8 @@ def make_widget(*, package: str, script: str, style: str, title: str, document: 
         A JSON file.
     picture : Path
         The image it belongs to.
+    choice : Choice
+        What was read of it.
 
     Returns
     -------
@@ -79,7 +91,7 @@ def make_widget(*, package: str, script: str, style: str, title: str, document: 
     """
     try:
         content = read_json(document)
-        grey = to_grey(read(picture).pixels)
+        grey = to_grey(read(picture, choice=choice, wants=Wants.STAIN).pixels)
     except (InputError, UsageError):
         return None
     if max(grey.shape) > MAX_SIDE:

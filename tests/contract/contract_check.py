@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import tifffile
 
+LAST = ["read", "warnings"]
 IMAGES = ["image", "status", "error", "kind", "n_objects", "seconds"]
 OBJECTS = ["image", "label", "class", "score", "review"]
 SUMMARY = {
@@ -104,7 +105,7 @@ class _Check:
     # ---- the tables
 
     def tables(self) -> None:
-        expected = IMAGES + SUMMARY.get(self.assay, self.columns[len(IMAGES) :])
+        expected = IMAGES + SUMMARY.get(self.assay, self.columns[len(IMAGES) : -len(LAST)]) + LAST
         self.say(self.columns == expected, f"images.csv has columns {self.columns}, not {expected}")
         self.say(self.object_columns[:5] == OBJECTS, f"objects.csv starts with {self.object_columns[:5]}")
         probabilities = [name for name in self.object_columns if name.startswith("p_")]

@@ -20,6 +20,10 @@ detectors.ARCHS["chrrender-test"] = {
     "mask_hidden": 16, "point_hidden": 16, "steps": 1,
 }  # fmt: skip
 mitosis.ARCHS["mitonet-test"] = {"backbone": "mitonet", "widths": [8, 8, 8, 16], "size": 32, "zoom_power": 0.5}
+mitosis.ARCHS["lite-test"] = {
+    "backbone": "lite0", "levels": 3, "mirrors": 1, "size": 32, "zoom_power": 0.0, "follow": True, "field": 56.0,
+    "tone": "spread",
+}  # fmt: skip
 for _name, _like, _arguments in (
     ("compact-test", "compact", {"widths": [8, 16, 16, 16], "blocks": [1, 1, 1]}),
     ("unet-test", "unet", {"widths": [4, 8, 8, 8, 8]}),

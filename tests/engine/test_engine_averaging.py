@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from cellscope.engine.train.averaging import Averaging, move_average
@@ -42,3 +43,18 @@ def test_the_average_follows_quickly_at_first() -> None:
     gap = student[0].bias - before
     move_average(mean, student, step=10_000, decay=0.9)
     torch.testing.assert_close(mean[0].bias, before + 0.1 * gap)
+
+
+@pytest.mark.parametrize("step", [0, 1, 5, 30, 1000])
+def test_the_average_moves_as_timms_does(step: int) -> None:
+    from timm.utils import ModelEmaV3
+
+    mean, student = network(), network()
+    theirs = ModelEmaV3(mean, decay=0.9, use_warmup=True, warmup_gamma=9, warmup_power=1)
+    with torch.no_grad():
+        for value in student.parameters():
+            value.normal_()
+    move_average(mean, student, step=step, decay=0.9)
+    theirs.update(student, step=step + 2)  # its warm-up begins a step later and counts from 1
+    for name, value in theirs.module.state_dict().items():
+        torch.testing.assert_close(mean.state_dict()[name], value)

@@ -46,6 +46,36 @@ def test_a_training_writes_its_files(tmp_path: Path) -> None:
     assert (out / "run.json").stat().st_mtime_ns == max(path.stat().st_mtime_ns for path in out.iterdir())
 
 
+def test_tensorboard_gets_what_metrics_csv_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "run"
+    stop_at(monkeypatch, 6)
+    with pytest.raises(Interrupted):
+        run_toy(out, logger="tensorboard")
+    monkeypatch.undo()
+    run_toy(out, logger="tensorboard", resume="auto")
+    events = EventAccumulator(str(out / "tensorboard"))
+    events.Reload()
+    scores = {event.step: event.value for event in events.Scalars("val_score")}
+    assert scores == {step - 1: value for step, value in recorded(out, "val_score").items()}  # Lightning counts from 0
+    run_toy(out, overwrite=True)
+    assert not (out / "tensorboard").exists()
+
+
+def test_tensorboard_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lightning.pytorch.loggers import tensorboard
+
+    def missing(*_: Any, **__: Any) -> None:
+        raise ModuleNotFoundError("tensorboard")
+
+    monkeypatch.setattr(tensorboard.TensorBoardLogger, "__init__", missing)
+    with pytest.raises(UsageError, match=r"cellscope\[tensorboard"):
+        run_toy(tmp_path / "run", logger="tensorboard")
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_best_checkpoint_becomes_the_model(tmp_path: Path) -> None:
     run_toy(tmp_path / "best", scores=[0.2, 0.9, 0.4])
     assert read_card(tmp_path / "best" / "model.safetensors").metrics == {"val_score": 0.9}

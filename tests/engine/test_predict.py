@@ -48,7 +48,8 @@ def test_all_done_is_0_and_keeps_the_contract(tmp_path, go):
     assert objects["centroid-1"].tolist() == ["5", "5", "15", "5", "15", "5"]
     assert objects["wide"].tolist() == ["", "", "", "1", "1", "1"]
     summary = table(out / "images.csv")
-    assert list(summary) == ["image", "status", "error", "kind", "n_objects", "seconds", "brightest"]
+    columns = ["image", "status", "error", "kind", "n_objects", "seconds", "brightest", "read", "warnings"]
+    assert list(summary) == columns
     assert summary["n_objects"].tolist() == ["0", "1", "2", "3", "0"]
     assert tifffile.imread(out / "a03.labels.tif").max() == 3
     assert table(out / "halves.csv").to_numpy().tolist()[0] == ["a01.tif", "1", "4.5"]

@@ -23,7 +23,7 @@ def counted(monkeypatch):
     """Images of 10 x 10 pixels without files; `bad` names cannot be read; started counts the reads."""
     state = {"started": 0, "lock": threading.Lock()}
 
-    def read(path, *, max_pixels):
+    def read(path, *, choice, wants, max_pixels):
         with state["lock"]:
             state["started"] += 1
         time.sleep(0.002)

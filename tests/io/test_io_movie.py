@@ -11,7 +11,7 @@ import tifffile
 
 from cellscope.errors import InputError
 from cellscope.io.movie import open_movie
-from cellscope.io.movie_tiff import write_sequence
+from cellscope.io.sequence import write_sequence
 
 T, H, W = 5, 9, 11
 
@@ -131,13 +131,13 @@ def test_a_damaged_frame_is_named_and_the_others_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("write", "words"),
     [
-        (lambda p: tifffile.imwrite(p, stack(3, 4, H, W), imagej=True, metadata={"axes": "TZYX"}), "slices at each"),
-        (lambda p: p.write_bytes(b"\x89PNG not a movie at all"), "not a TIFF stack, AVI or MP4"),
+        (lambda p: tifffile.imwrite(p, stack(2, 4, H, W), imagej=True, metadata={"axes": "ZCYX"}), "holds 4 channels"),
+        (lambda p: p.write_bytes(b"\x89PNX not a movie at all"), "not an image of a known kind"),
         (lambda p: p.write_bytes(b""), "empty"),
         (lambda p: p.write_bytes(b"II*\0 nothing here"), "damaged|cannot be decoded|holds no image"),
         (lambda p: p.write_bytes(b"\0\0\0\x18ftypmp42 nothing"), "cannot be opened as a video"),
     ],
-    ids=["volume", "png", "empty", "no tiff", "no video"],
+    ids=["four channels", "unknown", "empty", "no tiff", "no video"],
 )
 def test_what_is_wrong_is_one_line(tmp_path, write, words):
     path = tmp_path / "a.tif"

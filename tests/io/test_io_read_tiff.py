@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image as PilImage
 
 from cellscope.errors import InputError
-from cellscope.io.read import count_pages, read
+from cellscope.io.choice import Choice, Wants
+from cellscope.io.read import describe, read
 
 LOSSLESS = [None, "lzw", "zlib", "zstd", "packbits", "lzma"]
 rng = np.random.default_rng(7)
@@ -43,6 +44,8 @@ def test_round_trip(tmp_path, height, width, dtype, channels, planar, compressio
         options["tile"] = (16, 32)
     if channels > 1:
         options["planarconfig"] = "separate" if planar else "contig"
+    if channels == 4:
+        options["extrasamples"] = ["unspecified"]
     photometric = "rgb" if channels > 1 else "minisblack"
     tifffile.imwrite(
         tmp_path / "a.tif", stored, photometric=photometric, byteorder=order, bigtiff=big, metadata=None, **options
@@ -111,11 +114,27 @@ def test_jpeg_compressed_by_libtiff_is_rgb(tmp_path):
 
 def test_alpha_and_extra_channels(tmp_path):
     pixels = noise((6, 7, 4), "u1")
+    pixels[0, 0, 3] = 0  # nothing of its colour is seen
     tifffile.imwrite(tmp_path / "rgba.tif", pixels, photometric="rgb", extrasamples=["unassalpha"], metadata=None)
-    np.testing.assert_array_equal(read(tmp_path / "rgba.tif").pixels, pixels[..., :3])
+    share = pixels[..., 3:] / 255
+    image = read(tmp_path / "rgba.tif")
+    assert np.abs(image.pixels - (pixels[..., :3] * share + 255 * (1 - share))).max() <= 0.51
+    assert image.pixels[0, 0].tolist() == [255, 255, 255]
+    assert len(image.warnings) == 1
+    assert "transparent" in image.warnings[0]
+    premultiplied = np.concatenate([np.rint(pixels[..., :3] * share).astype(np.uint8), pixels[..., 3:]], 2)
+    tifffile.imwrite(tmp_path / "pre.tif", premultiplied, photometric="rgb", extrasamples=["assocalpha"], metadata=None)
+    assert np.abs(read(tmp_path / "pre.tif").pixels.astype(int) - image.pixels).max() <= 1
+    opaque = np.concatenate([pixels[..., :3], np.full((6, 7, 1), 255, np.uint8)], 2)
+    tifffile.imwrite(tmp_path / "opaque.tif", opaque, photometric="rgb", extrasamples=["unassalpha"], metadata=None)
+    assert read(tmp_path / "opaque.tif").warnings == ()
+    np.testing.assert_array_equal(read(tmp_path / "opaque.tif").pixels, pixels[..., :3])
     grey = {"photometric": "minisblack", "planarconfig": "contig", "metadata": None}
     tifffile.imwrite(tmp_path / "la.tif", pixels[..., :2], extrasamples=["unassalpha"], **grey)
-    np.testing.assert_array_equal(read(tmp_path / "la.tif").pixels, pixels[..., :1])
+    grey_share = pixels[..., 1] / 255
+    usual = np.median(pixels[..., 0][grey_share >= 0.5])
+    expected = pixels[..., 0] * grey_share + usual * (1 - grey_share)
+    assert np.abs(read(tmp_path / "la.tif").pixels[..., 0] - expected).max() <= 0.51
     tifffile.imwrite(tmp_path / "multi.tif", pixels, extrasamples=["unspecified"] * 3, **grey)
     np.testing.assert_array_equal(read(tmp_path / "multi.tif").pixels, pixels)
 
@@ -150,22 +169,24 @@ def test_orientation_tag(tmp_path, orientation, turn):
     np.testing.assert_array_equal(read(tmp_path / "a.tif").pixels[..., 0], turn(pixels))
 
 
-@pytest.mark.parametrize("kind", [{}, {"imagej": True}, {"ome": True}, {"imagej": True, "truncate": True}])
-def test_pages(tmp_path, kind):
+KINDS = [{"metadata": None}, {"imagej": True}, {"ome": True}, {"imagej": True, "truncate": True}]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["plain", "imagej", "ome", "truncated"])
+@pytest.mark.parametrize("axis", ["T", "Z", "C"])
+def test_one_plane_of_several(tmp_path, kind, axis):
     stack = noise((5, 8, 9), "u2")
-    tifffile.imwrite(tmp_path / "a.ome.tif", stack, photometric="minisblack", **kind)
-    image = read(tmp_path / "a.ome.tif")
-    np.testing.assert_array_equal(image.pixels[..., 0], stack[0])
-    assert len(image.warnings) == 1
-    assert "5 pages" in image.warnings[0]
-    assert count_pages(tmp_path / "a.ome.tif") == 5
-    for page in range(5):
-        chosen = read(tmp_path / "a.ome.tif", page=page)
-        np.testing.assert_array_equal(chosen.pixels[..., 0], stack[page])
-        assert chosen.warnings == ()
-    for page in (5, -1):
-        with pytest.raises(InputError, match=f"page {page} does not exist; the file holds 5"):
-            read(tmp_path / "a.ome.tif", page=page)
+    options = kind if "metadata" in kind else {**kind, "metadata": {"axes": f"{axis}YX"}}
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", **options)
+    name = {"T": "frame", "Z": "z", "C": "channel"}[axis]
+    for place in range(5):
+        chosen = read(tmp_path / "a.tif", choice=Choice(**{name: str(place)}), wants=Wants.STAIN)
+        np.testing.assert_array_equal(chosen.pixels[..., 0], stack[place])
+        assert f"{place} of 5" in chosen.taken
+        assert bool(chosen.warnings) == ("metadata" in kind)  # that nobody said what the pages are
+    for place in ("5", "-1", "DAPI"):
+        with pytest.raises(InputError, match=f"there is no .* {place}; the file holds 5"):
+            read(tmp_path / "a.tif", choice=Choice(**{name: place}), wants=Wants.STAIN)
 
 
 def test_thumbnails_are_neither_read_nor_counted(tmp_path):
@@ -176,7 +197,7 @@ def test_thumbnails_are_neither_read_nor_counted(tmp_path):
     image = read(tmp_path / "a.tif")
     np.testing.assert_array_equal(image.pixels[..., 0], full)
     assert image.warnings == ()
-    np.testing.assert_array_equal(read(tmp_path / "a.tif", page=0).pixels[..., 0], small)
+    assert len(describe(tmp_path / "a.tif").scenes) == 1
 
 
 @pytest.mark.parametrize("dtype", ["i1", "i2", "u4", "i4", "i8", "f2", "f8"])

@@ -153,6 +153,9 @@ def test_png_round_trip(tmp_path, dtype, shape):
     pixels = rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
     write_png(tmp_path / "a.png", pixels, dpi=300)
     expected = pixels.reshape(5, 6, -1)
+    if expected.shape[2] == 4:
+        expected[..., 3] = np.iinfo(dtype).max
+        write_png(tmp_path / "a.png", expected, dpi=300)
     np.testing.assert_array_equal(read(tmp_path / "a.png").pixels, expected[..., : min(3, expected.shape[2])])
     with PilImage.open(tmp_path / "a.png") as picture:
         picture.load()

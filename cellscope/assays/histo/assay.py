@@ -26,6 +26,7 @@ from cellscope.assays.histo.slides.stage import (
 from cellscope.assays.histo.slides.windows import model_shape, scale_between
 from cellscope.engine.assay import Assay, Large, Pieces, Stage, Subject
 from cellscope.errors import InputError
+from cellscope.io.choice import Choice, Wants
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES, read
 from cellscope.io.regions import check_regions
@@ -44,7 +45,7 @@ OTSU_CARD = ModelCard.weightless("histo", PART, OTSU, ("nucleus",), pixel_size_u
 """The baseline without weights: Otsu's threshold on haematoxylin, then a watershed."""
 
 
-def read_input(path: Path, max_pixels: int, options: PredictOptions) -> Image | Slide:
+def read_input(path: Path, choice: Choice, max_pixels: int, options: PredictOptions) -> Image | Slide:
     """Read an image, or open a slide.
 
     Raises
@@ -52,7 +53,8 @@ def read_input(path: Path, max_pixels: int, options: PredictOptions) -> Image | 
     InputError
         What is wrong with the file.
     """
-    return open_slide(path, largest=max_pixels) or read(path, max_pixels=max_pixels)
+    slide = open_slide(path, choice=choice, largest=max_pixels)
+    return slide or read(path, choice=choice, wants=Wants.COLOUR, max_pixels=max_pixels)
 
 
 def read_options(options: PredictOptions) -> PredictOptions:
@@ -127,6 +129,7 @@ ASSAY = Assay(
     name="histo",
     kinds=KINDS,
     suffixes=SUFFIXES | SLIDE_SUFFIXES,
+    wants=Wants.COLOUR,
     stages=(
         Stage(PART, KINDS, 4, cut_windows, segment, take_maps),
         Stage(PART, KINDS, 4, cut_shifted, segment, take_shifted),

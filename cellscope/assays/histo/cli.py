@@ -6,13 +6,13 @@ from cellscope.assays.histo.options import EvalOptions, HistoPrepareOptions, Pre
 from cellscope.cli.verbs import Verbs, Work
 from cellscope.engine.assay import Assay
 
-verbs = Verbs("histo", "Every nucleus of H&E images and whole slides: outline, type and measure them.")
+verbs = Verbs("histo", "Nuclei in H&E images and whole slides: segmentation, classification, measurement.")
 app = verbs.app
 
 
 @verbs.prepare
 def prepare(options: HistoPrepareOptions) -> Work:
-    """Turn images with outlined nuclei into a prepared dataset, split by group.
+    """Convert images with annotated nuclei to a prepared dataset, split by group.
 
     SOURCE is a folder or file in the layout of CoNSeP, PanNuke, CPM-17, KUMAR, MoNuSeg, COCO, QuPath or label images.
     """
@@ -31,7 +31,7 @@ def train(options: TrainOptions) -> Work:
 
 @verbs.eval
 def evaluate(options: EvalOptions) -> Work:
-    """Measure models on a split of a prepared dataset, with 95 % intervals, beside the Otsu baseline."""
+    """Evaluate models on a split of a prepared dataset, with 95 % confidence intervals and an Otsu baseline."""
     from cellscope.assays.histo.evaluation.evaluate import evaluate as work
 
     return work
@@ -39,7 +39,7 @@ def evaluate(options: EvalOptions) -> Work:
 
 @verbs.predict
 def predict(options: PredictOptions) -> Assay:
-    """Outline, type and measure the nuclei in H&E tiles and whole slides (-m otsu: the baseline)."""
+    """Segment, classify and measure nuclei in H&E tiles and whole slides (-m otsu: the baseline)."""
     from cellscope.assays.histo.assay import ASSAY
 
     return ASSAY

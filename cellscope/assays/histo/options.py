@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from cellscope.assays.histo.recipes import RECIPES
 from cellscope.options.common import PrepareOptions
+from cellscope.options.planes import PlaneOptions
 from cellscope.options.recipes import Epochs, Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
@@ -22,24 +23,24 @@ class HistoPrepareOptions(PrepareOptions):
 
     types: Literal["hovernet", "paper", "all"] = option(
         "hovernet",
-        "How CoNSeP's seven types are merged: hovernet to 4 (one epithelial type), paper to 5 (normal and malignant "
-        "epithelium apart), all keeps 7.",
+        "Merging of the seven CoNSeP types: hovernet gives 4, paper gives 5 (normal and malignant epithelium "
+        "separate), all keeps 7.",
     )
     classes: tuple[str, ...] = option(
-        (), "The types of a laboratory's own tables, in the order of their numbers 1, 2, ...", metavar="A,B,..."
+        (), "Names of the types in your own tables, in the order of their numbers 1, 2, ...", metavar="A,B,..."
     )
     pixel_size: float | None = option(
         None,
-        "What a source pixel measures, micrometres, in place of what its files say; 0.25 where nothing is known.",
+        "Pixel size of the source in micrometres; overrides the metadata; 0.25 if unknown.",
         low=0.05,
         high=4.0,
         metavar="UM",
     )
     pieces: Literal["refuse", "split"] = option(
-        "refuse", "What to do with an instance number that lies in several distant pieces: make each a nucleus?"
+        "refuse", "Labels with several distant pieces: refuse the image, or split them into one nucleus per piece."
     )
     binary: Literal["refuse", "split"] = option(
-        "refuse", "What to do with masks of foreground and background (0 and 255): make each connected piece a nucleus?"
+        "refuse", "Binary masks (0 and 255): refuse them, or split them into one nucleus per connected piece."
     )
 
 
@@ -50,65 +51,69 @@ class TrainOptions(TrainingOptions):
     panel: ClassVar[str] = "Training"
     recipes: ClassVar[Sequence[Recipe]] = RECIPES
 
-    part: Literal["nuclei"] = option("nuclei", "Which network to train; there is one.")
+    part: Literal["nuclei"] = option("nuclei", "Network to train.")
     arch: str | None = option(
-        None, "Architecture: histonext-atto (built in), -pico, or the paper's -tiny, -base, -large, -xlarge.",
+        None, "Network architecture: histonext-atto (built in), -pico, or the paper's -tiny, -base, -large, "
+        "-xlarge.",
         metavar="NAME",
     )  # fmt: skip
-    preset: Literal["none", "paper"] = option("none", "Train as the paper says instead of by the default recipe.")
-    frozen_steps: int = option(
-        0, "Steps of the first phase, in which a pretrained encoder stays as it is.", low=0, cli=False
-    )
+    preset: Literal["none", "paper"] = option("none", "Training preset: the paper's settings.")
+    frozen_steps: int = option(0, "Number of steps of the first phase, with the encoder frozen.", low=0, cli=False)
     frozen_batch_size: int = option(
-        0, "Windows per step in the first phase; 0 for as many as later.", low=0, cli=False, recipe=True
+        0, "Batch size of the first phase; 0 for the same as later.", low=0, cli=False, recipe=True
     )
-    frozen_epochs: float = option(0.0, "The same for the first phase.", low=0.0, high=1e5, cli=False, recipe=True)
+    frozen_epochs: float = option(
+        0.0, "Number of epochs of the first phase, instead of frozen_steps.", low=0.0, high=1e5, cli=False, recipe=True
+    )
     learn_from: Literal["train", "train+val"] = option(
-        "train", "Splits to learn from; train+val keeps the last weights, untuned, since nothing is left to judge by.",
+        "train", "Splits used for training; train+val keeps the final weights without tuning thresholds.",
         cli=False,
     )  # fmt: skip
     core: int = option(
         192,
-        "Side of what is learnt from in a window, pixels; the network adds its margin.",
+        "Size of the training window without its margin, pixels.",
         low=32,
         high=1024,
         cli=False,
     )
-    margin: int = option(
-        32, "Context around that on each side; less than in prediction saves time.", low=16, high=256, cli=False
-    )
+    margin: int = option(32, "Margin of the training window on each side, pixels.", low=16, high=256, cli=False)
     augment: Literal["baseline", "basic", "moderate", "strong", "full", "wide"] = option(
-        "wide", "Changes of the windows: the levels of the paper's Table 1, or wider ones.", cli=False, recipe=True
+        "wide", "Augmentation level: those of the paper's Table 1, or wide (stronger).", cli=False, recipe=True
     )
     sampling: Literal["none", "uniform", "type-aware"] = option(
-        "type-aware", "How windows are drawn by the type that fills them most (Table 3).", cli=False
+        "type-aware", "Sampling of windows by their dominant type (the paper's Table 3).", cli=False
     )
     source_weights: str = option(
-        "", "How often each source is drawn, beside its size: consep=2,mine=0.5; others 1.", cli=False
+        "", "Sampling weight of each source, multiplied by its size, such as consep=2,mine=0.5; others 1.", cli=False
     )
     np_loss: Literal["bce+dice", "asym+dice", "asym"] = option(
-        "bce+dice", "Loss of the nucleus branch (Table 2).", cli=False, recipe=True
+        "bce+dice", "Loss of the nucleus branch (the paper's Table 2).", cli=False, recipe=True
     )
     tp_loss: Literal["bce+dice", "focal+dice", "focal"] = option(
-        "bce+dice", "Loss of the type branch (Table 2).", cli=False, recipe=True
+        "bce+dice", "Loss of the type branch (the paper's Table 2).", cli=False, recipe=True
     )
     gamma_positive: float = option(
-        1.0, "asym: focus on nucleus pixels; 1 in the paper's final configuration, 0.5 in its equation.", low=0.0,
+        1.0, "asym: focusing parameter of nucleus pixels; 1 in the paper's final configuration, 0.5 in its "
+        "equation.", low=0.0,
         high=10.0, cli=False,
     )  # fmt: skip
-    gamma_negative: float = option(4.0, "asym: focus on background pixels.", low=0.0, high=10.0, cli=False)
-    focal_gamma: float = option(2.0, "focal: focus on pixels that are hard.", low=0.0, high=10.0, cli=False)
-    hv_weight: float = option(1.0, "Weight of both losses of the distance branch.", low=0.0, high=100.0, cli=False)
+    gamma_negative: float = option(4.0, "asym: focusing parameter of background pixels.", low=0.0, high=10.0, cli=False)
+    focal_gamma: float = option(2.0, "focal: focusing parameter.", low=0.0, high=10.0, cli=False)
+    hv_weight: float = option(1.0, "Weight of the losses of the distance branch.", low=0.0, high=100.0, cli=False)
     tp_weight: float = option(
         2.0, "Weight of the loss of the type branch.", low=0.0, high=100.0, cli=False, recipe=True
     )
     drop_path: float = option(
-        0.05, "Share of the encoder's blocks skipped at random.", low=0.0, high=0.9, cli=False, recipe=True
+        0.05, "Drop path rate of the encoder (stochastic depth).", low=0.0, high=0.9, cli=False, recipe=True
     )
     ema: float = option(
-        0.998, "Decay per step of the averaged weights that are validated and kept; 0 for none.", low=0.0, high=1.0,
-        cli=False, recipe=True
-    )  # fmt: skip
+        0.998,
+        "Decay of the exponential moving average of the weights, which is validated and saved; 0 for none.",
+        low=0.0,
+        high=1.0,
+        cli=False,
+        recipe=True,
+    )
 
     def in_steps(self, n_items: int | None = None, *, before: int = 0) -> TrainOptions:
         """Turn epochs into steps, those of the first phase as well; `n_items` are the places windows are drawn from."""
@@ -126,21 +131,28 @@ class EvalOptions:
     panel: ClassVar[str] = "Nuclei"
 
     views: int = option(
-        2, "Look at every tile from so many sides and average: better outlines for as many times the time.", low=1,
+        2, "Test-time augmentation: number of rotated and mirrored views averaged; the time grows with it.", low=1,
         high=8,
     )  # fmt: skip
     probability_threshold: float | None = option(
-        None, "Probability above which a pixel is nucleus; none takes the model's.", low=0.0, high=0.95, cli=False
+        None, "Probability threshold of nucleus pixels; the model's if not given.", low=0.0, high=0.95, cli=False
     )
     edge: float | None = option(
-        None, "How sharply touching nuclei part; lower separates more, none takes the model's.", low=0.01, cli=False
+        None,
+        "Edge threshold for separating touching nuclei; lower separates more; the model's if not given.",
+        low=0.01,
+        cli=False,
     )
     min_score: float | None = option(
-        None, "Drop nuclei whose pixels are less probable than this on average; none takes the model's.", low=0.0,
+        None, "Minimum mean probability of a nucleus; the model's if not given.", low=0.0,
         high=1.0, cli=False,
     )  # fmt: skip
     min_area: int | None = option(
-        None, "Drop smaller nuclei, pixels at the model's scale; none takes the model's.", low=0, high=10000, cli=False
+        None,
+        "Minimum area of a nucleus, pixels at the model's scale; the model's if not given.",
+        low=0,
+        high=10000,
+        cli=False,
     )
 
     def __post_init__(self) -> None:
@@ -149,25 +161,23 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions):
+class PredictOptions(EvalOptions, PlaneOptions):
     """Options of ``cellscope histo predict``."""
 
     panel: ClassVar[str] = "Nuclei"
 
     roi: Path | None = option(
         None,
-        "GeoJSON of regions, as QuPath exports them: only nuclei with their centroid inside are kept. Of a folder, "
-        "each image takes the file of its name.",
+        "GeoJSON file of regions, as exported by QuPath, or a folder with one file per image; only nuclei "
+        "with their centroid inside are kept.",
     )
-    tissue: bool = option(True, "Leave out the parts of a slide that hold no tissue.")
-    labels: bool = option(True, "Write the label image of a slide.")
-    check_grid: bool = option(
-        False, "Compute everything on a shifted grid as well and report how much that changes (twice the time)."
-    )
-    review_below: float = option(0.5, "Mark nuclei with less confidence than this for review.", low=0.0, high=1.0)
+    tissue: bool = option(True, "Skip the parts of a slide without tissue.")
+    labels: bool = option(True, "Write the label image of slides.")
+    check_grid: bool = option(False, "Repeat on a shifted tile grid and report the difference (doubles the time).")
+    review_below: float = option(0.5, "Mark nuclei for review whose score is below this value.", low=0.0, high=1.0)
     block: int = option(
         2048,
-        "Side of the windows a large image is worked on in, pixels at the model's scale.",
+        "Tile size for large images, pixels at the model's scale.",
         low=64,
         high=16384,
         cli=False,

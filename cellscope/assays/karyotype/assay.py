@@ -41,6 +41,7 @@ from cellscope.assays.karyotype.networks.chrrender import ChrRender
 from cellscope.engine.assay import Assay, Editor, Result, Stage, Subject
 from cellscope.errors import ModelError
 from cellscope.imaging.measure import add_physical, measure_mask
+from cellscope.io.choice import Wants
 from cellscope.io.read import SUFFIXES
 from cellscope.models.card import ModelCard, rebuilding
 from cellscope.nn.folding import fold_norms
@@ -181,6 +182,7 @@ ASSAY = Assay(
     name="karyotype",
     kinds=KINDS,
     suffixes=SUFFIXES,
+    wants=Wants.STAIN,
     stages=(
         Stage("detect", (METAPHASE,), 1, cut_metaphase, detect, take_detections),
         Stage("detect", (METAPHASE,), 1, cut_again, detect, take_detections),

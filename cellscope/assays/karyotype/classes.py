@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 CLASSES: tuple[str, ...] = (*map(str, range(1, 23)), "X", "Y")
 
 #: Denver groups by size and centromere position, in karyogram order.
@@ -16,17 +18,26 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "sex": ("X", "Y"),
 }
 
+_GROUPED = re.compile(r"(?P<group>[a-g])[ _-]?(?P<name>\d{1,2}|[xy])")
+#: The sex chromosomes by the group that they look like.
+_SEX = {"c": ("X",), "g": ("Y",)}
+
 
 def parse_class(name: str) -> str | None:
     """Read a chromosome's name as data sets write it; None where it is no chromosome of the 24.
 
     >>> parse_class("clase7"), parse_class("23"), parse_class("chrX"), parse_class("unlabelled")
     ('7', 'X', 'X', None)
+    >>> parse_class("A1"), parse_class("D-13"), parse_class("CX"), parse_class("A4")
+    ('1', '13', 'X', None)
     """
     text = name.strip().lower()
     for prefix in ("chromosome", "clase", "class", "chr"):
         text = text.removeprefix(prefix).strip(" _-")
     text = {"23": "x", "24": "y"}.get(text, text)
+    grouped = _GROUPED.fullmatch(text)
+    if grouped and grouped["name"].upper() in (*GROUPS[grouped["group"].upper()], *_SEX.get(grouped["group"], ())):
+        text = grouped["name"]
     if text.isdigit():
         text = str(int(text))
     return text.upper() if text.upper() in CLASSES else None

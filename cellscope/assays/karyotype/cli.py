@@ -14,20 +14,18 @@ from cellscope.options.common import InputOptions, PrepareOptions, RunOptions
 from cellscope.options.fields import extended
 from cellscope.options.flags import with_options
 
-verbs = Verbs("karyotype", "Metaphase chromosomes: find, classify and arrange them into a karyogram.")
+verbs = Verbs("karyotype", "Metaphase chromosomes: detection, classification, karyograms.")
 app = verbs.app
 
 Karyotypes = Annotated[
     list[str],
-    typer.Argument(
-        metavar="KARYOTYPE", help="karyotype.json files, folders of them (searched recursively) and @list.txt."
-    ),
+    typer.Argument(metavar="KARYOTYPE", help="karyotype.json files, folders (searched recursively), or @list.txt."),
 ]
 
 
 @verbs.prepare
 def prepare(options: PrepareOptions) -> Work:
-    """Turn public data sets into a prepared dataset, split by patient or slide.
+    """Convert annotated images to a prepared dataset, split by patient or slide.
 
     SOURCE is a folder in the layout of BioImLab (COCO masks, single chromosomes), Tseng (boxes), ADIR (class maps),
     KaryoNet (single chromosomes), Lin (clusters), or of class folders.
@@ -47,7 +45,7 @@ def train(options: TrainOptions) -> Work:
 
 @verbs.eval
 def evaluate(options: EvalOptions) -> Work:
-    """Measure models on a split of a prepared dataset, with 95 % intervals."""
+    """Evaluate models on a split of a prepared dataset, with 95 % confidence intervals."""
     from cellscope.assays.karyotype.evaluation.evaluate import evaluate as work
 
     return work
@@ -66,13 +64,13 @@ def predict(options: PredictOptions) -> Assay:
 @app.command("import-detectron2")
 @with_options
 def import_detectron2(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint of detectron2: .pth or .pkl.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="detectron2 checkpoint (.pth or .pkl).")],
     options: ImportOptions,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="MODEL", help="The model file to write.")] = Path(
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="MODEL", help="Model file to write.")] = Path(
         "detectron2.safetensors"
     ),
 ) -> int:
-    """Turn detectron2's PointRend, Mask R-CNN or Faster R-CNN into a model file with the same results."""
+    """Convert a PointRend, Mask R-CNN or Faster R-CNN checkpoint of detectron2 to a model file."""
     from cellscope.assays.karyotype.detectron2.importing import import_checkpoint
 
     with speaking(options):
@@ -90,7 +88,7 @@ def render(
     out: Out = Path("karyotype-render"),
     models: Models = None,
 ) -> int:
-    """Draw cells anew from karyotype.json files that a person has changed, in the report's page or by hand."""
+    """Redraw cells from karyotype.json files edited in the report or by hand."""
     from cellscope.assays.karyotype.editing.command import render as work
 
     return run_inputs("karyotype render", work, inputs, out, extended(run, RunOptions), options, models, argv)

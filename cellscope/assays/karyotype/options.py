@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from cellscope.assays.karyotype.recipes import PRESETS, RECIPES
 from cellscope.errors import UsageError
 from cellscope.options.common import OutputOptions
+from cellscope.options.planes import PlaneOptions
 from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
@@ -22,93 +23,82 @@ class TrainOptions(TrainingOptions):
     panel: ClassVar[str] = "Training"
     recipes: ClassVar[Sequence[Recipe]] = RECIPES
 
-    preset: str = option(
-        "none", "A recipe by its name instead of the default one; flags win over it.", choices=("none", *PRESETS)
-    )
-    part: Literal["detect", "classify"] = option("detect", "Which network to train.", recipe=True)
-    arch: str | None = option(None, "Architecture; the part's small built-in one when not given.", metavar="NAME")
-    imagenet: Path | None = option(
-        None,
-        "File of the ImageNet weights of the backbone or baseline, as timm publishes it, for --init imagenet.",
-        metavar="FILE",
-    )
+    preset: str = option("none", "Training preset; single options override it.", choices=("none", *PRESETS))
+    part: Literal["detect", "classify"] = option("detect", "Network to train.", recipe=True)
+    arch: str | None = option(None, "Network architecture; that of the built-in model if not given.", metavar="NAME")
     backend: Literal["native", "detectron2"] = option(
-        "native", "detect: who computes; detectron2 where it is installed. The files are the same."
+        "native", "detect: backend; detectron2 must be installed separately."
     )
     crop: int = option(
         320,
-        "detect: side of a training crop, pixels at the detector's scale.",
+        "detect: training crop size, pixels at the detector's scale.",
         low=64,
         high=2048,
         cli=False,
         recipe=True,
     )
-    scale_low: float = option(
-        0.75, "detect: smallest random scale around the canonical one.", low=0.1, high=1.0, cli=False
-    )
-    scale_high: float = option(1.4, "detect: largest random scale.", low=1.0, high=10.0, cli=False)
-    paste: bool = option(
-        True, "detect: paste chromosomes of other metaphases into crops, so that they overlap.", cli=False
-    )
+    scale_low: float = option(0.75, "detect: minimum of the random scaling.", low=0.1, high=1.0, cli=False)
+    scale_high: float = option(1.4, "detect: maximum of the random scaling.", low=1.0, high=10.0, cli=False)
+    paste: bool = option(True, "detect: copy-paste augmentation with chromosomes of other metaphases.", cli=False)
     box_masks: str = option(
         "",
-        "detect: model that draws masks into the boxes of images that have no others (karyotype-detect); with none, "
-        "such images turn by quarter turns alone.",
+        "detect: model that predicts masks inside the boxes of images annotated with boxes only, such as "
+        "karyotype-detect; without it these images are rotated by multiples of 90 degrees only.",
         cli=False,
     )
     square: int = option(
-        0, "detect: resize whole images to a square of this side instead of cropping (the paper: 256); 0 crops.",
+        0, "detect: resize whole images to a square of this size instead of cropping (256 in the paper); 0 "
+        "crops.",
         low=0, high=2048, cli=False, recipe=True
     )  # fmt: skip
-    flip: float = option(
-        0.5, "detect: probability of a flip of such a square.", low=0.0, high=1.0, cli=False, recipe=True
-    )
+    flip: float = option(0.5, "detect: flip probability, with square.", low=0.0, high=1.0, cli=False, recipe=True)
     frozen_norm: bool = option(
         False,
-        "detect: keep the backbone's batch normalisation as pretrained, as detectron2 does.",
+        "detect: freeze the batch normalisation of the backbone, as detectron2 does.",
         cli=False,
         recipe=True,
     )
     val_limit: int = option(
-        40, "detect: metaphases per validation, spread evenly; 0 takes all.", low=0, cli=False, recipe=True
+        40, "detect: number of metaphases per validation; 0 for all.", low=0, cli=False, recipe=True
     )
     source_weights: str = option(
-        "", "How often each source is drawn, e.g. bioimlab=2,adir_mfish=1; others 1.", cli=False
+        "", "Sampling weight of each source, such as bioimlab=2,adir_mfish=1; others 1.", cli=False
     )
     centre_loss: float = option(
-        0.0, "classify: weight alpha of the centre loss (the paper's is 0.5).", low=0.0, high=10.0, recipe=True
+        0.0, "classify: weight of the centre loss (0.5 in the paper).", low=0.0, high=10.0, recipe=True
     )
     rotate: Literal["straighten", "moments", "hough", "none"] = option(
         "straighten",
-        "classify: straighten, then rotate and crop by the mask's long axis; or the latter alone; or by the paper's "
-        "Algorithm 1; or not at all.",
+        "classify: how chromosomes are turned upright: straightened along the midline, by the long axis of "
+        "the mask (moments), by Hough lines (the paper's Algorithm 1), or not.",
         cli=False,
         recipe=True,
     )
     view: tuple[int, int] = option(
         (128, 64),
-        "classify: height and width of what the network sees, pixels.",
+        "classify: input height and width, pixels.",
         low=32,
         high=1024,
         cli=False,
         recipe=True,
     )
     vary: Literal["full", "flips"] = option(
-        "full", "classify: vary pose, shape and tone, or only flip, as in the paper.", cli=False, recipe=True
+        "full",
+        "classify: augmentation: pose, shape and intensity, or only flips, as in the paper.",
+        cli=False,
+        recipe=True,
     )
     cache: Path | None = option(
-        None, "classify: folder that keeps the chromosomes cut out of metaphases for the next training.",
+        None, "classify: cache folder for chromosomes cut out of metaphases.",
         metavar="FOLDER", cli=False,
     )  # fmt: skip
     label_smoothing: float = option(0.05, "classify: label smoothing.", low=0.0, high=0.5, cli=False, recipe=True)
     polarity_weight: float = option(
-        0.3, "classify: weight of the loss that learns which arm is up.", low=0.0, cli=False, recipe=True
+        0.3, "classify: weight of the orientation loss (short arm up or down).", low=0.0, cli=False, recipe=True
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.imagenet is not None and self.init != "imagenet":
-            raise UsageError("--imagenet is the file of --init imagenet; give both")
         part = PRESETS[self.preset].values["part"] if self.preset != "none" else self.part
         if part != self.part:
             raise UsageError(f"--preset {self.preset} is for --part {part}; leave --part out")
@@ -122,14 +112,13 @@ class ImportOptions(OutputOptions):
 
     configuration: Path | None = option(
         None,
-        "The full config.yaml that detectron2 wrote beside the checkpoint: sizes, thresholds, pixel normalisation; "
-        "its defaults when not given.",
+        "The full config.yaml that detectron2 wrote beside the checkpoint; detectron2's defaults if not given.",
     )
     classes: list[str] = option(
-        [], "Names of the classes, in the checkpoint's order; chromosome for one class.", metavar="NAME,..."
+        [], "Class names in the order of the checkpoint; chromosome for a single class.", metavar="NAME,..."
     )
-    keep_above: float = option(0.5, "Confidence above which predict keeps a chromosome.", low=0.0, high=1.0, cli=False)
-    half: bool = option(False, "Store the model's numbers as float16.", cli=False)
+    keep_above: float = option(0.5, "Score threshold of predict.", low=0.0, high=1.0, cli=False)
+    half: bool = option(False, "Store the weights as float16.", cli=False)
 
 
 @dataclass(frozen=True)
@@ -139,12 +128,12 @@ class DrawOptions:
     panel: ClassVar[str] = "Karyotype"
 
     review_below: float = option(
-        0.8, "Mark chromosomes whose class is less certain than this for review.", low=0.0, high=1.0
+        0.8, "Mark chromosomes for review whose class probability is below this value.", low=0.0, high=1.0
     )
     karyogram: Literal["png", "svg", "pdf"] = option(
-        "png", "Draw the karyogram as SVG or PDF too, beside the PNG at 300 dpi."
+        "png", "Format of the karyogram; svg and pdf are written in addition to png."
     )
-    ideograms: bool = option(False, "Draw ideograms beside the chromosomes of the karyogram.")
+    ideograms: bool = option(False, "Draw ideograms beside the chromosomes.")
 
     def __post_init__(self) -> None:
         """Check ranges and choices."""
@@ -159,7 +148,7 @@ class RenderOptions(DrawOptions):
 
     images: str | None = option(
         None,
-        "Folder that holds the images, or the image itself, when they are no longer where predict read them.",
+        "Folder of the images, or the image, if they were moved after predict.",
         metavar="PATH",
     )
 
@@ -171,24 +160,24 @@ class EvalOptions:
     panel: ClassVar[str] = "Karyotype"
 
     score_threshold: float | None = option(
-        None, "Least confidence of a chromosome; the model's tuned value when not given.", low=0.0, high=1.0, tuned=True
+        None, "Score threshold of the detector; the model's tuned value if not given.", low=0.0, high=1.0, tuned=True
     )
-    mask_threshold: float = option(
-        0.5, "Mask probability above which a pixel belongs to a chromosome.", low=0.05, high=0.95, cli=False
-    )
+    mask_threshold: float = option(0.5, "Probability threshold of the masks.", low=0.05, high=0.95, cli=False)
     no_assignment: bool = option(
-        False, "Give each chromosome its most probable class, without looking at the whole cell."
+        False, "Classify each chromosome on its own, without the assignment over the whole cell."
     )
     aneuploidy_cost: float = option(
-        3.0, "Evidence (natural log odds) it takes to depart from two of each autosome by one.", low=0.0, high=50.0
+        3.0, "Cost (natural log odds) of one missing or extra autosome in the assignment.", low=0.0, high=50.0
     )
     rotate: Literal["auto", "straighten", "moments", "hough", "none"] = option(
-        "auto", "How chromosomes are turned upright; auto does what the classifier was trained with.", cli=False
+        "auto", "How chromosomes are turned upright; auto follows the training of the classifier.", cli=False
     )
     backend: Literal["native", "detectron2"] = option(
-        "native", "Who computes the detector; detectron2 where it is installed and the model came from it."
+        "native", "Detector backend; detectron2 must be installed and the model imported from it."
     )
-    polarity: Literal["auto", "bright", "dark"] = option("auto", "What chromosomes are, seen against the background.")
+    polarity: Literal["auto", "bright", "dark"] = option(
+        "auto", "Chromosomes brighter or darker than the background; auto detects it."
+    )
 
     def __post_init__(self) -> None:
         """Check ranges and choices."""
@@ -196,11 +185,9 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions, DrawOptions):
+class PredictOptions(EvalOptions, DrawOptions, PlaneOptions):
     """Options of ``cellscope karyotype predict``."""
 
     panel: ClassVar[str] = "Karyotype"
 
-    explain: bool = option(
-        False, "Write <stem>.explain.png: where the classifier looked at each chromosome (Grad-CAM)."
-    )
+    explain: bool = option(False, "Write <stem>.explain.png: Grad-CAM heat maps of the classifier.")

@@ -17,15 +17,14 @@ from cellscope.assays.micronucleus.count.objects import MN_COLUMNS
 from cellscope.assays.micronucleus.count.summary import summarise
 from cellscope.assays.micronucleus.field.field import (
     bright_mask,
-    choose_channel,
     estimate_diameter,
     exposure_warnings,
+    grey_of,
     median_diameter,
     normalise_field,
     separation,
 )
 from cellscope.assays.micronucleus.field.masks import find_mask, labels_of
-from cellscope.assays.micronucleus.field.reading import read_field
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
 from cellscope.assays.micronucleus.find.finder import DIAMETER
 from cellscope.assays.micronucleus.find.finders import finder_from
@@ -35,7 +34,9 @@ from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.imaging.labels import label_table
 from cellscope.imaging.scaling import far_off
 from cellscope.imaging.tiling import Grid, cut_windows, join_windows
+from cellscope.io.choice import Wants
 from cellscope.io.image import Image
+from cellscope.io.inputs import Input
 from cellscope.io.read import SUFFIXES
 from cellscope.models.card import ModelCard
 from cellscope.nn.folding import fold_norms
@@ -63,22 +64,23 @@ def kind_of(image: Image) -> str:
     return CROP if max(image.height, image.width) <= LARGEST_CROP else FIELD
 
 
-def beside(image: str, options: Any) -> dict[str, Path]:
+def beside(entry: Input, options: Any) -> dict[str, Path]:
     """Name the mask that another tool made of the nuclei of an image, if one is to be used."""
-    return {MASK: find_mask(options.nuclei, image)} if options.nuclei else {}
+    return {MASK: find_mask(options.nuclei, entry.image, entry.path)} if options.nuclei else {}
 
 
 def cut_field(subject: Subject) -> list[np.ndarray]:
     """Normalise light and scale: the field or crop, whole or in windows. Nothing to cut for a blank one."""
     options, state = subject.options, subject.state
-    grey = choose_channel(subject.image.pixels, options.channel, subject.name)
+    grey = grey_of(subject.image.pixels, subject.name)
     if subject.kind == CROP:
         check_crop(grey, subject.name)
     state["grey"] = grey
     state["warnings"] = exposure_warnings(subject.image.pixels, grey)
     state["normalised"] = normalise_field(grey)
     if MASK in subject.beside:
-        state["labels"] = labels_of(subject.beside[MASK], grey.shape)
+        state["labels"] = labels_of(subject.beside[MASK], grey.shape, binary=options.binary)
+        state["warnings"] += [f"{subject.beside[MASK].path.name}: {text}" for text in subject.beside[MASK].notes]
         diameter = options.nucleus_diameter or median_diameter(state["labels"])
     else:
         diameter = options.nucleus_diameter or estimate_diameter(grey)
@@ -239,5 +241,5 @@ ASSAY = Assay(
     tables={"micronuclei": MN_COLUMNS},
     summarise=summarise,
     beside=beside,
-    read=read_field,
+    wants=Wants.STAIN,
 )

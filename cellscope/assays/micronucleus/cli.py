@@ -19,13 +19,13 @@ from cellscope.engine.assay import Assay
 from cellscope.options.common import OutputOptions
 from cellscope.options.flags import with_options
 
-verbs = Verbs("micronucleus", "Micronuclei: which cells carry them, and how often, from crops or whole fields.")
+verbs = Verbs("micronucleus", "Micronuclei: detection, classification of cells and frequencies, from crops or fields.")
 app = verbs.app
 
 
 @verbs.prepare
 def prepare(options: MicronucleusPrepareOptions) -> Work:
-    """Turn fields with masks, crops in class folders or tables of cells into a prepared dataset, split by field.
+    """Convert fields with masks, crops in class folders or tables of cells to a prepared dataset, split by field.
 
     SOURCE is a folder in MNFinder's layout, a folder of class folders, or a CSV of cells (image, class, place).
     """
@@ -44,7 +44,7 @@ def train(options: TrainOptions) -> Work:
 
 @verbs.eval
 def evaluate(options: EvalOptions) -> Work:
-    """Measure models on a split of a prepared dataset, with 95 % intervals."""
+    """Evaluate models on a split of a prepared dataset, with 95 % confidence intervals."""
     from cellscope.assays.micronucleus.evaluation.evaluate import evaluate as work
 
     return work
@@ -52,7 +52,7 @@ def evaluate(options: EvalOptions) -> Work:
 
 @verbs.predict
 def predict(options: PredictOptions) -> Assay:
-    """Find nuclei and micronuclei in fields, or classify crops of single cells (--input field|crop)."""
+    """Detect nuclei and micronuclei in fields, or classify crops of single cells (--input field|crop)."""
     from cellscope.assays.micronucleus.assay import ASSAY
 
     return ASSAY
@@ -60,7 +60,7 @@ def predict(options: PredictOptions) -> Assay:
 
 Calibration = Annotated[
     Path,
-    typer.Argument(metavar="CURVE", help="A calibration table (CSV: dose in Gy, cells, micronuclei) or a curve.json."),
+    typer.Argument(metavar="CURVE", help="Calibration table (CSV: dose in Gy, cells, micronuclei) or curve.json."),
 ]
 
 
@@ -73,7 +73,7 @@ def dose(
     argv: list[str],
     out: Out = Path("micronucleus-dose"),
 ) -> int:
-    """Fit a dose curve to your own calibration, store it, and estimate doses with intervals. No curve is built in."""
+    """Fit a dose-response curve to your calibration data and estimate doses with confidence intervals."""
     from cellscope.assays.micronucleus.dose.command import run_dose
 
     with speaking(base, options, hush=True):

@@ -9,30 +9,33 @@ from typing import ClassVar, Literal
 from cellscope.assays.micronucleus.recipes import RECIPES
 from cellscope.errors import UsageError
 from cellscope.options.common import PrepareOptions
+from cellscope.options.planes import PlaneOptions
 from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
 
 
 @dataclass(frozen=True)
-class MicronucleusPrepareOptions(PrepareOptions):
+class MicronucleusPrepareOptions(PrepareOptions, PlaneOptions):
     """Options of ``cellscope micronucleus prepare``."""
 
     panel: ClassVar[str] = "Micronucleus"
 
     recipe: Literal["plain", "paper"] = option(
         "plain",
-        "paper: in training add turned, flipped and scaled copies of the rarer class and drop some of the other; "
-        "validation gets such copies of both, the test split is left alone.",
+        "Class balancing; paper: augmented copies of the minority class and downsampling of the majority "
+        "class in training, augmented copies of both in validation, none in test.",
     )
-    hold_out: str = option("", "Cell lines (source names, comma between) that go to the test split whole.")
-    crop_size: int = option(224, "Side of a stored crop, pixels.", low=32, high=1024)
-    channel: int | None = option(None, "Which channel shows the DNA, from 0; needed where there are several.", low=0)
+    hold_out: str = option("", "Cell lines (source names) held out as test split.")
+    crop_size: int = option(224, "Size of the stored crops, pixels.", low=32, high=1024)
     images: str | None = option(
-        None, "Where the images of a table of cells lie; the table's folder when not given.", metavar="DIR"
+        None, "Folder of the images of a table of cells; that of the table if not given.", metavar="DIR"
     )
     nuclei: str | None = option(
-        None, "Nuclei for a table of cells: a folder of label images, such as OUT of predict.", metavar="DIR"
+        None, "Folder of label images of the nuclei for a table of cells, such as OUT of predict.", metavar="DIR"
+    )
+    binary: Literal["refuse", "split"] = option(
+        "refuse", "Binary masks (0 and 255): refuse them, or split them into one nucleus per connected piece."
     )
 
 
@@ -43,52 +46,39 @@ class TrainOptions(TrainingOptions):
     panel: ClassVar[str] = "Training"
     recipes: ClassVar[Sequence[Recipe]] = RECIPES
 
-    part: Literal["nuclei", "classify"] = option("classify", "Which network to train.")
-    arch: str | None = option(None, "Architecture; the part's small built-in one when not given.", metavar="NAME")
+    part: Literal["nuclei", "classify"] = option("classify", "Network to train.")
+    arch: str | None = option(None, "Network architecture; that of the built-in model if not given.", metavar="NAME")
     preset: Literal["small", "paper"] = option(
-        "small", "paper: classify as the paper does, 50 epochs of batches of 64 at 224 pixels, learning rate 1e-3."
+        "small", "Training preset; paper: 50 epochs, batch size 64, 224 pixels, learning rate 1e-3."
     )
-    imagenet: str | None = option(
-        None,
-        "File of the architecture's ImageNet weights, as timm or torchvision publish them, for --init imagenet.",
-        metavar="FILE",
-    )
-    input_size: int | None = option(
-        None, "classify: side of the network's input, pixels; a multiple of 32.", low=32, high=1024
-    )
-    crop: int = option(
-        192, "nuclei: side of a training crop, pixels at the finder's scale.", low=32, high=2048, cli=False
-    )
-    zoom: float = option(0.25, "nuclei: spread (natural log) of the random scale.", low=0.0, high=1.0, cli=False)
+    input_size: int | None = option(None, "classify: input size, pixels; a multiple of 32.", low=32, high=1024)
+    crop: int = option(192, "nuclei: training crop size, pixels at the finder's scale.", low=32, high=2048, cli=False)
+    zoom: float = option(0.25, "nuclei: range of the random scaling (natural log).", low=0.0, high=1.0, cli=False)
     finder: str | None = option(
-        None, "classify: nucleus finder to calibrate with on the validation fields; built-in if there is one.",
+        None, "classify: nucleus finder for the calibration on validation fields; the built-in one if not given.",
         metavar="MODEL",
     )  # fmt: skip
     learn_from: Literal["train", "all"] = option(
-        "train", "all: learn from every split, for a last model whose thresholds come from --thresholds-from."
+        "train", "Splits used for training; all: every split, for a final model with --thresholds-from."
     )
     thresholds_from: str | None = option(
-        None, "Model file whose calibration and thresholds the new one takes over, same recipe.", metavar="MODEL"
+        None, "Model file whose calibration and thresholds are copied.", metavar="MODEL"
     )
-    pretrain_steps: int = option(
-        0, "classify: of all steps, how many first ones see synthetic micronuclei only (on nuclei without any).", low=0
-    )
+    pretrain_steps: int = option(0, "classify: number of initial steps on synthetic micronuclei only.", low=0)
     synthetic: float = option(
-        0.0, "classify: share of the later training items that get a synthetic micronucleus.", low=0.0, high=0.9
+        0.0, "classify: fraction of the later training crops with a synthetic micronucleus.", low=0.0, high=0.9
     )
     where_weight: float = option(
-        1.0, "classify: weight of the loss that says where in the crop micronuclei lie (MobileViT only).",
+        1.0, "classify: weight of the localisation loss of micronuclei (MobileViT only).",
         low=0.0, high=100.0, cli=False,
     )  # fmt: skip
     label_smoothing: float = option(0.02, "classify: label smoothing.", low=0.0, high=0.5, cli=False)
-    source_weights: str = option("", "How often each cell line is drawn, e.g. RPE1=2,U2OS=1; others 1.", cli=False)
+    source_weights: str = option("", "Sampling weight of each cell line, such as RPE1=2,U2OS=1; others 1.", cli=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.preset == "paper" and self.part != "classify":
             raise UsageError("--preset paper is the paper's classifier; give --part classify")
-        if self.imagenet is not None and self.init != "imagenet":
-            raise UsageError("--imagenet is the file of --init imagenet; give both")
         if self.input_size is not None and self.input_size % 32:
             raise UsageError(f"input_size: {self.input_size} is not a multiple of 32")
 
@@ -100,16 +90,16 @@ class EvalOptions:
     panel: ClassVar[str] = "Micronucleus"
 
     specificity: float | None = option(
-        None, "Call a cell positive so rarely that this share of normal cells stays normal, e.g. 0.99.",
+        None, "Choose the threshold for this specificity, such as 0.99.",
         low=0.5, high=0.9999,
     )  # fmt: skip
     threshold: float | None = option(
-        None, "Probability from which a cell counts as micronucleated, in place of the model's.", low=0.0, high=1.0
+        None, "Probability threshold of micronucleated cells; the model's if not given.", low=0.0, high=1.0
     )
     nucleus_diameter: float | None = option(
-        None, "Median diameter of a nucleus, pixels; estimated when not given.", low=4.0, high=1000.0, metavar="PX"
+        None, "Median nucleus diameter, pixels; estimated if not given.", low=4.0, high=1000.0, metavar="PX"
     )
-    keep_border: bool = option(False, "Count cells that the edge of the field cuts off as scorable.")
+    keep_border: bool = option(False, "Also score cells cut by the image border.")
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -119,26 +109,28 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions):
+class PredictOptions(EvalOptions, PlaneOptions):
     """Options of ``cellscope micronucleus predict``."""
 
     panel: ClassVar[str] = "Micronucleus"
 
-    channel: int | None = option(None, "Which channel shows the DNA, from 0; needed where there are several.", low=0)
     nuclei: str | None = option(
         None,
-        "Label images of the nuclei from another tool: one file, or a folder with one per field (same name, or with "
-        ".labels, _labels, _mask or _cp_masks). Their ids are kept.",
+        "Label image of the nuclei from another tool, or a folder with one per field (same name, or with "
+        ".labels, _labels, _mask or _cp_masks). Labels are kept.",
         metavar="MASK",
     )
-    corrections: str | None = option(
-        None, "CSV of corrected cells from the review gallery of report.html.", metavar="CSV"
+    binary: Literal["refuse", "split"] = option(
+        "refuse", "Binary masks (0 and 255) given with --nuclei: refuse them, or split them into connected pieces."
     )
-    gallery: int = option(60, "Cells shown at most per field in the review gallery; 0 for none.", low=0, high=5000)
+    corrections: str | None = option(
+        None, "CSV of corrected cells, saved from the gallery in report.html.", metavar="CSV"
+    )
+    gallery: int = option(60, "Maximum number of cells per field in the review gallery; 0 for none.", low=0, high=5000)
     corrected: dict[str, list[tuple[float, float, str]]] = field(init=False, default_factory=dict)
     """What ``corrections`` holds, read when the command starts: image -> (row, column, class)."""
     review_margin: float = option(
-        0.2, "Mark cells whose probability is this near the threshold for review.", low=0.0, high=0.5
+        0.2, "Mark cells for review whose probability is within this distance of the threshold.", low=0.0, high=0.5
     )
 
 
@@ -149,14 +141,15 @@ class DoseOptions:
     panel: ClassVar[str] = "Dose"
 
     model: Literal["linear-quadratic", "linear"] = option(
-        "linear-quadratic", "Shape of the curve: C + alpha D + beta D^2, or without the last term."
+        "linear-quadratic", "Dose-response model: C + alpha D + beta D^2, or without the last term."
     )
     counts: str | None = option(
-        None, "New counts: a CSV with cells and micronuclei (name and more if you like), or OUT of predict.",
+        None, "Counts to estimate doses for: a CSV with columns cells and micronuclei (optional: name), or OUT of "
+        "predict.",
         metavar="CSV|OUT",
     )  # fmt: skip
-    cells: int | None = option(None, "New count: cells scored.", low=1)
-    micronuclei: int | None = option(None, "New count: micronuclei in them.", low=0)
+    cells: int | None = option(None, "Count to estimate a dose for: number of cells scored.", low=1)
+    micronuclei: int | None = option(None, "Count to estimate a dose for: number of micronuclei.", low=0)
 
     def __post_init__(self) -> None:
         """Check that a count is whole."""

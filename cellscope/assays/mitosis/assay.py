@@ -31,9 +31,17 @@ from cellscope.assays.mitosis.sequences.inputs import (
     read_options,
 )
 from cellscope.assays.mitosis.sequences.tracks import measure
-from cellscope.assays.mitosis.sequences.view import FRAMES, TRAINED_PIXEL_UM, choose_frames, network_view, normalise
+from cellscope.assays.mitosis.sequences.view import (
+    FRAMES,
+    TRAINED_PIXEL_UM,
+    choose_frames,
+    network_view,
+    normalise,
+    tone_of,
+)
 from cellscope.assays.mitosis.sequences.windows import Window, crop, follow, gather, window_frames
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
+from cellscope.io.choice import Wants
 from cellscope.io.movie import MOVIE_SUFFIXES
 from cellscope.io.tracks import Event
 from cellscope.metrics.calibration import apply_line, log_odds
@@ -67,7 +75,7 @@ def _read_sequence(subject: Subject, card: ModelCard) -> None:
     chosen = choose_frames(movie.frames, wanted, options.frames)
     pair = two_channels(movie.read(sorted(set(chosen.tolist()))), nuclei_channel=options.nuclei_channel)
     pair = pair[np.searchsorted(np.unique(chosen), chosen)]
-    shown = normalise(pair)
+    shown = normalise(pair, tone_of(card.normalisation))
     reasons = [] if movie.frames == wanted else [f"{movie.frames} frames instead of {wanted}"]
     subject.state |= {"shown": [shown], "frames": [chosen], "reasons": [reasons], "places": [None]}
     subject.state["measured"] = [_measured(subject, pair)]
@@ -101,7 +109,7 @@ def _read_windows(subject: Subject, card: ModelCard) -> None:
         cropped = np.moveaxis(crop(np.moveaxis(pair, 1, -1), centres, window.side), -1, 1)
         drift = float(np.hypot(*(centres[-1] - centres[0])))
         reasons = ["the movie begins or ends inside the window"] if window.cut_short else []
-        state["shown"].append(normalise(cropped))
+        state["shown"].append(normalise(cropped, tone_of(card.normalisation)))
         state["measured"].append(_measured(subject, cropped))
         state["frames"].append(window.frames)
         state["reasons"].append(reasons)
@@ -224,6 +232,7 @@ ASSAY = Assay(
     name="mitosis",
     kinds=KINDS,
     suffixes=MOVIE_SUFFIXES,
+    wants=Wants.MOVIE,
     stages=(
         Stage(PART, KINDS, 16, cut, classify, take_views, cpu_batch=8),
         Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, cpu_batch=256),

@@ -6,13 +6,13 @@ from cellscope.assays.mitosis.options import EvalOptions, MitosisPrepareOptions,
 from cellscope.cli.verbs import Verbs, Work
 from cellscope.engine.assay import Assay
 
-verbs = Verbs("mitosis", "Cell divisions: normal or abnormal, from sequences or time-lapse movies.")
+verbs = Verbs("mitosis", "Cell divisions: classification as normal or abnormal, from sequences or time-lapse movies.")
 app = verbs.app
 
 
 @verbs.prepare
 def prepare(options: MitosisPrepareOptions) -> Work:
-    """Turn class folders of sequences into a prepared dataset, split by movie position.
+    """Convert class folders of sequences to a prepared dataset, split by movie position.
 
     SOURCE is a folder whose sub-folders are classes, such as normal and abnormal.
     """
@@ -23,7 +23,7 @@ def prepare(options: MitosisPrepareOptions) -> Work:
 
 @verbs.train
 def train(options: TrainOptions) -> Work:
-    """Train a classifier on a prepared dataset: once, several times, or once per fold."""
+    """Train a classifier on a prepared dataset, with optional repeats or cross-validation."""
     from cellscope.assays.mitosis.training.repeats import train as work
 
     return work
@@ -31,7 +31,7 @@ def train(options: TrainOptions) -> Work:
 
 @verbs.eval
 def evaluate(options: EvalOptions) -> Work:
-    """Measure a model on a split of a prepared dataset, with 95 % intervals, by cell line and by dose."""
+    """Evaluate a model on a split of a prepared dataset, with 95 % confidence intervals, by cell line and dose."""
     from cellscope.assays.mitosis.evaluation.evaluate import evaluate as work
 
     return work
@@ -39,7 +39,7 @@ def evaluate(options: EvalOptions) -> Work:
 
 @verbs.predict
 def predict(options: PredictOptions) -> Assay:
-    """Classify sequences, or the divisions that a table names in movies (--events)."""
+    """Classify sequences, or divisions in movies at the positions given with --events."""
     from cellscope.assays.mitosis.assay import ASSAY
 
     return ASSAY

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from cellscope.assays.mitosis.recipes import RECIPES
 from cellscope.errors import UsageError
 from cellscope.options.common import PrepareOptions
+from cellscope.options.planes import FileOptions
 from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
@@ -25,12 +26,12 @@ class MitosisPrepareOptions(PrepareOptions):
 
     table: Path | None = option(
         None,
-        "CSV with a column image and any of line, dose, position, date, class, in place of what file names say.",
+        "CSV with a column image and any of line, dose, position, date, class; overrides the file names.",
         metavar="CSV",
     )
-    nuclei_channel: int = option(1, "Which of two channels holds the nuclei, from 0.", low=0, high=1)
+    nuclei_channel: int = option(1, "Channel of the nuclei, counted from 0.", low=0, high=1)
     validation_share: float | None = option(
-        None, "Take this share of the training groups' sequences for validation (the paper's is 0.43).", low=0, high=0.9
+        None, "Fraction of the training sequences used for validation (0.43 in the paper).", low=0, high=0.9
     )
 
 
@@ -41,49 +42,65 @@ class TrainOptions(TrainingOptions):
     panel: ClassVar[str] = "Training"
     recipes: ClassVar[Sequence[Recipe]] = RECIPES
 
-    part: Literal["classify"] = option("classify", "Which network to train; mitosis has one.")
-    arch: str = option("mitonet-turned", "Architecture.", metavar="NAME")
+    part: Literal["classify"] = option("classify", "Network to train.")
+    arch: str = option("mitonet-turned", "Network architecture.", metavar="NAME")
     repeats: int = option(
         1,
-        "Train this many times with seeds of their own, and report mean and standard deviation; with --cross-validate, "
-        "cross-validate this many times.",
+        "Number of trainings (or cross-validations, with --cross-validate) with different seeds; mean and "
+        "standard deviation are reported.",
         low=1,
         high=100,
     )
     cross_validate: bool = option(
-        False, "Train once per fold of the dataset; the model file then holds all of them, tuned on what each held out."
+        False,
+        "Cross-validation: train once per fold; the model file is the ensemble, calibrated on the held-out folds.",
     )
     join: str | None = option(
         None,
-        "Train nothing: make one model of two finished cross-validations, one of frames and one of measurements.",
+        "Combine two finished cross-validations, one of images and one of measurements, into one model "
+        "without training.",
         metavar="RUN,RUN",
     )
     leave_out: str | None = option(
-        None, "Keep every sequence of this cell line out of training and validate on it.", metavar="LINE"
+        None,
+        "Leave-one-out: validate on this cell line, day, dose or source (line=PC3) and train on the others; keys alone "
+        "(line+day) leave each out in turn, then train on all, with the threshold from the left-out predictions.",
+        metavar="KEY=VALUE|KEY",
     )
-    augment: Literal["paper", "strong", "none"] | None = option(
-        None, "How sequences are varied: flips, rotation, noise, elastic deformation (paper), or more."
+    augment: Literal["paper", "strong", "camera", "none"] | None = option(
+        None,
+        "Augmentation: flips, rotation, noise and elastic deformation (paper), the same and more (strong), strong with "
+        "the variation of other microscopes before normalisation (camera), or none.",
     )
     balance: Literal["class", "dose", "none"] | None = option(
-        None, "What is drawn equally often: both classes, or both classes within doses and lines.", cli=False
+        None, "Balanced sampling: of the classes, of the classes within each dose and cell line, or none.", cli=False
     )
     label_smoothing: float | None = option(None, "Label smoothing.", low=0.0, high=0.5, cli=False)
     average: float | None = option(
-        None, "Decay of the moving average of weights; 0 for none.", low=0.0, high=0.9999, cli=False
+        None, "Decay of the exponential moving average of the weights; 0 for none.", low=0.0, high=0.9999, cli=False
     )
     second_rate: float | None = option(
-        None, "Second half of the training: learning rate as a share of the first; 0 for one step.", low=0.0, high=1.0,
+        None, "Learning rate in the second half of the training, as a fraction of the first; 0 for a single "
+        "schedule.", low=0.0, high=1.0,
         cli=False,
     )  # fmt: skip
-    freeze_first: bool | None = option(
-        None, "Train only what follows the backbone in the first of two steps (with ImageNet weights).", cli=False
+    backbone_rate: float | None = option(
+        None, "Learning rate of the backbone as a share of that of the rest.", low=0.0, high=1.0, cli=False
     )
-    head_decay: float = option(0.0, "L2 penalty of the dense layer (the paper's is 0.01).", low=0.0, cli=False)
+    freeze_first: bool | None = option(
+        None, "Freeze the backbone in the first half of the training (with pretrained weights).", cli=False
+    )
+    head_decay: float = option(0.0, "L2 penalty of the dense layer.", low=0.0, cli=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.leave_out is not None and (self.cross_validate or self.fold is not None):
             raise UsageError("--leave-out chooses what is held out; give it without --fold and --cross-validate")
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether sources are kept out of the training, which then must not choose the weights."""
+        return self.leave_out is not None
 
     @property
     def two_steps(self) -> bool:
@@ -107,9 +124,11 @@ class EvalOptions:
     panel: ClassVar[str] = "Mitosis"
 
     frames: Literal["any", "pad", "sample", "refuse"] = option(
-        "pad", "Sequences with another number of frames than the model was trained with."
+        "pad",
+        "Sequences with another number of frames than the model expects: take as they are (any), pad, sample "
+        "or refuse.",
     )
-    threshold: float = option(0.5, "Probability from which a division is called abnormal.", low=0.0, high=1.0)
+    threshold: float = option(0.5, "Probability threshold of abnormal divisions.", low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
         """Check ranges and choices."""
@@ -117,23 +136,23 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions):
+class PredictOptions(EvalOptions, FileOptions):
     """Options of ``cellscope mitosis predict``."""
 
     panel: ClassVar[str] = "Mitosis"
 
-    nuclei_channel: int = option(1, "Which of two channels holds the nuclei, from 0.", low=0, high=1)
+    nuclei_channel: int = option(1, "Channel of the nuclei, counted from 0.", low=0, high=1)
     events: Path | None = option(
         None,
-        "Where divisions are in movies: CSV (frame,y,x and optional size, image), TrackMate XML, or a Cell Tracking "
-        "Challenge folder (man_track.txt and masks).",
+        "Positions of divisions in movies: CSV (frame,y,x and optional size, image), TrackMate XML, or a Cell"
+        " Tracking Challenge folder (man_track.txt and masks).",
         metavar="CSV|XML|FOLDER",
     )
-    frames_before: int = option(3, "Frames of an event's window before the division.", low=0, high=100)
+    frames_before: int = option(3, "Number of frames before the division.", low=0, high=100)
     window: float = option(
-        72.0, "Side of an event's window in pixels, where its table gives no size.", low=16, high=512
+        72.0, "Window size around a division, pixels, unless the table gives a size.", low=16, high=512
     )
-    follow: bool = option(True, "Let the window follow the cell as it drifts.", cli=False)
+    follow: bool = option(True, "Track the cell within its window.", cli=False)
     review_below: float = option(
-        0.75, "Mark divisions whose class is less probable than this for review.", low=0.0, high=1.0
+        0.75, "Mark divisions for review whose class probability is below this value.", low=0.0, high=1.0
     )

@@ -45,6 +45,21 @@ TRACKS = Recipe(
     },
     {"arch": "tracknet"},
 )
+LITE = Recipe(
+    {
+        "batch_size": 8,
+        "steps": 500,
+        "warmup_steps": 50,
+        "augment": "camera",
+        "average": 0.98,
+        "learning_rate": 1e-3,
+        "backbone_rate": 0.3,
+        "keep": "last",
+    },
+    {"arch": "lite0-gru"},
+)
+#: What is left out must not choose which weights are kept.
+LEFT_OUT = Recipe({"keep": "last"}, {"leaves_out": True})
 DEFAULT = Recipe(
     {
         "batch_size": 16,
@@ -58,6 +73,7 @@ DEFAULT = Recipe(
         "learning_rate": 2e-3,
         "second_rate": 0.0,
         "freeze_first": False,
+        "backbone_rate": 1.0,
     }
 )
 #: A second step begins in the middle, and a validation falls on the end of the first.
@@ -67,4 +83,4 @@ TWO_STEPS = Recipe(
 )
 ONE_STEP = Recipe({"schedule": "constant"}, {"arch": frozenset(PAPER)})
 
-RECIPES = (PRETRAINED_XCEPTION, *PAPER.values(), TRACKS, DEFAULT, TWO_STEPS, ONE_STEP)
+RECIPES = (PRETRAINED_XCEPTION, *PAPER.values(), TRACKS, LITE, LEFT_OUT, DEFAULT, TWO_STEPS, ONE_STEP)

@@ -18,6 +18,7 @@ from cellscope.assays.nucleus_seg.segment.scale import cut_estimate, cut_estimat
 from cellscope.assays.nucleus_seg.segment.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
 from cellscope.engine.assay import Assay, Result, Stage, Subject
 from cellscope.imaging.smear import otsu_classes
+from cellscope.io.choice import Wants
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES
 from cellscope.models.card import ModelCard, rebuilding
@@ -138,7 +139,7 @@ def conclude(subject: Subject) -> Result:
     rgb = rgb_of(subject)
     nuclei = find(subject)
     table = objects_table(nuclei, rgb, subject.image.pixel_size_um, review_below=subject.options.review_below)
-    warnings = list(subject.image.warnings)
+    warnings = []
     if not subject.state["colour"]:
         warnings.append("the image has no colour although it has three channels; the outlines may be wrong")
     shift = subject.state.get("shift", {})
@@ -214,6 +215,7 @@ ASSAY = Assay(
     name="nucleus-seg",
     kinds=KINDS,
     suffixes=SUFFIXES,
+    wants=Wants.COLOUR,
     stages=(
         Stage(PART, KINDS, 4, cut_estimate, segment, estimate_scale),
         Stage(PART, KINDS, 4, cut_estimate_again, segment, estimate_scale),

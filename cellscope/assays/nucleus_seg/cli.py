@@ -12,7 +12,7 @@ from cellscope.assays.nucleus_seg.options import EvalOptions, NucleusPrepareOpti
 from cellscope.cli.verbs import Verbs, Work
 from cellscope.engine.assay import Assay
 
-verbs = Verbs("nucleus-seg", "Nuclei of white blood cells in blood and marrow smears: outline and measure them.")
+verbs = Verbs("nucleus-seg", "Nuclei of white blood cells in blood and marrow smears: segmentation and measurement.")
 app = verbs.app
 
 Compare = Annotated[
@@ -20,14 +20,14 @@ Compare = Annotated[
     typer.Option(
         "--compare",
         metavar="OTHER_EVAL",
-        help="Folder of another eval of the same items; both are tested against each other. Once per fold for folds.",
+        help="Folder of another evaluation of the same items for a paired test; repeat for folds.",
     ),
 ]
 
 
 @verbs.prepare
 def prepare(options: NucleusPrepareOptions) -> Work:
-    """Turn images with nucleus masks into a prepared dataset, split by group.
+    """Convert images with nucleus masks to a prepared dataset, split by group.
 
     SOURCE is a folder in the layout of WBC, BCCD, Raabin or SN-AM, one with images and masks, or a CSV file.
     """
@@ -46,7 +46,7 @@ def train(options: TrainOptions) -> Work:
 
 @verbs.eval
 def evaluate(options: EvalOptions, compare: Compare = None) -> Work:
-    """Measure models on a split of a prepared dataset, with 95 % intervals, beside the Otsu baseline."""
+    """Evaluate models on a split of a prepared dataset, with 95 % confidence intervals and an Otsu baseline."""
     from cellscope.assays.nucleus_seg.evaluation.evaluate import evaluate as work
 
     return partial(work, compare=list(compare or []))
@@ -54,7 +54,7 @@ def evaluate(options: EvalOptions, compare: Compare = None) -> Work:
 
 @verbs.predict
 def predict(options: PredictOptions) -> Assay:
-    """Outline and measure the nuclei in images of single cells and in smears of any size (-m otsu: the baseline)."""
+    """Segment and measure nuclei in images of single cells and smears of any size (-m otsu: the baseline)."""
     from cellscope.assays.nucleus_seg.assay import ASSAY
 
     return ASSAY

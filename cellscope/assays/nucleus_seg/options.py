@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from cellscope.assays.nucleus_seg.recipes import PRESETS, RECIPES
 from cellscope.options.common import PrepareOptions
+from cellscope.options.planes import PlaneOptions
 from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
@@ -19,7 +20,7 @@ class NucleusPrepareOptions(PrepareOptions):
 
     panel: ClassVar[str] = "Smears"
 
-    hold_out: str = option("", "Sources (names, comma between) that go to the test split whole.")
+    hold_out: str = option("", "Sources (names) held out as test split.")
 
 
 @dataclass(frozen=True)
@@ -29,64 +30,82 @@ class TrainOptions(TrainingOptions):
     panel: ClassVar[str] = "Training"
     recipes: ClassVar[Sequence[Recipe]] = RECIPES
 
-    part: Literal["nuclei"] = option("nuclei", "Which network to train; there is one.")
-    arch: str | None = option(None, "Architecture; the small built-in one when not given.", metavar="NAME")
+    part: Literal["nuclei"] = option("nuclei", "Network to train.")
+    arch: str | None = option(None, "Network architecture; that of the built-in model if not given.", metavar="NAME")
     preset: str = option(
         "none",
-        "Train as the paper's Table 2 says for this network instead of by the stronger default recipe.",
+        "Training preset: the settings of the paper's Table 2 for this network.",
         choices=("none", *PRESETS),
     )
-    edge: Literal["sobel", "laplacian"] = option("sobel", "msff-segnext: edge map of the input (Table 6).", cli=False)
-    hamburgers: int = option(2, "msff-segnext: Hamburgers in the decoder (Table 6).", low=1, high=2, cli=False)
+    edge: Literal["sobel", "laplacian"] = option(
+        "sobel", "msff-segnext: edge detector (the paper's Table 6).", cli=False
+    )
+    hamburgers: int = option(
+        2, "msff-segnext: number of Hamburger modules in the decoder (the paper's Table 6).", low=1, high=2, cli=False
+    )
     pixel_classes: int = option(
-        3, "3 for background, cytoplasm and nucleus, 2 for nucleus or not.", low=2, high=3, cli=False, recipe=True
+        3,
+        "Number of pixel classes: 3 for background, cytoplasm and nucleus, 2 for background and nucleus.",
+        low=2,
+        high=3,
+        cli=False,
+        recipe=True,
     )
     crop: int = option(
-        128, "Side of a training crop, pixels at the network's scale.", low=32, high=2048, cli=False, recipe=True
+        128, "Training crop size, pixels at the network's scale.", low=32, high=2048, cli=False, recipe=True
     )
     diameter: float = option(
         56.0,
-        "Nucleus diameter, pixels, to which images are scaled for the network; 0 leaves them at their own scale.",
+        "Nucleus diameter, pixels, to which images are rescaled; 0 for no rescaling.",
         low=0.0,
         high=512.0,
         cli=False,
         recipe=True,
     )
     scale_jitter: float = option(
-        0.75, "Random scale around that: up to this power of two either way.", low=0.0, high=3.0, cli=False
+        0.75, "Range of the random scaling, as a power of two in both directions.", low=0.0, high=3.0, cli=False
     )
     augment: Literal["strong", "wide", "geometry", "flips", "none"] = option(
         "strong",
-        "Stain, colour, blur and geometry; wider, with other sources' stains and red cells of any darkness; or "
-        "geometry alone; or only flips and quarter turns; or nothing.",
+        "Augmentation: stain, colour, blur and geometry (strong); the same with wider ranges, stains of other"
+        " sources and darker or lighter red cells (wide); geometry only; flips and 90-degree rotations only; "
+        "none.",
         cli=False,
         recipe=True,
     )
     pair_rate: float = option(
-        0.5, "Share of crops into which touching cells are pasted.", low=0.0, high=1.0, cli=False, recipe=True
+        0.5, "Copy-paste augmentation: fraction of crops with pasted cells.", low=0.0, high=1.0, cli=False, recipe=True
     )
     touch_rate: float = option(
-        0.5, "Share of the pasted cells whose nucleus touches another one.", low=0.0, high=1.0, cli=False
+        0.5,
+        "Copy-paste augmentation: fraction of pasted cells whose nucleus touches another one.",
+        low=0.0,
+        high=1.0,
+        cli=False,
     )
-    balance: bool = option(True, "Draw all sources equally often, whatever their size.", cli=False, recipe=True)
+    balance: bool = option(True, "Sample all sources equally often.", cli=False, recipe=True)
     source_weights: str = option(
-        "", "How often each source is drawn, e.g. bccd=2,mine=0.5; others 1 (with balance).", cli=False
+        "", "Sampling weight of each source, such as bccd=2,mine=0.5; others 1 (with balance).", cli=False
     )
-    dice_weight: float = option(1.0, "Weight of the Dice loss beside cross entropy.", low=0.0, cli=False, recipe=True)
-    distance_weight: float = option(
-        2.0, "Weight of the loss of the distance inside the cell.", low=0.0, cli=False, recipe=True
+    dice_weight: float = option(
+        1.0, "Weight of the Dice loss, added to cross entropy.", low=0.0, cli=False, recipe=True
     )
+    distance_weight: float = option(2.0, "Weight of the distance loss.", low=0.0, cli=False, recipe=True)
     contact_weight: float = option(
         4.0,
-        "Further weight of pixels where two cells meet in the loss of the distance.",
+        "Additional weight of pixels between touching cells in the distance loss.",
         low=0.0,
         cli=False,
         recipe=True,
     )
     ema: float = option(
-        0.995, "Decay per step of the averaged weights that are validated and kept; 0 for none.", low=0.0, high=1.0,
-        cli=False, recipe=True
-    )  # fmt: skip
+        0.995,
+        "Decay of the exponential moving average of the weights, which is validated and saved; 0 for none.",
+        low=0.0,
+        high=1.0,
+        cli=False,
+        recipe=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -97,54 +116,54 @@ class EvalOptions:
 
     nucleus_diameter: float | None = option(
         None,
-        "Usual nucleus diameter, pixels; when not given, from the pixel size if known, else found from the image.",
+        "Typical nucleus diameter, pixels; if not given, from the pixel size or estimated from the image.",
         low=4.0,
         high=2000.0,
     )
     min_area: float = option(
         0.12,
-        "Drop nuclei smaller than this share of the area of the image's usual nucleus: platelets, debris.",
+        "Minimum nucleus area as a fraction of the typical one in the image; removes platelets and debris.",
         low=0.0,
         high=1.0,
     )
     doubtful_area: float = option(
-        0.35, "The same for pieces that the image's border cuts and for doubtful ones.", low=0.0, high=1.0, cli=False
+        0.35, "Minimum area for objects at the image border or with a low score.", low=0.0, high=1.0, cli=False
     )
     min_stain: float = option(
         0.35,
-        "Drop objects stained less than this share of the image's strongest nucleus, unless the network is sure: red "
-        "cells.",
+        "Minimum staining as a fraction of the darkest nucleus in the image, unless the score is very high; "
+        "removes red cells.",
         low=0.0,
         high=1.0,
         cli=False,
     )
-    doubtful_stain: float = option(0.65, "The same for doubtful ones.", low=0.0, high=1.0, cli=False)
+    doubtful_stain: float = option(0.65, "Minimum staining for objects with a low score.", low=0.0, high=1.0, cli=False)
     doubtful_score: float = option(
-        0.88, "Confidence below which a small or weakly stained nucleus is doubtful.", low=0.0, high=1.0, cli=False
+        0.88, "Score below which an object counts as low-scoring.", low=0.0, high=1.0, cli=False
     )
     max_yellow: float = option(
         0.16,
-        "Weakly stained objects that take away this much more blue light, beside green, than the strongest nucleus are "
-        "red cells: haemoglobin does.",
+        "Weakly stained objects that absorb this much more blue relative to green light than the darkest "
+        "nucleus are removed as red cells.",
         low=0.0,
         high=10.0,
         cli=False,
     )
     probability_threshold: float = option(
-        0.5, "Probability above which a pixel is nucleus.", low=0.05, high=0.95, cli=False
+        0.5, "Probability threshold of nucleus pixels.", low=0.05, high=0.95, cli=False
     )
     split_depth: float | None = option(
         None,
-        "How deep the dip between two cells must be, as a share of their half width, to part them; when not given, 0.4 "
-        "for networks that give the depth inside the cell, 0.03 for others.",
+        "Watershed depth for separating touching cells, as a fraction of their half width; if not given, 0.4 "
+        "for networks with a distance output, else 0.03.",
         low=0.01,
         high=1.0,
         cli=False,
     )
     views: int = option(
-        2, "Views whose results are averaged: 1, 2 (mirrored) or 4 (mirrored, turned).", choices=(1, 2, 4), cli=False
+        2, "Test-time augmentation: number of mirrored and rotated views averaged.", choices=(1, 2, 4), cli=False
     )
-    scales: int = option(1, "Scales whose results are averaged.", low=1, high=3, cli=False)
+    scales: int = option(1, "Test-time augmentation: number of scales averaged.", low=1, high=3, cli=False)
 
     def __post_init__(self) -> None:
         """Check ranges and choices."""
@@ -152,12 +171,10 @@ class EvalOptions:
 
 
 @dataclass(frozen=True)
-class PredictOptions(EvalOptions):
+class PredictOptions(EvalOptions, PlaneOptions):
     """Options of ``cellscope nucleus-seg predict``."""
 
     panel: ClassVar[str] = "Nuclei"
 
-    review_below: float = option(0.8, "Mark nuclei with less confidence than this for review.", low=0.0, high=1.0)
-    check_grid: bool = option(
-        False, "Compute everything on a shifted grid as well and report how much that changes (twice the time)."
-    )
+    review_below: float = option(0.8, "Mark nuclei for review whose score is below this value.", low=0.0, high=1.0)
+    check_grid: bool = option(False, "Repeat on a shifted tile grid and report the difference (doubles the time).")

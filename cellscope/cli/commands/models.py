@@ -46,10 +46,10 @@ def list_models(json: JsonFlag = False) -> int:
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file or a built-in name.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model file or built-in model.")],
     json: JsonFlag = False,
 ) -> int:
-    """Show what a model file says about itself: classes, training data and licence, metrics."""
+    """Show the model card: classes, training data, licence and metrics."""
     from cellscope.models.file import read_card, sha256
     from cellscope.models.registry import locate
 
@@ -65,11 +65,12 @@ def show(
 @app.command()
 def verify(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Built-in names or model files; all built-in ones.")
+        list[str] | None,
+        typer.Argument(metavar="[MODEL]...", help="Built-in models or files; default: all built-in."),
     ] = None,
     json: JsonFlag = False,
 ) -> int:
-    """Check models against their hashes. Exit code 1 if one is damaged."""
+    """Verify the hashes of model files. Exit code 1 if one is damaged."""
     found = {name: _problems(name) for name in models or _all_names()}
     if json:
         _print_json({"models": [{"name": name, "ok": not wrong, "problems": wrong} for name, wrong in found.items()]})
@@ -85,14 +86,16 @@ def verify(
 def average(
     models: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL=SHARE...", help="Model files, training folders or built-in names, and how much."),
+        typer.Argument(
+            metavar="MODEL=SHARE...", help="Model files, training folders or built-in models, with weights."
+        ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The model file to write.")] = Path(
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="Model file to write.")] = Path(
         "average.safetensors"
     ),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing FILE.")] = False,
 ) -> int:
-    """Average the weights of models that were trained on from one another; tune the result with `train --steps 0`."""
+    """Average the weights of models fine-tuned from one another; tune the result with `train --steps 0`."""
     from cellscope.errors import UsageError
     from cellscope.models.average import average_models
     from cellscope.models.file import save_model

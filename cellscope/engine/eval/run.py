@@ -18,7 +18,8 @@ from cellscope.engine.eval.report import Metric, refuse_evaluation, write_evalua
 from cellscope.engine.loading import LoadedModels, load_models
 from cellscope.engine.predict.stages import Failure, run_subjects
 from cellscope.errors import EXIT_OK, EXIT_PARTIAL, CellscopeError, UsageError, error_line, show_traceback
-from cellscope.io.prepared import PreparedDataset
+from cellscope.io.leave_out import in_turn, is_left_out
+from cellscope.io.prepared import LEFT_OUT, PreparedDataset
 from cellscope.models.card import ModelCard
 from cellscope.models.file import read_card
 from cellscope.models.registry import locate
@@ -47,6 +48,23 @@ ReadItem = Callable[[Any, Mapping[str, ModelCard]], "Subject"]
 """``read_item(row, cards)`` -> an item with its ``truth``, from its row of ``items.csv``; called in a thread, ahead."""
 
 
+def open_for_measuring(dataset: Path, assay: str, split: str, models: Sequence[str]) -> PreparedDataset:
+    """Open a prepared dataset; of the split ``left-out`` are the items that the models' training left out.
+
+    Raises
+    ------
+    UsageError
+        ``left-out`` of models whose trainings left out nothing, each source in turn, or not the same.
+    """
+    prepared = PreparedDataset.open(dataset, assay=assay)
+    if split != LEFT_OUT:
+        return prepared
+    said = {read_card(locate(name)).training.get("leave_out") for name in models}
+    if len(said) != 1 or None in said or in_turn(spec := str(*said)):
+        raise UsageError("--split left-out needs -m MODEL of a training with --leave-out KEY=VALUE")
+    return prepared.leaving_out(is_left_out(prepared.items, spec))
+
+
 class Evaluation:
     """An evaluation, from its beginning to what it leaves behind.
 
@@ -62,6 +80,8 @@ class Evaluation:
     run : ComputeOptions
     split : str
     argv : list of str
+    models : sequence of str
+        For the split of what their training left out.
 
     Attributes
     ----------
@@ -79,11 +99,21 @@ class Evaluation:
         No prepared dataset of this assay.
     """
 
-    def __init__(self, assay: Assay, dataset: Path, out: Path, *, run: ComputeOptions, split: str, argv: list[str]):
+    def __init__(
+        self,
+        assay: Assay,
+        dataset: Path,
+        out: Path,
+        *,
+        run: ComputeOptions,
+        split: str,
+        argv: list[str],
+        models: Sequence[str] = (),
+    ):
         self._began = time.monotonic()
         refuse_evaluation(out, overwrite=run.overwrite)
         self.assay, self.run = assay, run
-        self.prepared = PreparedDataset.open(dataset, assay=assay.name)
+        self.prepared = open_for_measuring(dataset, assay.name, split, models)
         self.models: list[dict[str, Any]] = []
         self.failed: list[Failure] = []
         self._device = pick_device(run.device)

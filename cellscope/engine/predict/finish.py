@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from cellscope.engine.assay import IMAGE_COLUMNS, RunSummary
+from cellscope.engine.assay import IMAGE_COLUMNS, LAST_IMAGE_COLUMNS, RunSummary
 from cellscope.engine.predict.grouping import COLUMN
 from cellscope.engine.predict.journal import Entry
 from cellscope.engine.predict.summary import Summariser, group_spec
 from cellscope.engine.predict.tables import OBJECTS, ColumnOrder, Sheet, write_rows, write_sheets
 from cellscope.engine.provenance import SCHEMA
 from cellscope.errors import CellscopeError
+from cellscope.io.choice import Choice
 from cellscope.io.write import write_json
 
 if TYPE_CHECKING:
@@ -61,7 +63,8 @@ def write_results(
     summarise
         Makes what all inputs came to together; None for a shard.
     """
-    columns = [*IMAGE_COLUMNS, *record["summary_columns"], *([COLUMN] if group_spec(record) is not None else [])]
+    groups = [COLUMN] if group_spec(record) is not None else []
+    columns = [*IMAGE_COLUMNS, *record["summary_columns"], *groups, *LAST_IMAGE_COLUMNS]
     rows = ([entry.image, *(entry.row.get(name, "") for name in columns[1:])] for entry in entries)
     write_rows(folder / IMAGES_CSV, columns, rows)
     images = [entry.image for entry in entries]
@@ -106,7 +109,7 @@ def _write_report(
             for name in entry.outputs
             if name.endswith(suffix) and (out / name).is_file()
         ]
-        facts = [(name, entry.row.get(name, "")) for name in ("kind", "n_objects", *record["summary_columns"])]
+        facts = [(name, entry.row.get(name, "")) for name in ("kind", "n_objects", *record["summary_columns"], "read")]
         facts = [(name.replace("_", " "), value) for name, value in facts if value != ""]
         error = [f"failed: {entry.row.get('error', '')}"] if entry.status == "failed" else []
         cards.append(Card(entry.image, figures, facts, error + entry.warnings, widget=_editor(out, record, entry)))
@@ -155,8 +158,13 @@ def _editor(out: Path, record: dict[str, Any], entry: Entry) -> Widget | None:
         return None
     return make_widget(
         package=editor["package"], script=editor["script"], style=editor["style"], title=editor["title"],
-        document=edited, picture=Path(entry.path),
+        document=edited, picture=Path(entry.path), choice=_choice(record, entry),
     )  # fmt: skip
+
+
+def _choice(record: dict[str, Any], entry: Entry) -> Choice:
+    """Return what was chosen of an input's file."""
+    return Choice.of(SimpleNamespace(**record.get("options", {}).get(record["assay"], {})), entry.scene)
 
 
 def _caption(name: str) -> str:

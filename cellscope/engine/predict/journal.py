@@ -51,6 +51,8 @@ class Entry:
         Table -> columns of its rows.
     skipped
         Taken over from an earlier run by ``--skip-existing``.
+    scene
+        Number of the file's scene that it is, where each is an input of its own.
     """
 
     image: str
@@ -61,6 +63,7 @@ class Entry:
     warnings: list[str] = field(default_factory=list)
     columns: dict[str, list[str]] = field(default_factory=dict)
     skipped: bool = False
+    scene: int | None = None
 
 
 class Journal:
@@ -160,6 +163,7 @@ class Journal:
             "outputs": entry.outputs,
             "warnings": entry.warnings,
             "skipped": entry.skipped,
+            "scene": entry.scene,
             "tables": tables,
         }
         self._note(dict(record), self._write(record))

@@ -85,7 +85,7 @@ def predict(
     if run.input not in (AUTO, *assay.kinds):
         raise UsageError(f"--input {run.input}: {assay.name} knows {', '.join((AUTO, *assay.kinds))}")
     if plan is None:
-        plan = plan_inputs(assay, arguments, out, run)
+        plan = plan_inputs(assay, arguments, out, run, options)
     else:
         check_plan(plan, out)
     groups = groups_of(plan, run.group_by)

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.device import available_cpus
 from cellscope.engine.predict.stages import PIXELS_IN_FLIGHT, Failure
-from cellscope.errors import UsageError
-from cellscope.io.inputs import Input, check_collisions, resolve_inputs
+from cellscope.errors import InputError, UsageError
+from cellscope.io.annotations.label_image import read_label_image
+from cellscope.io.choice import ALL, Choice, Wants, scenes_to_take
+from cellscope.io.inputs import Input, check_collisions, resolve_inputs, scene_image
 from cellscope.io.leftovers import noting_leftovers
-from cellscope.io.read import read
+from cellscope.io.read import describe, read
+from cellscope.io.text import one_line
 from cellscope.options.common import AUTO
 
 if TYPE_CHECKING:
@@ -28,10 +31,11 @@ READERS = 4
 """Reading threads at most; decoding leaves the interpreter lock, but more would only compete with the network."""
 
 
-def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptions) -> list[Input]:
+def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptions, options: Any = None) -> list[Input]:
     """Find all inputs of a run, before any sharding.
 
-    Files under OUT are left out when OUT lies inside a searched folder: they are results.
+    Files under OUT are left out when OUT lies inside a searched folder: they are results. With ``--scene all`` among
+    `options`, each scene of a file is an input of its own.
 
     Raises
     ------
@@ -46,9 +50,63 @@ def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptio
     inputs = [entry for entry in found if not _is_result(entry, here)]
     if not inputs:
         raise UsageError(f"no inputs: all files found lie in the output folder {out}; give another -o")
+    inputs = without_partners(assay, inputs, options, quiet=run.quiet)
     inputs = inputs[: run.limit] if run.limit else inputs
+    choice = Choice.of(options)
+    if choice.scene == ALL:
+        inputs = [each for entry in inputs for each in _scenes(entry, choice, assay.wants, run.max_pixels)]
+        inputs = inputs[: run.limit] if run.limit else inputs
     check_plan(inputs, out)
     return inputs
+
+
+def _scenes(entry: Input, choice: Choice, wants: Wants, max_pixels: int) -> list[Input]:
+    """Make an input of each scene of a file; one that cannot be read stays one, and fails when its turn comes."""
+    try:
+        facts = describe(entry.path, max_pixels=max_pixels)
+    except InputError:
+        return [entry]
+    scenes = scenes_to_take(facts.scenes, choice, wants)
+    if len(scenes) == 1:
+        return [replace(entry, scene=scenes[0][0])]
+    return [Input(entry.path, scene_image(entry.image, number, name), number) for number, name in scenes]
+
+
+def without_partners(assay: Assay, inputs: list[Input], options: Any, *, quiet: bool) -> list[Input]:
+    """Leave out inputs that are another one's mask.
+
+    Raises
+    ------
+    UsageError
+        One mask would serve two inputs, or it cannot be told which of two files is the mask of the other.
+    """
+    if assay.beside is None:
+        return inputs
+    used: dict[Path, Input] = {}
+    for entry in inputs:
+        try:
+            named = assay.beside(entry, options)
+        except InputError:
+            continue  # said of this input when it is read
+        for path in map(Path.resolve, named.values()):
+            if path in used:
+                raise UsageError(
+                    f"the mask {one_line(path)} would serve two images, {one_line(used[path].image)} and "
+                    f"{one_line(entry.image)}; give each its own, in sub-folders as those of the images"
+                )
+            used[path] = entry
+    masks = [entry for entry in inputs if entry.path.resolve() in used]
+    for entry in masks:
+        other = used[entry.path.resolve()]
+        if used.get(other.path.resolve()) is entry:
+            raise UsageError(
+                f"{one_line(entry.image)} and {one_line(other.image)}: each can be the mask of the other; name the "
+                f"mask {one_line(PurePosixPath(other.image).stem)}_mask"
+            )
+    if masks and not quiet:
+        names = ", ".join(one_line(entry.image) for entry in masks[:3]) + (", ..." if len(masks) > 3 else "")
+        print(f"{len(masks)} files left out as masks of other inputs: {names}", file=sys.stderr)
+    return [entry for entry in inputs if entry not in masks]
 
 
 def check_plan(inputs: list[Input], out: Path) -> None:
@@ -129,17 +187,18 @@ class Reader:
     def _read(self, entry: Input) -> Subject | Failure:
         start = time.perf_counter()
         try:
+            choice = Choice.of(self.options, entry.scene)
             if self.assay.read is not None:
-                image = self.assay.read(entry.path, self.run.max_pixels, self.options)
+                image = self.assay.read(entry.path, choice, self.run.max_pixels, self.options)
             else:
-                image = read(entry.path, max_pixels=self.run.max_pixels)
+                image = read(entry.path, choice=choice, wants=self.assay.wants, max_pixels=self.run.max_pixels)
             if self.run.pixel_size:
                 image = replace(image, pixel_size_um=self.run.pixel_size)
             kind = self.assay.kind_of(image) if self.run.input == AUTO else self.run.input
             if self.assay.admit is not None:
                 self.assay.admit(image, kind)
-            named = self.assay.beside(entry.image, self.options) if self.assay.beside is not None else {}
-            beside = {name: read(path, max_pixels=self.run.max_pixels) for name, path in named.items()}
+            named = self.assay.beside(entry, self.options) if self.assay.beside is not None else {}
+            beside = {name: read_label_image(path, max_pixels=self.run.max_pixels) for name, path in named.items()}
         except Exception as error:
             return Failure(entry.image, error, time.perf_counter() - start)
         seconds = time.perf_counter() - start

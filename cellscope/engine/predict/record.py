@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from cellscope.models.card import ModelCard
 
 
+SAID = 3
+"""Inputs for which one and the same warning is written to stderr."""
+
+
 @dataclass
 class Files:
     """What was written of an input.
@@ -70,6 +74,8 @@ class Recorder:
     progress : RunProgress
     paths : mapping
         Image -> its file, absolute.
+    scenes : mapping
+        Image -> number of its scene, of inputs that are one of several in a file.
 
     Attributes
     ----------
@@ -87,6 +93,7 @@ class Recorder:
         progress: RunProgress,
         *,
         paths: Mapping[str, str],
+        scenes: Mapping[str, int | None],
     ):
         self.assay = assay
         self.cards = cards
@@ -95,7 +102,9 @@ class Recorder:
         self.writers = writers
         self.progress = progress
         self.paths = paths
+        self.scenes = scenes
         self.done: set[str] = set()
+        self._said: dict[str, int] = {}
 
     def begin(self, subject: Subject, result: Result) -> PendingFiles:
         """Begin to write a subject's artefacts."""
@@ -147,12 +156,23 @@ class Recorder:
             "seconds": text(round(subject.seconds + files.seconds, 3)),
             **{name: text(result.summary.get(name)) for name in self.assay.summaries(self.cards)},
         }
-        warnings = [*subject.image.warnings, *result.warnings]
-        entry = Entry(subject.name, "ok", row, self.paths[subject.name], files.outputs, warnings)
+        warnings = list(dict.fromkeys([*subject.image.warnings, *result.warnings]))
+        row |= {"read": subject.image.taken, "warnings": text(len(warnings))}
+        scene = self.scenes.get(subject.name)
+        entry = Entry(subject.name, "ok", row, self.paths[subject.name], files.outputs, warnings, scene=scene)
+        self._say(subject)
         self._append(entry, files.sheets)
         self.progress.step()
         if pending.divided is not None:
             pending.divided.store.remove()
+
+    def _say(self, subject: Subject) -> None:
+        """Write what was odd in reading an input to stderr, each thing for the first inputs that have it."""
+        for warning in subject.image.warnings:
+            count = self._said[warning] = self._said.get(warning, 0) + 1
+            if count <= SAID and not self.progress.quiet:
+                more = "; further inputs of which this is true are in run.json" if count == SAID else ""
+                self.progress.note(f"{one_line(subject.name)}: {one_line(warning)}{more}")
 
     def fail(self, failure: Failure) -> None:
         """Give an input that failed its line."""
@@ -164,8 +184,10 @@ class Recorder:
             "kind": failure.kind,
             "n_objects": "",
             "seconds": text(round(failure.seconds, 3)),
+            "read": "",
+            "warnings": "0",
         }
-        self._append(Entry(image, "failed", row, self.paths[image]), {})
+        self._append(Entry(image, "failed", row, self.paths[image], scene=self.scenes.get(image)), {})
         self.progress.note(line if image in line else f"{one_line(image)}: {line}")
         self.progress.step(failed=True)
 

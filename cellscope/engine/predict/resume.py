@@ -125,7 +125,10 @@ def _import(journal: Journal, folder: Path, record: Mapping[str, Any], tables: C
         about = known.get(image)
         if about is None or about["image"] in journal.entries:
             continue
-        entry = Entry(about["image"], row["status"], row, about["path"], about["outputs"], about["warnings"])
+        scene = about.get("scene")
+        entry = Entry(
+            about["image"], row["status"], row, about["path"], about["outputs"], about["warnings"], scene=scene
+        )
         journal.append(entry, sheets)
     for reader in readers.values():
         reader.check_end()

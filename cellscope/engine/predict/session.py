@@ -106,7 +106,11 @@ class Session:
             self.kept = {image: entry for image, entry in kept.items() if same[image]}
             again = [entry for image, entry in self.journal.entries.items() if image not in self.kept]
             remove_outputs(self.out, [name for entry in again for name in entry.outputs])
-            others = [Input(Path(entry.path), image) for image, entry in self.kept.items() if image not in self.indices]
+            others = [
+                Input(Path(entry.path), image, entry.scene)
+                for image, entry in self.kept.items()
+                if image not in self.indices
+            ]
             if others and self.run.shard_pair:
                 raise UsageError(f"{self.folder} was made from another list of inputs; give --overwrite or another -o")
             check_collisions([*self.inputs, *others])
@@ -127,7 +131,16 @@ class Session:
         workers = Workers(self.assay, count, total=len(todo), start_now=start_now)
         progress = RunProgress(len(todo), label=f"{self.assay.name} {self.facts['command']}", quiet=self.run.quiet)
         writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
-        recorder = Recorder(self.assay, self.loaded.cards, self.out, self.journal, writers, progress, paths=self.paths)
+        recorder = Recorder(
+            self.assay,
+            self.loaded.cards,
+            self.out,
+            self.journal,
+            writers,
+            progress,
+            paths=self.paths,
+            scenes={entry.image: entry.scene for entry in self.inputs},
+        )
         self.done = recorder.done
         stores = PieceStores(self.journal.folder, paths=self.paths, identity=self.facts["identity"])
         collector = PieceCollector(self.out, stores, writers, progress=progress, workers=workers)

@@ -197,7 +197,14 @@ def _entries(images: Sequence[str], shards: Sequence[_Shard]) -> list[Entry]:
             known = about[image]
             skipped = known["status"] == "skipped"
             found[known["image"]] = Entry(
-                known["image"], row["status"], row, known["path"], known["outputs"], known["warnings"], skipped=skipped
+                known["image"],
+                row["status"],
+                row,
+                known["path"],
+                known["outputs"],
+                known["warnings"],
+                skipped=skipped,
+                scene=known.get("scene"),
             )
     if lost := [image for image in images if image not in found]:
         raise CellscopeError(f"the shards' tables lack {', '.join(lost[:3])}; run their shards again with --overwrite")

@@ -9,8 +9,36 @@ from typing import Any
 import lightning as L
 import pandas as pd
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers.logger import DummyLogger
 
+from cellscope.engine.train.folder import TENSORBOARD
+from cellscope.errors import UsageError
 from cellscope.io.write import write_png
+
+EVERY = 20
+"""Steps between two records of the losses."""
+
+
+def logger_for(name: str, out: Path) -> Logger:
+    """Return the Lightning logger that ``--logger`` names.
+
+    ``csv`` needs none: `MetricsFile` writes that file. Lightning's CSVLogger deletes what an interrupted training had
+    recorded when it goes on (`_check_log_dir_exists`, version 2.6).
+
+    Raises
+    ------
+    UsageError
+        If TensorBoard is asked for and not installed.
+    """
+    if name == "csv":
+        return DummyLogger()
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    try:
+        return TensorBoardLogger(out, name="", version=TENSORBOARD)
+    except ModuleNotFoundError as error:
+        raise UsageError("--logger tensorboard needs TensorBoard: pip install 'cellscope[tensorboard]'") from error
 
 
 class MetricsFile(Callback):
@@ -21,7 +49,7 @@ class MetricsFile(Callback):
 
     HEADER = ("step", "name", "value")
 
-    def __init__(self, path: Path, *, resumed: bool, every: int = 20):
+    def __init__(self, path: Path, *, resumed: bool, every: int = EVERY):
         self.path, self.every = path, every
         if not (resumed and path.exists()):
             with path.open("w", newline="", encoding="utf-8") as stream:

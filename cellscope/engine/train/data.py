@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cellscope.engine.train.draws import WeightedDraws
 from cellscope.errors import ModelError, UsageError
+from cellscope.io.leave_out import is_left_out
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import load_model, read_card
 from cellscope.models.registry import locate
@@ -143,6 +145,16 @@ def load_matching(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor],
     return sorted(set(own) - set(fitting))
 
 
+def open_dataset(path: Path, assay: str, options: Any) -> PreparedDataset:
+    """Open a dataset for training, without what ``--leave-out`` keeps out of it."""
+    prepared = PreparedDataset.open(path, assay=assay)
+    if options.leave_out is None:
+        return prepared
+    chosen = is_left_out(prepared.items, options.leave_out)
+    say(f"{int(chosen.sum())} of {len(chosen)} items are left out ({options.leave_out})")
+    return prepared.leaving_out(chosen)
+
+
 def run_record(prepared: PreparedDataset, part: str) -> dict[str, Any]:
     """Give what ``run.json`` says about the dataset."""
     return {
@@ -153,6 +165,7 @@ def run_record(prepared: PreparedDataset, part: str) -> dict[str, Any]:
 
 def training_facts(prepared: PreparedDataset, options: Any, n_items: int) -> dict[str, Any]:
     """Give what the model card says about its training; of weights that are only tuned anew, also their own."""
+    left_out = {"leave_out": options.leave_out} if options.leave_out else {}
     weights = {} if options.steps else {"weights": read_card(locate(options.init)).training}
     return {
         "data": prepared.info["sources"],
@@ -164,4 +177,5 @@ def training_facts(prepared: PreparedDataset, options: Any, n_items: int) -> dic
         "batch_size": options.batch_size,
         "seed": options.seed,
         "init": options.init,
+        **left_out,
     } | weights

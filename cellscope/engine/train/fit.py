@@ -19,14 +19,13 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from cellscope.engine.device import available_cpus, pick_device, pick_precision
 from cellscope.engine.provenance import training_record
 from cellscope.engine.train.callbacks import Progress, SaveAndStop, StepSeed
-from cellscope.engine.train.curves import MetricsFile, draw_curves
+from cellscope.engine.train.curves import EVERY, MetricsFile, draw_curves, logger_for
 from cellscope.engine.train.folder import BEST, LAST, MODEL, find_resume, make_room, steps_taken
 from cellscope.errors import CellscopeError, Interrupted, UsageError
 from cellscope.io.write import write_json
@@ -35,11 +34,21 @@ from cellscope.models.file import ModelCard, save_model
 PRECISION_NAMES = {None: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
 
 
-def decay_groups(network: torch.nn.Module) -> list[dict[str, Any]]:
-    """Split a network's parameters in two groups, the second of them (norms and biases) without weight decay."""
-    decay = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": decay}, {"params": plain, "weight_decay": 0.0}]
+def decay_groups(
+    network: torch.nn.Module, *, backbone: torch.nn.Module | None = None, rate: float = 0.0
+) -> list[dict[str, Any]]:
+    """Split a network's parameters in two groups, the second of them (norms and biases) without weight decay.
+
+    With a `backbone` there are two more for its parameters, at a learning rate of their own.
+    """
+    slow = set() if backbone is None else {id(p) for p in backbone.parameters()}
+    groups: list[dict[str, Any]] = []
+    for own_rate in (False, True) if slow else (False,):
+        chosen = [p for p in network.parameters() if (id(p) in slow) is own_rate]
+        more = {"lr": rate} if own_rate else {}
+        groups.append({"params": [p for p in chosen if p.ndim > 1], **more})
+        groups.append({"params": [p for p in chosen if p.ndim <= 1], "weight_decay": 0.0, **more})
+    return groups
 
 
 def optimiser_and_schedule(parameters: Any, options: Any, *, restart: int = 0) -> dict[str, Any]:
@@ -133,14 +142,15 @@ def fit(
     Raises
     ------
     UsageError
-        If `out` holds a training and neither ``--resume`` nor ``--overwrite`` is given, or there are no steps and no
-        model to start from.
+        If `out` holds a training and neither ``--resume`` nor ``--overwrite`` is given, there are no steps and no model
+        to start from, or TensorBoard is asked for and not installed.
     Interrupted
         After SIGINT or SIGTERM, once ``last.ckpt`` is written.
     """
     out = Path(out)
     if options.steps == 0 and options.init in ("none", "imagenet"):
         raise UsageError("--steps 0 trains nothing and only tunes the model of --init; name one")
+    logger = logger_for(options.logger, out)
     resume = find_resume(out, options.resume)
     done = steps_taken(resume) if resume else 0
     first = (
@@ -193,7 +203,8 @@ def fit(
         limit_val_batches=1.0 if val_loader is not None else 0,
         num_sanity_val_steps=0,
         gradient_clip_val=options.clip_gradient or None,
-        logger=DummyLogger(),
+        logger=logger,
+        log_every_n_steps=EVERY,
         callbacks=callbacks,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -222,7 +233,9 @@ def fit(
     if not trainer.is_global_zero:
         return out / MODEL
     metrics: dict[str, float] = {}
-    if val_loader is not None and (out / BEST).is_file():
+    if val_loader is not None and options.keep == "last":
+        metrics = table.at(trainer.global_step - trainer.global_step % options.val_every)
+    elif val_loader is not None and (out / BEST).is_file():
         best = torch.load(out / BEST, weights_only=True, map_location="cpu")
         module.load_state_dict(best["state_dict"])
         metrics = table.at(int(best["global_step"]))

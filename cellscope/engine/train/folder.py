@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cellscope.options.resolve import to_toml
 LAST = "last.ckpt"
 BEST = "best.ckpt"
 MODEL = "model.safetensors"
+TENSORBOARD = "tensorboard"
 
 
 def find_resume(out: Path, resume: str | None) -> Path | None:
@@ -51,4 +53,5 @@ def make_room(out: Path, options: Any, resume: Path | None) -> None:
     if resume is None:
         for name in (LAST, BEST, MODEL, "run.json", "metrics.csv", "curves.png"):
             (out / name).unlink(missing_ok=True)
+        shutil.rmtree(out / TENSORBOARD, ignore_errors=True)
     write_text(out / "config.toml", to_toml(options))

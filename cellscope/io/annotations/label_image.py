@@ -16,7 +16,7 @@ import numpy as np
 from cellscope.io.annotations.label_tiff import read_tiff_labels
 from cellscope.io.annotations.tally import note
 from cellscope.io.convert import Refused, check_size
-from cellscope.io.read import MAX_PIXELS, one_line_errors, open_regular
+from cellscope.io.open import MAX_PIXELS, one_line_errors, open_regular
 from cellscope.io.text import one_line
 
 SUFFIXES = (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".npy")
@@ -45,13 +45,15 @@ class LabelImage:
     notes: tuple[str, ...] = ()
 
 
-def read_label_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> LabelImage:
+def read_label_image(path: Path, *, max_pixels: int = MAX_PIXELS, alpha: bool = False) -> LabelImage:
     """Read a label image: TIFF, PNG, BMP, JPEG or ``.npy``, told apart by their content.
 
     Parameters
     ----------
     path : Path
     max_pixels : int
+    alpha : bool
+        Keep an alpha channel as the last of (H, W, 2) or (H, W, 4), for a caller who knows what it means.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def read_label_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> LabelImage:
             values = _png(handle.read(), max_pixels)
         else:
             values = _picture(path, max_pixels)
-        values, more = _without_alpha(values)
+        values, more = (values, ()) if alpha else _without_alpha(values)
         for text in (*notes, *more):
             note(f"{one_line(path.name)}: {text}")
         if values.dtype == bool:
@@ -115,7 +117,7 @@ def _png(data: bytes, max_pixels: int) -> np.ndarray:
     import imagecodecs
     from PIL import PngImagePlugin
 
-    from cellscope.io.read_raster import decode_png
+    from cellscope.io.formats.raster import decode_png
 
     decode_png(data, max_pixels)  # refuses what is damaged, cut short or too large
     bits, colour = data[24], data[25]

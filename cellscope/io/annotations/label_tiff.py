@@ -8,7 +8,7 @@ import numpy as np
 from tifffile import TiffFile, TiffFileError, TiffPage
 
 from cellscope.io.convert import Refused
-from cellscope.io.read_tiff import check_page
+from cellscope.io.formats.tiff_page import check_page
 
 REDUCED_OR_MASK = 0b101
 PALETTE = 3
@@ -42,7 +42,7 @@ def read_tiff_labels(handle: BinaryIO, max_pixels: int) -> tuple[np.ndarray, tup
             found: list[tuple[int, np.ndarray]] = []
             first = None
             for number, page in pages:
-                check_page(page, handle, tif.filehandle.size, max_pixels)
+                check_page(page, max_pixels)
                 values = _values(page)
                 first = values if first is None else first
                 if values.any():

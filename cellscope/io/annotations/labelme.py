@@ -139,7 +139,7 @@ def _rectangle(low: np.ndarray, high: np.ndarray) -> Part:
 
 
 def _mask(text: Any) -> np.ndarray:
-    from cellscope.io.read_raster import decode_png
+    from cellscope.io.formats.raster import decode_png
 
     try:
         data = base64.b64decode(text, validate=True)

@@ -77,8 +77,9 @@ class Images:
 
     @property
     def unnamed(self) -> list[Path]:
-        """The images that no annotation has named so far."""
-        return [path for path in self.files if path not in self._named]
+        """The images that no annotation has named so far, in the folders of those that one has."""
+        folders = {path.parent for path in self._named}
+        return [path for path in self.files if path not in self._named and path.parent in folders]
 
 
 def _endings(path: PurePosixPath) -> list[PurePosixPath]:

@@ -224,9 +224,12 @@ class AnnotatedImage:
             )
         reach = max(height, width)
         for outline in self.outlines:
-            if outline.geometry is None:
+            if outline.geometry is not None:
+                x0, y0, x1, y1 = outline.geometry.box
+            elif outline.box is not None:
+                x0, y0, x1, y1 = *outline.box[:2], outline.box[0] + outline.box[2], outline.box[1] + outline.box[3]
+            else:
                 continue
-            x0, y0, x1, y1 = outline.geometry.box
             far = min(x0, y0) < -reach or x1 > width + reach or y1 > height + reach
             if far or x0 >= width or y0 >= height or x1 < 0 or y1 < 0:
                 raise DatasetError(

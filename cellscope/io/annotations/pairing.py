@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from cellscope.errors import DatasetError
+from cellscope.errors import DatasetError, InputError
 from cellscope.io.annotations.names import key
 from cellscope.io.annotations.tally import note
+from cellscope.io.leftovers import files_below
 from cellscope.io.read import SUFFIXES
 from cellscope.io.text import one_line
 
@@ -178,6 +180,57 @@ def _checked(found: dict[Path, Path | None], files: list[Path], root: Path, rule
     if unused and used:
         note(f"{len(unused)} files belong to no image and are left out ({rule.what}): {_shown(unused[0], root)}")
     return kept
+
+
+def find_partner(place: Path, image: str, path: Path, rule: Rule) -> Path:
+    """Find the partner of one input in a folder of partners, or take the file that is named.
+
+    Parameters
+    ----------
+    place : Path
+        The file itself, or a folder: searched below the input's own sub-folders, then at its top.
+    image : str
+        The contract's ``image``.
+    path : Path
+        The input's file, which is never its own partner.
+    rule : Rule
+
+    Raises
+    ------
+    InputError
+        If there is none, or two.
+    """
+    if place.is_file():
+        return place
+    stem = PurePosixPath(image).with_suffix("")
+    own = path.resolve()
+    for where in dict.fromkeys((place / stem.parent, place)):
+        listed = _listed(where, where.stat().st_mtime_ns, rule).get(key(stem.name), ()) if where.is_dir() else ()
+        fitting = [found for found in listed if found.resolve() != own]
+        exact = [found for found in fitting if found.name.startswith(stem.name)]
+        fitting = exact or fitting
+        fitting = [found for found in fitting if not found.name.lower().endswith("_seg.npy")] or fitting
+        if len(fitting) > 1:
+            raise InputError(
+                f"{one_line(image)}: two files can be its {rule.what}, {one_line(fitting[0].name)} and "
+                f"{one_line(fitting[1].name)}, in {one_line(where)}; remove or rename one"
+            )
+        if fitting:
+            return fitting[0]
+    wanted = ", ".join(f"{one_line(stem.name)}{ending}" for ending in rule.endings)
+    raise InputError(
+        f"{one_line(image)}: nothing in {one_line(place)} belongs to it ({wanted} with {', '.join(rule.suffixes)})"
+    )
+
+
+@lru_cache(maxsize=4096)
+def _listed(folder: Path, _changed: int, rule: Rule) -> dict[str, list[Path]]:
+    """List what a folder holds by the image names it may belong to."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in files_below(folder, rule.suffixes, deep=False, keep_results=True):
+        for stem in rule.stems(path):
+            found[stem].append(path)
+    return dict(found)
 
 
 def _shown(path: Path, root: Path) -> str:

@@ -33,14 +33,14 @@ def json_files(source: Path, known: Callable[[Any], bool], word: str) -> list[Pa
         What the text holds if it is: a file that is broken, but holds it, is listed, so that reading it says how.
     """
     if source.is_file():
-        places = [source] if source.suffix.lower() == ".json" else []
+        places = [source] if source.name.lower().endswith((".json", ".json.gz")) else []
     else:
         folders = dict.fromkeys(source / name for name in ANNOTATION_FOLDERS)
         real: dict[str, Path] = {}
         for folder in folders:
             if folder.is_dir():
                 real.setdefault(str(folder.resolve()), folder)
-        places = [path for folder in real.values() for path in files_below(folder, (".json",), deep=False)]
+        places = [path for folder in real.values() for path in files_below(folder, (".json", ".json.gz"), deep=False)]
     found = []
     for path in places:
         try:

@@ -6,6 +6,7 @@ Readers lie deep below the command that prints, so what they drop is gathered in
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from cellscope.io.leftovers import Leftovers, noting_leftovers
 from cellscope.io.text import one_line
 
+_split = re.compile("([0-9]+)").split
 _SHOWN = 3
 _MOST_CLASSES = 30
 
@@ -67,7 +69,8 @@ class Tally:
     def lines(self) -> list[str]:
         """Say it, a line for the counts, each reason and each note."""
         total = sum(self.objects.values())
-        parts = [f"{count} {one_line(name) or 'of no class'}" for name, count in sorted(self.objects.items())]
+        listed = sorted(self.objects.items(), key=lambda one: [int(t) if t.isdigit() else t for t in _split(one[0])])
+        parts = [f"{one_line(name) or 'no class'} ({count})" for name, count in listed]
         more = f", ... ({len(parts)} classes)" if len(parts) > _MOST_CLASSES else ""
         classes = f": {', '.join(parts[:_MOST_CLASSES])}{more}" if parts else ""
         said = [f"read {self.images} images, {total} objects{classes}"]

@@ -150,7 +150,7 @@ def test_aperio_xml(tmp_path: Path) -> None:
     prepare([tmp_path / "MoNuSeg"], tmp_path / "half", Options())
     assert target(tmp_path / "half", f"MoNuSeg/{name}")[0].shape == (320, 320)
     xml.write_text(XML.format(um="0.25", regions=region((500, 10), (530, 10), (530, 30))))
-    with pytest.raises(DatasetError, match="region 1 lies outside the image .* another magnification"):
+    with pytest.raises(DatasetError, match=r"region 1 lies outside the image .* another magnification"):
         prepare([tmp_path / "MoNuSeg"], tmp_path / "bad", Options())
     xml.write_text("<Annotations ")
     with pytest.raises(DatasetError, match="cannot be parsed"):

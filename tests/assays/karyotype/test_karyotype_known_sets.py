@@ -14,7 +14,7 @@ from drawn.karyotype import metaphase, single, write_adir, write_clusters, write
 
 from cellscope.assays.karyotype.datasets.grouping import Origin, dealt, kept_groups
 from cellscope.assays.karyotype.datasets.prepare import prepare
-from cellscope.assays.karyotype.datasets.sources import FORMATS, clusters, coco, karyonet
+from cellscope.assays.karyotype.datasets.sources import FORMATS, clusters, karyonet
 from cellscope.assays.karyotype.datasets.sources.known import KNOWN
 from cellscope.errors import DatasetError
 from cellscope.io.prepared import Item, PreparedDataset
@@ -52,7 +52,7 @@ def test_gzipped_boxes_and_webp(tmp_path: Path) -> None:
         tmp_path / MORE, {"1050013": {"case": "105001", "group": "105001", "abnormal": "structural"}}, zipped=True
     )
     assert choose_format(tmp_path / MORE, None, FORMATS) == "coco"
-    (record,) = coco.read(tmp_path / MORE)
+    (record,) = FORMATS["coco"].read(tmp_path / MORE)
     assert (record.group, record.case, record.abnormal) == ("105001", "105001", True)
     assert len(record.instances) == 46
     prepare([tmp_path / MORE], tmp_path / "out", PrepareOptions())
@@ -66,7 +66,7 @@ def test_gzipped_boxes_and_webp(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"\x1f\x8b\x08broken", b"", gzip.compress(b"{broken"), gzip.compress(b"[1]")])
 def test_a_gz_that_holds_no_annotation_is_no_coco_folder(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "boxes.json.gz").write_bytes(content)
-    assert not coco.detect(tmp_path)
+    assert not FORMATS["coco"].detect(tmp_path)
 
 
 def test_cases_of_both_sets_are_one_group(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_the_real_boxes_of_tseng(real_data: Path) -> None:
     items, origins = [], []
     boxes = 0
     for folder in folders:
-        for record in coco.read(folder):
+        for record in FORMATS["coco"].read(folder):
             items.append(Item(f"{folder.name}/{record.name}", f"{folder.name}/{record.group}", record.path.name))
             origins.append(Origin(record.group, record.case, record.abnormal))
             boxes += len(record.instances) if folder.name == MORE else 0

@@ -1,5 +1,7 @@
 """A field before and after the networks: light, scale, instances, parents, masks of other tools, crops."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from drawn.micronucleus import PLACES, draw_field
@@ -9,20 +11,20 @@ from cellscope.assays.micronucleus.count.objects import condensed, localise
 from cellscope.assays.micronucleus.datasets.fields import depth_map
 from cellscope.assays.micronucleus.evaluation.scores import frequency_error, sensitivity_at
 from cellscope.assays.micronucleus.field.field import (
-    choose_channel,
     classical_nuclei,
     estimate_diameter,
     exposure_warnings,
+    grey_of,
     median_diameter,
     normalise_field,
 )
 from cellscope.assays.micronucleus.field.masks import find_mask, labels_of
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
-from cellscope.assays.micronucleus.find.instances import evidence, micronuclei_of, nuclei_of, reachable
+from cellscope.assays.micronucleus.find.instances import micronuclei_of, nuclei_of, reachable, score_cells
 from cellscope.assays.micronucleus.training.classifier_data import add_micronucleus
 from cellscope.errors import InputError
 from cellscope.imaging.labels import label_table
-from cellscope.io.image import Image
+from cellscope.io.annotations.label_image import LabelImage
 from cellscope.metrics.instances import matched_labels
 
 
@@ -30,12 +32,10 @@ def test_a_channel_must_be_chosen():
     stack = np.zeros((4, 5, 3), np.uint8)
     stack[..., 2] = 7
     with pytest.raises(InputError, match=r"a.tif: the image has 3 channels.*--channel 0..2"):
-        choose_channel(stack, None, "a.tif")
-    assert (choose_channel(stack, 2, "a.tif") == 7).all()
-    with pytest.raises(InputError, match="no channel 3"):
-        choose_channel(stack, 3, "a.tif")
+        grey_of(stack, "a.tif")
+    assert (grey_of(stack[..., 2:], "a.tif") == 7).all()
     grey = np.repeat(stack[..., 2:], 3, 2)  # a grey image saved as RGB needs no choice
-    assert (choose_channel(grey, None, "a.tif") == 7).all()
+    assert (grey_of(grey, "a.tif") == 7).all()
 
 
 def test_exposure_is_looked_at():
@@ -97,7 +97,7 @@ def test_perfect_maps_give_the_field_back():
     assert parents == {1: 1, 2: 3}
     assert scores == pytest.approx({1: 0.9933, 2: 0.9933}, abs=1e-3)
     assert matched_labels(field.micronuclei, found, 0.8) == {1: 1, 2: 2}
-    seen = evidence(maps[2], labels, 25.0, [1, 2, 3, 4])
+    seen = score_cells(maps[2], labels, 25.0, [1, 2, 3, 4])
     assert (seen > 0).tolist() == [True, False, True, False]
 
 
@@ -109,7 +109,7 @@ def test_evidence_is_shared_between_two_possible_parents_and_none_comes_from_ins
     def seen(columns, ids=(7, 9)):
         spot = logits.copy()
         spot[13:16, columns] = 4.0
-        return 1 / (1 + np.exp(-evidence(spot, labels, 20.0, list(ids))))
+        return 1 / (1 + np.exp(-score_cells(spot, labels, 20.0, list(ids))))
 
     high = 1 / (1 + np.exp(-4.0))
     between = seen(slice(30, 33))
@@ -230,7 +230,7 @@ def test_scaling_there_and_back():
 
 
 def image_of(labels, name="m.tif"):
-    return Image(np.ascontiguousarray(labels[..., None] if labels.ndim == 2 else labels), name=name)
+    return LabelImage(labels, Path(name))
 
 
 def test_masks_keep_their_ids():
@@ -245,8 +245,14 @@ def test_masks_keep_their_ids():
 def test_masks_that_will_not_do():
     binary = np.zeros((20, 20), np.uint8)
     binary[2:6, 2:6] = binary[10:14, 10:14] = 255
-    with pytest.raises(InputError, match=r"1 id is shared by several nuclei \(255\).*foreground and background"):
+    with pytest.raises(InputError, match=r"one number only \(255\) for 2 separate pieces.*--binary split"):
         labels_of(image_of(binary), (20, 20))
+    assert labels_of(image_of(binary), (20, 20), binary="split").max() == 2
+    shared = np.zeros((20, 20), np.uint8)
+    shared[2:6, 2:6] = shared[10:14, 10:14] = 3
+    shared[2:6, 10:14], shared[10:14, 2:6] = 4, 5
+    with pytest.raises(InputError, match=r"1 id is shared by several nuclei \(3\)"):
+        labels_of(image_of(shared), (20, 20))
     binary[10:14, 10:14] = 0
     binary[6, 7] = 255  # a speck beside the nucleus is no second one
     assert labels_of(image_of(binary), (20, 20)).max() == 255
@@ -260,11 +266,17 @@ def test_masks_are_found_beside_their_images(tmp_path):
     (tmp_path / "day1").mkdir()
     (tmp_path / "day1" / "a_cp_masks.png").write_bytes(b"")
     (tmp_path / "b.labels.tif").write_bytes(b"")
-    assert find_mask(str(tmp_path), "day1/a.tif").name == "a_cp_masks.png"
-    assert find_mask(str(tmp_path), "day2/b.tif").name == "b.labels.tif"
-    assert find_mask(str(tmp_path / "b.labels.tif"), "any.tif").name == "b.labels.tif"
+    path = Path("elsewhere.tif")
+    assert find_mask(str(tmp_path), "day1/a.tif", path).name == "a_cp_masks.png"
+    assert find_mask(str(tmp_path), "day1/A.tif", path).name == "a_cp_masks.png"
+    assert find_mask(str(tmp_path), "day2/b.tif", path).name == "b.labels.tif"
+    assert find_mask(str(tmp_path / "b.labels.tif"), "any.tif", path).name == "b.labels.tif"
+    (tmp_path / "day1" / "a.tif").write_bytes(b"")
+    assert find_mask(str(tmp_path), "day1/a.tif", tmp_path / "day1" / "a.tif").name == "a_cp_masks.png"
+    with pytest.raises(InputError, match=r"two files can be its mask, a\.tif and a_cp_masks\.png"):
+        find_mask(str(tmp_path), "day1/a.tif", path)
     with pytest.raises(InputError, match=r"day2/c.tif: nothing in .* belongs to it"):
-        find_mask(str(tmp_path), "day2/c.tif")
+        find_mask(str(tmp_path), "day2/c.tif", path)
 
 
 def test_scores_by_hand():

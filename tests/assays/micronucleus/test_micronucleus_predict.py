@@ -22,10 +22,11 @@ from cellscope.assays.micronucleus.classify.calibration import (
 from cellscope.assays.micronucleus.count.corrections import read_corrections
 from cellscope.assays.micronucleus.count.objects import apply_corrections
 from cellscope.assays.micronucleus.count.summary import frequency_row
-from cellscope.assays.micronucleus.field.field import choose_channel
-from cellscope.assays.micronucleus.field.reading import read_field
+from cellscope.assays.micronucleus.field.field import grey_of
 from cellscope.cli.root import app
 from cellscope.errors import InputError, UsageError
+from cellscope.io.choice import Choice, Wants
+from cellscope.io.read import read
 
 
 def run(models, *words):
@@ -158,7 +159,7 @@ def test_a_mask_shared_by_several_nuclei_is_refused(untrained, drawn, tmp_path):
     words = [drawn / "fields/control/a.tif", "--nuclei", tmp_path / "a.png", "-o", tmp_path / "out"]
     result = run(untrained, *words)
     assert result.exit_code == 1
-    assert "shared by several nuclei" in pd.read_csv(tmp_path / "out/images.csv")["error"][0]
+    assert "--binary split" in pd.read_csv(tmp_path / "out/images.csv")["error"][0]
 
 
 def test_crops_are_one_object_each(untrained, tmp_path):
@@ -243,16 +244,19 @@ def test_a_thumbnail_marks_only_the_micronuclei_of_its_own_cell():
     assert pictures[0] != pictures[2]
 
 
-def test_pages_of_a_stack_are_channels(tmp_path):
+def test_channels_are_chosen_and_pages_without_a_name_are_not_taken_for_channels(tmp_path):
     grey = draw_field(1, size=64).grey
-    tifffile.imwrite(tmp_path / "stack.tif", np.stack([grey // 2, grey]), photometric="minisblack")
-    image = read_field(tmp_path / "stack.tif")
-    assert image.pixels.shape == (64, 64, 2)
-    with pytest.raises(InputError, match=r"stack.tif: the image has 2 channels.*--channel 0\.\.1"):
-        choose_channel(image.pixels, None, image.name)
-    assert np.array_equal(choose_channel(image.pixels, 1, image.name), grey)
-    tifffile.imwrite(tmp_path / "long.tif", np.zeros((17, 8, 8), np.uint8), photometric="minisblack")
-    with pytest.raises(InputError, match=r"long.tif: the file holds 17 pages"):
-        read_field(tmp_path / "long.tif")
-    tifffile.imwrite(tmp_path / "one.tif", grey)
-    assert read_field(tmp_path / "one.tif").channels == 1
+    stain = {"wants": Wants.STAIN}
+    named = {"imagej": True, "metadata": {"axes": "CYX", "Labels": ["tubulin", "DAPI"]}}
+    tifffile.imwrite(tmp_path / "stack.tif", np.stack([grey // 2, grey]), **named)
+    with pytest.raises(InputError, match=r"stack.tif: the file holds 2 channels.*--channel .*1 \(DAPI\)"):
+        read(tmp_path / "stack.tif", **stain)
+    for name in ("1", "DAPI", "dapi"):
+        image = read(tmp_path / "stack.tif", choice=Choice(channel=name), **stain)
+        assert np.array_equal(grey_of(image.pixels, image.name), grey)
+    tifffile.imwrite(tmp_path / "pages.tif", np.stack([grey // 2, grey]), photometric="minisblack", metadata=None)
+    with pytest.raises(InputError, match=r"pages.tif: the file holds 2 pages and does not say what they are"):
+        read(tmp_path / "pages.tif", **stain)
+    image = read(tmp_path / "pages.tif", choice=Choice(channel="1"), **stain)
+    assert np.array_equal(image.pixels[..., 0], grey)
+    assert "2 pages" in image.warnings[0]

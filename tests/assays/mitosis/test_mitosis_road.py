@@ -17,8 +17,8 @@ from cellscope.assays.mitosis.options import MitosisPrepareOptions
 from cellscope.assays.mitosis.sequences.tracks import FEATURES, first_place, measure, summary
 from cellscope.cli.root import app
 from cellscope.errors import DatasetError
-from cellscope.io.movie_tiff import write_sequence
 from cellscope.io.prepared import PreparedDataset
+from cellscope.io.sequence import write_sequence
 from cellscope.models.file import read_card
 
 CLASSES = ["normal", "abnormal"]
@@ -178,10 +178,12 @@ def test_repeats_and_a_line_left_out(mitosis_dataset, tmp_path):
     runs = [json.loads((tmp_path / "r" / f"repeat-{k}" / "run.json").read_text()) for k in (1, 2)]
     assert [run["seed"] for run in runs] == [0, 1]
     assert cellscope("mitosis", "train", mitosis_dataset, "-o", tmp_path / "r", "--repeats", 2, *words)[0] == 2
-    code, said = cellscope("mitosis", "train", mitosis_dataset, "-o", tmp_path / "l", "--leave-out", "PC3", *words)
+    code, said = cellscope("mitosis", "train", mitosis_dataset, "-o", tmp_path / "l", "--leave-out", "line=PC3", *words)
     assert code == 0, said
     assert set(pd.read_csv(tmp_path / "l" / "predictions.csv")["line"]) == {"PC3"}
-    code, said = cellscope("mitosis", "train", mitosis_dataset, "-o", tmp_path / "x", "--leave-out", "HeLa", *words)
+    code, said = cellscope(
+        "mitosis", "train", mitosis_dataset, "-o", tmp_path / "x", "--leave-out", "line=HeLa", *words
+    )
     assert code == 2
     assert "PC3, U251c" in said
 

@@ -155,3 +155,40 @@ def test_the_real_sets(real_data: Path, tmp_path: Path) -> None:
     table = items(tmp_path / "out")
     assert len(table) == 440
     assert table["group"].nunique() == 439  # one exact duplicate in dataset1
+
+
+def test_pictures_known_to_show_one_cell_are_one_group(tmp_path: Path) -> None:
+    names = {"bccd": "BloodImage_00038", "bccd247": "BloodImage_00037", "lisc10": "eosi_13"}
+    for number, (source, name) in enumerate(names.items()):
+        for more, stem in enumerate((name, "eosi_14" if source == "lisc10" else "BloodImage_00001")):
+            image, mask = smear(10 * number + more)
+            write(tmp_path / source / f"images/{stem}.png", image)
+            write(tmp_path / source / f"masks/{stem}.png", mask)
+    prepare([tmp_path / name for name in names], tmp_path / "out", Options())
+    table = items(tmp_path / "out").set_index("id")
+    group = table["group"].to_dict()
+    assert group["bccd/BloodImage_00038"] == group["bccd247/BloodImage_00037"]
+    assert group["lisc10/eosi_13"] == group["lisc10/eosi_14"]
+    assert table["group"].nunique() == 4  # the same file name in another set is another image
+    assert table["laboratory"].value_counts().to_dict() == {"bccd": 4, "lisc": 2}
+    prepare([tmp_path / "bccd247"], tmp_path / "alone", Options())
+    assert set(items(tmp_path / "alone")["group"]) == {"bccd247/BloodImage_00001", "bccd247/BloodImage_00037"}
+
+
+@pytest.mark.realdata
+def test_the_real_smears(real_data: Path, tmp_path: Path) -> None:
+    sources = [real_data / "nucleus-seg" / name for name in ("bccd", "bccd247", "lisc10")]
+    if not all(source.is_dir() for source in sources):
+        pytest.skip("not all of the smears are there")
+    prepare(sources, tmp_path / "out", Options())
+    info = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert [(source["format"], source["items"]) for source in info["sources"]] == [
+        ("bccd", 120),
+        ("bccd", 247),
+        ("pairs", 10),
+    ]
+    assert not any(source["licence"] == "the user's own" for source in info["sources"])
+    table = items(tmp_path / "out")
+    assert table["group"].nunique() == len(table) - 2
+    for target in table["target"]:
+        assert set(np.unique(cv2.imread(str(tmp_path / "out" / target), 0))) == {0, 128, 255}

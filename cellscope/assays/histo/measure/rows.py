@@ -1,4 +1,4 @@
-"""The rows of `objects.csv`: type and confidence of every nucleus, its shape, its stain, and why to look at it."""
+"""The rows of `objects.csv`: type and confidence of every nucleus, its shape, its stain, and the reasons for review."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ REASONS = (
     "very large",
     "no darker than its surroundings",
 )
-"""Why a person should look, in the order they are named."""
+"""Reasons for review, in the order they are named."""
 STAIN = ("haematoxylin_mean", "haematoxylin_std", "eosin_mean", "eosin_std", "haematoxylin_contrast")
 
 
 def context(pixel_size_um: float | None) -> int:
-    """Give how far around a nucleus its surroundings are looked at, pixels: windows must hold that much more."""
+    """Give how far around a nucleus its surroundings are measured, pixels: windows must hold that much more."""
     return int(np.ceil(RING_UM[1] / (pixel_size_um or PIXEL_SIZE_UM))) + 1
 
 

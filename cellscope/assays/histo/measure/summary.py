@@ -27,7 +27,7 @@ def summarise(
         Class -> nuclei.
     reviewed : int
     pixels : float
-        The area they were looked for in, input pixels. Densities are left out where the pixel size is not known.
+        The area that was segmented, input pixels. Densities are left out where the pixel size is not known.
     """
     card, pixel = subject.cards[PART], subject.image.pixel_size_um
     several = len(card.classes) > 1

@@ -8,6 +8,7 @@ and all maps are padded, so that one pass gives a whole window but a margin rath
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import nn
 
 from cellscope.assays.histo.networks.decoder import ConvCam
 from cellscope.nn.decoder import conv_block
-from cellscope.nn.pretrained import ADVICE_WITHOUT_FILE, timm_network
+from cellscope.nn.pretrained import timm_network
 
 
 class _Dense(nn.Module):
@@ -67,7 +68,7 @@ class Compact(nn.Module):
         Channels of the stem at half resolution.
     drop_path : float
         Stochastic depth in the encoder.
-    pretrained : bool
+    pretrained, weights
         ImageNet weights for the encoder.
     """
 
@@ -85,10 +86,11 @@ class Compact(nn.Module):
         detail: int = 32,
         drop_path: float = 0.0,
         pretrained: bool = False,
+        weights: Path | None = None,
     ):
         super().__init__()
         self.encoder = timm_network(
-            encoder, pretrained=pretrained, advice=ADVICE_WITHOUT_FILE, features_only=True, drop_path_rate=drop_path
+            encoder, pretrained=pretrained, weights=weights, features_only=True, drop_path_rate=drop_path
         )
         info: Any = self.encoder.feature_info
         skips = [*reversed(info.channels()[:3]), detail]

@@ -13,6 +13,7 @@ multiply-accumulates of the four sizes) within 2 %. What differs from the text, 
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cellscope.assays.histo.networks.decoder import ConvCam, DenseBlock, upsampling
-from cellscope.nn.pretrained import ADVICE_WITHOUT_FILE, timm_network
+from cellscope.nn.pretrained import timm_network
 
 #: Size -> encoder of timm, and of its weights where they can be had.
 ENCODERS = {
@@ -122,18 +123,15 @@ class HistoNeXt(nn.Module):
         ``tiny``, ``base``, ``large`` or ``xlarge``.
     types : int
         Types of nuclei, without the background.
-    pretrained : bool
-        ImageNet weights for the encoder, from timm's cache, a local file (timm's ``pretrained_cfg_overlay``) or
-        download.
+    pretrained, weights
+        With ImageNet weights for the encoder, and their file; see `cellscope.nn.pretrained.timm_network`.
     """
 
     core, margin, fixed = 80, 95, True
 
-    def __init__(self, size: str, types: int, pretrained: bool = False):
+    def __init__(self, size: str, types: int, pretrained: bool = False, weights: Path | None = None):
         super().__init__()
-        self.encoder = timm_network(
-            ENCODERS[size], pretrained=pretrained, advice=ADVICE_WITHOUT_FILE, features_only=True
-        )
+        self.encoder = timm_network(ENCODERS[size], pretrained=pretrained, weights=weights, features_only=True)
         info: Any = self.encoder.feature_info
         widths = tuple(info.channels())
         assert all(b == 2 * a for a, b in pairwise(widths))

@@ -7,6 +7,7 @@ size, where all maps are made and from which they are enlarged, as in `compact`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -35,12 +36,18 @@ class LiteUNet(nn.Module):
     core, margin, fixed = 640, 64, False
 
     def __init__(
-        self, encoder: str, types: int, *, widths: Sequence[int] = (128, 96, 64, 40), pretrained: bool = False
+        self,
+        encoder: str,
+        types: int,
+        *,
+        widths: Sequence[int] = (128, 96, 64, 40),
+        pretrained: bool = False,
+        weights: Path | None = None,
     ):
         super().__init__()
         self.encoder = Encoder(encoder, 3)
         if pretrained:
-            self.encoder.load_imagenet()
+            self.encoder.load_imagenet(weights)
         take_normalised(self.encoder)
         fine, *coarse = self.encoder.channels
         self.decoder = Decoder(coarse, widths[:3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,15 +38,17 @@ def arguments_of(arch: str, types: int) -> dict[str, Any]:
     return {"types": types, **ARCHS[arch]}
 
 
-def build_network(arguments: dict[str, Any], *, pretrained: bool = False) -> torch.nn.Module:
+def build_network(
+    arguments: dict[str, Any], *, pretrained: bool = False, weights: Path | None = None
+) -> torch.nn.Module:
     """Make a network.
 
     Parameters
     ----------
     arguments : dict
         From `arguments_of`.
-    pretrained : bool
-        ImageNet weights for the encoder.
+    pretrained, weights
+        With ImageNet weights for the encoder, and their file.
 
     Returns
     -------
@@ -55,7 +58,7 @@ def build_network(arguments: dict[str, Any], *, pretrained: bool = False) -> tor
         ``margin`` are attributes; with ``fixed`` no other core is possible, else any that makes the window a multiple
         of 32.
     """
-    return _family(arguments)(**arguments, pretrained=pretrained)
+    return _family(arguments)(**arguments, pretrained=pretrained, weights=weights)
 
 
 def _family(arguments: dict[str, Any]) -> Any:

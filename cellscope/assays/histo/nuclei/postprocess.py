@@ -3,7 +3,7 @@
 The idea is that of HoVer-Net (Graham et al. 2019, section 3.2): where two nuclei touch, the distances to their centres
 jump from +1 to -1. Three things are done otherwise. Nothing is scaled by the extremes of a tile, so that one odd pixel
 moves no nucleus elsewhere and a window gives what the whole image gives. The falls of both distances are added where
-HoVer-Net takes the larger, so that oblique edges count as much as upright ones. And no step looks at the whole image
+HoVer-Net takes the larger, so that oblique edges count as much as upright ones. And no step needs the whole image
 once per nucleus, so that the time grows with the area alone.
 """
 
@@ -60,7 +60,7 @@ def find_nuclei(
 ) -> Nuclei:
     """Find the nuclei in a network's maps.
 
-    Every step looks at most at the clump of touching nuclei that a pixel belongs to and at a few pixels around it:
+    Every step needs at most the clump of touching nuclei that a pixel belongs to and a few pixels around it:
     clumps that lie wholly inside a window, 5 pixels from its border, come out as in the whole image.
 
     Parameters

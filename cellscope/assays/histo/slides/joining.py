@@ -22,7 +22,7 @@ from cellscope.io.stream import Bands, Features
 from cellscope.io.wsi import Slide
 
 #: Beyond its core a window keeps nuclei with their centroid this near, model pixels: the next window may see the
-#: centroid on the other side of the border. Those seen twice are told in `seams`.
+#: centroid on the other side of the border. Those found twice are resolved in `seams`.
 SLACK = 8
 #: From this many pixels on GeoJSON is compressed.
 LARGE = 2**28
@@ -97,7 +97,7 @@ def _own(
 
 
 def join(subject: Subject, results: Sequence[Result]) -> Result:
-    """Put a slide together from its windows: seams settled, rows, labels and GeoJSON made as they are written."""
+    """Put a slide together from its windows: seams resolved, rows, labels and GeoJSON made as they are written."""
     from cellscope.assays.histo.slides.overview import Overview  # draws with matplotlib, which takes long to load
 
     whole = Whole(subject, results)

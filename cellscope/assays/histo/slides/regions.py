@@ -1,4 +1,4 @@
-"""Large images and whole slides: where to look, and window by window on a grid anchored at the origin."""
+"""Large images and whole slides: the regions to segment, window by window on a grid anchored at the origin."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cellscope.io.wsi import Level, Slide, SlideReader
 
 #: Pixels at the model's scale around a window's core: a nucleus with its centroid in the core lies in the window.
 SEAM = 96
-#: Longest side of the picture of a slide, and of the one in which tissue is looked for, pixels.
+#: Longest side of the picture of a slide, and of the one in which tissue is detected, pixels.
 PICTURE, MASK = 4096, 2048
 #: Pixels read around what is needed, for interpolation.
 _EDGE = 3
@@ -81,7 +81,7 @@ class Plan:
     picture : (h, w, 3) uint8
         The whole, at most `PICTURE` long.
     mask : (h, w) bool or None
-        Where nuclei are looked for, at any size; None for everywhere.
+        Where nuclei are segmented, at any size; None for everywhere.
     area : float
         Of that, input pixels.
     regions : Regions or None
@@ -129,7 +129,7 @@ def shrink(rgb: np.ndarray, longest: int) -> np.ndarray:
 
 
 def make_plan(subject: Subject, *, model_um: float | None, baseline: bool) -> Plan:
-    """Look at a large image and lay out its windows.
+    """Detect the tissue of a large image and lay out its windows.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ import numpy as np
 
 from cellscope.engine.assay import Result
 
-#: Two nuclei of which one covers this share of the other are one nucleus, seen in two windows.
+#: Two nuclei of which one covers this share of the other are one nucleus, found in two windows.
 SAME = 0.5
 
 
@@ -84,7 +84,7 @@ class Resolved:
 
 
 def resolve(results: Sequence[Result], tops: Sequence[int], shape: tuple[int, int]) -> Resolved:
-    """Settle the seams: windows in their order, and what comes first stays.
+    """Resolve the seams: windows in their order, and what comes first stays.
 
     A nucleus of which a kept one covers `SAME` (of the smaller of the two) is that nucleus again and goes; any other
     gives up the pixels the two share. The rule knows nothing of batches or workers.

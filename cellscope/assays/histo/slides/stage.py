@@ -99,7 +99,7 @@ def _even(tile: np.ndarray) -> bool:
 
 
 def _inside(subject: Subject, shift: tuple[int, int]) -> list[bool]:
-    """Tell which tiles lie where nuclei are looked for, in the order of `cut_tiles`."""
+    """Tell which tiles lie where nuclei are segmented, in the order of `cut_tiles`."""
     frame, tiling = frame_of(subject), tiling_of(subject)
     window = frame.window
     rows, columns = (tiling.spans(size, by) for size, by in zip(window.shape, shift, strict=True))
@@ -114,7 +114,7 @@ def _inside(subject: Subject, shift: tuple[int, int]) -> list[bool]:
 
 
 def _join(subject: Subject, outputs: list[Any], shift: tuple[int, int]) -> np.ndarray:
-    """Put the maps of the tiles together; there is nothing where no tile was looked at."""
+    """Put the maps of the tiles together; maps are zero where a tile was left out."""
     views = subject.options.views
     given = (average(outputs[first : first + views]) for first in range(0, len(outputs), views))
     nothing = np.zeros_like(outputs[0][:1, :1])
@@ -197,7 +197,7 @@ def find(subject: Subject) -> Nuclei:
         nuclei = otsu_nuclei(rgb, threshold=subject.state.get("otsu"))
     elif "maps" in subject.state:
         nuclei = _nuclei(subject, subject.state.pop("maps"))
-    else:  # no tile of a window was worth looking at
+    else:  # all tiles of a window were left out
         nothing = np.zeros(frame.window.shape, np.int32)
         nuclei = Nuclei(nothing, np.zeros((0, len(card.classes)), np.float32), np.zeros(0, np.float32))
     probabilities = calibrate(nuclei.probabilities, card) if len(card.classes) > 1 else nuclei.probabilities

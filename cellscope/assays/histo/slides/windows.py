@@ -78,7 +78,7 @@ class Frame:
     scale : float
         Model pixels per input pixel.
     window : Box
-        What nuclei are looked for in, model pixels.
+        The region in which nuclei are segmented, model pixels.
     core : Box
         The part of it whose nuclei are this window's own.
     """

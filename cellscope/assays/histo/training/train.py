@@ -32,6 +32,7 @@ from cellscope.engine.train.data import (
     DrawSampler,
     Indices,
     initialise,
+    open_dataset,
     run_record,
     say,
     source_weights,
@@ -39,7 +40,6 @@ from cellscope.engine.train.data import (
 )
 from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
 from cellscope.errors import DatasetError, UsageError
-from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import ModelCard
 
 
@@ -61,7 +61,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     int
         Exit code 0; errors and signals raise.
     """
-    prepared = PreparedDataset.open(dataset, assay="histo")
+    prepared = open_dataset(dataset, "histo", options)
     classes = tuple(prepared.info["classes"])
     tiles = load_tiles(prepared, "train", classes, fold=options.fold, limit=options.limit)
     validation: list[Tile] = []
@@ -117,7 +117,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
 def _start(options: TrainOptions, arguments: dict[str, Any]) -> torch.nn.Module:
     """Make the network with the weights to start from."""
     more = {"drop_path": options.drop_path} if takes_drop_path(arguments) else {}
-    network = build_network(arguments | more, pretrained=options.init == "imagenet")
+    network = build_network(arguments | more, pretrained=options.init == "imagenet", weights=options.imagenet)
     initialise(network, options, assay="histo", part=PART)
     return network
 

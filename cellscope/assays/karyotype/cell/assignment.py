@@ -110,7 +110,7 @@ def _without(table: np.ndarray, row: int, place: int) -> float:
 
 
 def most_probable(log_probabilities: np.ndarray) -> Assignment:
-    """Give each chromosome its most probable class, without looking at the others."""
+    """Give each chromosome its most probable class, whatever the others are."""
     if len(log_probabilities) == 0:
         return Assignment([], 0.0)
     chosen = log_probabilities.argmax(1)

@@ -55,7 +55,7 @@ class Chromosome:
         Touches the image's border.
     review : bool
     reasons : list of str
-        Why a person should look.
+        Reasons for review.
     edited : list of str
         What a person changed: ``class``, ``flip``, ``join``, ``split``.
     """

@@ -143,7 +143,7 @@ def read_karyotype(document: Mapping[str, Any], *, review_below: float) -> Cell:
         chromosome.odd_size = float(odd)
     judge(chromosomes, shape, review_below)
     for chromosome, entry in zip(chromosomes, listed, strict=True):
-        if chromosome.class_ != UNASSIGNED and _settled(entry):
+        if chromosome.class_ != UNASSIGNED and _named_by_person(entry):
             chromosome.confidence = 1.0
             # Said once, so that the next one to read the file knows it too.
             if not set(chromosome.edited) - {"flip"}:
@@ -180,7 +180,7 @@ def _read_entry(entry: Mapping[str, Any], shape: tuple[int, int]) -> Chromosome:
     )
 
 
-def _settled(entry: Mapping[str, Any]) -> bool:
+def _named_by_person(entry: Mapping[str, Any]) -> bool:
     """Tell whether a person named this chromosome: it says so, or its probability is no longer that of its class."""
     if set(entry.get("edited") or ()) - {"flip"}:
         return True

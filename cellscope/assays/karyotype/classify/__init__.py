@@ -1,1 +1,1 @@
-"""From a detection to a class: upright, straightened, seen from two sides, explained."""
+"""From a detection to a class: upright or straightened, with test-time augmentation, explained."""

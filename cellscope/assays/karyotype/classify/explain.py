@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cellscope.assays.karyotype.networks.chrnet import for_network
 
-#: Rows a heat map should have at least; the deepest stage that has them is looked at.
+#: Rows a heat map should have at least; the deepest stage that has them is explained.
 LEAST_ROWS = 7
 PER_ROW = 8
 GAP, TEXT = 14, 26
@@ -35,9 +35,9 @@ def grad_cam(network: nn.Module, views: Tensor) -> Tensor:
     (B, h, w) float32
         0 where nothing speaks for the class, 1 where most does; all 0 when nothing does anywhere.
     """
-    seen: dict[int, Tensor] = {}
+    outputs: dict[int, Tensor] = {}
     hooks = [
-        stage.register_forward_hook(lambda _m, _i, output, number=number: seen.__setitem__(number, output))
+        stage.register_forward_hook(lambda _m, _i, output, number=number: outputs.__setitem__(number, output))
         for number, stage in enumerate(network.stages)  # type: ignore[arg-type]
     ]
     try:
@@ -47,7 +47,7 @@ def grad_cam(network: nn.Module, views: Tensor) -> Tensor:
             both = torch.cat([copy, copy.flip((2, 3))])
             logits = network(for_network(both, int(network.in_channels)))[0]  # type: ignore[arg-type]
             best = logits.log_softmax(1).view(2, len(views), -1).mean(0).argmax(1).repeat(2)
-            chosen = [maps for _, maps in sorted(seen.items()) if maps.shape[2] >= LEAST_ROWS] or [seen[0]]
+            chosen = [maps for _, maps in sorted(outputs.items()) if maps.shape[2] >= LEAST_ROWS] or [outputs[0]]
             maps = chosen[-1]
             (gradient,) = torch.autograd.grad(logits.gather(1, best[:, None]).sum(), maps)
             warm = torch.relu((gradient.mean((2, 3), keepdim=True) * maps).sum(1)).detach()

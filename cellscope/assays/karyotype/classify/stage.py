@@ -1,4 +1,4 @@
-"""The second stage of a prediction: each chromosome upright, its class, which arm is up, what was looked at."""
+"""The second stage of a prediction: each chromosome upright, its class, which arm is up, and what decided."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cellscope.errors import InputError
 from cellscope.imaging.tone import to_grey
 
 PAD = 6
-#: Chromosomes that a CPU looks at together: about a third of a cell.
+#: Chromosomes in a batch on a CPU: about a third of a cell.
 CPU_BATCH = 16
 
 

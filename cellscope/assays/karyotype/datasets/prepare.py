@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,14 @@ from cellscope.assays.karyotype.datasets.sources import FORMATS, Instance, Recor
 from cellscope.assays.karyotype.datasets.sources.known import KNOWN
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.tone import to_grey
+from cellscope.io.annotations.tally import gathering, tell
 from cellscope.io.prepared import Item, write_dataset
 from cellscope.io.read import read
-from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_facts, source_names
+from cellscope.io.sources import clear_dataset, recognise, refuse_existing, source_facts, source_names
+from cellscope.io.text import one_line
 from cellscope.io.write import write_json, write_png
 from cellscope.options.common import PrepareOptions
+from cellscope.report.preview import Shown, write_preview
 
 
 def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
@@ -46,21 +51,25 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
     out = Path(out)
     refuse_existing(out, overwrite=options.overwrite)
     names = source_names(sources)
-    layouts = [choose_format(source, options.format, FORMATS) for source in sources]
+    layouts, tallies = recognise(sources, options.format, FORMATS)
     clear_dataset(out, ("images", "chromosomes", "targets"))
     items: list[Item] = []
     origins: list[Origin] = []
     licences = {known: facts.licence for known, facts in KNOWN.items()}
     facts: list[dict[str, Any]] = []
-    for source, name, layout in zip(sources, names, layouts, strict=True):
+    for source, name, layout, tally in zip(sources, names, layouts, tallies, strict=True):
         before = len(items)
-        for record in FORMATS[layout].read(source):
-            items.append(_store(record, name, out))
-            origins.append(Origin(record.group, record.case, record.abnormal))
+        with gathering(tally):
+            for record in FORMATS[layout].read(source):
+                items.append(_store(record, name, out))
+                origins.append(Origin(record.group, record.case, record.abnormal))
+                alone = [record.class_] if record.instances is None else []
+                tally.image([*alone, *(instance.class_ or "" for instance in record.instances or ())])
         facts.append(source_facts(name, layout, len(items) - before, licences))
         if name in KNOWN and KNOWN[name].short_arm_up:
             facts[-1]["short_arm_up"] = True
         print(f"{name}: {len(items) - before} items", file=sys.stderr)
+        tell(name, tally)
     write_dataset(
         out,
         dealt(items, origins, options.splits, options.seed),
@@ -72,11 +81,29 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
         splits=options.splits,
         folds=options.folds,
     )
+    metaphases = [item for item in items if item.target]
+    write_preview(out, metaphases or items, partial(_shown, out))
     return 0
 
 
+def _shown(out: Path, item: Item) -> Shown:
+    """Read an item for the preview: chromosomes outlined, boxes where there are no masks; single ones by class."""
+    pixels = read(out / item.image).pixels
+    if not item.target:
+        return Shown(pixels, caption=item.class_)
+    annotations = json.loads((out / item.target).read_text(encoding="utf-8"))["annotations"]
+    labels = np.zeros(pixels.shape[:2], np.int32)
+    boxes = []
+    for number, one in enumerate(annotations, 1):
+        if one["segmentation"] is None:
+            boxes.append(one["bbox"])
+        else:
+            labels[rle.decode(one["segmentation"]) > 0] = number
+    return Shown(pixels, (labels,), boxes, f"{len(annotations)} chromosomes")
+
+
 def _store(record: Record, source: str, out: Path) -> Item:
-    """Write one record's files and give its row. Images are stored grey, 8 bit: what the networks look at."""
+    """Write one record's files and give its row. Images are stored grey, 8 bit, as the networks take them."""
     try:
         image = read(record.path)
     except InputError as error:
@@ -86,6 +113,12 @@ def _store(record: Record, source: str, out: Path) -> Item:
         low, high = np.percentile(grey, [0.01, 99.99])
         grey = (grey - low) * (255.0 / max(high - low, 1e-6))
     pixels = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+    if record.shape is not None and record.shape != pixels.shape:
+        named = one_line(record.source.name) if record.source else ""
+        raise DatasetError(
+            f"{one_line(record.path)}: the image is {pixels.shape[1]} x {pixels.shape[0]} pixels but the annotation "
+            f"file {named} says {record.shape[1]} x {record.shape[0]}; the image was resized, annotate it as it is"
+        )
     folder = "images" if record.instances is not None else "chromosomes"
     path = f"{folder}/{source}/{record.name}.png"
     (out / path).parent.mkdir(parents=True, exist_ok=True)

@@ -97,7 +97,7 @@ def evaluate(
     int
         Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation(_assay(options.backend), dataset, out, run=run, split=split, argv=argv)
+    evaluation = Evaluation(_assay(options.backend), dataset, out, run=run, split=split, argv=argv, models=models)
     prepared = evaluation.prepared
     rows = prepared.split(split).rename(columns={"class": "class_"})
     rows = rows[(rows["target"] != "") | (rows["class_"] != "")]

@@ -69,7 +69,7 @@ def lay_out(cell: Cell, grey: np.ndarray, *, title: str, ideograms: bool = False
     """Arrange the karyogram of one cell.
 
     Chromosomes are shown dark on white whatever the stain (fluorescence is inverted, as is usual), all at one scale,
-    the short arm up where the classifier could tell. Ones that a person should look at carry an orange bar and the
+    the short arm up where the classifier could tell. Ones to review carry an orange bar and the
     number of their label; unassigned ones lie at the bottom.
 
     Parameters
@@ -230,7 +230,7 @@ def _row(
 
 
 def _place(page: Page, one: _Drawn, x: int, base: int) -> None:
-    """Stand a chromosome on the line; mark it when a person should look."""
+    """Stand a chromosome on the line; mark it when it is to be reviewed."""
     page.add(Image(x, base - one.height, one.pixels))
     if one.chromosome.review:
         page.add(Box(x, base + 8, x + one.width, base + 8 + SUSPECT_BAR - 1, REVIEW))

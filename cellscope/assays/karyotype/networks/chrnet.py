@@ -161,10 +161,10 @@ class CentreLoss(nn.Module):
             with torch.no_grad():
                 count = torch.bincount(labels, minlength=len(self.centres)).float()
                 total = torch.zeros_like(self.centres).index_add_(0, labels, features.detach())
-                seen = count > 0
+                present = count > 0
                 # Written as the cited update: sum of (centre - x) over (1 + count), times the rate.
                 delta = (self.centres * count[:, None] - total) / (1 + count)[:, None]
-                self.centres[seen] -= self.rate * delta[seen]
+                self.centres[present] -= self.rate * delta[present]
         return loss
 
 
@@ -224,8 +224,8 @@ def classify_views(network: Classifier, views: torch.Tensor) -> tuple[torch.Tens
     """
     parts, ups = [], []
     for turned in (False, True):
-        seen = torch.flip(views, (2, 3)) if turned else views
-        logits, polarity, _ = network(for_network(seen, network.in_channels))
+        inputs = torch.flip(views, (2, 3)) if turned else views
+        logits, polarity, _ = network(for_network(inputs, network.in_channels))
         parts.append(F.log_softmax(logits.float(), 1))
         if polarity is not None:
             ups.append(-polarity.float() if turned else polarity.float())

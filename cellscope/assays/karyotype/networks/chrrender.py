@@ -62,7 +62,7 @@ class ChrRender(nn.Module):
     stride_in_1x1, frozen_norm : bool
         See `Trunk`.
     proposals : int, optional
-        Boxes that the second stage looks at; 400, or 1000 by detectron2's conventions.
+        Boxes that the second stage gets; 400, or 1000 by detectron2's conventions.
     pixel_mean, pixel_std : tuple of float, optional
         Per channel, subtracted and divided by first; of images in the range 0 to 255.
     grey_range : float, optional

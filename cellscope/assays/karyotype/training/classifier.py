@@ -1,4 +1,4 @@
-"""Training of the classifier: cross entropy, centre loss, polarity; validation by mean recall with two views."""
+"""Training of the classifier: cross entropy, centre loss, polarity; validated by mean recall, with augmentation."""
 
 from __future__ import annotations
 

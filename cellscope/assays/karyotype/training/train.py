@@ -9,7 +9,7 @@ import lightning as L
 from cellscope.assays.karyotype.options import TrainOptions
 from cellscope.assays.karyotype.training.classifier import train_classify
 from cellscope.assays.karyotype.training.detector import train_detect
-from cellscope.io.prepared import PreparedDataset
+from cellscope.engine.train.data import open_dataset
 
 
 def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -> int:
@@ -30,7 +30,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     int
         Exit code 0; errors and signals raise.
     """
-    prepared = PreparedDataset.open(dataset, assay="karyotype")
+    prepared = open_dataset(dataset, "karyotype", options)
     L.seed_everything(options.seed, verbose=False)
     parts = {"detect": train_detect, "classify": train_classify}
     parts[options.part](prepared, out, options, argv)

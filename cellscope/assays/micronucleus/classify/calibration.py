@@ -1,4 +1,4 @@
-"""From the two witnesses to one honest probability: a logistic regression on fields the networks did not learn from."""
+"""Finder and classifier scores combined into a calibrated probability: logistic regression on validation fields."""
 
 from __future__ import annotations
 
@@ -43,35 +43,35 @@ def fit_logistic(features: np.ndarray, positive: np.ndarray) -> np.ndarray:
 
 
 BOTH = ("offset", "classify", "finder")
-"""What weighs both witnesses: `field_offset` and so on for cells of fields, `cell_offset` and so on for crops."""
+"""Weights of the two scores: `field_offset` and so on for cells of fields, `cell_offset` and so on for crops."""
 
 
-def fit_both(kind: str, logits: np.ndarray, evidence: np.ndarray, positive: np.ndarray) -> dict[str, float]:
-    """Fit the weights of both witnesses; none where a class is missing.
+def fit_both(kind: str, logits: np.ndarray, finder_scores: np.ndarray, positive: np.ndarray) -> dict[str, float]:
+    """Fit the weights of both scores; none where a class is missing.
 
     Parameters
     ----------
     kind : {"field", "cell"}
-    logits, evidence : (N,) float
+    logits, finder_scores : (N,) float
     positive : (N,) bool
     """
     if not positive.any() or positive.all():
         return {}
-    weights = fit_logistic(np.column_stack([logits, evidence]), positive)
+    weights = fit_logistic(np.column_stack([logits, finder_scores]), positive)
     return {f"{kind}_{name}": float(f"{weight:.5g}") for name, weight in zip(BOTH, weights, strict=True)}
 
 
 def field_probability(
-    logits: np.ndarray, evidence: np.ndarray, thresholds: Mapping[str, float], *, kind: str = "field"
+    logits: np.ndarray, finder_scores: np.ndarray, thresholds: Mapping[str, float], *, kind: str = "field"
 ) -> np.ndarray:
-    """Combine the classifier's logit and the finder's evidence for cells of a field, or of crops.
+    """Combine classifier and finder scores of the cells of a field, or of crops.
 
     Parameters
     ----------
     logits : (N,) float
         The classifier's, micronucleus against normal.
-    evidence : (N,) float
-        From `cellscope.assays.micronucleus.find.instances.evidence`.
+    finder_scores : (N,) float
+        From `cellscope.assays.micronucleus.find.instances.score_cells`.
     thresholds : mapping
         Of the classifier's model card: ``field_offset``, ``field_classify``, ``field_finder``. A model without them
         gives the classifier's own probability.
@@ -86,7 +86,7 @@ def field_probability(
     if not kind:
         return crop_probability(logits, thresholds)
     offset, classify, finder = (thresholds[f"{kind}_{name}"] for name in BOTH)
-    return expit(offset + classify * np.asarray(logits, float) + finder * np.asarray(evidence, float))
+    return expit(offset + classify * np.asarray(logits, float) + finder * np.asarray(finder_scores, float))
 
 
 def crop_probability(logits: np.ndarray, thresholds: Mapping[str, float]) -> np.ndarray:

@@ -25,7 +25,7 @@ from cellscope.assays.micronucleus.count.objects import (
     summary_of,
 )
 from cellscope.assays.micronucleus.find.instances import MICRONUCLEUS as MN_THRESHOLD
-from cellscope.assays.micronucleus.find.instances import evidence, reachable
+from cellscope.assays.micronucleus.find.instances import reachable, score_cells
 from cellscope.engine.assay import Result, Subject
 from cellscope.errors import UsageError
 from cellscope.imaging.measure import add_physical
@@ -63,8 +63,8 @@ def _conclude_field(subject: Subject) -> Result:
     maps = state.get("mn_logits")
     logits = maps if maps is not None else np.full(grey.shape, -20.0, np.float32)
     reach = reachable(labels, state["diameter"], owner=state["owner"])
-    seen = evidence(logits, labels, state["diameter"], ids)
-    probability = field_probability(state["logits"], seen, subject.cards["classify"].thresholds)
+    finder_scores = score_cells(logits, labels, state["diameter"], ids)
+    probability = field_probability(state["logits"], finder_scores, subject.cards["classify"].thresholds)
     background = float(np.median(grey[labels == 0])) if (labels == 0).any() else float(grey.min())
     able = scorable(measured, grey.shape, background, keep_border=options.keep_border)
     table = cell_table(
@@ -74,7 +74,7 @@ def _conclude_field(subject: Subject) -> Result:
         review_margin=options.review_margin,
         able=able,
         logits=state["logits"],
-        evidence=seen,
+        finder_scores=finder_scores,
     )
     lost = apply_corrections(table, labels, options.corrected.get(subject.name, ()))
     if lost:
@@ -107,7 +107,7 @@ def _conclude_field(subject: Subject) -> Result:
 
 
 def crop_cell_probability(subject: Subject) -> float:
-    """Combine both witnesses on the cell in the middle of a crop, as in a field.
+    """Combine finder and classifier scores of the cell in the middle of a crop, as in a field.
 
     Where the finder sees no nucleus, the classifier alone is asked.
     """
@@ -116,8 +116,8 @@ def crop_cell_probability(subject: Subject) -> float:
     if "mn_logits" not in state or labels is None or not labels.any():
         return float(crop_probability(state["logits"], thresholds)[0])
     middle = owners(labels)[labels.shape[0] // 2, labels.shape[1] // 2]
-    seen = evidence(state["mn_logits"], labels, state["diameter"], [int(middle)])
-    return float(field_probability(state["logits"], seen, thresholds, kind="cell")[0])
+    finder_scores = score_cells(state["mn_logits"], labels, state["diameter"], [int(middle)])
+    return float(field_probability(state["logits"], finder_scores, thresholds, kind="cell")[0])
 
 
 def _conclude_crop(subject: Subject) -> Result:

@@ -125,7 +125,7 @@ def gallery_of(
     Returns
     -------
     dict
-        ``classes``, ``total`` cells worth a look, and ``cells``: label, place, class, probability, review, picture.
+        ``classes``, ``total`` positive or unsure cells, ``cells``: label, place, class, probability, review, picture.
     """
     wanted = table[table["scorable"] & ((table["class"] == MICRONUCLEUS) | table["review"])]
     ranked = wanted.sort_values(["review", "p_micronucleus"], ascending=[False, False], kind="stable").head(most)

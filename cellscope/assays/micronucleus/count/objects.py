@@ -50,7 +50,7 @@ def scorable(table: pd.DataFrame, shape: tuple[int, ...], background: float, *, 
 
 
 def condensed(table: pd.DataFrame, background: float) -> np.ndarray:
-    """Tell which nuclei look mitotic or dying by `BRIGHT` and `SMALL`; (N,) bool."""
+    """Tell which nuclei are mitotic or dying by `BRIGHT` and `SMALL`; (N,) bool."""
     if len(table) < 3:  # no median to compare with
         return np.zeros(len(table), bool)
     signal = table["intensity_mean"].to_numpy(float) - background
@@ -104,7 +104,7 @@ def cell_table(
     review_margin: float,
     able: np.ndarray,
     logits: np.ndarray,
-    evidence: np.ndarray,
+    finder_scores: np.ndarray,
 ) -> pd.DataFrame:
     """Make the rows of ``objects.csv``; ``n_micronuclei`` is filled in later.
 
@@ -117,11 +117,11 @@ def cell_table(
     threshold : float
         From which a cell is positive.
     review_margin : float
-        A cell nearer to the threshold than this is for a person to look at.
+        A cell nearer to the threshold than this is marked for review.
     able : (N,) bool
         Scorable.
-    logits, evidence : (N,) float
-        The two witnesses, as logits.
+    logits, finder_scores : (N,) float
+        Classifier and finder scores, log odds.
     """
     positive = probability >= threshold
     table = pd.DataFrame(
@@ -136,7 +136,7 @@ def cell_table(
             "n_micronuclei": 0,
             "corrected": False,
             "classifier_probability": expit(logits),
-            "finder_probability": expit(evidence),
+            "finder_probability": expit(finder_scores),
         }
     )
     return pd.concat([table, measured.drop(columns="label").reset_index(drop=True)], axis=1)

@@ -54,7 +54,13 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, options: Any, cards: 
             f"({errors['false_positive']} of {errors['negative']} in calibration, where about half of the cells were "
             "positive); for samples of few per cent use --specificity, and the corrected frequency"
         )
-    return RunSummary(tables={"frequency": pd.DataFrame(rows)}, warnings=warnings)
+    table = pd.DataFrame(rows)
+    if table["n_micronuclei"].isna().any():
+        table["n_micronuclei"] = table["n_micronuclei"].astype("Int64")  # whole numbers beside what is not known
+        warnings.append(
+            "crops tell which cells carry micronuclei, not how many: n_micronuclei and mn_per_nucleus are empty"
+        )
+    return RunSummary(tables={"frequency": table}, warnings=warnings)
 
 
 def _threshold(options: Any, calibration: Mapping[str, Any]) -> float:
@@ -85,9 +91,12 @@ def frequency_row(
     """
     counts = {
         column: pd.to_numeric(images[column], errors="coerce").fillna(0).to_numpy(int)
-        for column in ("n_nuclei", "n_micronucleated", "n_micronuclei")
+        for column in ("n_nuclei", "n_micronucleated")
     }
-    total, positive, found = (int(values.sum()) for values in counts.values())
+    total, positive = (int(values.sum()) for values in counts.values())
+    # a crop tells whether its cell carries micronuclei, not how many: with one of them the sum is not known
+    localised = pd.to_numeric(images["n_micronuclei"], errors="coerce")
+    found = None if localised.isna().any() else int(localised.sum())
     spread = dispersion(counts["n_micronucleated"], counts["n_nuclei"])
     low, high = interval(positive, total, spread.index)
     assert low is not None
@@ -101,7 +110,7 @@ def frequency_row(
         "per_1000": 1000 * positive / total,
         "per_1000_low": 1000 * low,
         "per_1000_high": 1000 * high,
-        "mn_per_nucleus": found / total,
+        "mn_per_nucleus": None if found is None else found / total,
         "dispersion": spread.index,
         "dispersion_p": spread.p_value,
     }

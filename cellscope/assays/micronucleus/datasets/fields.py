@@ -12,13 +12,16 @@ import torch
 from scipy import ndimage
 from torch.utils.data import Dataset
 
-from cellscope.assays.micronucleus.field.field import as_channels, choose_channel, median_diameter, normalise_field
+from cellscope.assays.micronucleus.field.field import as_channels, grey_of, median_diameter, normalise_field
 from cellscope.assays.micronucleus.find.finder import DIAMETER
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 
 SMALLEST = 5
 """Micronuclei of fewer pixels neither teach nor untrain (scores ignore them)."""
+
+OUTLINED, SOME = "micronuclei", "some"
+"""A column of ``items.csv``, and what it holds for a field in which not all micronuclei are outlined."""
 
 
 @dataclass(eq=False)
@@ -39,6 +42,8 @@ class Field:
         Distance to the nucleus's rim over its largest such distance, 0 outside.
     diameter : float
         Median of the nuclei, pixels.
+    complete : bool
+        False where only some of the micronuclei are outlined: what is none may be one.
     """
 
     id: str
@@ -50,6 +55,7 @@ class Field:
     parents: dict[int, int]
     depth: np.ndarray
     diameter: float
+    complete: bool = True
 
     def positive(self) -> set[int]:
         """Nuclei that carry a micronucleus of at least `SMALLEST` pixels."""
@@ -59,7 +65,7 @@ class Field:
 
 def load_field(root: Path, row: Any) -> Field:
     """Read a field and its target from a prepared dataset."""
-    grey = choose_channel(read(root / str(row.image)).pixels, None, str(row.image))
+    grey = grey_of(read(root / str(row.image)).pixels, str(row.image))
     target = read(root / str(row.target)).pixels.astype(np.int32)
     nuclei, micronuclei = np.ascontiguousarray(target[..., 0]), np.ascontiguousarray(target[..., 1])
     pairs = np.unique(target[target[..., 2] > 0][:, 1:], axis=0)
@@ -74,6 +80,7 @@ def load_field(root: Path, row: Any) -> Field:
         parents=parents,
         depth=depth_map(nuclei),
         diameter=median_diameter(nuclei) or DIAMETER,
+        complete=getattr(row, OUTLINED, "") != SOME,
     )
 
 
@@ -151,10 +158,11 @@ class FieldCrops(Dataset):
         counted = (areas >= SMALLEST)[field.micronuclei] & (field.micronuclei > 0)
         mn = moved(counted.astype(np.float32), cv2.INTER_LINEAR)
         unsure = moved(((field.micronuclei > 0) & ~counted).astype(np.float32), cv2.INTER_LINEAR)
+        told = 1.0 if field.complete else ((nucleus > 0.3) | (mn > 0)).astype(np.float32)
         # where nuclei touch, the soft mask and the depth dip: these pixels decide whether two stay one
         rim = (nucleus > 0.3) & (depth < 0.25)
         weights = np.stack(
-            [inside * (1 + rim), inside * (nucleus > 0.3) * 2 + inside * 0.2, inside * (1 - (unsure > 0))]
+            [inside * (1 + rim), inside * (nucleus > 0.3) * 2 + inside * 0.2, inside * told * (1 - (unsure > 0))]
         )
         view = vary_light(view, rng)
         targets = np.stack([nucleus, depth, mn])

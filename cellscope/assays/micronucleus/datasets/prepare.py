@@ -8,8 +8,10 @@ their group.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +19,29 @@ import cv2
 import numpy as np
 from skimage.measure import regionprops
 
-from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS
+from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS, NORMAL
 from cellscope.assays.micronucleus.classify.crops import CROP, cell_crop, owners
+from cellscope.assays.micronucleus.datasets.fields import OUTLINED, SOME
 from cellscope.assays.micronucleus.datasets.sources import FORMATS, CropRecord, FieldRecord
 from cellscope.assays.micronucleus.field.field import median_diameter
 from cellscope.assays.micronucleus.options import MicronucleusPrepareOptions
 from cellscope.errors import DatasetError
+from cellscope.io.annotations.tally import gathering, tell
 from cellscope.io.prepared import Item, assign_splits, hold_out, write_dataset
-from cellscope.io.sources import choose_format, clear_dataset, refuse_existing
+from cellscope.io.sources import clear_dataset, recognise, refuse_existing
 from cellscope.io.write import write_png
+from cellscope.report.preview import Shown, write_preview
 
-SOURCE_FACTS = {
+LICENCES = {
     "mnfinder": "MNFinder fields, Hatch laboratory (github hatch-lab/mnfinder), MIT-style licence",
+    "dsb2018_fluorescence": "Data Science Bowl 2018 (BBBC038), Caicedo et al., Nat. Methods 16 (2019), CC0; small "
+    "bodies judged by eye",
 }
+#: By the name of the data set's folder.
+LABORATORIES = {"mnfinder": "hatch"}
 FOLDERS = ("fields", "targets", "crops")
 MIN_CROP = 32
+MOST = 0.5
 
 
 def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions) -> int:
@@ -57,20 +67,27 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
     """
     out = Path(out)
     refuse_existing(out, overwrite=options.overwrite)
-    formats = [choose_format(source, options.format, FORMATS) for source in sources]
+    formats, tallies = recognise(sources, options.format, FORMATS)
     clear_dataset(out, FOLDERS)
     items: list[Item] = []
     facts = []
-    for source, name in zip(sources, formats, strict=True):
-        before = len(items)
-        for record in FORMATS[name].read_source(source, options):
-            items += (
-                _store_field(record, out, options) if isinstance(record, FieldRecord) else [_store_crop(record, out)]
-            )
-        where = source.resolve().name
-        licence = SOURCE_FACTS.get(where, SOURCE_FACTS.get(name, "the user's own"))
+    for source, name, tally in zip(sources, formats, tallies, strict=True):
+        before, where = len(items), source.resolve().name
+        origin = {"laboratory": LABORATORIES.get(where, "")}
+        with gathering(tally):
+            for record in FORMATS[name].read_source(source, options):
+                if isinstance(record, FieldRecord):
+                    items += _store_field(record, out, options, origin | record.facts)
+                    tally.image(_objects_of(record))
+                else:
+                    items.append(_store_crop(record, out, origin))
+                    tally.image([record.class_])
+        items[before:] = _largest_to_training(items[before:], options.splits)
+        licence = LICENCES.get(where, LICENCES.get(name, "the user's own"))
         facts.append({"name": where, "format": name, "items": len(items) - before, "licence": licence})
         print(f"{where}: {len(items) - before} items", file=sys.stderr)
+        tell(where, tally)
+    _refuse_one_class(items)
     items = hold_out(items, options.hold_out, what="cell line")
     if options.recipe == "paper":
         items = _balance(items, out, options)
@@ -86,20 +103,72 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
         folds=options.folds,
         extra={"recipe": options.recipe, "hold_out": options.hold_out, "crop_size": options.crop_size},
     )
+    write_preview(out, _spread(items), partial(_shown, out))
     return 0
 
 
-def _store_field(record: FieldRecord, out: Path, options: Any) -> list[Item]:
+def _largest_to_training(items: list[Item], splits: tuple[float, float, float]) -> list[Item]:
+    """Send a group of several fields that is most of its source to training, where most is to go."""
+    fields = Counter(item.group for item in items if not item.class_)
+    largest = {group for group, count in fields.items() if count > max(1, fields.total() / 2)}
+    if splits[0] < MOST:
+        return items
+    return [replace(item, fixed_split="train") if item.group in largest else item for item in items]
+
+
+def _objects_of(record: FieldRecord) -> list[str]:
+    """List what a field holds: the class of every nucleus, and its micronuclei where they are outlined."""
+    unknown = len(np.unique(record.nuclei)) - 1 - len(record.classes)
+    outlined = 0 if record.micronuclei is None else len(np.unique(record.micronuclei)) - 1
+    listed = [f"{class_} cells" for class_ in record.classes.values()]
+    return [*listed, *["cells of no class"] * max(unknown, 0), *["outlined micronuclei"] * outlined]
+
+
+def _refuse_one_class(items: list[Item]) -> None:
+    """Refuse crops of one class alone: nothing can be learnt from them.
+
+    Raises
+    ------
+    DatasetError
+    """
+    found = {item.class_ for item in items if item.class_}
+    if len(found) == 1 and all(item.class_ for item in items):
+        raise DatasetError(
+            f"all {len(items)} crops are of one class, {found.pop()}; a classifier needs both, "
+            f"{NORMAL} and {MICRONUCLEUS}: add a folder of the other"
+        )
+
+
+def _spread(items: list[Item]) -> list[Item]:
+    """Choose what the preview shows: fields where there are any, else crops."""
+    return [item for item in items if not item.class_] or items
+
+
+def _shown(out: Path, item: Item) -> Shown:
+    """Read an item for the preview: nuclei and micronuclei of a field, the class of a crop."""
+    pixels = cv2.imread(str(out / item.image), cv2.IMREAD_UNCHANGED)
+    assert pixels is not None, "it was written a moment ago"
+    if item.class_ or not item.target:
+        return Shown(pixels, caption=item.class_)
+    target = cv2.imread(str(out / item.target), cv2.IMREAD_UNCHANGED)
+    assert target is not None, "it was written a moment ago"
+    nuclei, micronuclei = target[..., 2].astype(int), target[..., 1].astype(int)  # OpenCV turns red and blue round
+    return Shown(pixels, (nuclei, micronuclei), caption=f"{nuclei.max()} nuclei, {micronuclei.max()} micronuclei")
+
+
+def _store_field(record: FieldRecord, out: Path, options: Any, facts: dict[str, str]) -> list[Item]:
     """Write a field, its target and a crop per annotated nucleus; a field without a nucleus is kept, without crops."""
-    group = f"{record.line}/{record.name}"
+    place, group = f"{record.line}/{record.name}", f"{record.line}/{record.group or record.name}"
     items = []
     if record.micronuclei is not None:
-        image, target = f"fields/{group}.png", f"targets/{group}.png"
+        image, target = f"fields/{place}.png", f"targets/{place}.png"
         _write(out / image, record.grey)
         _write(out / target, encode_target(record.nuclei, record.micronuclei, record.parents))
-        items.append(Item(id=group, group=group, image=image, target=target))
+        outlined = {} if record.complete else {OUTLINED: SOME}
+        items.append(Item(id=place, group=group, image=image, target=target, facts=facts | outlined))
     if not record.classes:
-        print(f"{group}: a field without annotated nuclei", file=sys.stderr)
+        if not record.nuclei.any():
+            print(f"{place}: a field without annotated nuclei", file=sys.stderr)
         return items
     diameter = median_diameter(record.nuclei)
     assert diameter is not None
@@ -109,22 +178,23 @@ def _store_field(record: FieldRecord, out: Path, options: Any) -> list[Item]:
         if class_ is None:
             continue
         crop = cell_crop(grey, record.nuclei, owner, region.label, region.centroid, diameter, options.crop_size or CROP)
-        path, target = f"crops/{group}/{region.label:04d}.png", ""
+        path, target = f"crops/{place}/{region.label:04d}.png", ""
         top = np.iinfo(record.grey.dtype).max
         _write(out / path, np.clip(np.rint(crop), 0, top).astype(record.grey.dtype))
         if record.micronuclei is not None:
-            target = f"targets/{group}/{region.label:04d}.png"
+            target = f"targets/{place}/{region.label:04d}.png"
             own = [mn for mn, parent in record.parents.items() if parent == region.label]
             mask = np.isin(record.micronuclei, own).astype(np.float32) * 255
             shown = cell_crop(
                 mask, record.nuclei, owner, region.label, region.centroid, diameter, options.crop_size or CROP
             )
             _write(out / target, np.rint(shown).astype(np.uint8))
-        items.append(Item(id=f"{group}/{region.label:04d}", group=group, image=path, target=target, class_=class_))
+        name = f"{place}/{region.label:04d}"
+        items.append(Item(id=name, group=group, image=path, target=target, class_=class_, facts=facts))
     return items
 
 
-def _store_crop(record: CropRecord, out: Path) -> Item:
+def _store_crop(record: CropRecord, out: Path, facts: dict[str, str]) -> Item:
     if min(record.grey.shape) < MIN_CROP:
         height, width = record.grey.shape
         raise DatasetError(
@@ -134,7 +204,11 @@ def _store_crop(record: CropRecord, out: Path) -> Item:
     path = f"crops/{record.line}/{record.name}.png"
     _write(out / path, record.grey)
     return Item(
-        id=f"{record.line}/{record.name}", group=f"{record.line}/{record.group}", image=path, class_=record.class_
+        id=f"{record.line}/{record.name}",
+        group=f"{record.line}/{record.group}",
+        image=path,
+        class_=record.class_,
+        facts=facts,
     )
 
 
@@ -166,9 +240,9 @@ def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:
     flipped and scaled, the other by leaving items out. In validation every crop gets one such copy.
     """
     split_of = assign_splits(items, options.splits, options.seed)
-    settled = [replace(item, fixed_split=split_of[item.group]) for item in items]
+    assigned = [replace(item, fixed_split=split_of[item.group]) for item in items]
     rng = np.random.default_rng([options.seed, 62])
-    crops = [item for item in settled if item.class_]
+    crops = [item for item in assigned if item.class_]
     train = {name: [c for c in crops if c.fixed_split == "train" and c.class_ == name] for name in CLASSES}
     fewest, most = sorted(train, key=lambda name: (len(train[name]), name))
     dropped: set[str] = set()
@@ -180,7 +254,7 @@ def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:
         chosen = (train[fewest][int(i)] for i in rng.integers(0, len(train[fewest]), goal - len(train[fewest])))
         copies += _copies(chosen, out, rng)
     copies += _copies((item for item in crops if item.fixed_split == "val"), out, rng)
-    for item in settled:
+    for item in assigned:
         if item.id in dropped:
             for name in filter(None, (item.image, item.target)):
                 (out / name).unlink()
@@ -189,7 +263,7 @@ def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:
         f"{len(dropped)} {most} dropped, {len(copies)} varied copies added",
         file=sys.stderr,
     )
-    return [item for item in settled if item.id not in dropped] + copies
+    return [item for item in assigned if item.id not in dropped] + copies
 
 
 def _copies(items: Iterable[Item], out: Path, rng: np.random.Generator) -> list[Item]:

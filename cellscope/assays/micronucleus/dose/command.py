@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,19 @@ def new_counts(options: DoseOptions) -> list[tuple[str, int, int]]:
             raise UsageError(
                 f"--counts {options.counts}: the folder has no frequency.csv; give OUT of predict on fields"
             )
-    for number, row in enumerate(read_table(path, names), 1):
+    rows = read_table(path, names)
+    unknown = [row for row in rows if not row[names[1]]]
+    if unknown and (len(unknown) == len(rows) or not Path(options.counts).is_dir()):
+        raise UsageError(
+            f"{path}: {names[1]} is empty: crops of single cells tell which cells carry micronuclei, not how many; a "
+            "dose needs counts from fields"
+        )
+    if unknown:
+        left = ", ".join(row.get("group") or "a row without a name" for row in unknown[:5])
+        print(f"{path}: left out, since micronuclei are not counted in crops: {left}", file=sys.stderr)
+    for number, row in enumerate(rows, 1):
+        if row in unknown:
+            continue
         try:
             cells, count = float(row[names[0]]), float(row[names[1]])
         except ValueError:

@@ -80,7 +80,7 @@ def evaluate(
     int
         Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv)
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
     prepared = evaluation.prepared
     rows = prepared.split(split).rename(columns={"class": "class_"})
     if run.limit:
@@ -123,7 +123,10 @@ def evaluate(
         metrics=metrics,
         per_image=pd.concat([fields, table[table["kind"] == CROP]], ignore_index=True),
         figures=figures,
-        tables={"lines": line_table(metrics), "operating_points": pd.concat(points, ignore_index=True)},
+        tables={
+            "lines": line_table(metrics),
+            "operating_points": pd.concat(points, ignore_index=True) if points else pd.DataFrame(),
+        },
     )
 
 
@@ -182,15 +185,16 @@ def _measure_field(subject: Subject, line: str) -> Measured:
         "not_scorable": int((~able).sum()),
         "otsu_matched": len(matched_labels(truth.nuclei, classical)),
         "otsu_found": int(classical.max()),
-        "true_frequency": len(carriers) / len(true_ids) if true_ids else np.nan,
+        "true_frequency": len(carriers) / len(true_ids) if true_ids and truth.complete else np.nan,
         "found_frequency": float((objects.loc[able, "class"] == MICRONUCLEUS).mean()) if able.any() else 0.0,
     }
+    told = slice(None) if truth.complete else slice(0)  # what carries no outlined micronucleus may carry another
     cells = cells_frame(
         subject.name,
         FIELD,
         line,
-        np.array([label in carriers for label in pairs], bool),
-        matched[f"p_{MICRONUCLEUS}"].to_numpy(float),
-        (matched["class"] == MICRONUCLEUS).to_numpy(bool),
+        np.array([label in carriers for label in pairs], bool)[told],
+        matched[f"p_{MICRONUCLEUS}"].to_numpy(float)[told],
+        (matched["class"] == MICRONUCLEUS).to_numpy(bool)[told],
     )
     return Measured(cells, field)

@@ -153,7 +153,7 @@ def field_metrics(fields: pd.DataFrame, prefix: str, *, seed: int) -> list[Metri
     """
     hits, true = fields["matched"].to_numpy(), fields["n_true"].to_numpy()
     scored = hits + fields["extra"].to_numpy()
-    known = fields[fields["n_true"] > 0]
+    known = fields[(fields["n_true"] > 0) & fields["true_frequency"].notna()]
     frequencies = known["true_frequency"].to_numpy(float), known["found_frequency"].to_numpy(float)
     groups, known_groups = fields["image"].to_numpy(), known["image"].to_numpy()
     one = "one to one, IoU above 0.5; found nuclei that are not scorable count only when they match"

@@ -20,14 +20,12 @@ SATURATED_NUCLEI = 0.2
 """Shares of all pixels, and of the bright ones, at the highest grey value above which a field is called saturated."""
 
 
-def choose_channel(pixels: np.ndarray, channel: int | None, name: str) -> np.ndarray:
-    """Take the channel that shows the DNA.
+def grey_of(pixels: np.ndarray, name: str) -> np.ndarray:
+    """Give the one channel of an image that was read, or any of several equal ones (a grey image saved as RGB).
 
     Parameters
     ----------
     pixels : (H, W, C) uint8, uint16 or float32
-    channel : int or None
-        From 0. None is enough for one channel, or several equal ones (a grey image saved as RGB).
     name : str
         For the message.
 
@@ -38,18 +36,14 @@ def choose_channel(pixels: np.ndarray, channel: int | None, name: str) -> np.nda
     Raises
     ------
     InputError
-        If there are several different channels and none is chosen, or the chosen one does not exist.
+        If the channels differ: then a person chooses which one is read.
     """
     count = pixels.shape[2]
-    if channel is None:
-        if count > 1 and any(not np.array_equal(pixels[..., 0], pixels[..., other]) for other in range(1, count)):
-            raise InputError(
-                f"{name}: the image has {count} channels; say which one shows the DNA with --channel 0..{count - 1}"
-            )
-        channel = 0
-    if not 0 <= channel < count:
-        raise InputError(f"{name}: there is no channel {channel}; the image has {count}, counted from 0")
-    return pixels[..., channel].astype(np.float32)
+    if any(not np.array_equal(pixels[..., 0], pixels[..., other]) for other in range(1, count)):
+        raise InputError(
+            f"{name}: the image has {count} channels; say which one shows the DNA with --channel 0..{count - 1}"
+        )
+    return pixels[..., 0].astype(np.float32)
 
 
 def to_integers(grey: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -8,35 +8,48 @@ import numpy as np
 from skimage.measure import label as components
 from skimage.measure import regionprops
 
-from cellscope.errors import InputError
-from cellscope.io.beside import find_beside
-from cellscope.io.image import Image
-from cellscope.io.read import read
+from cellscope.errors import DatasetError, InputError
+from cellscope.io.annotations.label_image import LabelImage, read_label_image
+from cellscope.io.annotations.meaning import as_instances, whole_numbers
+from cellscope.io.annotations.pairing import Rule, find_partner
+from cellscope.io.text import one_line
 
-ENDINGS = ("", ".labels", "_labels", "_label", "_mask", "_masks", "_cp_masks", "_nuclei")
-SUFFIXES = (".tif", ".tiff", ".png")
+RULE = Rule(
+    "mask",
+    ("", ".labels", "_labels", "_label", "_mask", "_masks", "_cp_masks", "_seg", "_nuclei"),
+    ("masks", "labels"),
+    (".tif", ".tiff", ".png", ".npy"),
+)
 FRAGMENT = 0.2
 """A piece of less than this share of a nucleus's largest piece is a slip of the brush, not a second nucleus."""
 
 
-def find_mask(place: str, image: str) -> Path:
-    """Find the mask of an image; InputError if there is none."""
-    return find_beside(Path(place), image, ENDINGS, SUFFIXES)
+def find_mask(place: str, image: str, path: Path) -> Path:
+    """Find the mask of an image, named `image` and read from `path`.
+
+    Raises
+    ------
+    InputError
+        If there is none, or several.
+    """
+    return find_partner(Path(place), image, path, RULE)
 
 
-def read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def read_mask(path: Path, shape: tuple[int, ...], *, binary: str = "refuse") -> np.ndarray:
     """Read a mask as `labels_of` takes it."""
-    return labels_of(read(path), shape)
+    return labels_of(read_label_image(path), shape, binary=binary)
 
 
-def labels_of(mask: Image, shape: tuple[int, ...]) -> np.ndarray:
+def labels_of(mask: LabelImage, shape: tuple[int, ...], *, binary: str = "refuse") -> np.ndarray:
     """Check a mask and give its labels.
 
     Parameters
     ----------
-    mask : Image
+    mask : LabelImage
         Labels (any integer type), or colours on black: one colour per nucleus.
     shape : (H, W) of the field
+    binary : str
+        ``split`` makes each connected piece of a mask of foreground and background a nucleus; ``refuse`` does not.
 
     Returns
     -------
@@ -46,41 +59,40 @@ def labels_of(mask: Image, shape: tuple[int, ...]) -> np.ndarray:
     Raises
     ------
     InputError
-        If sizes differ, a value is not a whole number, or one id is shared by several nuclei.
+        If sizes differ, a value is not a whole number, the mask is inverted or of classes, or one id is shared by
+        several nuclei.
     """
-    pixels = mask.pixels
-    if pixels.shape[:2] != tuple(shape):
+    values, name = mask.values, one_line(mask.path.name)
+    if values.shape[:2] != tuple(shape):
         raise InputError(
-            f"{mask.name}: the mask is {mask.width} x {mask.height} pixels and its field {shape[1]} x {shape[0]}"
+            f"{name}: the mask is {values.shape[1]} x {values.shape[0]} pixels and its field {shape[1]} x {shape[0]}"
         )
-    if pixels.shape[2] == 1:
-        values = pixels[..., 0]
-        if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
-            raise InputError(f"{mask.name}: the mask holds fractions; a label image has whole numbers")
-        if values.min() < 0 or values.max() >= 2**31:
-            raise InputError(f"{mask.name}: labels must lie between 0 and {2**31 - 1}")
-        labels = values.astype(np.int32)
-    else:
-        colour = (pixels[..., :3].astype(np.int64) << np.array([32, 16, 0])).sum(2)
-        values, first, inverse = np.unique(colour, return_index=True, return_inverse=True)
-        rank = np.zeros(len(values), np.int32)
-        order = [index for index in np.argsort(first) if values[index] != 0]
-        rank[order] = np.arange(1, len(order) + 1)
-        labels = rank[inverse].reshape(shape)
+    if values.ndim == 3:
+        values = numbered_colours(values)
+    try:
+        labels = whole_numbers(values, shape, mask.path, "its field")
+        labels = as_instances(labels, mask.path, binary=binary)
+    except DatasetError as error:
+        raise InputError(str(error)) from error
     shared = shared_ids(labels)
     if shared:
         shown = ", ".join(map(str, shared[:5]))
         ids = "1 id is" if len(shared) == 1 else f"{len(shared)} ids are"
-        what = (
-            "looks like a mask of foreground and background"
-            if len(np.unique(labels)) == 2
-            else "is not one per nucleus"
-        )
         raise InputError(
-            f"{mask.name}: {ids} shared by several nuclei ({shown}): the mask {what}; "
-            "label its connected components first"
+            f"{name}: {ids} shared by several nuclei ({shown}): the mask is not one per nucleus; label its connected "
+            "components first"
         )
     return labels
+
+
+def numbered_colours(pixels: np.ndarray) -> np.ndarray:
+    """Give colours on black, (H, W, 3), numbers in the order of their first pixel: (H, W) int32."""
+    colour = (pixels.astype(np.int64) << np.array([32, 16, 0])).sum(2)
+    values, first, inverse = np.unique(colour, return_index=True, return_inverse=True)
+    rank = np.zeros(len(values), np.int32)
+    order = [index for index in np.argsort(first) if values[index] != 0]
+    rank[order] = np.arange(1, len(order) + 1)
+    return rank[inverse].reshape(pixels.shape[:2])
 
 
 def shared_ids(labels: np.ndarray) -> list[int]:

@@ -1,7 +1,7 @@
 """The nucleus finder: a small U-Net that says of each pixel whether it is nucleus, how deep inside, and micronucleus.
 
 The classifier of the paper needs cells that somebody has cut out. This network finds them in whole fields, and its
-third output, micronuclei pixel by pixel, is a second witness beside the classifier.
+third output, micronuclei pixel by pixel, gives every cell a second score beside the classifier's.
 """
 
 from __future__ import annotations

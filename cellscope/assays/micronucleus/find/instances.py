@@ -132,7 +132,7 @@ def micronuclei_of(
     return labels, parents, scores
 
 
-def evidence(logits: np.ndarray, labels: np.ndarray, diameter: float, ids: list[int]) -> np.ndarray:
+def score_cells(logits: np.ndarray, labels: np.ndarray, diameter: float, ids: list[int]) -> np.ndarray:
     """Say for each nucleus how sure the finder is of a micronucleus of its own.
 
     Only peaks count, and none deep inside a nucleus: what rises towards the nucleus itself is no micronucleus. A peak

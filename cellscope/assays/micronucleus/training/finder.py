@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from cellscope.assays.micronucleus.datasets.fields import Field
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
 from cellscope.assays.micronucleus.find.finder import Finder
-from cellscope.assays.micronucleus.find.instances import evidence, nuclei_of
+from cellscope.assays.micronucleus.find.instances import nuclei_of, score_cells
 from cellscope.engine.train.fit import optimiser_and_schedule
 from cellscope.metrics.classification import roc_auc
 from cellscope.metrics.instances import matched_labels
@@ -55,14 +55,17 @@ class FinderLearner(L.LightningModule):
             found = nuclei_of(maps[0], maps[1], field.diameter)
             pairs = matched_labels(field.nuclei, found)
             self._found += (len(pairs), int(found.max()) - len(pairs), len(np.unique(field.nuclei)) - 1 - len(pairs))
+            if not field.complete:
+                continue
             positive = field.positive()
-            seen = evidence(maps[2], found, field.diameter, list(pairs.values()))
-            self._cells.append((np.array([label in positive for label in pairs], bool), seen))
+            finder_scores = score_cells(maps[2], found, field.diameter, list(pairs.values()))
+            self._cells.append((np.array([label in positive for label in pairs], bool), finder_scores))
 
     def on_validation_epoch_end(self) -> None:
         """Log F1 of the nuclei, ROC AUC of the micronucleus plane, and their mean (``val_score``)."""
         hits, extra, missed = self._found
-        truth, scores = (np.concatenate(values) for values in zip(*self._cells, strict=True))
+        cells = [(np.zeros(0, bool), np.zeros(0)), *self._cells]
+        truth, scores = (np.concatenate(values) for values in zip(*cells, strict=True))
         f1 = 2 * hits / max(2 * hits + extra + missed, 1)
         auc = roc_auc(truth, scores)
         self._found, self._cells = np.zeros(3), []

@@ -26,6 +26,7 @@ from cellscope.engine.train.data import (
     Indices,
     drawn_batches,
     initialise,
+    open_dataset,
     run_record,
     say,
     source_weights,
@@ -58,7 +59,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     int
         Exit code 0; errors and signals raise.
     """
-    prepared = PreparedDataset.open(dataset, assay=ASSAY)
+    prepared = open_dataset(dataset, ASSAY, options)
     L.seed_everything(options.seed, verbose=False)
     parts = {"nuclei": _train_nuclei, "classify": _train_classify}
     parts[options.part](prepared, out, options, argv)
@@ -73,10 +74,9 @@ def _imagenet_file(options: TrainOptions) -> Path | None:
     UsageError
         There is no such file.
     """
-    weights = Path(options.imagenet) if options.imagenet else None
-    if weights is not None and not weights.is_file():
-        raise UsageError(f"--imagenet {weights}: there is no such file")
-    return weights
+    if options.imagenet is not None and not options.imagenet.is_file():
+        raise UsageError(f"--imagenet {options.imagenet}: there is no such file")
+    return options.imagenet
 
 
 def _splits(options: TrainOptions) -> str:

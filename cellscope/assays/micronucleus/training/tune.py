@@ -19,7 +19,7 @@ from cellscope.assays.micronucleus.classify.crops import SIDE, cell_crop, crop_v
 from cellscope.assays.micronucleus.datasets.fields import SMALLEST, Field
 from cellscope.assays.micronucleus.field.field import estimate_diameter, median_diameter, normalise_field
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
-from cellscope.assays.micronucleus.find.instances import MICRONUCLEUS, evidence, micronuclei_of, nuclei_of, reachable
+from cellscope.assays.micronucleus.find.instances import MICRONUCLEUS, micronuclei_of, nuclei_of, reachable, score_cells
 from cellscope.assays.micronucleus.training.classifier_data import Crop
 from cellscope.imaging.labels import label_table
 from cellscope.metrics.instances import matched_labels
@@ -42,8 +42,10 @@ def maps_of(network: torch.nn.Module, field: Field) -> np.ndarray:
 def tune_finder(network: torch.nn.Module, fields: list[Field]) -> dict[str, float]:
     """Choose ``mn_threshold``: the probability at which most micronuclei are found for the fewest wrong ones (F1).
 
-    A found one is right when it touches a true one of at least 5 pixels.
+    A found one is right when it touches a true one of at least 5 pixels. Fields in which not all micronuclei are
+    outlined cannot tell.
     """
+    fields = [field for field in fields if field.complete]
     if not fields:
         return {"mn_threshold": MICRONUCLEUS}
     network.eval()
@@ -76,14 +78,14 @@ def crop_logits(network: torch.nn.Module, views: list[np.ndarray]) -> np.ndarray
     return np.concatenate(found)
 
 
-def field_witnesses(
+def score_field(
     classifier: torch.nn.Module, finder: torch.nn.Module, field: Field, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ask both networks about the nuclei of a field that the finder finds, as `predict` does.
+    """Score the nuclei of a field that the finder finds with both networks, as `predict` does.
 
     Returns
     -------
-    logits, evidence : (N,) float64
+    logits, finder_scores : (N,) float64
         Of the found nuclei that an outlined one corresponds to.
     positive : (N,) bool
     """
@@ -98,13 +100,13 @@ def field_witnesses(
         crop_view(normalise_crop(cell_crop(field.grey, found, owner, int(label), (row, column), diameter)), size)
         for label, row, column in zip(table.index, table["centroid-0"], table["centroid-1"], strict=True)
     ]
-    seen = evidence(maps[2], found, diameter, list(pairs.values()))
+    finder_scores = score_cells(maps[2], found, diameter, list(pairs.values()))
     positive = field.positive()
-    return crop_logits(classifier, views), seen, np.array([label in positive for label in pairs], bool)
+    return crop_logits(classifier, views), finder_scores, np.array([label in positive for label in pairs], bool)
 
 
 @torch.no_grad()
-def crop_evidence(finder: torch.nn.Module, crop: Crop) -> float:
+def score_crop(finder: torch.nn.Module, crop: Crop) -> float:
     """Ask the finder about the cell in the middle of a stored crop, as `predict` does; NaN where it sees no nucleus."""
     pixels = crop.pixels.astype(np.float32)
     height, width = pixels.shape
@@ -115,7 +117,7 @@ def crop_evidence(finder: torch.nn.Module, crop: Crop) -> float:
     if not labels.any():
         return float("nan")
     middle = int(owners(labels)[height // 2, width // 2])
-    return float(evidence(maps[2], labels, diameter, [middle])[0])
+    return float(score_cells(maps[2], labels, diameter, [middle])[0])
 
 
 def tune_classifier(
@@ -127,7 +129,7 @@ def tune_classifier(
     *,
     crops: Sequence[Crop] = (),
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Calibrate on validation data: each witness, and both together, in fields or else in crops.
+    """Calibrate on validation data: each score, and both together, in fields or else in crops.
 
     Parameters
     ----------
@@ -137,7 +139,7 @@ def tune_classifier(
     finder : Finder or None
         The nucleus finder the model will be used with.
     fields : list of Field
-        Validation fields; may be empty.
+        Validation fields; may be empty. Those in which not all micronuclei are outlined do not count.
     size : int
         Side of the network's input.
     crops : sequence of Crop
@@ -163,20 +165,21 @@ def tune_classifier(
         return thresholds, calibration
     finder.eval()
     if crops:
-        seen = np.array([crop_evidence(finder, crop) for crop in crops])
-        known = np.isfinite(seen)
-        both = fit_both("cell", logits[known], seen[known], positive[known])
-        if both:  # a finder that finds nothing yet is no witness
+        finder_scores = np.array([score_crop(finder, crop) for crop in crops])
+        known = np.isfinite(finder_scores)
+        both = fit_both("cell", logits[known], finder_scores[known], positive[known])
+        if both:  # a finder that finds nothing yet gives no score
             thresholds |= both | {name.replace("cell", "field"): weight for name, weight in both.items()}
-            together = field_probability(logits[known], seen[known], thresholds, kind="cell")
+            together = field_probability(logits[known], finder_scores[known], thresholds, kind="cell")
             calibration = _by_class(together, positive[known], "crops")
+    fields = [field for field in fields if field.complete]
     if fields:
-        found = [field_witnesses(network, finder, field, size) for field in fields]
-        logits, seen, positive = (np.concatenate(values) for values in zip(*found, strict=True))
-        both = fit_both("field", logits, seen, positive)
+        found = [score_field(network, finder, field, size) for field in fields]
+        logits, finder_scores, positive = (np.concatenate(values) for values in zip(*found, strict=True))
+        both = fit_both("field", logits, finder_scores, positive)
         if both:
             thresholds |= both
-            calibration = _by_class(field_probability(logits, seen, thresholds), positive, "fields")
+            calibration = _by_class(field_probability(logits, finder_scores, thresholds), positive, "fields")
             calibration["fields"] = [field.id for field in fields]
     return thresholds, calibration
 

@@ -19,8 +19,8 @@ from cellscope.assays.mitosis.sequences.names import Facts, parse_name
 from cellscope.errors import DatasetError, InputError, UsageError
 from cellscope.io.inputs import Input, resolve_inputs
 from cellscope.io.movie import MOVIE_SUFFIXES, open_movie
-from cellscope.io.movie_tiff import write_sequence
 from cellscope.io.prepared import Item, write_dataset
+from cellscope.io.sequence import write_sequence
 from cellscope.io.table import read_table
 from cellscope.io.write import write_csv
 
@@ -65,7 +65,15 @@ def prepare(sources: list[Path], out: Path, options: MitosisPrepareOptions) -> i
         group = (
             f"{source}/{facts.group}" if facts.position or facts.dose else f"{source}/{PurePosixPath(entry.image).stem}"
         )
-        items.append(Item(f"{source}/{entry.image}", group, f"sequences/{_path(source, entry)}", class_=class_))
+        items.append(
+            Item(
+                f"{source}/{entry.image}",
+                group,
+                f"sequences/{_path(source, entry)}",
+                class_=class_,
+                facts=origin_of(facts),
+            )
+        )
         rows.append({"id": items[-1].id, **asdict(facts)})
         sizes.append(size)
     known = [size for size in sizes if size]
@@ -86,6 +94,11 @@ def prepare(sources: list[Path], out: Path, options: MitosisPrepareOptions) -> i
     said = ", ".join(f"{counts[name]} {name}" for name in classes)
     print(f"{len(items)} sequences ({said}) in {len({item.group for item in items})} groups", file=sys.stderr)
     return 0
+
+
+def origin_of(facts: Facts) -> dict[str, str]:
+    """Say where a sequence comes from, for ``--leave-out``."""
+    return {"line": facts.line, "day": facts.date, "dose": facts.dose}
 
 
 def _shares(options: MitosisPrepareOptions) -> tuple[float, float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
+from cellscope.assays.mitosis.datasets.cameras import other_microscope
 from cellscope.assays.mitosis.sequences.channels import two_channels
 from cellscope.assays.mitosis.sequences.names import Facts
 from cellscope.assays.mitosis.sequences.tracks import measure
@@ -40,6 +41,10 @@ TURN = 0.25
 """Most that a square which lies as the cell does is turned in training, radians; half as much more in each frame."""
 
 
+OTHER_CAMERA = 0.8
+"""Share of sequences that another microscope records, with ``--augment camera``."""
+
+
 @dataclass
 class Sequences:
     """A split in memory.
@@ -57,6 +62,10 @@ class Sequences:
         From `tracks.measure`.
     traces : list of Trace
         From `view.follow_trace`.
+    recorded : list of (T, 2, H, W) float16 or float32
+        As stored, not normalised; empty where it was not asked for.
+    tone : str
+        Of `view.normalise`.
     """
 
     ids: list[str]
@@ -67,6 +76,8 @@ class Sequences:
     facts: list[Facts]
     measurements: torch.Tensor
     traces: list[Trace]
+    recorded: list[np.ndarray] = field(default_factory=list)
+    tone: str = "absorption"
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -87,7 +98,13 @@ def read_facts(dataset: PreparedDataset) -> dict[str, Facts]:
 
 
 def load_sequences(
-    dataset: PreparedDataset, rows: pd.DataFrame, classes: Sequence[str], *, measured: bool = True
+    dataset: PreparedDataset,
+    rows: pd.DataFrame,
+    classes: Sequence[str],
+    *,
+    measured: bool = True,
+    tone: str = "absorption",
+    recorded: bool = False,
 ) -> Sequences:
     """Read and normalise rows of ``items.csv``; sequences of another length are brought to `FRAMES` frames.
 
@@ -98,30 +115,45 @@ def load_sequences(
     classes : sequence of str
     measured : bool
         Measure them as well, which takes ten times as long; otherwise ``measurements`` has no columns.
+    tone : str
+        Of `view.normalise`.
+    recorded : bool
+        Keep them as they were stored too.
     """
     facts = read_facts(dataset)
-    pixels, sizes, measurements, traces = [], [], [], []
+    pixels, sizes, measurements, traces, stored = [], [], [], [], []
     for image in rows["image"]:
-        shown, measures, trace, size = _read_one(str(dataset.root / image), dataset.hash, measured)
+        shown, measures, trace, size, pair = _read_one(
+            str(dataset.root / image), dataset.hash, measured, tone, recorded
+        )
         traces.append(trace)
+        if pair is not None:
+            stored.append(pair)
         pixels.append(shown)
         measurements.append(measures)
         sizes.append(np.nan if size is None else size)
     labels = np.array([list(classes).index(name) for name in rows["class"]], np.int64)
     known = [facts.get(name, Facts()) for name in rows["id"]]
     sizes_um, stacked = np.array(sizes, np.float32), torch.stack(measurements) if measurements else torch.zeros(0, 0)
-    return Sequences(list(rows["id"]), list(rows["group"]), pixels, sizes_um, labels, known, stacked, traces)
+    return Sequences(
+        list(rows["id"]), list(rows["group"]), pixels, sizes_um, labels, known, stacked, traces, stored, tone
+    )
 
 
 @lru_cache(maxsize=4096)
-def _read_one(path: str, _hash: str, measured: bool) -> tuple[torch.Tensor, torch.Tensor, Trace, float | None]:
+def _read_one(
+    path: str, _hash: str, measured: bool, tone: str, recorded: bool
+) -> tuple[torch.Tensor, torch.Tensor, Trace, float | None, np.ndarray | None]:
     """Read one prepared sequence; kept, because the trainings of a cross-validation share them."""
     movie = open_movie(path)
     pair = two_channels(movie.read(choose_frames(movie.frames, FRAMES, "pad").tolist()))
     zoom = (movie.pixel_size_um or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM
     measures = torch.from_numpy(measure(pair, zoom)) if measured else torch.zeros(0)
-    shown = normalise(pair)
-    return torch.from_numpy(shown).half(), measures, follow_trace(shown[:, 1]), movie.pixel_size_um
+    shown = normalise(pair, tone)
+    kept = None
+    if recorded:  # float16 holds whole numbers up to 2048
+        kept = pair.astype(np.float16) if pair.max() <= 2048 else pair
+    return torch.from_numpy(shown).half(), measures, follow_trace(shown[:, 1]), movie.pixel_size_um, kept
 
 
 def draw_weights(sequences: Sequences, balance: str) -> np.ndarray:
@@ -171,7 +203,9 @@ def varied_batch(
     kind : str
         ``paper``: flips, rotation by up to 90 degrees, uniform noise, elastic deformation on a grid of 3x3 nodes.
         ``strong``: rotation by any angle, zoom, shift and elastic deformation; contrast, brightness and gamma of each
-        channel, blur and noise; frames shifted, dropped or repeated; now and then one channel left out. ``none``.
+        channel, blur and noise; frames shifted, dropped or repeated; now and then one channel left out. ``camera``: as
+        strong, but light, sharpness and noise are varied before normalisation, as another microscope would have
+        recorded them. ``none``.
     fields : (N,) float
         `Sequences.fields` of all.
 
@@ -183,11 +217,16 @@ def varied_batch(
         return torch.stack(
             [_sample(sequences.pixels[i], sequences.traces[i], fields[i : i + 1], settings) for i in index]
         )
-    strong = kind == "strong"
+    camera, strong = kind == "camera", kind in ("strong", "camera")
     views = []
     for i in index:
         order = _jitter(len(sequences.pixels[i])) if strong else torch.arange(len(sequences.pixels[i]))
-        pixels, trace = sequences.pixels[i][order], sequences.traces[i]
+        pixels, trace = sequences.pixels[i], sequences.traces[i]
+        if camera and torch.rand(1) < OTHER_CAMERA:
+            rng = np.random.default_rng(int(torch.randint(2**62, (1,))))
+            pair = other_microscope(sequences.recorded[i].astype(np.float32), rng)
+            pixels = torch.from_numpy(normalise(pair, sequences.tone))
+        pixels = pixels[order]
         trace = Trace(trace.shift[order], trace.turn[order])
         fov = fields[i : i + 1] * (torch.exp(_uniform(0.2)) if strong else 1.0)
         angle = torch.rand(1) * (2 * torch.pi if strong else torch.pi / 2)
@@ -201,7 +240,9 @@ def varied_batch(
         view = _sample(pixels, trace, fov, settings, elastic, angle=angle, mirror=mirror, shift=shift)
         views.append(view if strong or torch.rand(1) < 0.5 else view.flip(-2))
     batch = torch.stack(views)
-    return _vary_tone(batch) if strong else batch + (torch.rand_like(batch) * 2 - 1) * 0.05
+    if camera:
+        return _without_one_channel(batch)
+    return _without_one_channel(_vary_tone(batch)) if strong else batch + (torch.rand_like(batch) * 2 - 1) * 0.05
 
 
 def _uniform(most: float, count: int = 1) -> torch.Tensor:
@@ -256,8 +297,12 @@ def _vary_tone(batch: torch.Tensor) -> torch.Tensor:
         side = torch.tensor([1.0, 2.0, 1.0]) / 4
         kernel = (side[:, None] * side).expand(2, 1, 3, 3)
         batch[blurred] = F.conv2d(batch[blurred].flatten(0, 1), kernel, padding=1, groups=2).view_as(batch[blurred])
-    batch = batch + torch.randn_like(batch) * torch.rand(count, 1, 1, 1, 1) * 0.1
-    left_out = torch.rand(count)
+    return batch + torch.randn_like(batch) * torch.rand(count, 1, 1, 1, 1) * 0.1
+
+
+def _without_one_channel(batch: torch.Tensor) -> torch.Tensor:
+    """Empty one channel of a tenth of the sequences."""
+    left_out = torch.rand(len(batch))
     batch[:, :, 0][left_out < 0.05] = 0
     batch[:, :, 1][(left_out >= 0.05) & (left_out < 0.1)] = 0
     return batch

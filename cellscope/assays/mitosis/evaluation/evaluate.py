@@ -29,6 +29,7 @@ from cellscope.engine.eval.report import (
 )
 from cellscope.engine.eval.run import Evaluation, metrics_figure
 from cellscope.errors import UsageError
+from cellscope.io.choice import Choice
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, reliability_table
 from cellscope.metrics.intervals import f1_wilson, wider
@@ -96,7 +97,7 @@ def evaluate(
     int
         Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv)
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
     prepared = evaluation.prepared
     rows = prepared.split(split).head(run.limit) if run.limit else prepared.split(split)
     loaded = evaluation.load(models)
@@ -119,7 +120,7 @@ def evaluate(
 
 
 def _read_item(prepared: PreparedDataset, options: PredictOptions, row: Any, cards: Mapping[str, ModelCard]) -> Subject:
-    movie = read_input(prepared.root / row.image, MAX_PIXELS, options)
+    movie = read_input(prepared.root / row.image, Choice(), MAX_PIXELS, options)
     return Subject(str(row.id), movie, SEQUENCE, options, cards)  # type: ignore[arg-type]
 
 

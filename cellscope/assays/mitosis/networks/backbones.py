@@ -1,8 +1,9 @@
-"""Networks that see one frame at a time: Gao's, timm's, and a small one of ours that also looks at its neighbours."""
+"""Networks over one frame at a time: Gao's, timm's, and a small one of ours that also takes the frames beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,18 +34,17 @@ class Timm(nn.Module):
     ----------
     name : str
         Key of `TIMM`.
-    pretrained : bool
-        Fetch timm's ImageNet weights (needs the internet once).
+    pretrained, weights
+        With ImageNet weights, and their file; see `cellscope.nn.pretrained.timm_network`.
     in_channels : int
     """
 
-    def __init__(self, name: str, *, pretrained: bool = False, in_channels: int = 3):
-        from cellscope.nn.pretrained import ADVICE_WITHOUT_FILE, timm_network
+    def __init__(self, name: str, *, pretrained: bool = False, weights: Path | None = None, in_channels: int = 3):
+        from cellscope.nn.pretrained import timm_network
 
         super().__init__()
         self.body: Any = timm_network(
-            TIMM[name], pretrained=pretrained, advice=ADVICE_WITHOUT_FILE, num_classes=0, global_pool="",
-            in_chans=in_channels,
+            TIMM[name], pretrained=pretrained, weights=weights, num_classes=0, global_pool="", in_chans=in_channels,
         )  # fmt: skip
         if name == "vgg16":
             self.body.pre_logits = nn.Identity()  # the fully connected layers, 120 M parameters that are never used

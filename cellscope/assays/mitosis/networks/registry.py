@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from cellscope.assays.mitosis.networks.backbones import TIMM, Gao, MitoBackbone, Timm
+from cellscope.assays.mitosis.networks.lite import LiteGru
 from cellscope.assays.mitosis.networks.resnet3d import ResNet3D
 from cellscope.assays.mitosis.sequences.tracks import FEATURES
 from cellscope.errors import UsageError
+from cellscope.nn.efficientnet_lite import SCALES
 
 PAPER_SIZE = 78
 
@@ -37,6 +40,16 @@ ARCHS: dict[str, dict[str, Any]] = {
         "turn": True,
     },
     "mitonet-wide": {"backbone": "mitonet", "widths": [32, 64, 96, 160], "size": 64, "zoom_power": 0.5},
+    "lite0-gru": {
+        "backbone": "lite0",
+        "mirrors": 2,
+        "size": 80,
+        "zoom_power": 0.0,
+        "follow": True,
+        "turn": True,
+        "field": 56.0,
+        "tone": "spread",
+    },
     "tracknet": {"backbone": "tracks", "features": FEATURES, "hidden": 64, "size": 0, "zoom_power": 1.0},
     "gao-lstm": {"backbone": "gao", "size": PAPER_SIZE, "zoom_power": 1.0},
     "resnet50-lstm": {"backbone": "resnet50", "size": PAPER_SIZE, "zoom_power": 1.0},
@@ -64,8 +77,8 @@ class TimeDistributed(nn.Module):
     backbone : str
         ``gao`` or a key of `backbones.TIMM`.
     classes : int
-    pretrained : bool
-        ImageNet weights through timm.
+    pretrained, weights
+        ImageNet weights through timm, and their file.
     lstm, dense : int
         Units; the paper's are 64 and 150.
     drop_lstm, drop_dense : float
@@ -78,6 +91,7 @@ class TimeDistributed(nn.Module):
         classes: int,
         *,
         pretrained: bool = False,
+        weights: Path | None = None,
         lstm: int = 64,
         dense: int = 150,
         drop_lstm: float = 0.4,
@@ -85,7 +99,9 @@ class TimeDistributed(nn.Module):
     ):
         super().__init__()
         channels, side = _MAPS[backbone]
-        self.backbone: nn.Module = Gao() if backbone == "gao" else Timm(backbone, pretrained=pretrained)
+        self.backbone: nn.Module = (
+            Gao() if backbone == "gao" else Timm(backbone, pretrained=pretrained, weights=weights)
+        )
         self.lstm = nn.LSTM(channels * side * side, lstm, batch_first=True)
         self.dense = nn.Linear(lstm, dense)
         self.head = nn.Sequential(
@@ -171,7 +187,7 @@ class TrackNet(nn.Module):
 
 
 class Classifier(nn.Module):
-    """What a model file holds: networks that look at frames, networks over measurements, or both."""
+    """What a model file holds: a network over frames, a network over measurements, or both."""
 
     def __init__(self, views: nn.Module | None, tracks: nn.Module | None):
         super().__init__()
@@ -198,7 +214,9 @@ def arguments_of(arch: str) -> dict[str, Any]:
     return dict(ARCHS[arch])
 
 
-def build_network(arguments: Mapping[str, Any], classes: int, *, pretrained: bool = False) -> nn.Module:
+def build_network(
+    arguments: Mapping[str, Any], classes: int, *, pretrained: bool = False, weights: Path | None = None
+) -> nn.Module:
     """Build a network from the arguments in a model card.
 
     Parameters
@@ -208,9 +226,11 @@ def build_network(arguments: Mapping[str, Any], classes: int, *, pretrained: boo
     classes : int
     pretrained : bool
         ImageNet weights; UsageError where there are none.
+    weights : Path, optional
+        The file of them that ``--imagenet`` names.
     """
     backbone = arguments["backbone"]
-    if pretrained and backbone not in TIMM:
+    if pretrained and backbone not in TIMM and backbone not in SCALES:
         raise UsageError(f"there are no ImageNet weights for {backbone}; use --init none or a model file")
 
     def one() -> nn.Module:
@@ -220,7 +240,14 @@ def build_network(arguments: Mapping[str, Any], classes: int, *, pretrained: boo
             return MitoNet(arguments["widths"], classes)
         if backbone == "resnet50-3d":
             return ResNet3D(classes)
-        return TimeDistributed(backbone, classes, pretrained=pretrained)
+        if backbone in SCALES:
+            network = LiteGru(
+                backbone, classes, levels=int(arguments.get("levels", 5)), mirrors=int(arguments["mirrors"])
+            )
+            if pretrained:
+                network.backbone.load_imagenet(weights)
+            return network
+        return TimeDistributed(backbone, classes, pretrained=pretrained, weights=weights)
 
     members = int(arguments.get("members", 1))
     network = one() if members == 1 else Members([one() for _ in range(members)])
@@ -231,7 +258,7 @@ VIEWS, TRACKS = "views", "tracks"
 
 
 def kinds_of(arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say what a model of these arguments looks at: `VIEWS`, `TRACKS` or both."""
+    """Say what a model of these arguments takes: `VIEWS`, `TRACKS` or both."""
     if "parts" in arguments:
         return tuple(arguments["parts"])
     return (TRACKS,) if arguments["backbone"] == "tracks" else (VIEWS,)
@@ -249,8 +276,19 @@ def build_classifier(arguments: Mapping[str, Any], classes: int, tensors: Mappin
     return whole
 
 
+_MIRRORS: dict[int, tuple[tuple[int, ...], ...]] = {
+    1: ((),),
+    2: ((), (-1, -2)),
+    4: ((), (-1,), (-2,), (-1, -2)),
+}
+
+
 def probabilities(network: nn.Module, sequences: torch.Tensor, *, flips: bool = True) -> torch.Tensor:
-    """Mean class probabilities of a sequence and, with `flips`, its three mirror images: (B, T, 2, H, W) -> (B, K)."""
-    views = [()] if not flips else [(), (-1,), (-2,), (-1, -2)]
+    """Mean class probabilities of a sequence and, with `flips`, its mirror images: (B, T, 2, H, W) -> (B, K).
+
+    All three of them, or those that the network asks for in an attribute ``mirrors``.
+    """
+    first = network.members[0] if isinstance(network, Members) else network
+    views = _MIRRORS[int(getattr(first, "mirrors", 4)) if flips else 1]
     each = [network(sequences.flip(axes) if axes else sequences).float().softmax(1) for axes in views]
     return torch.stack(each).mean(0)

@@ -10,6 +10,7 @@ from typing import cast
 from cellscope.assays.mitosis.options import PredictOptions
 from cellscope.engine.assay import Subject
 from cellscope.errors import InputError, UsageError
+from cellscope.io.choice import Choice
 from cellscope.io.movie import Movie, open_movie
 from cellscope.io.tracks import Event, check_events, events_of, read_events
 
@@ -21,7 +22,7 @@ LARGEST_SEQUENCE = 384
 """Pixels of the longer side."""
 
 
-def read_input(path: Path, max_pixels: int, options: PredictOptions) -> Movie:
+def read_input(path: Path, choice: Choice, max_pixels: int, options: PredictOptions) -> Movie:
     """Open a sequence or movie, without decoding it; with ``--events``, its divisions travel along.
 
     Raises
@@ -29,7 +30,7 @@ def read_input(path: Path, max_pixels: int, options: PredictOptions) -> Movie:
     InputError
         The file is no sequence; an event lies outside it.
     """
-    movie = open_movie(path, max_pixels=max_pixels)
+    movie = open_movie(path, choice=choice, max_pixels=max_pixels)
     if options.events is None:
         return movie
     events = events_of(_events(str(options.events)), path)

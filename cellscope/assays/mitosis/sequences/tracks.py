@@ -1,4 +1,4 @@
-"""Measurements of the dividing cell, followed through a sequence: what a person would look at, as numbers.
+"""Measurements of the dividing cell, followed through a sequence: size, shape, brightness and motion.
 
 The cell that divides is the brightest nucleus near the middle of the first frame. It is followed by mean shift, at
 three scales, and measured in every frame: how bright and how wide its chromatin is, into how many parts of which size

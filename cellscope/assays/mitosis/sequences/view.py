@@ -24,30 +24,41 @@ FOLLOWED_SIDE = 48.0
 """Width of a square that follows the cell, in pixels of the training data: two daughters side by side."""
 
 
-def normalise(pair: np.ndarray) -> np.ndarray:
+def normalise(pair: np.ndarray, tone: str = "absorption") -> np.ndarray:
     """Make sequences alike that differ in lamp, exposure and staining.
 
     Parameters
     ----------
     pair : (T, 2, H, W) float32
         Transmitted light and nuclei, any unit.
+    tone : str
+        ``absorption``: transmitted light as contrast against its median (absorption scales with the light, so dividing
+        removes the lamp), in units of a fifth. ``spread``: in units of half of what lies between its 5th and 95th
+        percentile, which removes the camera's black level and contrast too.
 
     Returns
     -------
     (T, 2, H, W) float32
-        Transmitted light as contrast against its median (absorption scales with the light, so dividing removes the
-        lamp), 0 is background, clipped to +-4 in units of a fifth. Nuclei between their 10th and 99.7th percentile,
+        Transmitted light, 0 is background, clipped to +-4. Nuclei between their 10th and 99.7th percentile,
         square root, 0 to about 1.2. All percentiles are over the whole sequence, so that frames stay comparable.
     """
     light, nuclei = pair[:, 0], pair[:, 1]
     middle = float(np.median(light))
-    if abs(middle) < 1e-6:  # already background-subtracted
+    if tone == "spread":
+        darkest, brightest = (float(value) for value in np.percentile(light, [5.0, 95.0]))
+        contrast = 0.2 * (light - middle) / max((brightest - darkest) / 2, 1e-6)
+    elif abs(middle) < 1e-6:  # already background-subtracted
         contrast = light / max(float(np.percentile(np.abs(light), 95)), 1e-6) * 0.3
     else:
         contrast = light / middle - 1.0
     low, high = (float(value) for value in np.percentile(nuclei, [10.0, 99.7]))
     share = (nuclei - low) / max(high - low, 1e-6)
     return np.stack([np.clip(contrast / 0.2, -4, 4), np.sqrt(np.clip(share, 0, 1.5))], axis=1).astype(np.float32)
+
+
+def tone_of(settings: Mapping[str, Any]) -> str:
+    """Say how `normalise` treats transmitted light for a network of these settings."""
+    return str(settings.get("tone", "absorption"))
 
 
 def choose_frames(count: int, wanted: int, policy: str) -> np.ndarray:
@@ -95,13 +106,13 @@ def field_of_view(side: float, pixel_size_um: float | None, settings: Mapping[st
     settings : mapping
         ``zoom_power``: 1 shows the whole sequence whatever its size, 0 always the same piece of the sample; between, a
         crop that is twice as wide is shown at less than twice the width, so that cells keep nearly their size.
-        ``follow``: the square follows the dividing cell and is `FOLLOWED_SIDE` wide.
+        ``follow``: the square follows the dividing cell and is ``field`` wide, `FOLLOWED_SIDE` where that is not said.
     """
     scale = (pixel_size_um or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM
     if settings.get("follow"):
-        return FOLLOWED_SIDE / scale
-    seen = REFERENCE_SIDE * (side * scale / REFERENCE_SIDE) ** float(settings["zoom_power"])
-    return seen / scale
+        return float(settings.get("field", FOLLOWED_SIDE)) / scale
+    field_of_view = REFERENCE_SIDE * (side * scale / REFERENCE_SIDE) ** float(settings["zoom_power"])
+    return field_of_view / scale
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,14 @@ from cellscope.assays.mitosis.assay import calibrate, call, combine
 from cellscope.assays.mitosis.evaluation.scores import scores
 from cellscope.assays.mitosis.networks.registry import TRACKS, VIEWS, kinds_of
 from cellscope.assays.mitosis.options import TrainOptions
+from cellscope.assays.mitosis.training.left_out import (
+    LEFT_OUT_SOURCES,
+    WITHOUT,
+    left_out_metrics,
+    left_out_table,
+    say_left_out,
+    train_in_turn,
+)
 from cellscope.assays.mitosis.training.train import (
     PREDICTIONS,
     VIEW_SETTINGS,
@@ -26,6 +34,7 @@ from cellscope.engine.provenance import now, training_record
 from cellscope.engine.train.data import say
 from cellscope.engine.train.folder import MODEL
 from cellscope.errors import UsageError
+from cellscope.io.leave_out import in_turn
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.write import write_csv, write_json, write_text
 from cellscope.metrics.calibration import best_weights_and_bias, log_odds
@@ -64,6 +73,9 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     prepared = PreparedDataset.open(dataset, assay="mitosis")
     if options.join is not None:
         join_runs(prepared, out, options, argv)
+        return 0
+    if in_turn(options.leave_out):
+        train_in_turn(prepared, out, options, argv)
         return 0
     if not options.cross_validate and options.repeats == 1:
         train_one(prepared, out, options, argv=argv)
@@ -238,17 +250,40 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
         one, other = (seeds[kind][k % len(seeds[kind])][columns].to_numpy(float) for kind in (VIEWS, TRACKS))
         by_seed.append(combine(one, other, thresholds))
     metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, p).items()}
+    sources = _left_out_of_both(views, tracks, both, labels)
+    metrics |= {} if sources is None else left_out_metrics(sources)
     joint = {"parts": parts, **{name: parts[VIEWS][name] for name in VIEW_SETTINGS if name in parts[VIEWS]}}
-    facts = training_facts(prepared, options, len(views)) | {"folds": int(prepared.info.get("folds") or 0)}
+    facts = training_facts(prepared, options, len(views))
+    facts |= {"folds": int(prepared.info.get("folds") or 0)} if sources is None else {"left_out": len(sources) - 2}
     card = make_card(joint, "+".join(sorted(archs)), classes, prepared, facts, thresholds, metrics)
     out.mkdir(parents=True, exist_ok=True)
     table = views[["id", "group", "line", "dose", "class"]].join(pd.DataFrame(p, columns=columns))
     write_csv(out / PREDICTIONS, table)
     _write_out_of_fold(out, table, p, classes)
     _write_seeds(out, labels, by_seed)
+    if sources is not None:
+        write_csv(out / LEFT_OUT_SOURCES, sources)
+        say_left_out(sources)
     save_model(out / MODEL, tensors, card, half=options.half)
-    say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))
+    shown = {key[12:]: value for key, value in metrics.items() if key.startswith("out_of_fold_") and value is not None}
+    say("out of fold: " + ", ".join(f"{key} {value:.3f}" for key, value in shown.items()))
     write_json(out / "run.json", training_record(argv, options, device="", precision="", seconds=0.0, steps=0))
+
+
+def _left_out_of_both(views: pd.DataFrame, tracks: pd.DataFrame, both: np.ndarray, labels: np.ndarray) -> Any:
+    """Measure left-out sources on two runs that left the same ones out in turn; None where they did not."""
+    if WITHOUT not in views or WITHOUT not in tracks or not views[WITHOUT].equals(tracks[WITHOUT]):
+        return None
+
+    def fit(rows: np.ndarray) -> dict[str, float]:
+        (of_views, of_tracks), bias = best_weights_and_bias(both[rows], labels[rows] == 1)
+        return {"views": of_views, "tracks": of_tracks, "bias": bias}
+
+    def apply(odds: np.ndarray, thresholds: dict[str, float]) -> np.ndarray:
+        of_views, of_tracks = (np.stack([1 - p, p], 1) for p in (1 / (1 + np.exp(-odds))).T)
+        return combine(of_views, of_tracks, thresholds)
+
+    return left_out_table(views, both, labels, fit, apply)
 
 
 def _write_out_of_fold(out: Path, table: pd.DataFrame, p: np.ndarray, classes: list[str]) -> None:

@@ -124,8 +124,12 @@ class SequenceLearner(L.LightningModule):
             self._first_best = {"score": score, "weights": weights}
 
     def configure_optimizers(self) -> Any:
-        """Optimiser and schedule by options; no weight decay on norms and biases."""
-        return optimiser_and_schedule(decay_groups(self.network), self.options)
+        """Optimiser and schedule by options; no weight decay on norms and biases; a backbone has its own rate."""
+        options = self.options
+        share = 1.0 if options.backbone_rate is None else options.backbone_rate
+        backbone = getattr(self.network, "backbone", None) if share != 1.0 else None
+        rate = share * (options.learning_rate or 0.0)
+        return optimiser_and_schedule(decay_groups(self.network, backbone=backbone, rate=rate), options)
 
 
 class TrackLearner(SequenceLearner):

@@ -16,12 +16,13 @@ from cellscope.assays.mitosis.datasets.sequences import Sequences, draw_weights,
 from cellscope.assays.mitosis.networks.registry import TrackNet, arguments_of, build_network, probabilities
 from cellscope.assays.mitosis.networks.resnet3d import ResNet3D
 from cellscope.assays.mitosis.options import TrainOptions
-from cellscope.assays.mitosis.sequences.view import FRAMES
+from cellscope.assays.mitosis.sequences.view import FRAMES, tone_of
 from cellscope.assays.mitosis.training.step import SequenceLearner, TrackLearner
 from cellscope.engine.train.data import Indices, load_matching, run_record, say
 from cellscope.engine.train.draws import WeightedDraws
 from cellscope.engine.train.fit import fit
 from cellscope.errors import ModelError, UsageError
+from cellscope.io.leave_out import is_left_out
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.write import write_csv
 from cellscope.metrics.calibration import best_slope_and_bias, log_odds
@@ -29,7 +30,7 @@ from cellscope.models.file import ModelCard, load_model
 from cellscope.models.foreign import read_checkpoint
 from cellscope.models.registry import locate
 
-VIEW_SETTINGS = ("size", "zoom_power", "follow", "turn")
+VIEW_SETTINGS = ("size", "zoom_power", "follow", "turn", "field", "tone")
 """What of an architecture's arguments says how a network sees sequences."""
 
 PREDICTIONS = "predictions.csv"
@@ -41,13 +42,7 @@ def split_rows(prepared: PreparedDataset, options: TrainOptions) -> tuple[pd.Dat
     if options.leave_out is None:
         train, val = prepared.split("train", fold=options.fold), prepared.split("val", fold=options.fold)
     else:
-        from cellscope.assays.mitosis.datasets.sequences import read_facts
-
-        line = {name: facts.line for name, facts in read_facts(prepared).items()}
-        left_out = prepared.items["id"].map(line) == options.leave_out
-        if not left_out.any() or left_out.all():
-            known = ", ".join(sorted(set(line.values()) - {""}))
-            raise UsageError(f"--leave-out {options.leave_out}: the dataset's cell lines are {known or 'not known'}")
+        left_out = is_left_out(prepared.items, options.leave_out)
         train, val = prepared.items[~left_out], prepared.items[left_out]
     return train.head(options.limit) if options.limit else train, val
 
@@ -132,7 +127,7 @@ def initialised(arguments: dict[str, Any], classes: list[str], options: TrainOpt
     """Build a network with the weights that ``--init`` names."""
     pretrained = options.init == "imagenet"
     if options.init in ("none", "imagenet"):
-        return build_network(arguments, len(classes), pretrained=pretrained)
+        return build_network(arguments, len(classes), pretrained=pretrained, weights=options.imagenet)
     if Path(options.init).suffix in (".pth", ".pt"):
         return _from_kinetics(build_network(arguments, len(classes)), Path(options.init))
     card, tensors = load_model(locate(options.init), assay="mitosis", part="classify")
@@ -155,14 +150,22 @@ def _from_kinetics(network: torch.nn.Module, path: Path) -> torch.nn.Module:
     return network
 
 
-def train_one(prepared: PreparedDataset, out: Path, options: TrainOptions, *, argv: list[str]) -> None:
-    """Train one network into a run folder, with what it says of its validation sequences in ``predictions.csv``."""
+def train_one(
+    prepared: PreparedDataset, out: Path, options: TrainOptions, *, argv: list[str], everything: bool = False
+) -> None:
+    """Train one network into a run folder, with what it says of its validation sequences in ``predictions.csv``.
+
+    With `everything` it trains on all sequences, and nothing is left to validate on.
+    """
     arguments = arguments_of(options.arch)
     classes = list(prepared.info["classes"])
     settings = {name: arguments[name] for name in VIEW_SETTINGS if name in arguments}
-    train_rows, val_rows = split_rows(prepared, options)
-    measured = arguments["backbone"] == "tracks"
-    train, val = (load_sequences(prepared, rows, classes, measured=measured) for rows in (train_rows, val_rows))
+    train_rows, val_rows = (prepared.items, prepared.items[:0]) if everything else split_rows(prepared, options)
+    measured, recorded = arguments["backbone"] == "tracks", options.augment == "camera"
+    train, val = (
+        load_sequences(prepared, rows, classes, measured=measured, tone=tone_of(settings), recorded=recorded)
+        for rows in (train_rows, val_rows)
+    )
     say(f"{len(train)} sequences to train on, {len(val)} to validate on")
     options = options.in_steps(len(train_rows))
     L.seed_everything(options.seed, verbose=False)
@@ -182,15 +185,17 @@ def train_one(prepared: PreparedDataset, out: Path, options: TrainOptions, *, ar
         return DataLoader(Indices(len(train)), batch, sampler=draws, num_workers=0)
 
     def card(metrics: dict[str, float]) -> ModelCard:
+        facts = training_facts(prepared, options, len(train))
+        if everything:
+            return make_card(arguments, options.arch, classes, prepared, facts, {}, metrics)
         p = predictions(learner.final, val, settings)
         write_csv(out / PREDICTIONS, predictions_table(val, p, classes))
-        facts = training_facts(prepared, options, len(train))
         return make_card(arguments, options.arch, classes, prepared, facts, tuned(p, val.labels), metrics)
 
     fit(
         learner,
         loader,
-        DataLoader(Indices(len(val)), 16, num_workers=0),
+        None if everything else DataLoader(Indices(len(val)), 16, num_workers=0),
         out,
         options=options,
         card=card,

@@ -13,6 +13,7 @@ import numpy as np
 from skimage.measure import label as components
 
 from cellscope.assays.nucleus_seg.classes import CODES, CYTOPLASM, NUCLEUS, PIXEL_CLASSES
+from cellscope.assays.nucleus_seg.datasets.known import LABORATORIES, LICENCES, alike
 from cellscope.assays.nucleus_seg.datasets.sources import FORMATS, Record
 from cellscope.assays.nucleus_seg.options import NucleusPrepareOptions
 from cellscope.errors import DatasetError
@@ -20,14 +21,9 @@ from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.tally import Tally, gathering, tell
 from cellscope.io.prepared import Item, hold_out, write_dataset
 from cellscope.io.read import read
-from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_facts, source_names
+from cellscope.io.sources import clear_dataset, recognise, refuse_existing, source_facts, source_names
 from cellscope.io.write import write_png
 from cellscope.report.preview import Shown, write_preview
-
-SOURCE_FACTS = {
-    "wbc_zheng2018": "white blood cells of Zheng et al., Micron 107 (2018), GPL-3.0 repository",
-    "bccd": "BCCD smears (MIT) with masks of Banik et al. 2020 (MIT)",
-}
 
 #: What is counted in a mask: connected pieces of these codes.
 COUNTED = {"nucleus": NUCLEUS, "cytoplasm": CYTOPLASM}
@@ -40,7 +36,8 @@ def prepare(
 ) -> int:
     """Turn sources into one prepared dataset: RGB images and masks in the codes of `classes`, PNG.
 
-    Images that are the same pixel for pixel, also in two sources, form one group and so stay on one side of a split.
+    Images that are the same pixel for pixel, also in two sources, form one group and so stay on one side of a split;
+    so do the pairs of public sets that are known to show the same cell.
 
     Parameters
     ----------
@@ -63,11 +60,7 @@ def prepare(
     out = Path(out)
     refuse_existing(out, overwrite=options.overwrite)
     names = source_names(sources)
-    layouts, tallies = [], []
-    for source in sources:
-        with gathering() as tally:
-            layouts.append(choose_format(source, options.format, FORMATS))
-        tallies.append(tally)
+    layouts, tallies = recognise(sources, options.format, FORMATS)
     clear_dataset(out, ("images", "targets"))
     items: list[Item] = []
     facts: list[dict[str, Any]] = []
@@ -84,9 +77,13 @@ def prepare(
                 items.append(item)
         if len(items) == before:
             raise DatasetError(f"{source} holds no image with a mask in the layout '{layout}'")
-        facts.append(source_facts(name, layout, len(items) - before, SOURCE_FACTS))
+        facts.append(source_facts(name, layout, len(items) - before, LICENCES))
         print(f"{name}: {len(items) - before} items", file=sys.stderr)
         tell(name, tally)
+    for one, other in alike(item.group for item in items):
+        known, own = _joined(one, same_as), _joined(other, same_as)
+        if known != own:
+            same_as[own] = known
     if same_as:
         print(f"{len(same_as)} groups hold an image of another one and were joined to it", file=sys.stderr)
     items = [replace(item, group=_joined(item.group, same_as)) for item in items]
@@ -134,4 +131,6 @@ def _store(record: Record, source: str, out: Path, tally: Tally) -> tuple[Item, 
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         write_png(out / path, array)
     digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-    return Item(id=f"{name}/{record.name}", group=f"{source}/{record.group}", image=image, target=target), digest
+    facts = {"laboratory": LABORATORIES.get(name, "")}
+    item = Item(f"{name}/{record.name}", f"{source}/{record.group}", image, target, facts=facts)
+    return item, digest

@@ -89,7 +89,7 @@ def evaluate(
     int
         Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv)
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
     others = [(folder, _other(folder)) for folder in compare or []]
     prepared = evaluation.prepared
     found: list[Measured] = []

@@ -1,4 +1,4 @@
-"""What a haematologist looks at, in numbers: size, outline, lobes, chromatin, nucleus-to-cell ratio."""
+"""Morphometry of nuclei and cells: size, outline, lobes, chromatin, nucleus-to-cell ratio."""
 
 from __future__ import annotations
 

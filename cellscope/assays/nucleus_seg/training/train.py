@@ -26,6 +26,7 @@ from cellscope.engine.train.averaging import Averaging
 from cellscope.engine.train.data import (
     drawn_batches,
     initialise,
+    open_dataset,
     run_record,
     say,
     source_weights,
@@ -33,7 +34,6 @@ from cellscope.engine.train.data import (
 )
 from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
 from cellscope.errors import UsageError
-from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import ModelCard
 
 PART = "nuclei"
@@ -57,7 +57,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     int
         Exit code 0; errors and signals raise.
     """
-    prepared = PreparedDataset.open(dataset, assay="nucleus-seg")
+    prepared = open_dataset(dataset, "nucleus-seg", options)
     n_items = len(prepared.split("train", fold=options.fold))
     options = options.in_steps(min(n_items, options.limit or n_items))
     if options.init == "imagenet":

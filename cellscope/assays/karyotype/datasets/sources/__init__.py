@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from cellscope.assays.karyotype.datasets.sources import adir, bioimlab, clusters, coco, folders, karyonet
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from cellscope.assays.karyotype.datasets.sources import adir, bioimlab, clusters, folders, karyonet
+from cellscope.assays.karyotype.datasets.sources.outlines import Outlines
 from cellscope.assays.karyotype.datasets.sources.record import Instance, Record
 
+
+class Reader(Protocol):
+    """What knows one layout."""
+
+    def detect(self, folder: Path, /) -> bool:
+        """Tell whether `folder` is in its layout."""
+
+    def read(self, folder: Path, /) -> Iterator[Record]:
+        """Yield the images of `folder`."""
+
+
 #: In the order they are tried: a BioImLab folder is COCO too, with single chromosomes beside it.
-FORMATS = {
+FORMATS: Mapping[str, Reader] = {
     "adir": adir,
     "bioimlab": bioimlab,
-    "coco": coco,
+    **{name: Outlines(name) for name in ("coco", "qupath", "labelme", "via", "cvat", "aperio", "imagej")},
     "karyonet": karyonet,
     "clusters": clusters,
     "folders": folders,

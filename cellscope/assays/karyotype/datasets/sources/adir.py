@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 from scipy import ndimage
 
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.datasets.sources.record import Instance, Record, crop_mask
-from cellscope.errors import DatasetError
+from cellscope.errors import DatasetError, InputError
+from cellscope.io.annotations.label_image import read_label_image
+from cellscope.io.leftovers import files_below
 
 OVERLAP = 255
 MIN_AREA = 30
@@ -26,11 +27,12 @@ def detect(folder: Path) -> bool:
 
 def read(folder: Path) -> Iterator[Record]:
     """Yield the metaphases; the group is the slide (first three characters of the name)."""
-    for path in sorted((folder / "dapi").glob("*.png")):
+    for path in files_below(folder / "dapi", (".png",), deep=False):
         map_path = folder / "classmap" / path.name
-        class_map = cv2.imread(str(map_path), cv2.IMREAD_GRAYSCALE)
-        if class_map is None:
-            raise DatasetError(f"{map_path} is missing or unreadable")
+        try:
+            class_map = read_label_image(map_path).values
+        except InputError as error:
+            raise DatasetError(f"{map_path} is missing or unreadable ({error})") from error
         yield Record(
             name=path.stem,
             path=path,

@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cellscope.assays.karyotype.classes import parse_class
-from cellscope.assays.karyotype.datasets.sources import coco
+from cellscope.assays.karyotype.datasets.sources.outlines import Outlines
 from cellscope.assays.karyotype.datasets.sources.record import Record
 from cellscope.errors import DatasetError
+from cellscope.io.leftovers import files_below
 
 SINGLES = "single"
+COCO = Outlines("coco")
 
 
 def detect(folder: Path) -> bool:
     """Tell whether `folder` holds a COCO annotation file and a folder of single chromosomes."""
-    return coco.detect(folder) and (folder / SINGLES).is_dir()
+    return (folder / SINGLES).is_dir() and COCO.detect(folder)
 
 
 def read(folder: Path) -> Iterator[Record]:
@@ -25,7 +27,7 @@ def read(folder: Path) -> Iterator[Record]:
     group. A metaphase that has none may share a patient with any cell, so it goes to training.
     """
     group_of_cell: dict[str, str] = {}
-    for facts, record in coco.metaphases(folder):
+    for facts, record in COCO.metaphases(folder):
         cell = facts.get("patient_cell")
         if cell is not None:
             group_of_cell[str(cell)] = record.group
@@ -36,7 +38,7 @@ def read(folder: Path) -> Iterator[Record]:
 
 def _singles(folder: Path, group_of_cell: dict[str, str]) -> Iterator[Record]:
     """Read ``<cell>/<cell> <class>[a|b].bmp``; cells without a metaphase go to training under a group of their own."""
-    for path in sorted(folder.rglob("*.bmp")):
+    for path in files_below(folder, (".bmp",)):
         cell, _, label = path.stem.partition(" ")
         class_ = parse_class(label.rstrip("ab"))
         if class_ is None:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cellscope.assays.karyotype.datasets.sources.record import Record
+from cellscope.io.leftovers import files_below
 from cellscope.io.read import SUFFIXES
 
 KINDS = ("chromosome", "cluster")
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return files_below(folder, SUFFIXES)
 
 
 def detect(folder: Path) -> bool:

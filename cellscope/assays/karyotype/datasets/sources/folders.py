@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from cellscope.assays.karyotype.classes import parse_class
 from cellscope.assays.karyotype.datasets.sources.record import Record
-from cellscope.errors import DatasetError
+from cellscope.io.annotations.tally import note
+from cellscope.io.leftovers import files_below
 from cellscope.io.read import SUFFIXES
+from cellscope.io.text import one_line
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return files_below(folder, SUFFIXES)
 
 
 def detect(folder: Path) -> bool:
-    """Tell whether every image below `folder` lies in a folder named after a chromosome."""
+    """Tell whether most images below `folder` lie in folders named after a chromosome."""
     if not folder.is_dir():
         return False
-    files = _files(folder)
-    return bool(files) and all(parse_class(path.parent.name) for path in files)
+    named = [parse_class(path.parent.name) is not None for path in _files(folder)]
+    return sum(named) > len(named) / 2
 
 
 def read(folder: Path) -> Iterator[Record]:
@@ -29,12 +32,16 @@ def read(folder: Path) -> Iterator[Record]:
 
     The group is the cell folder above the class folder; a leading eight-digit culture number of a Pki-3 cell
     (``97002128.7``) groups all cells of that culture. Class folders with no cell above them: the file name up to its
-    last ``_`` or ``-``.
+    last ``_`` or ``-``. Images in folders of other names are left out, which is told.
     """
-    for path in _files(folder):
+    files = _files(folder)
+    others = Counter(path.parent.name for path in files if parse_class(path.parent.name) is None)
+    for name, count in sorted(others.items()):
+        note(f"the folder {one_line(name)!r} ({count} images) names no chromosome and is left out; 1 to 22, X, Y do")
+    for path in files:
         class_ = parse_class(path.parent.name)
         if class_ is None:
-            raise DatasetError(f"{path}: its folder {path.parent.name!r} names no chromosome")
+            continue
         above = path.parent.parent
         if above.resolve() == folder.resolve():
             group = re.split(r"[_-][^_-]*$", path.stem)[0]

@@ -9,6 +9,7 @@ from pathlib import Path
 from cellscope.assays.karyotype.classes import parse_class
 from cellscope.assays.karyotype.datasets.sources.record import Record
 from cellscope.errors import DatasetError
+from cellscope.io.leftovers import files_below
 from cellscope.io.read import SUFFIXES
 
 #: ``<cell>_<class>_<number of the object>``
@@ -18,11 +19,7 @@ BAND = re.compile(r"(?P<stain>[GQR])band")
 
 def _files(folder: Path) -> list[Path]:
     return sorted(
-        path
-        for band in folder.glob("**/*band")
-        if BAND.fullmatch(band.name)
-        for path in band.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file()
+        path for band in folder.glob("**/*band") if BAND.fullmatch(band.name) for path in files_below(band, SUFFIXES)
     )
 
 

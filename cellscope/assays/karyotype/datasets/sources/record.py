@@ -51,6 +51,10 @@ class Record:
         True where the group's relation to others is unknown, so that it may only be trained on.
     facts : dict
         More columns of `items.csv`.
+    shape : (height, width), optional
+        Of the image that `instances` belong to, where the annotation tells.
+    source : Path, optional
+        The file with the annotation, for messages.
     """
 
     name: str
@@ -62,6 +66,8 @@ class Record:
     abnormal: bool = False
     train_only: bool = False
     facts: dict[str, str] = field(default_factory=dict)
+    shape: tuple[int, int] | None = None
+    source: Path | None = None
 
 
 def crop_mask(mask: np.ndarray) -> tuple[tuple[float, float, float, float], np.ndarray]:

@@ -14,10 +14,11 @@ import numpy as np
 
 from cellscope.assays.micronucleus.classes import parse_class
 from cellscope.assays.micronucleus.datasets.sources.record import FieldRecord
-from cellscope.assays.micronucleus.field.field import choose_channel, classical_nuclei, median_diameter, to_integers
+from cellscope.assays.micronucleus.field.field import classical_nuclei, grey_of, median_diameter, to_integers
 from cellscope.assays.micronucleus.field.masks import find_mask, read_mask
-from cellscope.assays.micronucleus.field.reading import read_field
 from cellscope.errors import DatasetError, InputError, UsageError
+from cellscope.io.choice import Choice, Wants
+from cellscope.io.read import read
 from cellscope.io.table import read_table
 
 PLACES = (("centroid-0", "centroid-1"), ("y", "x"))
@@ -49,12 +50,15 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
     for image_name in sorted({row["image"] for row in rows}):
         path = folder / image_name
         try:
-            image = read_field(path)
-            grey = choose_channel(image.pixels, options.channel, image_name)
+            image = read(path, choice=Choice.of(options), wants=Wants.STAIN)
+            grey = grey_of(image.pixels, image_name)
         except InputError as error:
             raise DatasetError(f"{error}; --images says where the table's images lie") from error
-        given = find_mask(options.nuclei, image_name) if options.nuclei else None
-        labels = read_mask(given, grey.shape) if given else classical_nuclei(grey)
+        try:
+            given = find_mask(options.nuclei, image_name, path) if options.nuclei else None
+            labels = read_mask(given, grey.shape, binary=options.binary) if given else classical_nuclei(grey)
+        except InputError as error:
+            raise DatasetError(str(error)) from error
         classes = {}
         for row in rows:
             if row["image"] != image_name:

@@ -8,15 +8,18 @@ from typing import Any
 
 from cellscope.assays.micronucleus.classes import parse_class
 from cellscope.assays.micronucleus.datasets.sources.record import CropRecord
-from cellscope.assays.micronucleus.field.field import choose_channel, to_integers
-from cellscope.assays.micronucleus.field.reading import read_field
+from cellscope.assays.micronucleus.field.field import grey_of, to_integers
 from cellscope.errors import DatasetError, InputError
-from cellscope.io.read import SUFFIXES
+from cellscope.io.annotations.tally import note
+from cellscope.io.choice import Choice, Wants
+from cellscope.io.leftovers import files_below, folders_below
+from cellscope.io.read import SUFFIXES, read
+from cellscope.io.text import one_line
 
 
 def detect(source: Path) -> bool:
     """Tell whether `source` has a sub-folder named after a class."""
-    return source.is_dir() and any(parse_class(folder.name) for folder in source.iterdir() if folder.is_dir())
+    return source.is_dir() and any(parse_class(folder.name) for folder in folders_below(source))
 
 
 def read_source(source: Path, options: Any) -> Iterator[CropRecord]:
@@ -30,15 +33,20 @@ def read_source(source: Path, options: Any) -> Iterator[CropRecord]:
     DatasetError
         For a crop that cannot be read.
     """
-    for folder in sorted(path for path in source.iterdir() if path.is_dir()):
+    for folder in folders_below(source):
         class_ = parse_class(folder.name)
+        files = files_below(folder, SUFFIXES)
         if class_ is None:
+            note(
+                f"the folder {one_line(folder.name)!r} ({len(files)} images) names neither class and is left out; "
+                "call it normal or micronucleus, or merge it with one of them"
+            )
             continue
-        for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+        for path in files:
             relative = path.relative_to(folder)
             try:
-                image = read_field(path)
-                grey = choose_channel(image.pixels, options.channel, path.name)
+                image = read(path, choice=Choice.of(options), wants=Wants.STAIN)
+                grey = grey_of(image.pixels, path.name)
             except InputError as error:
                 raise DatasetError(str(error)) from error
             name = "-".join((class_, *relative.with_suffix("").parts))

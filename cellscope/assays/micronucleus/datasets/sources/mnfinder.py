@@ -6,24 +6,30 @@ label images in which a micronucleus has the number of its nucleus.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from skimage.measure import label as components
 from skimage.measure import regionprops
 
 from cellscope.assays.micronucleus.classes import MICRONUCLEUS, NORMAL
 from cellscope.assays.micronucleus.datasets.sources.record import FieldRecord
-from cellscope.assays.micronucleus.field.field import choose_channel, to_integers
-from cellscope.assays.micronucleus.field.reading import read_field
+from cellscope.assays.micronucleus.field.field import grey_of, to_integers
 from cellscope.errors import DatasetError, InputError
-from cellscope.io.read import SUFFIXES
+from cellscope.io.annotations.label_image import read_label_image
+from cellscope.io.annotations.meaning import pieces_of, refuse_background
+from cellscope.io.annotations.pairing import Rule, pair
+from cellscope.io.choice import Choice, Wants
+from cellscope.io.leftovers import files_below
+from cellscope.io.read import SUFFIXES, read
 
-MASK_SUFFIXES = (".png", ".tif", ".tiff")
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
+ENDINGS = ("", "_mask", "_masks", "_cp_masks", "_labels", "_nuclei", "_mn")
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 SMALLEST = 5
 """Micronuclei of fewer pixels do not make a cell positive: annotators' single clicks, and noise."""
 
@@ -54,31 +60,49 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
     for folder in _sets(source):
         part = folder.parent.name if folder.parent != source else ""
         prefix = "-".join(filter(None, (part, folder.name)))
-        for path in sorted(p for p in (folder / "images").iterdir() if p.suffix.lower() in SUFFIXES):
+        images = files_below(folder / "images", SUFFIXES, deep=False)
+        masks = [masks_of(folder, kind, images) for kind in ("nucleus_masks", "mn_masks")]
+        for path in images:
             try:
-                image = read_field(path)
-                grey = choose_channel(image.pixels, options.channel, path.name)
+                image = read(path, choice=Choice.of(options), wants=Wants.STAIN)
+                grey = grey_of(image.pixels, path.name)
             except InputError as error:
                 raise DatasetError(str(error)) from error
-            nuclei, micronuclei = (
-                _mask(folder / kind, path.stem, grey.shape) for kind in ("nucleus_masks", "mn_masks")
-            )
-            yield field_of(
-                f"{prefix}-{path.stem}",
-                folder.name.rpartition("_")[2],
-                to_integers(grey, image.pixels.dtype),
-                nuclei,
-                micronuclei,
-            )
+            nuclei, micronuclei = (mask_of(found[path], grey.shape) for found in masks)
+            if nuclei.any():
+                outlined = (nuclei > 0).astype(np.int32)
+                refuse_background(outlined, pieces_of(outlined), str(masks[0][path]))
+            day, _, line = folder.name.rpartition("_")
+            record = field_of(f"{prefix}-{path.stem}", line, to_integers(grey, image.pixels.dtype), nuclei, micronuclei)
+            record.facts = {"line": line, "day": day if DAY.fullmatch(day) else ""}
+            yield record
 
 
-def _mask(folder: Path, stem: str, shape: tuple[int, ...]) -> np.ndarray:
-    path = next((folder / (stem + suffix) for suffix in MASK_SUFFIXES if (folder / (stem + suffix)).is_file()), None)
-    if path is None:
-        raise DatasetError(f"{folder / stem}.*: there is no mask of that name ({', '.join(MASK_SUFFIXES)})")
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise DatasetError(f"{path}: the mask cannot be read")
+def masks_of(folder: Path, kind: str, images: list[Path]) -> dict[Path, Path]:
+    """Find the masks of one kind of all images of a set."""
+    files = files_below(folder / kind, MASK_SUFFIXES, deep=False)
+    found = {}
+    for image, mask in pair(images, files, folder, Rule("mask", ENDINGS, (kind,), MASK_SUFFIXES)).items():
+        if mask is None:
+            raise DatasetError(
+                f"{folder / kind / image.stem}.*: there is no mask of that name ({', '.join(MASK_SUFFIXES)})"
+            )
+        found[image] = mask
+    return found
+
+
+def mask_of(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Read a mask of an image of a shape: (H, W) int64 codes, see `decode`.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read or is of another size.
+    """
+    try:
+        pixels = read_label_image(path, alpha=True).values
+    except InputError as error:
+        raise DatasetError(str(error)) from error
     if pixels.shape[:2] != tuple(shape):
         raise DatasetError(
             f"{path}: the mask is {pixels.shape[1]} x {pixels.shape[0]}, its image {shape[1]} x {shape[0]}"
@@ -91,12 +115,15 @@ def decode(pixels: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    pixels : (H, W) integer labels, (H, W, 3) colours on black, or (H, W, 4) with alpha
+    pixels : (H, W) integer labels, (H, W, 3) colours on black, or either with alpha as one more channel
     """
     if pixels.ndim == 2:
         return pixels.astype(np.int64)
-    colour = (pixels[..., :3].astype(np.int64) << np.array([16, 8, 0])).sum(2)
-    inside = pixels[..., 3] > 0 if pixels.shape[2] == 4 else colour > 0
+    channels = pixels.shape[2]
+    grey = channels == 2
+    shifts = np.zeros(1, int) if grey else np.array([0, 8, 16])
+    colour = (pixels[..., : 1 if grey else 3].astype(np.int64) << shifts).sum(2)
+    inside = pixels[..., -1] > 0 if channels in (2, 4) else colour > 0
     return np.where(inside, colour + 1, 0)
 
 

@@ -26,6 +26,12 @@ class FieldRecord:
         Micronucleus -> nucleus.
     classes : dict
         Nucleus -> class; nuclei that nobody annotated are missing.
+    group : str
+        What a split keeps together within the cell line; empty for the field by itself.
+    complete : bool
+        False where `micronuclei` holds some of those that there are.
+    facts : dict
+        More columns of `items.csv`.
     """
 
     name: str
@@ -35,6 +41,9 @@ class FieldRecord:
     micronuclei: np.ndarray | None
     parents: dict[int, int] = field(default_factory=dict)
     classes: dict[int, str] = field(default_factory=dict)
+    group: str = ""
+    complete: bool = True
+    facts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(eq=False)

@@ -1,5 +1,7 @@
 """PNG, JPEG, BMP and WebP, decoded by libpng and libjpeg (imagecodecs) and, for the rest and CMYK JPEG, by Pillow.
 
+Each gives a `Decoded`; `cellscope.io.formats.single` makes sources of them.
+
 Pillow reduces 16-bit colour PNG to 8 bits and accepts PNG files that stop early; libpng does neither, so it gets PNG.
 Pillow's plugins are called directly: `PIL.Image.open` has a pixel limit of its own that is global to the process.
 """
@@ -17,7 +19,7 @@ from PIL import BmpImagePlugin, JpegImagePlugin, WebPImagePlugin
 
 from cellscope.io import pixel_size
 from cellscope.io.convert import Decoded, Refused, check_size
-from cellscope.io.jpeg import JpegHeader, jpeg_header
+from cellscope.io.formats.jpeg import JpegHeader, jpeg_header
 
 # libpng's remarks on what it repairs would otherwise reach the terminal
 logging.getLogger("imagecodecs").setLevel(logging.CRITICAL + 1)
@@ -36,12 +38,12 @@ class _Chunk(NamedTuple):
 
 
 def decode_png(data: bytes, max_pixels: int) -> Decoded:
-    """Decode a PNG of any kind: 16 bits stay, 1 to 4 bits are stretched to 8, alpha is dropped, palettes become RGB.
+    """Decode a PNG of any kind: 16 bits stay, 1 to 4 bits are stretched to 8, palettes become RGB, alpha is apart.
 
     Raises
     ------
     Refused
-        Damaged, cut short, or too large.
+        Damaged, cut short, animated, or too large.
     """
     chunks = _png_chunks(data)
     if not chunks or chunks[0].kind != b"IHDR" or len(chunks[0].body) != 13:
@@ -58,12 +60,16 @@ def decode_png(data: bytes, max_pixels: int) -> Decoded:
             size = pixel_size.from_resolution(x, y, _UM_PER_M)
         elif chunk.kind == b"eXIf":
             orientation = _exif(bytes(chunk.body))[0]
-    # only what pixels are made of goes to libpng: no colour profiles to complain about, no transparency, no animation
-    needed = [chunk.raw for chunk in chunks if chunk.kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND")]
+        elif chunk.kind == b"acTL" and int.from_bytes(chunk.body[:4], "big") > 1:
+            raise Refused("is an animated PNG of several frames, which is not read; save the frames as a TIFF stack")
+    # only what pixels are made of goes to libpng: no colour profiles to complain about
+    needed = [chunk.raw for chunk in chunks if chunk.kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")]
     pixels = imagecodecs.png_decode(b"".join([PNG_MAGIC, *needed]))
+    alpha = None
     if pixels.ndim == 3:
-        pixels = pixels[..., :1] if colour == 4 else pixels[..., :3]
-    return Decoded(pixels, orientation, *size)
+        alpha = pixels[..., -1] if pixels.shape[2] in (2, 4) else None
+        pixels = pixels[..., :1] if pixels.shape[2] < 3 else pixels[..., :3]
+    return Decoded(pixels, orientation, *size, alpha=alpha)
 
 
 def _png_chunks(data: bytes) -> list[_Chunk]:
@@ -131,7 +137,7 @@ def _refuse_grey_tail(pixels: np.ndarray, data: bytes) -> None:
 
 
 def decode_bmp(data: bytes, max_pixels: int) -> Decoded:
-    """Decode a BMP of 1 to 32 bits; palettes become RGB, alpha is dropped.
+    """Decode a BMP of 1 to 32 bits; palettes become RGB, alpha is dropped, for most programs leave it empty.
 
     Raises
     ------
@@ -151,23 +157,26 @@ def decode_bmp(data: bytes, max_pixels: int) -> Decoded:
 
 
 def decode_webp(data: bytes, max_pixels: int) -> Decoded:
-    """Decode a WebP, lossy or lossless; alpha is dropped, of an animation the first picture is taken.
+    """Decode a WebP, lossy or lossless; alpha is apart.
 
     Raises
     ------
     Refused
-        Damaged, cut short, or too large.
+        Damaged, cut short, animated, or too large.
     """
     if len(data) < 8 + int.from_bytes(data[4:8], "little"):
         raise Refused("the WebP is cut short; copy or export the file again")
     try:
         picture = WebPImagePlugin.WebPImageFile(BytesIO(data))
         check_size(*picture.size, len(picture.getbands()), max_pixels)
-        pixels = np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        if getattr(picture, "n_frames", 1) > 1:
+            raise Refused("is an animated WebP of several frames, which is not read; save the frames as a TIFF stack")
+        pixels = np.array(picture if picture.mode in ("RGB", "RGBA") else picture.convert("RGB"))
     except (SyntaxError, OSError, ValueError) as error:
         raise Refused(f"the WebP is damaged ({error}); copy or export the file again") from error
     exif = picture.info.get("exif", b"").removeprefix(b"Exif\0\0")
-    return Decoded(pixels, _exif(exif)[0])
+    alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
+    return Decoded(np.ascontiguousarray(pixels[..., :3]), _exif(exif)[0], alpha=alpha)
 
 
 def _exif(block: bytes) -> tuple[int, float, float, int]:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
-import numpy as np
 
-from cellscope.io.convert import Refused
+from cellscope.io.convert import Decoded, Refused
+from cellscope.io.scene import Scene
 
 
-class VideoFrames:
-    """Frames of a video file. Going backwards opens the file anew: seeking in compressed video is not exact.
+class VideoSource:
+    """An open video (see `cellscope.io.scene.Source`).
 
-    Attributes
-    ----------
-    shape : (frames, height, width, 3)
-        Frames as the file's header counts them.
+    Going backwards opens the file anew: seeking in compressed video is not exact. A video's frame rate is that of
+    watching it, not of taking it, so the time between frames is not known.
+
+    Raises
+    ------
+    Refused
+        It cannot be opened.
     """
 
-    pixel_size_um: float | None = None
-    interval_s: float | None = None  # a video's frame rate is that of watching it, not of taking it
-    warnings: tuple[str, ...] = ()
+    format = "video"
 
     def __init__(self, path: Path):
         self._path = str(path)
@@ -31,10 +33,13 @@ class VideoFrames:
             raise Refused("cannot be opened as a video; save it as a TIFF stack or as AVI with another codec")
         numbers = (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
         frames, height, width = (int(self._video.get(number)) for number in numbers)
-        self.shape = (frames, height, width, 3)
+        if frames < 1:
+            raise Refused("holds no frame")
+        self.scenes: tuple[Scene, ...] = (Scene((("T", frames), ("Y", height), ("X", width), ("S", 3)), "uint8"),)
 
-    def read(self, index: int) -> np.ndarray:
-        """Return frame `index` as (H, W, 3) uint8, red first."""
+    def plane(self, scene: int, at: Mapping[str, int]) -> Decoded:
+        """Decode a frame: (H, W, 3) uint8, red first."""
+        index = at.get("T", 0)
         if index < self._next:
             self._video.release()
             self._video = cv2.VideoCapture(self._path)
@@ -45,7 +50,7 @@ class VideoFrames:
         if not found or frame is None:
             raise Refused("the video ends or is damaged there")
         self._next = index + 1
-        return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        return Decoded(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
 
     def close(self) -> None:
         """Let go of the file."""
