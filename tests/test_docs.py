@@ -143,7 +143,8 @@ def test_reasons_and_flags_are_explained(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_prepared_dataset_is_explained(tmp_path):
-    from cellscope.io.prepared import COLUMNS, Item, write_dataset
+    from cellscope.io.prepared import COLUMNS, write_dataset
+    from cellscope.io.splits import Item
     from cellscope.io.write import write_text
 
     write_text(tmp_path / "a.png", "not looked at")

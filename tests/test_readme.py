@@ -116,7 +116,7 @@ def idle(monkeypatch, tmp_path):
     engine = ModuleType("cellscope.engine.predict.plan")
     vars(engine).update(predict=lambda *_, **__: outcome)
     monkeypatch.setitem(sys.modules, engine.__name__, engine)
-    for target in ("shards.merge_shards", "shards.show_status", "doctor.run_doctor"):
+    for target in ("shards.merge_shards", "shards.show_status", "doctor.run_doctor", "info.show_info"):
         monkeypatch.setattr(f"cellscope.cli.commands.{target}", nothing)
     monkeypatch.chdir(tmp_path)
 

@@ -1,4 +1,4 @@
-"""The command line: ``cellscope <assay> <verb>``, ``models``, ``merge``, ``status``, ``doctor``.
+"""The command line: ``cellscope <assay> <verb>``, ``models``, ``merge``, ``status``, ``info``, ``doctor``.
 
 Nothing here, nor in what it imports, imports torch, cv2, numpy, pandas or lightning: a help page must come at once.
 """
@@ -89,6 +89,22 @@ def doctor(json: JsonFlag = False) -> int:
     from cellscope.cli.commands.doctor import run_doctor
 
     return run_doctor(as_json=json)
+
+
+@app.command()
+def info(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Image files of any format that is read.")],
+    channel: Annotated[str, typer.Option("--channel", metavar="NAME|N", help="As for predict.")] = "",
+    z: Annotated[str, typer.Option("--z", metavar="N|max|focus", help="As for predict.")] = "",
+    scene: Annotated[str, typer.Option("--scene", metavar="NAME|N", help="As for predict.")] = "",
+    frame: Annotated[str, typer.Option("--frame", metavar="N", help="As for predict.")] = "",
+    json: JsonFlag = False,
+) -> int:
+    """Say what image files hold: axes, channels, scenes, pixel size, and what each assay would take of them."""
+    from cellscope.cli.commands.info import show_info
+    from cellscope.io.choice import Choice
+
+    return show_info(files, Choice(channel, z, scene, frame), as_json=json)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import typer
 
 from cellscope.cli.groups import Group, end_imports
 from cellscope.engine.assay import Assay
-from cellscope.options.common import BaseOptions, ComputeOptions, OutputOptions, PrepareOptions, RunOptions
+from cellscope.options.common import BaseOptions, OutputOptions, PrepareOptions, RunOptions, WorkerOptions
 from cellscope.options.flags import with_options
 from cellscope.options.resolve import to_toml
 
@@ -94,7 +94,7 @@ class Verbs:
             work: Work,
             dataset: Dataset,
             options: Any,
-            run: ComputeOptions,
+            run: WorkerOptions,
             argv: list[str],
             out: Out,
             models: Models = None,

@@ -23,5 +23,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{one_line(str(path))} cannot be read: {error.strerror or error}") from None
+    except RecursionError:
+        raise UsageError(f"{one_line(str(path))} is nested too deep") from None
     except ValueError as error:
         raise UsageError(f"{one_line(str(path))} is not JSON: {one_line(str(error))}") from None

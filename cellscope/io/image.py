@@ -33,6 +33,11 @@ class Image:
         What was taken of the file: scene, channels, slice, frame, size.
     turned : bool
         Pixels are turned by the EXIF orientation, compared with how the file stores them.
+    pixel_size_given : bool
+        By the user, not by the file.
+    assumed_um : float or None
+        Pixel size as the image's own content lets it be guessed, where the stated one is not believed: good for scale,
+        not for measuring.
 
     Raises
     ------
@@ -46,6 +51,8 @@ class Image:
     warnings: tuple[str, ...] = ()
     taken: str = ""
     turned: bool = False
+    pixel_size_given: bool = False
+    assumed_um: float | None = None
 
     def __post_init__(self) -> None:
         problem = _problem(self.pixels) or _size_problem(self.pixel_size_um)

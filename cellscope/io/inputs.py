@@ -15,6 +15,9 @@ from cellscope.errors import UsageError
 from cellscope.io.leftovers import leave_out, leave_out_folder, why_left_out
 from cellscope.io.text import one_line
 
+COMPANIONS = (".oif.files",)
+"""Endings of folders that hold the planes of a file beside them."""
+
 
 @dataclass(frozen=True)
 class Input:
@@ -76,8 +79,8 @@ def resolve_inputs(
     found: dict[tuple[str, str], Input] = {}
     real = functools.cache(os.path.realpath)
     for path in given:
-        for file in _search(path, suffixes, matches) if path.is_dir() else [path]:
-            image = PurePath(os.path.relpath(os.path.abspath(file), base)).as_posix()
+        for file in _search(path, suffixes, matches) if path.is_dir() and not _is_store(path.name) else [path]:
+            image = _readable(PurePath(os.path.relpath(os.path.abspath(file), base)).as_posix())
             # the folder is resolved, the file is not: a linked file is an input of its own, a linked folder is not
             found.setdefault((real(file.parent), file.name), Input(file, image))
     if not found:
@@ -121,7 +124,7 @@ def check_collisions(inputs: Sequence[Input]) -> None:
         more = f" (and {len(pairs) - 1} more such pairs)" if len(pairs) > 1 else ""
         raise UsageError(
             f"two inputs would write the same output: {one_line(a.image)} and {one_line(b.image)}{more}; "
-            "rename one or run them separately"
+            "rename one, run them separately, or narrow the search with --glob"
         )
 
 
@@ -155,7 +158,8 @@ def _existing(path: Path, shown: str) -> Path:
 
 
 def _common_folder(paths: Sequence[Path]) -> str:
-    folders = [os.path.abspath(path if path.is_dir() else path.parent) for path in paths]
+    searched = [path.is_dir() and not _is_store(path.name) for path in paths]
+    folders = [os.path.abspath(path if own else path.parent) for path, own in zip(paths, searched, strict=True)]
     try:
         return os.path.commonpath(folders) if folders else ""
     except ValueError as error:  # Windows: different drives
@@ -184,21 +188,31 @@ def _search(root: Path, suffixes: Collection[str], matches: Callable[[PurePath],
         for entry in listed:
             path = folder / entry.name
             why = why_left_out(entry.name, names)
-            if _is_folder(entry):
+            if _is_folder(entry) and not (_is_store(entry.name) and entry.name.lower().endswith(endings)):
                 if why is not None:
                     leave_out_folder(why, path, endings)
-                else:
+                elif not entry.name.lower().endswith(COMPANIONS):
                     (linked if entry.is_symlink() else plain).append(path)
             # a broken link is kept: a missing image is to be reported, not lost
             elif (
                 entry.name.lower().endswith(endings)
-                and (entry.is_symlink() or entry.is_file())
+                and (entry.is_symlink() or entry.is_file() or _is_store(entry.name))
                 and matches(path.relative_to(root))
             ):
                 if why is not None:
                     leave_out(why, path)
                 else:
                     yield path
+
+
+def _is_store(name: str) -> bool:
+    """Tell a folder that is one image: OME-Zarr."""
+    return name.lower().endswith(".zarr")
+
+
+def _readable(image: str) -> str:
+    """Give a name whose bytes are no UTF-8 in letters: as Latin-1, which is what older systems wrote."""
+    return "".join(chr(ord(c) - 0xDC00) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in image)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

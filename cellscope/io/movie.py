@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from cellscope.io.choice import FOCUS, Choice, Selection, Wants, select
+from cellscope.io.choice import FOCUS, Choice, Selection, Wants
 from cellscope.io.convert import Refused
 from cellscope.io.open import MAX_PIXELS, one_line_errors, open_source
 from cellscope.io.planes import check_scene, frame_count, sharpest, take, told
+from cellscope.io.read import STACK_SUFFIXES
 from cellscope.io.scene import COLOUR, TIME, Scene
+from cellscope.io.select import select
 from cellscope.io.text import one_line
 
-MOVIE_SUFFIXES: frozenset[str] = frozenset({".tif", ".tiff", ".btf", ".tf8", ".avi", ".mp4"})
+MOVIE_SUFFIXES: frozenset[str] = STACK_SUFFIXES | {".avi", ".mp4"}
 """Suffixes of the files `open_movie` understands, lower case."""
 
 
@@ -47,6 +49,8 @@ class Movie:
     taken : str
         What was taken of the file.
     selection : Selection
+    pixel_size_given : bool
+        By the user, not by the file.
     """
 
     path: Path
@@ -61,6 +65,7 @@ class Movie:
     notes: dict[str, Any] = field(default_factory=dict)
     taken: str = ""
     selection: Selection = field(default_factory=lambda: Selection(0))
+    pixel_size_given: bool = False
 
     def read(self, indices: Sequence[int] | None = None) -> np.ndarray:
         """Return frames as one array.

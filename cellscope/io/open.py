@@ -6,6 +6,7 @@ a file comes.
 
 from __future__ import annotations
 
+import importlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -22,14 +23,63 @@ MAX_PIXELS = 2**28
 """Default limit of one image: 268 million pixels, for example 16384 x 16384."""
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-START = 16
+START = 132
+"""Bytes by which a kind is told."""
+_OLE = b"\xd0\xcf\x11\xe0"
+_EXPORT = "export it as OME-TIFF"
 
-REFUSED = (
-    (lambda start: start[:4] == b"GIF8", "is a GIF, which holds at most 256 colours; save it as TIFF or PNG"),
-    (lambda start: start[:4] == b"%PDF", "is a PDF; export the picture in it as TIFF or PNG"),
-    (lambda start: start[:2] == b"PK", "is a ZIP archive; unpack it first"),
+Test = Callable[[bytes, str], bool]
+"""``test(first bytes, suffix)`` -> whether a file is of the kind."""
+
+READERS: tuple[tuple[Test, str, str], ...] = (
+    (lambda start, suffix: start[:4] in TIFF_MAGIC and suffix != ".vsi", "tiff", "TiffSource"),
+    (lambda start, suffix: start[:4] == b"\xda\xce\xbe\x0a" or suffix == ".nd2", "nd2", "Nd2Source"),
+    (lambda start, _: start[:10] == b"ZISRAWFILE", "czi", "CziSource"),
+    (lambda start, suffix: start[:4] == b"\x70\0\0\0" and suffix in (".lif", ".lof"), "lif", "LifSource"),
+    (lambda start, suffix: suffix in (".oib", ".oif"), "oif", "OifSource"),
+    (lambda start, _: start[:16] == b"OLYMPUSRAWFORMAT", "oir", "OirSource"),
+    (
+        lambda start, suffix: start[8:12] == b"AVI " or (start[4:8] == b"ftyp" and suffix not in (".heic", ".avif")),
+        "video",
+        "VideoSource",
+    ),
 )
-"""What is recognised and not read: test of the first bytes, words that follow the file's name."""
+"""Modules of `cellscope.io.formats` and what they hold; the first that fits reads a file."""
+
+PICTURES: tuple[tuple[Callable[[bytes], bool], str, str, str], ...] = (
+    (lambda start: start[:8] == b"\x89PNG\r\n\x1a\n", "PNG", "raster", "decode_png"),
+    (lambda start: start[:3] == b"\xff\xd8\xff", "JPEG", "raster", "decode_jpeg"),
+    (lambda start: start[:2] == b"BM", "BMP", "raster", "decode_bmp"),
+    (lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP", "WebP", "raster", "decode_webp"),
+    (
+        lambda start: start[4:8] == b"jP  " or start[:4] == b"\xff\x4f\xff\x51",
+        "JPEG 2000",
+        "jpeg2000",
+        "decode_jpeg2000",
+    ),
+)
+"""Kinds of one picture: test, name, module, decoder."""
+
+REFUSED: tuple[tuple[Test, str], ...] = (
+    (lambda start, _: start[:4] == b"GIF8", "is a GIF, which holds at most 256 colours; save it as TIFF or PNG"),
+    (lambda start, suffix: suffix == ".vsi", f"is an Olympus VSI, which is not read; {_EXPORT} in cellSens or QuPath"),
+    (lambda start, _: start[:4] == b"SIS\0", f"is part of an Olympus VSI, which is not read; {_EXPORT} in cellSens"),
+    (
+        lambda start, suffix: start[:4] == _OLE and suffix == ".zvi",
+        f"is a Zeiss ZVI, not read; {_EXPORT} in ZEN",
+    ),
+    (lambda start, _: start[128:132] == b"DICM", "is a DICOM file; only histo reads those, as whole slides"),
+    (
+        lambda start, _: start[:4] == b"\x89HDF",
+        f"is an HDF5 file (Imaris, ilastik, BigDataViewer), which is not read; {_EXPORT} in Fiji",
+    ),
+    (lambda start, suffix: suffix in (".dv", ".r3d"), f"is a DeltaVision file, which is not read; {_EXPORT} in Fiji"),
+    (lambda start, suffix: suffix == ".sld", f"is a SlideBook file, which is not read; {_EXPORT} in SlideBook"),
+    (lambda start, _: start[:4] == b"%PDF", "is a PDF; export the picture in it as TIFF or PNG"),
+    (lambda start, _: start[:2] == b"PK", "is a ZIP archive; unpack it first"),
+    (lambda start, _: start[4:8] == b"ftyp", "is a HEIC or AVIF picture of a phone; save it as PNG or JPEG"),
+)
+"""What is recognised and not read: test, words that follow the file's name."""
 
 
 def open_source(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Source:
@@ -41,60 +91,29 @@ def open_source(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> S
         What is wrong with the file, in words that follow its name.
     """
     path = Path(path)
-    if path.is_dir() and (found := _folder_reader(path)):
-        return found(path, max_pixels)
+    if path.suffix.lower() == ".zarr" and path.is_dir():
+        return _made("ome_zarr", "ZarrSource", path)
     with open_regular(path) as handle:
         start = handle.read(START)
-    reader = _reader(path, start)
-    return reader(path, max_pixels)
+    suffix = path.suffix.lower()
+    for picture, format, module, decoder in PICTURES:
+        if picture(start) and suffix != ".nd2":  # older ND2 files are JPEG 2000 outside
+            from cellscope.io.formats.single import SingleSource
 
-
-def _folder_reader(path: Path) -> Callable[[Path, int], Source] | None:
-    return None
-
-
-def _reader(path: Path, start: bytes) -> Callable[[Path, int], Source]:
-    """Choose a reader by the first bytes."""
-    if start[:4] in TIFF_MAGIC:
-        return _tiff
-    if start[:8] == b"\x89PNG\r\n\x1a\n":
-        return _single("PNG", "raster", "decode_png")
-    if start[:3] == b"\xff\xd8\xff":
-        return _single("JPEG", "raster", "decode_jpeg")
-    if start[:2] == b"BM":
-        return _single("BMP", "raster", "decode_bmp")
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return _single("WebP", "raster", "decode_webp")
-    if start[8:12] == b"AVI " or (start[4:8] == b"ftyp" and path.suffix.lower() not in (".jp2", ".heic", ".avif")):
-        return _video
+            decode = getattr(importlib.import_module(f"cellscope.io.formats.{module}"), decoder)
+            return SingleSource(path, format, decode, max_pixels)
+    for fits, module, name in READERS:
+        if fits(start, suffix):
+            return _made(module, name, path)
     for known, words in REFUSED:
-        if known(start):
+        if known(start, suffix):
             raise Refused(words)
-    raise Refused(f"is not an image of a known kind (it starts with {start[:8]!r}); docs/inputs.md lists those read")
+    raise Refused(f"is not an image of a known kind (it starts with {start[:8]!r})")
 
 
-def _tiff(path: Path, max_pixels: int) -> Source:
-    from cellscope.io.formats.tiff import TiffSource
-
-    return TiffSource(path)
-
-
-def _video(path: Path, max_pixels: int) -> Source:
-    from cellscope.io.formats.video import VideoSource
-
-    return VideoSource(path)
-
-
-def _single(format: str, module: str, decoder: str) -> Callable[[Path, int], Source]:
-    def reader(path: Path, max_pixels: int) -> Source:
-        import importlib
-
-        from cellscope.io.formats.single import SingleSource
-
-        decode = getattr(importlib.import_module(f"cellscope.io.formats.{module}"), decoder)
-        return SingleSource(path, format, decode, max_pixels)
-
-    return reader
+def _made(module: str, name: str, path: Path) -> Source:
+    source: Source = getattr(importlib.import_module(f"cellscope.io.formats.{module}"), name)(path)
+    return source
 
 
 @contextmanager

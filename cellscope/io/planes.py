@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellscope.io.choice import FOCUS, MAX, RED_GREEN_BLUE, Selection, Unchosen, listed
+from cellscope.io.choice import FOCUS, MAX, RED_GREEN_BLUE, Selection, Unchosen
 from cellscope.io.convert import Decoded, check_size, over_background, standard_type, upright
 from cellscope.io.scene import CHANNEL, COLOUR, SLICE, TIME, UNNAMED, Scene, Source
+from cellscope.io.select import listed
 
 BRIGHT_FIELD = 0.4
 """Median of each of three channels, as a share of white, from which they are taken for colours of a bright field."""
@@ -181,7 +182,7 @@ def told(scene: Scene, selection: Selection, scenes: int, taken: Taken | None = 
             words.append(f"largest of {slices} slices")
         else:
             where = selection.z if taken is None else taken.z
-            words.append(f"slice {where} of {slices}")
+            words.append(f"sharpest of {slices} slices" if where == FOCUS else f"slice {where} of {slices}")
     times = _size(scene, selection.time or TIME, selection)
     if selection.time:
         words.append(f"{times} frames")

@@ -5,156 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from cellscope.errors import DatasetError, UsageError
+from cellscope.errors import DatasetError
+from cellscope.io.splits import SPLITS, Item, assign_folds, assign_splits
+from cellscope.io.text import one_line
 from cellscope.io.write import write_csv, write_json
 
 SCHEMA = "cellscope.dataset/1"
 COLUMNS = ["id", "split", "fold", "group", "image", "target", "class"]
 #: Columns behind them, where known, in this order; an assay's own come last, by name.
 FACTS = ("source", "laboratory", "scanner", "day", "line", "organ")
-SPLITS = ("train", "val", "test")
 LEFT_OUT = "left-out"
 """The split of items that ``--leave-out`` keeps out of a training; see `PreparedDataset.leaving_out`."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One row of `items.csv`.
-
-    Attributes
-    ----------
-    id : str
-        Unique in the dataset; its first part up to ``/`` names the source.
-    group : str
-        Items of one group (patient, cell, slide, case) are never separated by a split.
-    image, target : str
-        Paths relative to the dataset folder; `target` is empty where `class_` is all there is.
-    class_ : str
-        Class name, empty where the target file holds the classes.
-    fixed_split : str
-        A split this item's group must go to, or empty.
-    fixed_fold : int, optional
-        A fold this item's group must go to, counted from 0, where a source comes in folds.
-    facts : mapping
-        More columns of `items.csv`: where the item comes from as far as that is known (`FACTS`), and what else the
-        assay wants to keep. An item without a fact has an empty cell.
-    """
-
-    id: str
-    group: str
-    image: str
-    target: str = ""
-    class_: str = ""
-    fixed_split: str = ""
-    fixed_fold: int | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def source(self) -> str:
-        """The name of the data set the item came from."""
-        return self.id.split("/", 1)[0]
-
-
-def hold_out(items: list[Item], names: str, *, what: str = "source") -> list[Item]:
-    """Send whole sources to the test split (``--hold-out``), to measure on what a training has never seen.
-
-    Parameters
-    ----------
-    items : list of Item
-    names : str
-        Of sources, comma between; empty for none.
-    what : str
-        What the assay calls a source, for the message.
-
-    Raises
-    ------
-    UsageError
-        If there is no such source.
-    """
-    held = {name.strip() for name in names.split(",")} - {""}
-    unknown = held - {item.source for item in items}
-    if unknown:
-        known = ", ".join(sorted({item.source for item in items}))
-        raise UsageError(f"--hold-out: there is no {what} {', '.join(sorted(unknown))}; there are {known}")
-    return [replace(item, fixed_split="test") if item.source in held else item for item in items]
-
-
-def assign_splits(items: list[Item], splits: tuple[float, float, float], seed: int) -> dict[str, str]:
-    """Give every group a split, source by source, so that each source is spread as asked.
-
-    Parameters
-    ----------
-    items : list of Item
-    splits : three fractions (train, val, test) that sum to 1
-    seed : int
-
-    Returns
-    -------
-    dict
-        Group -> ``train``, ``val`` or ``test``. A group with a `fixed_split` keeps it. Groups are shuffled and dealt,
-        each to the split that lacks most of its share (counted in items), so a group shared by two sources stays
-        whole.
-    """
-    if abs(sum(splits) - 1) > 1e-6 or min(splits) < 0:
-        raise UsageError(f"--splits must be three fractions that sum to 1, not {','.join(map(str, splits))}")
-    assigned: dict[str, str] = {item.group: item.fixed_split for item in items if item.fixed_split}
-    for source in sorted({item.source for item in items}):
-        sizes: dict[str, int] = {}
-        for item in items:
-            if item.source == source:
-                sizes[item.group] = sizes.get(item.group, 0) + 1
-        have = dict.fromkeys(SPLITS, 0)
-        for group, size in sizes.items():
-            if group in assigned:
-                have[assigned[group]] += size
-        total = sum(sizes.values())
-        names = sorted(group for group in sizes if group not in assigned)
-        np.random.default_rng([seed, *hashlib.sha256(source.encode()).digest()[:4]]).shuffle(names)
-        for group in names:
-            lacking = [fraction * total - have[name] for name, fraction in zip(SPLITS, splits, strict=True)]
-            split = SPLITS[int(np.argmax(lacking))]
-            assigned[group] = split
-            have[split] += sizes[group]
-    return assigned
-
-
-def assign_folds(items: list[Item], folds: int, seed: int) -> dict[str, int]:
-    """Deal groups to `folds` folds, largest first, each to the fold with fewest items. No folds: -1 for all.
-
-    A group with a `fixed_fold` keeps it.
-    """
-    if folds == 0:
-        return {item.group: -1 for item in items}
-    fixed = {item.group: item.fixed_fold for item in items if item.fixed_fold is not None}
-    if fixed and max(fixed.values()) >= folds:
-        raise UsageError(
-            f"--folds {folds}: a source comes in {max(fixed.values()) + 1} folds of its own; ask for those"
-        )
-    sizes: dict[str, int] = {}
-    for item in items:
-        sizes[item.group] = sizes.get(item.group, 0) + 1
-    if folds < 2 or folds > len(sizes):
-        raise UsageError(f"--folds {folds} cannot be made of {len(sizes)} groups; use 2 to {len(sizes)}")
-    names = sorted(sizes.keys() - fixed.keys())
-    np.random.default_rng(seed).shuffle(names)
-    names.sort(key=lambda name: -sizes[name])
-    have = np.zeros(folds, int)
-    result = dict(fixed)
-    for name, fold in fixed.items():
-        have[fold] += sizes[name]
-    for name in names:
-        fold = int(np.argmin(have))
-        result[name] = fold
-        have[fold] += sizes[name]
-    return result
 
 
 def write_dataset(
@@ -235,6 +103,12 @@ def content_hash(root: Path, table: pd.DataFrame, beside: Iterable[str] = ()) ->
     return total.hexdigest()
 
 
+def _leaves(name: str) -> bool:
+    r"""Tell whether a name in a table leads out of the folder, on any system: ``../a``, ``/a``, ``C:\a``."""
+    windows = PureWindowsPath(name)
+    return ".." in windows.parts or bool(windows.drive) or bool(windows.root)
+
+
 @dataclass(frozen=True)
 class PreparedDataset:
     """A prepared dataset opened for reading.
@@ -279,6 +153,9 @@ class PreparedDataset:
         missing = [name for name in COLUMNS if name not in items]
         if missing:
             raise DatasetError(f"{root / 'items.csv'} has no column {', '.join(missing)}")
+        for name in (*items["image"], *items["target"]):
+            if _leaves(name):
+                raise DatasetError(f"{root / 'items.csv'} names {one_line(name)}, which is outside its folder")
         return cls(root, info, items)
 
     @property

@@ -12,13 +12,20 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellscope.io.choice import Choice, Wants, select
+from cellscope.io.choice import Choice, Wants
 from cellscope.io.image import Image
 from cellscope.io.open import MAX_PIXELS, one_line_errors, open_source
 from cellscope.io.planes import check_scene, take, told
 from cellscope.io.scene import Scene
+from cellscope.io.select import select
 
-SUFFIXES: frozenset[str] = frozenset({".tif", ".tiff", ".btf", ".tf8", ".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+STACK_SUFFIXES: frozenset[str] = frozenset(
+    {".tif", ".tiff", ".btf", ".tf8", ".stk", ".lsm", ".qptiff", ".nd2", ".czi", ".lif", ".lof", ".oib", ".oif", ".oir"}
+    | {".zarr"}
+)
+"""Suffixes of files that can hold many planes, lower case."""
+
+SUFFIXES: frozenset[str] = STACK_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".jp2", ".j2k"}
 """Suffixes of the files `read` understands, lower case."""
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -11,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from cellscope.errors import UsageError
+from cellscope.errors import DatasetError, UsageError
 from cellscope.imaging.regions import Polygon, Regions
+from cellscope.io.annotations import checks
+from cellscope.io.annotations.checks import Fault
+from cellscope.io.annotations.document import parse_json, read_text
 from cellscope.io.text import one_line
 
 
@@ -33,13 +34,14 @@ def read_regions(path: str | os.PathLike[str]) -> Regions:
     path = Path(path)
     shown = one_line(path)
     try:
-        data = path.read_bytes()
-        found = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+        found = parse_json(read_text(path), path)
         polygons = [polygon for geometry in _geometries(found) for polygon in _polygons(geometry)]
-    except OSError as error:
-        raise UsageError(f"{shown}: the regions cannot be read ({error.strerror or error})") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UsageError(f"{shown}: is no GeoJSON of polygons ({error}); export annotations from QuPath") from error
+    except DatasetError as error:
+        raise UsageError(f"{error} (the regions are no GeoJSON of polygons)") from error
+    except (Fault, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UsageError(
+            f"{shown}: is no GeoJSON of polygons ({one_line(str(error))[:80]}); export annotations from QuPath"
+        ) from error
     if not polygons:
         raise UsageError(f"{shown}: holds no polygon; draw regions as closed annotations")
     return Regions(polygons)
@@ -67,11 +69,9 @@ def _polygons(geometry: dict[str, Any]) -> list[Polygon]:
     if geometry["type"] not in ("Polygon", "MultiPolygon"):
         return []  # points and lines enclose nothing
     several = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
-    return [tuple(_ring(ring) for ring in rings) for rings in several]
+    return [tuple(_open(ring) for ring in checks.part(rings)) for rings in several]
 
 
-def _ring(points: Any) -> np.ndarray:
-    ring = np.asarray([point[:2] for point in points], float)
-    if ring.ndim != 2 or len(ring) < 3 or not np.isfinite(ring).all():
-        raise ValueError("a ring has fewer than three points")
+def _open(ring: np.ndarray) -> np.ndarray:
+    """Leave out a last point that repeats the first."""
     return ring[:-1] if np.array_equal(ring[0], ring[-1]) else ring

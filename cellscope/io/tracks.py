@@ -6,10 +6,9 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from xml.etree import ElementTree
 
 import numpy as np
 
@@ -49,21 +48,49 @@ class Event:
     image: str = ""
 
 
-def read_events(path: str | os.PathLike[str]) -> list[Event]:
+class EventTable(tuple[Event, ...]):
+    """The divisions of a table, by frame.
+
+    Attributes
+    ----------
+    notes : tuple of str
+        What was left out, one line each.
+    """
+
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, events: Iterable[Event], notes: Iterable[str] = ()) -> EventTable:
+        """Sort events, and count those once that a table holds twice."""
+        first: dict[tuple[str, int, float, float], Event] = {}
+        twice = []
+        for event in events:
+            kept = first.setdefault((event.image, event.frame, event.y, event.x), event)
+            if kept is not event:
+                twice.append(f"{event.source} says the same as {kept.source} and counts once")
+        table = cls(sorted(first.values(), key=lambda event: (event.image, event.frame, event.y, event.x)))
+        more = (
+            [f"{len(twice)} rows are there twice and count once, the first is {twice[0]}"] if len(twice) > 1 else twice
+        )
+        table.notes = (*notes, *more)
+        return table
+
+
+def read_events(path: str | os.PathLike[str]) -> EventTable:
     """Read divisions from a table.
 
     Parameters
     ----------
     path : path
         CSV with the columns ``frame``, ``y``, ``x`` and optionally ``size`` and ``image``; TrackMate XML, in which a
-        spot with two or more links to later spots divides; or the text file of the Cell Tracking Challenge
+        spot that is linked with two or more later spots divides; or the text file of the Cell Tracking Challenge
         (``man_track.txt``: label, begin, end, parent), or its folder, in which a label with two or more children
         divides, its place taken from the mask of its last frame.
 
     Returns
     -------
-    list of Event
-        By frame.
+    EventTable
+        By frame; rows that are there twice count once, and tracks that TrackMate hides do not count.
 
     Raises
     ------
@@ -75,27 +102,57 @@ def read_events(path: str | os.PathLike[str]) -> list[Event]:
         table = next((path / name for name in MAN_TRACK if (path / name).is_file()), None)
         if table is None:
             raise UsageError(f"{one_line(path)}: the folder holds no {' or '.join(MAN_TRACK)}")
-        events = _from_challenge(table)
-    elif not path.is_file():
+        return EventTable.of(_from_challenge(table))
+    if not path.is_file():
         raise UsageError(f"{one_line(path)}: no such table of events")
-    elif path.suffix.lower() == ".xml":
-        events = _from_trackmate(path)
-    elif path.suffix.lower() == ".txt":
-        events = _from_challenge(path)
-    else:
-        events = _from_csv(path)
-    return sorted(events, key=lambda event: (event.image, event.frame, event.y, event.x))
+    if path.suffix.lower() == ".xml":
+        from cellscope.io.trackmate import read_trackmate
+
+        return EventTable.of(*read_trackmate(path))
+    return EventTable.of(_from_challenge(path) if path.suffix.lower() == ".txt" else _from_csv(path))
 
 
-def events_of(events: Sequence[Event], path: Path) -> list[Event]:
-    """Return the events of one movie: those whose ``image`` is empty or the end of its path."""
+def events_of(events: Sequence[Event], path: Path, table: str) -> tuple[list[Event], tuple[str, ...]]:
+    r"""Return the events of one movie, and what a person should know about how they were found.
+
+    An ``image`` fits when it is empty or the end of the movie's path. Where no image fits so, case, ``\\``, a missing
+    suffix and the folders that all images of the table share (another machine's) do not count, which is told.
+
+    Parameters
+    ----------
+    events : sequence of Event
+    path : Path
+        Of the movie.
+    table : str
+        The table's name, for the notes.
+    """
     parts = path.absolute().parts
+    named = {event.image: PurePath(event.image).parts for event in events}
+    exact = {image for image, own in named.items() if not image or parts[-len(own) :] == own}
+    if exact or not any(named):
+        return [event for event in events if event.image in exact], ()
+    loose = {image for image in named if image and _fits_loosely(image, [one for one in named if one], parts)}
+    found = [event for event in events if event.image in exact | loose]
+    if loose:
+        shown = ", ".join(one_line(image) for image in sorted(loose)[:3])
+        return found, (f"{table}: rows of the image {shown} are taken for this movie: the names differ in case, suffix "
+                       "or folder",)  # fmt: skip
+    others = ", ".join(one_line(image) for image in sorted(filter(None, named))[:3])
+    return found, (f"{table}: no row belongs to this movie; it names {others}",)
 
-    def fits(image: str) -> bool:
-        named = PurePath(image).parts
-        return not image or parts[-len(named) :] == named
 
-    return [event for event in events if fits(event.image)]
+def _fits_loosely(image: str, images: Sequence[str], parts: Sequence[str]) -> bool:
+    split = [one.replace("\\", "/").split("/") for one in images]
+    absolute = image.replace("\\", "/").split("/")
+    shared = 0
+    if len(absolute) > 1 and (absolute[0] == "" or absolute[0].endswith(":")):
+        folders = [one[:-1] for one in split if len(one) > 1 and one[0] == absolute[0]]
+        shared = next((n for n, level in enumerate(zip(*folders, strict=False)) if len(set(level)) > 1), None) or min(
+            map(len, folders)
+        )
+    own = [part.casefold() for part in absolute[shared:] if part not in ("", ".")]
+    tail = [part.casefold() for part in parts[-len(own) :]]
+    return own[:-1] == tail[:-1] and own[-1] in (tail[-1], tail[-1].rpartition(".")[0])
 
 
 def check_events(events: Sequence[Event], shape: tuple[int, int, int], table: str) -> None:
@@ -116,15 +173,16 @@ def _from_csv(path: Path) -> list[Event]:
     found = []
     for number, row in enumerate(read_table(path, ("frame", "y", "x")), 1):
         where = f"row {number}"
-        values = {name: _number(path, where, name, row[name]) for name in ("frame", "y", "x")}
-        size = _number(path, where, "size", row["size"]) if row.get("size") else None
+        values = {name: table_number(path, where, name, row[name]) for name in ("frame", "y", "x")}
+        size = table_number(path, where, "size", row["size"]) if row.get("size") else None
         if values["frame"] != int(values["frame"]) or (size is not None and size < 2):
             raise UsageError(f"{one_line(path)}, {where}: frame must be a whole number and size at least 2 pixels")
         found.append(Event(int(values["frame"]), values["y"], values["x"], size, where, row.get("image", "")))
     return found
 
 
-def _number(path: Path, where: str, name: str, text: str | None) -> float:
+def table_number(path: Path, where: str, name: str, text: str | None) -> float:
+    """Read a number of a table; UsageError names the place where it is none."""
     try:
         value = float(text or "")
     except ValueError:
@@ -132,43 +190,6 @@ def _number(path: Path, where: str, name: str, text: str | None) -> float:
     if not math.isfinite(value):
         raise UsageError(f"{one_line(path)}, {where}: {name} is {one_line(text or '')!r}, not a number")
     return value
-
-
-def _from_trackmate(path: Path) -> list[Event]:
-    """Read spots and links one element at a time: such files grow to gigabytes."""
-    spots: dict[str, tuple[int, float, float, float]] = {}
-    links: dict[str, list[str]] = defaultdict(list)
-    pixel: tuple[float, float] | None = None
-    units = ""
-    try:
-        for _, element in ElementTree.iterparse(path, events=("end",)):
-            if element.tag == "Spot":
-                facts = {key: element.get(key) or "" for key in ("ID", "FRAME", "POSITION_X", "POSITION_Y")}
-                at = {key: _number(path, f"spot {facts['ID']}", key, facts[key]) for key in list(facts)[1:]}
-                radius = float(element.get("RADIUS") or "nan")
-                spots[facts["ID"]] = (int(at["FRAME"]), at["POSITION_Y"], at["POSITION_X"], radius)
-            elif element.tag == "Edge":
-                links[element.get("SPOT_SOURCE_ID") or ""].append(element.get("SPOT_TARGET_ID") or "")
-            elif element.tag == "ImageData":
-                pixel = (float(element.get("pixelheight") or 0), float(element.get("pixelwidth") or 0))
-            elif element.tag == "Model":
-                units = element.get("spatialunits") or ""
-            element.clear()
-    except (ElementTree.ParseError, ValueError) as error:
-        raise UsageError(f"{one_line(path)}: not a TrackMate file ({error})") from error
-    if not spots:
-        raise UsageError(f"{one_line(path)}: no spots; save the tracking session of TrackMate as XML")
-    if (pixel is None or min(pixel) <= 0) and units.lower() not in ("", "pixel", "pixels"):
-        raise UsageError(f"{one_line(path)}: positions are in {units}, and the file does not state the pixel size")
-    rows, columns = pixel if pixel is not None and min(pixel) > 0 else (1.0, 1.0)
-    found = []
-    for source, targets in links.items():
-        after = [spots[target] for target in targets if target in spots and source in spots]
-        after = [spot for spot in after if spot[0] > spots[source][0]]
-        if len(after) >= 2:
-            _, y, x, _ = spots[source]
-            found.append(Event(min(spot[0] for spot in after), y / rows, x / columns, None, f"spot {source}"))
-    return found
 
 
 def _from_challenge(path: Path) -> list[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -54,7 +55,10 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     except OSError as error:
         reason = one_line(error.strerror or str(error))
-        raise CellscopeError(f"{one_line(target)}: cannot be written ({reason}); choose another folder") from error
+        advice = "choose another folder"
+        if error.errno == errno.ENAMETOOLONG:
+            advice = f"{len(os.fsencode(target.name))} bytes are too long for a name: rename the input, shorter"
+        raise CellscopeError(f"{one_line(target)}: cannot be written ({reason}); {advice}") from error
     finally:
         with suppress(OSError):  # the error that led here says more than this one
             temporary.unlink(missing_ok=True)

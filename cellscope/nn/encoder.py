@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cellscope.errors import UsageError
 from cellscope.nn.efficientnet_lite import SCALES, EfficientNetLite
-from cellscope.nn.imagenet import DEVIATION, MEAN, imagenet_weights
+from cellscope.nn.imagenet import DEVIATION, MEAN, TIMM_DEVIATION, TIMM_MEAN, Weights, packaged, read_weights
 
 MIXTURES: dict[int, tuple[tuple[float, ...], ...]] = {
     1: ((1.0,), (1.0,), (1.0,)),
@@ -92,3 +92,26 @@ class Encoder(nn.Module):
     def pooled(self, pictures: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, 1280) what the classifier of ImageNet would see; needs the head."""
         return self.body.pool(self.forward(pictures)[-1])
+
+
+def imagenet_weights(name: str, file: Path | None = None) -> Weights:
+    """Get ImageNet weights: of the file, else of the installed package, else timm's (its cache, or a download).
+
+    Parameters
+    ----------
+    name : str
+        timm's name of the network, a key of `PACKAGES`.
+    file : Path, optional
+        What ``--imagenet`` names.
+
+    Raises
+    ------
+    ModelError
+        There are none, and it names where they were sought; the file or package holds something else.
+    """
+    path = file or packaged(name)
+    if path is not None:
+        return read_weights(path, name)
+    from cellscope.nn.pretrained import timm_network  # imports timm, which predicting does without
+
+    return Weights(timm_network(name, pretrained=True).state_dict(), TIMM_MEAN, TIMM_DEVIATION)

@@ -73,29 +73,6 @@ class Weights(NamedTuple):
     deviation: tuple[float, float, float]
 
 
-def imagenet_weights(name: str, file: Path | None = None) -> Weights:
-    """Get ImageNet weights: of the file, else of the installed package, else timm's (its cache, or a download).
-
-    Parameters
-    ----------
-    name : str
-        timm's name of the network, a key of `PACKAGES`.
-    file : Path, optional
-        What ``--imagenet`` names.
-
-    Raises
-    ------
-    ModelError
-        There are none, and it names where they were sought; the file or package holds something else.
-    """
-    path = file or packaged(name)
-    if path is not None:
-        return read_weights(path, name)
-    from cellscope.nn.pretrained import timm_network  # imports timm
-
-    return Weights(timm_network(name, pretrained=True).state_dict(), TIMM_MEAN, TIMM_DEVIATION)
-
-
 def read_weights(path: Path, name: str) -> Weights:
     """Read a file as a package holds it or as timm publishes it (.pth, .bin, .safetensors).
 

@@ -18,7 +18,7 @@ from timm.models import load_state_dict
 from torch import nn
 
 from cellscope.errors import ModelError
-from cellscope.nn.imagenet import PACKAGES, imagenet_weights, packaged
+from cellscope.nn.imagenet import PACKAGES, packaged, read_weights
 
 PATIENCE = 4.0
 """Seconds in which the hub must answer at all; a download takes what it takes."""
@@ -47,8 +47,8 @@ def timm_network(name: str, *, pretrained: bool = False, weights: Path | None = 
     """
     if not pretrained:
         return timm.create_model(name, **changes)
-    if name in PACKAGES and (weights or packaged(name)) is not None:
-        own = {"state_dict": imagenet_weights(name, weights).tensors}
+    if name in PACKAGES and (file := weights or packaged(name)) is not None:
+        own = {"state_dict": read_weights(file, name).tensors}
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=own, **changes)
     if weights is None:
         try:

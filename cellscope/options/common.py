@@ -5,8 +5,7 @@ A verb has exactly the options that it obeys: it takes the class that holds thes
 =================  ======================================
 `OutputOptions`    commands that compute nothing at random
 `PrepareOptions`   ``prepare``
-`ComputeOptions`   ``eval``
-`WorkerOptions`    with more of its own, ``train``
+`WorkerOptions`    ``eval``; with more of its own, ``train``
 `InputOptions`     ``render``
 `RunOptions`       ``predict``
 =================  ======================================
@@ -60,7 +59,7 @@ class BaseOptions(OutputOptions):
 
 @dataclass(frozen=True)
 class ComputeOptions(BaseOptions):
-    """Options of the verbs that run a network; ``eval`` has these."""
+    """Options of the verbs that run a network."""
 
     panel: ClassVar[str] = PANEL
 
@@ -81,7 +80,7 @@ class ComputeOptions(BaseOptions):
 
 @dataclass(frozen=True)
 class WorkerOptions(ComputeOptions):
-    """Options of the verbs that run a network and further processes."""
+    """Options of the verbs that run a network and further processes; ``eval`` has these."""
 
     panel: ClassVar[str] = PANEL
 

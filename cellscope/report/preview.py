@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cellscope.io.prepared import Item
+from cellscope.io.splits import Item
 from cellscope.io.write import write_png
 from cellscope.report.thumbnails import to_display
 

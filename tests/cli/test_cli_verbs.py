@@ -15,7 +15,7 @@ from cellscope.cli.groups import begin_imports
 from cellscope.cli.root import ASSAYS, app
 from cellscope.cli.verbs import speaking
 from cellscope.errors import CellscopeError, InputError, Interrupted, ModelError
-from cellscope.options.common import BaseOptions, ComputeOptions, PrepareOptions, RunOptions
+from cellscope.options.common import BaseOptions, PrepareOptions, RunOptions, WorkerOptions
 
 ASSAY = SimpleNamespace(name="karyotype")
 
@@ -116,7 +116,7 @@ def test_eval(monkeypatch):
         (
             (Path("data"), Path("karyotype-eval")),
             {
-                "run": ComputeOptions(device="cpu"),
+                "run": WorkerOptions(device="cpu"),
                 "options": EvalOptions(aneuploidy_cost=2.0),
                 "models": ["one", "two"],
                 "split": "val",
@@ -129,7 +129,7 @@ def test_eval(monkeypatch):
 
 OF_PREDICT = {
     "": {
-        "--input": "nonsense", "--num-workers": "2", "--shard": "1/2", "--skip-existing": None, "--glob": "*.tif",
+        "--input": "nonsense", "--shard": "1/2", "--skip-existing": None, "--glob": "*.tif",
         "--pixel-size": "0.5", "--group-by": "case", "--max-pixels": "1000", "--review-below": "0.5",
     },
     "karyotype": {"--karyogram": "svg", "--ideograms": None, "--explain": None},

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellscope.errors import DatasetError, UsageError
-from cellscope.io.prepared import Item, PreparedDataset, assign_folds, assign_splits, content_hash, write_dataset
+from cellscope.io.prepared import PreparedDataset, content_hash, write_dataset
+from cellscope.io.splits import Item, assign_folds, assign_splits
 
 
 def items_of(sizes: list[int], source: str = "src") -> list[Item]:

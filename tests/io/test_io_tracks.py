@@ -55,9 +55,9 @@ def test_the_same_division_in_three_formats(tmp_path):
 def test_csv_takes_size_and_image(tmp_path):
     (tmp_path / "e.csv").write_text("image,frame,y,x,size\nday1/b.tif,7,1.5,2,80\n,3,4,5,\n")
     events = read_events(tmp_path / "e.csv")
-    assert events == [Event(3, 4, 5, None, "row 2", ""), Event(7, 1.5, 2, 80, "row 1", "day1/b.tif")]
-    assert [event.frame for event in events_of(events, Path("/x/day1/b.tif"))] == [3, 7]
-    assert [event.frame for event in events_of(events, Path("/x/day2/b.tif"))] == [3]
+    assert list(events) == [Event(3, 4, 5, None, "row 2", ""), Event(7, 1.5, 2, 80, "row 1", "day1/b.tif")]
+    assert [event.frame for event in events_of(events, Path("/x/day1/b.tif"), "e.csv")[0]] == [3, 7]
+    assert [event.frame for event in events_of(events, Path("/x/day2/b.tif"), "e.csv")[0]] == [3]
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,62 @@ def test_events_outside_the_movie(event, words):
     check_events([Event(29, 39, 59)], (30, 40, 60), "e.csv")
     with pytest.raises(InputError, match=words):
         check_events([event], (30, 40, 60), "e.csv")
+
+
+def test_links_have_no_direction_and_hidden_tracks_do_not_count(tmp_path):
+    text = TRACKMATE.format(units="micron", settings=IMAGE)
+    turned = text.replace('SPOT_SOURCE_ID="1" SPOT_TARGET_ID="3"', 'SPOT_SOURCE_ID="3" SPOT_TARGET_ID="1"')
+    assert turned != text
+    twice = text.replace("</Track></AllTracks>", '<Edge SPOT_SOURCE_ID="1" SPOT_TARGET_ID="2"/></Track></AllTracks>')
+    shown = text.replace("</AllTracks>", '</AllTracks><FilteredTracks><TrackID TRACK_ID="0"/></FilteredTracks>')
+    for number, content in enumerate((text, turned, twice, shown)):
+        path = tmp_path / f"{number}.xml"
+        path.write_text(content)
+        assert list(read_events(path)) == [Event(5, 25.0, 60.0, None, "spot 1")]
+        assert read_events(path).notes == ()
+    hidden = tmp_path / "hidden.xml"
+    hidden.write_text(text.replace("</AllTracks>", "</AllTracks><FilteredTracks/>"))
+    assert list(read_events(hidden)) == []
+    assert "1 divisions lie in tracks that are hidden" in read_events(hidden).notes[0]
+
+
+def test_merging_cells_and_links_within_a_frame_are_no_divisions(tmp_path):
+    text = TRACKMATE.format(units="micron", settings=IMAGE)
+    merging = text.replace('FRAME="4"', 'FRAME="9"').replace('<Edge SPOT_SOURCE_ID="2" SPOT_TARGET_ID="4"/>', "")
+    (tmp_path / "a.xml").write_text(merging)
+    assert list(read_events(tmp_path / "a.xml")) == []
+
+
+@pytest.mark.parametrize(
+    ("named", "path", "found"),
+    [
+        ("movie", "/x/movie.tif", True),
+        ("Movie.TIF", "/x/movie.tif", True),
+        ("D:/data/movie.tif", "/x/movie.tif", True),
+        ("D:\\data\\movie.tif", "/x/movie.tif", True),
+        ("day1\\movie.tif", "/x/day1/movie.tif", True),
+        ("day1/movie", "/x/day2/movie.tif", False),
+        ("other.tif", "/x/movie.tif", False),
+    ],
+)
+def test_names_of_another_machine(tmp_path, named, path, found):
+    (tmp_path / "e.csv").write_text(f"image,frame,y,x\n{named},3,4,5\n")
+    events, notes = events_of(read_events(tmp_path / "e.csv"), Path(path), "e.csv")
+    assert bool(events) == found
+    assert "e.csv" in notes[0]
+    assert ("taken for this movie" in notes[0]) == found
+
+
+def test_folders_that_all_images_share_do_not_count_and_the_others_do(tmp_path):
+    (tmp_path / "e.csv").write_text("image,frame,y,x\nD:/lab/day1/m.tif,3,4,5\nD:/lab/day2/m.tif,7,4,5\n")
+    table = read_events(tmp_path / "e.csv")
+    for day, frame in (("day1", 3), ("day2", 7)):
+        events, _ = events_of(table, Path(f"/x/{day}/m.tif"), "e.csv")
+        assert [event.frame for event in events] == [frame]
+
+
+def test_a_row_that_is_there_twice_counts_once(tmp_path):
+    (tmp_path / "e.csv").write_text("frame,y,x\n3,4,5\n7,4,5\n3,4,5\n")
+    table = read_events(tmp_path / "e.csv")
+    assert [event.frame for event in table] == [3, 7]
+    assert table.notes == ("row 3 says the same as row 1 and counts once",)

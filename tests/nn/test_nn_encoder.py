@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from cellscope.errors import ModelError, UsageError
 from cellscope.nn import imagenet, pretrained
 from cellscope.nn.efficientnet_lite import SCALES, EfficientNetLite
-from cellscope.nn.encoder import Encoder
+from cellscope.nn.encoder import Encoder, imagenet_weights
 from cellscope.nn.folding import fold_norms
-from cellscope.nn.imagenet import PACKAGES, imagenet_weights, packaged, read_weights
+from cellscope.nn.imagenet import PACKAGES, packaged, read_weights
 
 FAMILY = sorted(SCALES)
 

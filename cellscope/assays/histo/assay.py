@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,21 +12,24 @@ from cellscope.assays.histo.classes import PIXEL_SIZE_UM
 from cellscope.assays.histo.networks.registry import build_network
 from cellscope.assays.histo.options import PredictOptions
 from cellscope.assays.histo.slides.joining import conclude, join
-from cellscope.assays.histo.slides.regions import SEAM, make_plan, pieces_of
+from cellscope.assays.histo.slides.regions import SEAM, make_plan, pieces_of, regions_of
 from cellscope.assays.histo.slides.stage import (
     OTSU,
     PART,
     cut_shifted,
     cut_windows,
     find,
+    rgb_of,
     segment,
     take_maps,
     take_shifted,
     tiling_of,
 )
-from cellscope.assays.histo.slides.windows import model_shape, scale_between
+from cellscope.assays.histo.slides.state import State
+from cellscope.assays.histo.slides.windows import model_shape, scale_between, working_um
 from cellscope.engine.assay import Assay, Large, Pieces, Stage, Subject
 from cellscope.errors import InputError
+from cellscope.imaging.doubt import stained_sizes, trusted_pixel_size
 from cellscope.io.choice import Choice, Wants
 from cellscope.io.image import Image
 from cellscope.io.read import SUFFIXES, read
@@ -36,6 +40,9 @@ from cellscope.nn.folding import fold_norms
 
 #: At more micrometres per pixel a nucleus, so wide, is a dot, and most of the work would go into enlarging it.
 COARSEST_UM, NUCLEUS_UM = 2.0, 8.0
+#: Diameters of circles inscribed in what is dark, micrometres: on 60 tiles of nine data sets the 90th percentile is 1.6
+#: to 10, the median weighted by area mostly 4 to 6.
+LARGE_UM, TYPICAL_UM = (1.0, 20.0), 5.0
 IMAGE, SLIDE = "image", "slide"
 KINDS = (IMAGE, SLIDE)
 #: Summary columns of ``images.csv``, before those per class.
@@ -63,6 +70,17 @@ def read_options(options: PredictOptions) -> PredictOptions:
     return options
 
 
+def load(subject: Subject[State], _max_pixels: int) -> None:
+    """Read the regions of an image.
+
+    Raises
+    ------
+    InputError
+        There are none for this image, or they cannot be read.
+    """
+    subject.state.regions = regions_of(subject.options, subject.name)
+
+
 def kind_of(image: Image | Slide) -> str:
     """Tell a slide by its file."""
     return SLIDE if isinstance(image, Slide) else IMAGE
@@ -85,15 +103,32 @@ def admit(image: Image | Slide, _kind: str) -> None:
         )
 
 
-def divide(subject: Subject) -> Pieces | None:
+def _doubt(subject: Subject[State]) -> None:
+    """Put the image's own estimate in the place of a stated pixel size that what is dark contradicts."""
+    image = subject.image
+    if isinstance(image, Slide) or not image.pixel_size_um or image.channels < 3:
+        return
+    sizes = stained_sizes(rgb_of(subject))
+    if sizes is None:
+        return
+    typical, large = sizes
+    pixel, warnings = trusted_pixel_size(image, large, LARGE_UM, "larger dark objects")
+    if warnings:
+        told = (*image.warnings, *warnings)
+        assumed = None if pixel else TYPICAL_UM / typical
+        subject.image = replace(image, pixel_size_um=pixel, assumed_um=assumed, warnings=told)
+
+
+def divide(subject: Subject[State]) -> Pieces | None:
     """Divide what is larger than a block, and every slide, into windows on a grid anchored at the origin."""
+    _doubt(subject)
     image, card = subject.image, subject.cards[PART]
     if subject.kind == IMAGE and not isinstance(image, Slide):
-        whole = model_shape((image.height, image.width), scale_between(image.pixel_size_um, card.pixel_size_um))
+        whole = model_shape((image.height, image.width), scale_between(working_um(image), card.pixel_size_um))
         if max(whole) <= subject.options.block + SEAM:
             return None
     baseline = card.arch == OTSU
-    plan = subject.state["plan"] = make_plan(subject, model_um=card.pixel_size_um, baseline=baseline)
+    plan = subject.state.plan = make_plan(subject, model_um=card.pixel_size_um, baseline=baseline)
     return pieces_of(subject, plan, 0 if baseline else tiling_of(subject).margin)
 
 
@@ -134,6 +169,7 @@ ASSAY = Assay(
         Stage(PART, KINDS, 4, cut_windows, segment, take_maps),
         Stage(PART, KINDS, 4, cut_shifted, segment, take_shifted),
     ),
+    state=State,
     parts=(PART,),
     summary_columns=SUMMARY,
     class_part=PART,
@@ -144,6 +180,7 @@ ASSAY = Assay(
     build=build,
     conclude=conclude,
     read=read_input,
+    load=load,
     large=Large(divide, join),
     figures={IMAGE: (".overlay.png", ".density.png"), SLIDE: (".overlay.png", ".density.png")},
     weightless={OTSU: OTSU_CARD},

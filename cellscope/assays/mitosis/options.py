@@ -29,6 +29,10 @@ class MitosisPrepareOptions(PrepareOptions):
         "CSV with a column image and any of line, dose, position, date, class; overrides the file names.",
         metavar="CSV",
     )
+    normal: str | None = option(
+        None, "Class of the normal divisions, where its name does not say so; all others count as abnormal.",
+        metavar="CLASS",
+    )  # fmt: skip
     nuclei_channel: int = option(1, "Channel of the nuclei, counted from 0.", low=0, high=1)
     validation_share: float | None = option(
         None, "Fraction of the training sequences used for validation (0.43 in the paper).", low=0, high=0.9

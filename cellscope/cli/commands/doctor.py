@@ -22,7 +22,7 @@ from cellscope import __version__
 from cellscope.errors import EXIT_FAILED, EXIT_OK
 
 SCHEMA = "cellscope.doctor/1"
-OPTIONAL = {"openslide-python": "whole slides: pip install 'cellscope[wsi]'"}
+OPTIONAL = {"openslide-python": "whole slides of scanners: pip install openslide-python openslide-bin"}
 MODULES = ("torch", "torchvision", "timm", "lightning", "cv2", "skimage", "tifffile", "imagecodecs", "pycocotools.mask")
 """Modules with compiled parts: that the package is installed does not mean that it loads on this system."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.eval.report import Metric, refuse_evaluation, write_evaluation
 from cellscope.engine.loading import LoadedModels, load_models
 from cellscope.engine.predict.stages import Failure, run_subjects
+from cellscope.engine.predict.workers import Workers
 from cellscope.errors import EXIT_OK, EXIT_PARTIAL, CellscopeError, UsageError, error_line, show_traceback
 from cellscope.io.leave_out import in_turn, is_left_out
 from cellscope.io.prepared import LEFT_OUT, PreparedDataset
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from cellscope.engine.assay import Assay, Subject
     from cellscope.engine.predict.step import Conclude
-    from cellscope.options.common import ComputeOptions
+    from cellscope.options.common import WorkerOptions
 
 FOLDS = "folds"
 """The split that stands for all folds of a cross-validation."""
@@ -77,7 +79,7 @@ class Evaluation:
     dataset : Path
         The prepared dataset.
     out : Path
-    run : ComputeOptions
+    run : WorkerOptions
     split : str
     argv : list of str
     models : sequence of str
@@ -105,7 +107,7 @@ class Evaluation:
         dataset: Path,
         out: Path,
         *,
-        run: ComputeOptions,
+        run: WorkerOptions,
         split: str,
         argv: list[str],
         models: Sequence[str] = (),
@@ -162,6 +164,8 @@ class Evaluation:
         """
         found: dict[str, Any] = {}
         failed: list[Failure] = []
+        count = self.run.num_workers or 0
+        workers = Workers(self.assay, count, total=len(rows), start_now=count > 0)
         outcomes = run_subjects(
             self.assay,
             _read_ahead(rows, lambda row: read_item(row, loaded.cards)),
@@ -171,16 +175,18 @@ class Evaluation:
             dtype=pick_precision(self.run.precision, self._device),
             window=window,
             conclude=conclude,
+            workers=workers,
         )
-        for number, outcome in enumerate(outcomes, 1):
-            if isinstance(outcome, Failure):
-                show_traceback(outcome.error)
-                print(f"{outcome.name}: {error_line(outcome.error)}", file=sys.stderr, flush=True)
-                failed.append(outcome)
-            else:
-                found[outcome.subject.name] = outcome.result
-            if number % SAID_EVERY == 0 and not self.run.quiet:
-                print(f"{self.assay.name} eval: {number} of {len(rows)}", file=sys.stderr, flush=True)
+        with contextlib.closing(workers):
+            for number, outcome in enumerate(outcomes, 1):
+                if isinstance(outcome, Failure):
+                    show_traceback(outcome.error)
+                    print(f"{outcome.name}: {error_line(outcome.error)}", file=sys.stderr, flush=True)
+                    failed.append(outcome)
+                else:
+                    found[outcome.subject.name] = outcome.result
+                if number % SAID_EVERY == 0 and not self.run.quiet:
+                    print(f"{self.assay.name} eval: {number} of {len(rows)}", file=sys.stderr, flush=True)
         if failed and not found:
             raise CellscopeError(f"no item could be measured; {failed[0].name}: {error_line(failed[0].error)}")
         self.failed += failed

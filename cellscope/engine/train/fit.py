@@ -27,6 +27,7 @@ from cellscope.engine.provenance import training_record
 from cellscope.engine.train.callbacks import EarlyStop, Progress, SaveAndStop, StepSeed, ValidateAt
 from cellscope.engine.train.curves import EVERY, MetricsFile, draw_curves, logger_for
 from cellscope.engine.train.folder import BEST, LAST, MODEL, find_resume, make_room, steps_taken
+from cellscope.engine.train.worker_errors import worker_error
 from cellscope.errors import CellscopeError, Interrupted, UsageError
 from cellscope.io.write import write_json
 from cellscope.models.file import ModelCard, save_model
@@ -233,6 +234,8 @@ def fit(
             raise stop.interruption(f"at step {trainer.global_step}") from error
         if resume is not None and "state_dict" in str(error):
             raise UsageError(f"{resume} does not fit this architecture; use the options it was trained with") from error
+        if (explained := worker_error(error)) is not None:
+            raise explained from error
         raise
     finally:
         torch.set_num_threads(threads)

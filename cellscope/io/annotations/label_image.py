@@ -126,9 +126,10 @@ def _png(data: bytes, max_pixels: int) -> np.ndarray:
         indices = np.array(picture)
         table = np.array(picture.getpalette() or [], np.uint8).reshape(-1, 3)
         used = np.unique(indices)
-        if len(table) <= int(used.max()) or (table[used] == table[used][:, :1]).all():
-            return table[indices][..., 0] if len(table) > int(used.max()) else indices
-        return indices
+        shown = table[used][:, 0] if len(table) > int(used.max()) else used
+        grey = len(table) > int(used.max()) and bool((table[used] == shown[:, None]).all())
+        # two numbers of one grey are two numbers still
+        return table[indices][..., 0] if grey and len(np.unique(shown)) == len(used) else indices
     values = np.asarray(imagecodecs.png_decode(data))
     if colour == 0 and bits < 8:
         return values // (255 // (2**bits - 1))

@@ -77,9 +77,13 @@ class Images:
 
     @property
     def unnamed(self) -> list[Path]:
-        """The images that no annotation has named so far, in the folders of those that one has."""
-        folders = {path.parent for path in self._named}
-        return [path for path in self.files if path not in self._named and path.parent in folders]
+        """The images that no annotation has named so far, in the source's folders of those that one has."""
+        folders = set(map(self._top, self._named))
+        return [path for path in self.files if path not in self._named and self._top(path) in folders]
+
+    def _top(self, path: Path) -> str:
+        parts = path.relative_to(self.folder).parts
+        return parts[0] if len(parts) > 1 else ""
 
 
 def _endings(path: PurePosixPath) -> list[PurePosixPath]:

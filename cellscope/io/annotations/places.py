@@ -12,7 +12,6 @@ from cellscope.io.leftovers import files_below
 from cellscope.io.read import SUFFIXES
 from cellscope.io.text import one_line
 
-ANNOTATION_FOLDERS = ("", "annotations", "Annotations", "annotation", "labels")
 _SHORT = 2**20
 
 
@@ -22,7 +21,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def json_files(source: Path, known: Callable[[Any], bool], word: str) -> list[Path]:
-    """List the JSON files of a format: the source itself, or those at its top or in its folder of annotations.
+    """List the JSON files of a format: the source itself, or those below it.
 
     Parameters
     ----------
@@ -35,12 +34,7 @@ def json_files(source: Path, known: Callable[[Any], bool], word: str) -> list[Pa
     if source.is_file():
         places = [source] if source.name.lower().endswith((".json", ".json.gz")) else []
     else:
-        folders = dict.fromkeys(source / name for name in ANNOTATION_FOLDERS)
-        real: dict[str, Path] = {}
-        for folder in folders:
-            if folder.is_dir():
-                real.setdefault(str(folder.resolve()), folder)
-        places = [path for folder in real.values() for path in files_below(folder, (".json", ".json.gz"), deep=False)]
+        places = files_below(source, (".json", ".json.gz"))
     found = []
     for path in places:
         try:

@@ -14,7 +14,7 @@ from cellscope.io.annotations.checks import Fault, TooFew
 from cellscope.io.annotations.document import load_json, parse_json
 from cellscope.io.annotations.names import Images
 from cellscope.io.annotations.outline import AnnotatedImage, Outline, Part, Polygons
-from cellscope.io.annotations.places import ANNOTATION_FOLDERS, image_files, json_files
+from cellscope.io.annotations.places import image_files, json_files
 from cellscope.io.annotations.tally import drop, note
 from cellscope.io.leftovers import files_below
 from cellscope.io.table import read_table
@@ -50,8 +50,7 @@ def _tables(source: Path) -> list[Path]:
     if source.is_file():
         places = [source] if source.suffix.lower() == ".csv" else []
     else:
-        folders = {(source / name).resolve(): source / name for name in ANNOTATION_FOLDERS if (source / name).is_dir()}
-        places = [path for folder in folders.values() for path in files_below(folder, (".csv",), deep=False)]
+        places = files_below(source, (".csv",))
     return [path for path in places if SHAPES.encode() in path.read_bytes()[:4096].partition(b"\n")[0]]
 
 

@@ -17,8 +17,9 @@ from cellscope.assays.karyotype.datasets.prepare import prepare
 from cellscope.assays.karyotype.datasets.sources import FORMATS, clusters, karyonet
 from cellscope.assays.karyotype.datasets.sources.known import KNOWN
 from cellscope.errors import DatasetError
-from cellscope.io.prepared import Item, PreparedDataset
+from cellscope.io.prepared import PreparedDataset
 from cellscope.io.sources import choose_format
+from cellscope.io.splits import Item
 from cellscope.options.common import PrepareOptions
 
 MORE, FIRST = "tseng2023_gband_more", "tseng2023_gband"

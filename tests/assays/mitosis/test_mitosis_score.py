@@ -102,7 +102,7 @@ def test_conditions_by_hand():
     images = pd.DataFrame({"image": ["a", "b", "c", "d"], "group": ["10Gy", "2Gy", "2Gy", ""]})
     objects = pd.DataFrame({"image": list("aabcd"), "class": ["abnormal", "normal", "normal", "abnormal", "abnormal"]})
     objects["review"] = [True, False, False, False, True]
-    table = conditions_table(images, objects, "abnormal")
+    table = conditions_table(images, objects, {"abnormal"})
     assert table["group"].tolist() == ["2Gy", "10Gy"]
     assert table[["n_inputs", "n", "n_abnormal", "n_review"]].to_numpy().tolist() == [[2, 2, 1, 0], [1, 2, 1, 1]]
     assert (table["low"][0], table["high"][0]) == wilson(1, 2)

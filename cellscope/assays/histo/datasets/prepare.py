@@ -21,9 +21,10 @@ from cellscope.errors import DatasetError
 from cellscope.imaging.labels import relabel
 from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.tally import Tally, gathering, tell
-from cellscope.io.prepared import Item, write_dataset
+from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
 from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_names
+from cellscope.io.splits import Item
 from cellscope.io.write import write_csv, write_labels, write_png
 from cellscope.report.preview import Shown, write_preview
 

@@ -49,6 +49,8 @@ def resolution_warnings(image: Image | Slide, card: ModelCard) -> list[str]:
     model_um = card.pixel_size_um
     if not model_um:
         return []
+    if image.assumed_um:
+        return []  # said already
     if not image.pixel_size_um:
         return [f"the file does not say its resolution; {model_um:g} um per pixel is assumed (--pixel-size sets it)"]
     ratio = image.pixel_size_um / model_um

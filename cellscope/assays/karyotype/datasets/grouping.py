@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cellscope.assays.karyotype.datasets.sources.known import KNOWN
-from cellscope.io.prepared import Item, assign_splits
+from cellscope.io.splits import Item, assign_splits
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,13 @@ from cellscope.assays.karyotype.datasets.sources import FORMATS, Instance, Recor
 from cellscope.assays.karyotype.datasets.sources.known import KNOWN
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.tone import to_grey
+from cellscope.io.annotations.picture import read_picture
 from cellscope.io.annotations.tally import gathering, tell
-from cellscope.io.prepared import Item, write_dataset
+from cellscope.io.choice import Wants
+from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
 from cellscope.io.sources import clear_dataset, recognise, refuse_existing, source_facts, source_names
+from cellscope.io.splits import Item
 from cellscope.io.text import one_line
 from cellscope.io.write import write_json, write_png
 from cellscope.options.common import PrepareOptions
@@ -105,7 +108,7 @@ def _shown(out: Path, item: Item) -> Shown:
 def _store(record: Record, source: str, out: Path) -> Item:
     """Write one record's files and give its row. Images are stored grey, 8 bit, as the networks take them."""
     try:
-        image = read(record.path)
+        image = read_picture(record.path, Wants.STAIN)
     except InputError as error:
         raise DatasetError(str(error)) from error
     grey = to_grey(image.pixels)

@@ -27,8 +27,9 @@ from cellscope.assays.micronucleus.field.field import median_diameter
 from cellscope.assays.micronucleus.options import MicronucleusPrepareOptions
 from cellscope.errors import DatasetError
 from cellscope.io.annotations.tally import gathering, tell
-from cellscope.io.prepared import Item, assign_splits, hold_out, write_dataset
+from cellscope.io.prepared import write_dataset
 from cellscope.io.sources import clear_dataset, recognise, refuse_existing
+from cellscope.io.splits import Item, assign_splits, hold_out
 from cellscope.io.write import write_png
 from cellscope.report.preview import Shown, write_preview
 

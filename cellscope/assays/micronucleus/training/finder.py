@@ -13,6 +13,7 @@ from cellscope.assays.micronucleus.datasets.fields import Field
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
 from cellscope.assays.micronucleus.find.finder import Finder
 from cellscope.assays.micronucleus.find.instances import nuclei_of, score_cells
+from cellscope.assays.micronucleus.find.lite_finder import LiteFinder
 from cellscope.engine.train.fit import optimiser_and_schedule
 from cellscope.metrics.classification import roc_auc
 from cellscope.metrics.instances import matched_labels
@@ -26,13 +27,13 @@ class FinderLearner(L.LightningModule):
 
     Parameters
     ----------
-    network : Finder
+    network : Finder or LiteFinder
     options : TrainOptions
     fields : list of Field
         Validation fields; the loader gives their indices.
     """
 
-    def __init__(self, network: Finder, options: Any, fields: list[Field]):
+    def __init__(self, network: Finder | LiteFinder, options: Any, fields: list[Field]):
         super().__init__()
         self.network, self.options, self.fields = network, options, fields
         self._found = np.zeros(3)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
 
 from cellscope.assays.mitosis.report.figures import conditions_figure
-from cellscope.assays.mitosis.sequences.names import parse_name
+from cellscope.assays.mitosis.sequences.names import abnormal_classes, parse_name
 from cellscope.engine.assay import RunSummary
 from cellscope.metrics.intervals import wilson
 from cellscope.models.card import ModelCard
@@ -23,8 +23,8 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, options: Any, cards: 
     """Count abnormal divisions per group; without ``--group-by`` there is nothing to compare."""
     if "group" not in images:
         return RunSummary()
-    positive = cards["classify"].classes[-1]
-    table = conditions_table(images, objects, positive)
+    counted = abnormal_classes(cards["classify"].classes, cards["classify"].training)
+    table = conditions_table(images, objects, counted)
     if table.empty:
         return RunSummary({TABLE: table})
     warnings = [] if table["n"].min() >= 20 else ["conditions with fewer than 20 divisions: their intervals are wide"]
@@ -32,15 +32,15 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, options: Any, cards: 
     return RunSummary({TABLE: table}, {FIGURE: picture}, (FIGURE,), warnings)
 
 
-def conditions_table(images: pd.DataFrame, objects: pd.DataFrame, positive: str) -> pd.DataFrame:
+def conditions_table(images: pd.DataFrame, objects: pd.DataFrame, counted: Collection[str]) -> pd.DataFrame:
     """Count divisions by group.
 
     Parameters
     ----------
     images, objects : DataFrame
         Of a run; `images` with a column ``group``.
-    positive : str
-        The class counted.
+    counted : collection of str
+        The classes that count as abnormal.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def conditions_table(images: pd.DataFrame, objects: pd.DataFrame, positive: str)
     for group in sorted(name for name in of.unique() if name):
         part = mine[mine["group"] == group]
         dose, series = dose_of(group)
-        hits = int((part["class"] == positive).sum())
+        hits = int(part["class"].isin(counted).sum())
         low, high = wilson(hits, len(part))
         review = int((part["review"].astype(str) == "True").sum())
         share = hits / len(part) if len(part) else None

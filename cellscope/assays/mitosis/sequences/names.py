@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _DOSE = re.compile(r"(?<![A-Za-z0-9.])(?P<dose>\d+(?:\.\d+)?)\s?Gy(?![A-Za-z])", re.IGNORECASE)
 _POSITION = re.compile(r"(?<![A-Za-z0-9])(?P<position>[pP]\d+(?:-\d+)?)(?![A-Za-z0-9])")
 _DATE = re.compile(r"(?<!\d)(?P<date>\d{6}|\d{8})(?!\d)")
 _FRAMES = re.compile(r"_(?P<first>\d+)(?:[_-](?P<last>\d+))?_*$")
 _NO_LINE = re.compile(r"[A-Za-z]?|nd2|.*\.nd2|\d+")
+
+
+_NORMAL = re.compile(r"(normal|regular|bipolar|negative|neg)([ _-]?(mitos[ie]s|divisions?))?", re.IGNORECASE)
+_ABNORMAL = re.compile(r"(abnormal|aberrant|irregular|positive|pos)([ _-]?(mitos[ie]s|divisions?))?", re.IGNORECASE)
+
+
+def normal_class(classes: Sequence[str]) -> str | None:
+    """Tell by its name which class is that of normal divisions; None where the names do not say.
+
+    >>> normal_class(["multipolar", "normal"]), normal_class(["abnormal", "two"]), normal_class(["a", "b"])
+    ('normal', 'two', None)
+    """
+    normal = [name for name in classes if _NORMAL.fullmatch(name)]
+    if len(normal) == 1:
+        return normal[0]
+    others = [name for name in classes if not _ABNORMAL.fullmatch(name)]
+    return others[0] if len(classes) == 2 and len(others) == 1 else None
+
+
+def abnormal_classes(classes: Sequence[str], training: dict[str, Any]) -> frozenset[str]:
+    """Give the classes of a model that count as abnormal: all but the normal one that its card states.
+
+    Parameters
+    ----------
+    classes : sequence of str
+    training : dict
+        Of the model card. An older one states none: there the last class is the abnormal one.
+    """
+    normal = training.get("normal")
+    return frozenset(classes) - {normal} if normal in classes else frozenset(classes[-1:])
 
 
 @dataclass(frozen=True)

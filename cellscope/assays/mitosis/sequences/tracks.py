@@ -116,6 +116,28 @@ def long_axis(nuclei: np.ndarray, places: np.ndarray, radius: float = 14.0) -> n
     return 0.5 * np.arctan2(2 * both, wide - tall)
 
 
+def nucleus_diameter(nuclei: np.ndarray) -> float | None:
+    """Measure the brightest nucleus: diameter of a disc of its area, pixels, median over the first, middle, last frame.
+
+    Parameters
+    ----------
+    nuclei : (T, H, W) float32
+
+    Returns
+    -------
+    float or None
+        None where nothing is bright.
+    """
+    found = []
+    for frame in (nuclei[0], nuclei[len(nuclei) // 2], nuclei[-1]):
+        smooth = ndimage.gaussian_filter(frame, 1.0)
+        low, high = float(np.median(smooth)), float(smooth.max())
+        if high > low:
+            labels, _ = ndimage.label(smooth > (low + high) / 2)
+            found.append(2 * np.sqrt(np.sum(labels == labels.flat[smooth.argmax()]) / np.pi))
+    return float(np.median(found)) if found else None
+
+
 def first_place(frame: np.ndarray) -> np.ndarray:
     """Find the dividing cell in the first frame: bright, and near the middle: (y, x)."""
     height, width = frame.shape

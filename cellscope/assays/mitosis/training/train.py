@@ -13,12 +13,20 @@ from torch.utils.data import DataLoader
 
 from cellscope import __version__
 from cellscope.assays.mitosis.datasets.sequences import Sequences, draw_weights, load_sequences, plain_batch
-from cellscope.assays.mitosis.networks.registry import TrackNet, arguments_of, build_network, probabilities
+from cellscope.assays.mitosis.networks.registry import (
+    ARCHS,
+    TrackNet,
+    arguments_of,
+    build_network,
+    kinds_of,
+    probabilities,
+)
 from cellscope.assays.mitosis.networks.resnet3d import ResNet3D
 from cellscope.assays.mitosis.options import TrainOptions
+from cellscope.assays.mitosis.sequences.names import normal_class
 from cellscope.assays.mitosis.sequences.view import FRAMES, tone_of
 from cellscope.assays.mitosis.training.step import SequenceLearner, TrackLearner
-from cellscope.engine.train.data import Indices, load_matching, run_record, say
+from cellscope.engine.train.data import Indices, load_matching, run_record, say, training_facts
 from cellscope.engine.train.draws import WeightedDraws
 from cellscope.engine.train.fit import fit
 from cellscope.errors import ModelError, UsageError
@@ -106,21 +114,11 @@ def make_card(
     )
 
 
-def training_facts(prepared: PreparedDataset, options: TrainOptions, count: int) -> dict[str, Any]:
-    """Return what the model card says of the training."""
-    return {
-        "data": prepared.info["sources"],
-        "dataset_hash": prepared.hash,
-        "splits": prepared.info["splits"],
-        "split_seed": prepared.info["seed"],
-        "fold": options.fold,
-        "leave_out": options.leave_out,
-        "n_items": count,
-        "steps": options.steps,
-        "batch_size": options.batch_size,
-        "seed": options.seed,
-        "init": options.init,
-    }
+def facts_of(prepared: PreparedDataset, options: TrainOptions, count: int) -> dict[str, Any]:
+    """Return what the model card says of the training: also what was left out, and the class that is normal."""
+    normal = prepared.info.get("normal") or normal_class(prepared.info["classes"])
+    own = {"fold": options.fold, "leave_out": options.leave_out, "normal": normal}
+    return training_facts(prepared, options, count) | own
 
 
 def initialised(arguments: dict[str, Any], classes: list[str], options: TrainOptions) -> torch.nn.Module:
@@ -131,11 +129,25 @@ def initialised(arguments: dict[str, Any], classes: list[str], options: TrainOpt
     if Path(options.init).suffix in (".pth", ".pt"):
         return _from_kinetics(build_network(arguments, len(classes)), Path(options.init))
     card, tensors = load_model(locate(options.init), assay="mitosis", part="classify")
-    prefix = "members.0." if int(card.arch_args.get("members", 1)) > 1 else ""
+    [kind] = kinds_of(arguments)
+    arch, own, prefix = _part_of(card, kind)
+    if int(own.get("members", 1)) > 1:
+        prefix += "members.0."
     tensors = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     network = build_network(arguments, len(classes))
-    load_matching(network, tensors, options.init, card.arch)
+    load_matching(network, tensors, options.init, arch)
     return network
+
+
+def _part_of(card: ModelCard, kind: str) -> tuple[str, dict[str, Any], str]:
+    """Find the network of a kind in a model: its architecture, its arguments, and what its tensors' names begin with.
+
+    A model of both kinds holds a network over frames and one over measurements; either can be trained on.
+    """
+    if "parts" not in card.arch_args:
+        return card.arch, card.arch_args, ""
+    archs = [name for name in card.arch.split("+") if name in ARCHS and kinds_of(ARCHS[name]) == (kind,)]
+    return archs[0] if archs else card.arch, card.arch_args["parts"].get(kind, {}), f"{kind}."
 
 
 def _from_kinetics(network: torch.nn.Module, path: Path) -> torch.nn.Module:
@@ -185,10 +197,10 @@ def train_one(
         return DataLoader(Indices(len(train)), batch, sampler=draws, num_workers=0)
 
     def card(metrics: dict[str, float]) -> ModelCard:
-        facts = training_facts(prepared, options, len(train))
+        facts = facts_of(prepared, options, len(train))
         if everything:
             return make_card(arguments, options.arch, classes, prepared, facts, {}, metrics)
-        p = predictions(learner.final, val, settings)
+        p = predictions(learner.network, val, settings)
         write_csv(out / PREDICTIONS, predictions_table(val, p, classes))
         return make_card(arguments, options.arch, classes, prepared, facts, tuned(p, val.labels), metrics)
 
@@ -199,7 +211,7 @@ def train_one(
         out,
         options=options,
         card=card,
-        network=learner.final,
+        network=learner.network,
         argv=argv,
         record=run_record(prepared, options.part),
         say=say,

@@ -19,9 +19,10 @@ from cellscope.assays.nucleus_seg.options import NucleusPrepareOptions
 from cellscope.errors import DatasetError
 from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.tally import Tally, gathering, tell
-from cellscope.io.prepared import Item, hold_out, write_dataset
+from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
 from cellscope.io.sources import clear_dataset, recognise, refuse_existing, source_facts, source_names
+from cellscope.io.splits import Item, hold_out
 from cellscope.io.write import write_png
 from cellscope.report.preview import Shown, write_preview
 

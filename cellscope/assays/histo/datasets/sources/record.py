@@ -16,9 +16,11 @@ from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.labels import relabel
 from cellscope.imaging.smear import to_rgb8
 from cellscope.io.annotations.meaning import as_instances, whole_numbers
+from cellscope.io.annotations.picture import read_picture
+from cellscope.io.choice import Wants
 from cellscope.io.image import Image
 from cellscope.io.leftovers import files_below
-from cellscope.io.read import SUFFIXES, read
+from cellscope.io.read import SUFFIXES
 
 #: Pieces of one nucleus that another one crosses lie no farther apart than this, pixels (15 um at 0.25).
 MAX_GAP = 60
@@ -119,7 +121,7 @@ def image_files(folder: Path) -> list[Path]:
 def open_image(path: Path) -> Image:
     """Read an image file; what is wrong with it is wrong with the source."""
     try:
-        return read(path)
+        return read_picture(path, Wants.COLOUR)
     except InputError as error:
         raise DatasetError(str(error)) from error
 

@@ -17,8 +17,8 @@ from cellscope.assays.micronucleus.datasets.sources.record import FieldRecord
 from cellscope.assays.micronucleus.field.field import classical_nuclei, grey_of, median_diameter, to_integers
 from cellscope.assays.micronucleus.field.masks import find_mask, read_mask
 from cellscope.errors import DatasetError, InputError, UsageError
+from cellscope.io.annotations.picture import read_picture
 from cellscope.io.choice import Choice, Wants
-from cellscope.io.read import read
 from cellscope.io.table import read_table
 
 PLACES = (("centroid-0", "centroid-1"), ("y", "x"))
@@ -50,7 +50,7 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
     for image_name in sorted({row["image"] for row in rows}):
         path = folder / image_name
         try:
-            image = read(path, choice=Choice.of(options), wants=Wants.STAIN)
+            image = read_picture(path, Wants.STAIN, Choice.of(options))
             grey = grey_of(image.pixels, image_name)
         except InputError as error:
             raise DatasetError(f"{error}; --images says where the table's images lie") from error

@@ -23,9 +23,10 @@ from cellscope.errors import DatasetError, InputError
 from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.meaning import pieces_of, refuse_background
 from cellscope.io.annotations.pairing import Rule, pair
+from cellscope.io.annotations.picture import read_picture
 from cellscope.io.choice import Choice, Wants
 from cellscope.io.leftovers import files_below
-from cellscope.io.read import SUFFIXES, read
+from cellscope.io.read import SUFFIXES
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 ENDINGS = ("", "_mask", "_masks", "_cp_masks", "_labels", "_nuclei", "_mn")
@@ -64,7 +65,7 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
         masks = [masks_of(folder, kind, images) for kind in ("nucleus_masks", "mn_masks")]
         for path in images:
             try:
-                image = read(path, choice=Choice.of(options), wants=Wants.STAIN)
+                image = read_picture(path, Wants.STAIN, Choice.of(options))
                 grey = grey_of(image.pixels, path.name)
             except InputError as error:
                 raise DatasetError(str(error)) from error

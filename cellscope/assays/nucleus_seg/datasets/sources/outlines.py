@@ -16,8 +16,9 @@ from cellscope.imaging.smear import to_rgb8
 from cellscope.io.annotations.formats import FORMATS
 from cellscope.io.annotations.outline import AnnotatedImage, Outline, draw
 from cellscope.io.annotations.pairing import IMAGE_FOLDERS
+from cellscope.io.annotations.picture import read_picture
 from cellscope.io.annotations.tally import drop, note
-from cellscope.io.read import read
+from cellscope.io.choice import Wants
 from cellscope.io.text import one_line
 
 
@@ -86,7 +87,7 @@ def load(image: AnnotatedImage, parts: dict[str, int]) -> tuple[np.ndarray, np.n
         If an object has only a box, an outline lies outside the image, or the image is of another size than stated.
     """
     try:
-        pixels = to_rgb8(read(image.path).pixels, str(image.path))
+        pixels = to_rgb8(read_picture(image.path, Wants.COLOUR).pixels, str(image.path))
     except InputError as error:
         raise DatasetError(str(error)) from error
     shape = pixels.shape[:2]

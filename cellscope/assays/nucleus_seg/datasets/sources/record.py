@@ -13,7 +13,8 @@ from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.smear import to_rgb8
 from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.meaning import pieces_of, refuse_background
-from cellscope.io.read import read
+from cellscope.io.annotations.picture import read_picture
+from cellscope.io.choice import Wants
 
 
 @dataclass
@@ -61,7 +62,7 @@ def load_pair(image: Path, mask: Path, code: Callable[[np.ndarray, Path], np.nda
         If a file cannot be read, the sizes differ or the mask holds values it should not.
     """
     try:
-        pixels = to_rgb8(read(image).pixels, str(image))
+        pixels = to_rgb8(read_picture(image, Wants.COLOUR).pixels, str(image))
     except InputError as error:
         raise DatasetError(str(error)) from error
     values = read_values(mask)
