@@ -1,4 +1,4 @@
-"""What the loop does beside training: checkpoints that survive a kill, stopping on a signal, progress."""
+"""Callbacks of the training loop: checkpoints that survive a kill, stopping on a signal, progress."""
 
 from __future__ import annotations
 

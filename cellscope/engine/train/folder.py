@@ -1,4 +1,4 @@
-"""The folder of a training: its files, the checkpoint to go on from, room for a new one."""
+"""The folder of a training: its files, the checkpoint to resume from, clearing it for a new one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``karyotype.json``: a cell written down so that a person can change it and it can be drawn again."""
+"""``karyotype.json``: write and read a cell that can be corrected and drawn again."""
 
 from __future__ import annotations
 

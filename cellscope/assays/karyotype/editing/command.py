@@ -1,4 +1,4 @@
-"""Find the ``karyotype.json`` files that a command line means, and their images, and draw them anew."""
+"""``cellscope karyotype render``: find the ``karyotype.json`` files and their images, and draw them again."""
 
 from __future__ import annotations
 
