@@ -126,7 +126,7 @@ def read_karyotype(document: Mapping[str, Any], *, review_below: float) -> Cell:
         Something is missing or cannot be: the message names the chromosome.
     """
     if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
-        raise InputError(f"this is no karyotype.json of schema {SCHEMA}")
+        raise InputError(f"this is not a karyotype.json of schema {SCHEMA}")
     try:
         shape = int(document["height"]), int(document["width"])
         bright = bool(document["bright_on_dark"])

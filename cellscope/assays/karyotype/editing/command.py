@@ -52,7 +52,7 @@ def render(
     for entry in found:
         document = read_json(entry.path)
         if not isinstance(document, dict) or document.get("schema") != SCHEMA or not document.get("image"):
-            raise UsageError(f"{entry.path}: this is no karyotype.json that `karyotype predict` wrote")
+            raise UsageError(f"{entry.path}: this is not a karyotype.json of `karyotype predict`")
         image = str(document["image"])
         if image in documents:
             raise UsageError(f"{entry.path}: a second karyotype.json of the image {image}; give one of them")
