@@ -26,9 +26,9 @@ from cellscope.assays.histo.networks.compact import conv_block, registered
 from cellscope.assays.histo.networks.registry import build_network, normalise
 from cellscope.assays.histo.nuclei.baseline import otsu_nuclei
 from cellscope.assays.histo.nuclei.postprocess import find_nuclei
-from cellscope.assays.histo.nuclei.whole import whole_maps
 from cellscope.assays.histo.options import TrainOptions
 from cellscope.assays.histo.slides.stage import TUNED
+from cellscope.assays.histo.slides.whole import whole_maps
 from cellscope.assays.histo.training.losses import branch_losses
 from cellscope.assays.histo.training.train import window_batches
 from cellscope.engine.train.data import source_weights

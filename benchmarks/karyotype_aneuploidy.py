@@ -131,9 +131,9 @@ def keep_state(subject: Subject) -> dict[str, Any]:
     """Give what the measurements need."""
     state = subject.state
     if subject.kind == CHROMOSOME:
-        return {"scores": state["log_probabilities"][0], "area": int(state["mask"].sum())}
-    detections = state["detections"]
-    evidence = cell_evidence(state["log_probabilities"], np.array([one.area for one in detections], float))
+        return {"scores": state.log_probabilities[0], "area": int(state.mask.sum())}
+    detections = state.detections
+    evidence = cell_evidence(state.log_probabilities, np.array([one.area for one in detections], float))
     found = departure(evidence, LEAVING_OUT + certainties(subject))
     return {"score": found, "count": len(name_subject(subject).chromosomes)}
 

@@ -99,8 +99,8 @@ class Found:
 def keep_state(subject: Subject) -> dict[str, Any]:
     """Keep the candidates and what the classifier says of them."""
     names = ("detections", "log_probabilities", "bright")
-    kept = {name: subject.state[name] for name in names}
-    found = kept["detections"], kept["log_probabilities"], subject.state["normalised"], score_threshold(subject)
+    kept = {name: getattr(subject.state, name) for name in names}
+    found = kept["detections"], kept["log_probabilities"], subject.state.normalised, score_threshold(subject)
     kept["features"] = plausible.features(*found)
     return kept
 

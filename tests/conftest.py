@@ -10,6 +10,7 @@ for _name in [name for name in os.environ if name.startswith("CELLSCOPE_") and n
 
 from pathlib import Path  # noqa: E402
 
+import opened  # noqa: E402, F401 - no stage of any assay opens a file, whatever the test
 import pytest  # noqa: E402
 
 

@@ -153,6 +153,9 @@ class Assay:
         File suffixes the assay reads, lower case, with the dot.
     stages
         In order.
+    state
+        ``state()`` -> an empty ``subject.state``: a dataclass that declares what the stages leave for one another.
+        Instances must be picklable.
     parts
         Model parts, e.g. ``("detect", "classify")``; one model file each.
     summary_columns
@@ -191,6 +194,10 @@ class Assay:
     beside
         ``beside(entry, options)`` -> label images to read beside an input into ``subject.beside``, by name: a mask that
         another tool made. It looks for files but opens none. Raises InputError where one is missing.
+    load
+        ``load(subject, max_pixels)`` reads into ``subject.state`` what else the stages need of files: the frames of a
+        movie, regions. Called in a reading thread, ahead of the stages; with ``read`` and ``read_options`` the only
+        function that opens files. InputError fails the input.
     read_options
         ``read_options(options)`` -> the predict options of a run once the files they name were read, before any work.
         UsageError says what is wrong with one.
@@ -204,6 +211,7 @@ class Assay:
     kinds: tuple[str, ...]
     suffixes: frozenset[str]
     stages: tuple[Stage, ...]
+    state: Callable[[], Any]
     parts: tuple[str, ...]
     summary_columns: tuple[str, ...]
     class_part: str | None
@@ -217,6 +225,7 @@ class Assay:
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
     weightless: Mapping[str, ModelCard] = field(default_factory=dict)
     beside: Callable[[Input, Any], Mapping[str, Path]] | None = None
+    load: Callable[[Subject, int], None] | None = None
     class_summary: Callable[[Mapping[str, ModelCard]], tuple[str, ...]] | None = None
     large: Large | None = None
     read_options: Callable[[Any], Any] | None = None

@@ -30,7 +30,7 @@ class Pieces:
 
 @dataclass(frozen=True)
 class Large:
-    """What an assay does with subjects too large to hold.
+    """What an assay does with subjects too large to hold; both functions may read from the subject's own file.
 
     Attributes
     ----------

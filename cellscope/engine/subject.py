@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from cellscope.models.card import ModelCard
 
 
+State = TypeVar("State", covariant=True)
+
+
 @dataclass(eq=False)
-class Subject:
+class Subject(Generic[State]):
     """One input on its way through the stages.
 
     Attributes
@@ -31,11 +34,14 @@ class Subject:
     cards
         Model card per part: classes, thresholds, normalisation, pixel size.
     state
-        Where the stages leave what the next stage and ``conclude`` need. Values must be picklable.
+        What the stages leave for the next stage and ``conclude``: an instance of the assay's ``state``, picklable. Made
+        by the engine where it is None.
     seconds
         Wall time spent on this subject so far; kept by the engine.
     beside
         What the assay's ``beside`` named, read.
+    loaded_pixels
+        Pixels that the assay's ``load`` read besides those of ``image``, for the bounds on memory.
     truth
         In an evaluation: what is known of the item.
     piece
@@ -47,11 +53,17 @@ class Subject:
     kind: str
     options: Any
     cards: Mapping[str, ModelCard]
-    state: dict[str, Any] = field(default_factory=dict)
+    state: State = None  # type: ignore[assignment]
     seconds: float = 0.0
     beside: dict[str, LabelImage] = field(default_factory=dict)
+    loaded_pixels: int = 0
     truth: Any = None
     piece: int | None = None
+
+    @property
+    def pixels(self) -> int:
+        """Pixels held in memory."""
+        return self.image.height * self.image.width + self.loaded_pixels
 
 
 @dataclass(frozen=True, eq=False)

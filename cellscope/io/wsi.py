@@ -11,7 +11,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -19,12 +18,11 @@ from cellscope.io.choice import Choice
 from cellscope.io.convert import Refused
 from cellscope.io.open import MAX_PIXELS, TIFF_MAGIC, one_line_errors, open_regular
 from cellscope.io.text import one_line
+from cellscope.io.wsi_reader import SlideReader
 
 SLIDE_SUFFIXES: frozenset[str] = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide"})
 """Suffixes of files that only `open_slide` understands, lower case; it reads pyramidal ``.tif`` as well."""
 
-BLANK = 255
-"""What stands where a slide has no pixels: outside it, in tiles never scanned, in tiles that cannot be decoded."""
 SLACK = 1.05
 """A level counts as fine enough for a resolution up to this factor coarser."""
 
@@ -43,30 +41,6 @@ class Level:
     height: int
     width: int
     downsample: float
-
-
-class SlideReader(Protocol):
-    """An open slide. Not for several threads at once.
-
-    Those of a format also have, from the start:
-
-    Attributes
-    ----------
-    shapes : list of (height, width)
-        Of the levels.
-    pixel_size_um : float or None
-    warnings : tuple of str
-    """
-
-    corrupt: set[tuple[int, int, int]]
-    """(level, first row, first column) of tiles that could not be decoded so far, or of squares where the format hides
-    its tiles; they are blank."""
-
-    def read(self, level: int, top: int, left: int, height: int, width: int) -> np.ndarray:
-        """Return (height, width, 3) uint8 of a level; blank outside the slide."""
-
-    def close(self) -> None:
-        """Let go of the file."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,14 +10,14 @@ import numpy as np
 from cellscope.io.convert import Refused
 from cellscope.io.pixel_size import MAX_ANISOTROPY, STATED_RANGE_UM
 from cellscope.io.text import one_line
-from cellscope.io.wsi import BLANK
+from cellscope.io.wsi_reader import BLANK
 
 #: After a failure the region is read again in squares of this side, so that little more than the fault is lost.
 SQUARE = 256
 
 
 class OpenSlideSlide:
-    """An open slide (see `cellscope.io.wsi.SlideReader`).
+    """An open slide (see `cellscope.io.wsi_reader.SlideReader`).
 
     Raises
     ------

@@ -17,7 +17,7 @@ from cellscope.io.formats.tiff_page import RGB, YCBCR
 from cellscope.io.pixel_size import STATED_RANGE_UM
 from cellscope.io.planes import told
 from cellscope.io.select import select
-from cellscope.io.wsi import BLANK
+from cellscope.io.wsi_reader import BLANK
 
 #: Scanners' own TIFFs that OpenSlide reads better: tiles out of order, several regions, colours of their own.
 _OPENSLIDE = ("is_ndpi", "is_scn", "is_bif", "is_philips")
@@ -118,7 +118,7 @@ def _colour(page: TiffPage) -> bool:
 
 
 class TiffSlide:
-    """An open TIFF slide (see `cellscope.io.wsi.SlideReader`).
+    """An open TIFF slide (see `cellscope.io.wsi_reader.SlideReader`).
 
     Raises
     ------

@@ -35,6 +35,12 @@ class FakeOptions:
     least: float | None = option(None, "Least.", low=0.0, high=1.0, tuned=True)
 
 
+@dataclass
+class State:
+    labels: np.ndarray | None = None
+    p: list | None = None
+
+
 def corner(subject):
     return int(subject.image.pixels[0, 0, 0])
 
@@ -59,7 +65,7 @@ def finish_find(subject, outputs):
     if corner(subject) == FINISH:
         raise KeyError("nothing there")
     time.sleep(subject.options.delay)
-    subject.state["labels"] = ndimage.label(outputs[0] > subject.options.threshold)[0]
+    subject.state.labels = ndimage.label(outputs[0] > subject.options.threshold)[0]
 
 
 def cut_spots(subject):
@@ -69,7 +75,7 @@ def cut_spots(subject):
 
 def pixels_of(subject):
     """Rows and columns of every object, in the order of the labels."""
-    labels = subject.state["labels"]
+    labels = subject.state.labels
     return [np.nonzero(labels == number) for number in range(1, labels.max() + 1)]
 
 
@@ -78,17 +84,17 @@ def forward_classify(module, batch):
 
 
 def finish_classify(subject, outputs):
-    subject.state["p"] = outputs
+    subject.state.p = outputs
 
 
 def conclude(subject):
     if corner(subject) == CONCLUDE:
         raise ZeroDivisionError("one over nothing")
-    labels = subject.state["labels"]
+    labels = subject.state.labels
     regions = pixels_of(subject)
     classes = subject.cards["classify"].classes
     rows = []
-    for number, ((at_rows, at_columns), p) in enumerate(zip(regions, subject.state["p"], strict=True), 1):
+    for number, ((at_rows, at_columns), p) in enumerate(zip(regions, subject.state.p, strict=True), 1):
         row = {"label": number, "class": classes[int(np.argmax(p))], "score": float(np.max(p))}
         row["review"] = bool(np.max(p) < 0.6)
         row.update({f"p_{name}": value for name, value in zip(classes, p, strict=True)})
@@ -127,6 +133,7 @@ ASSAY = Assay(
         Stage("find", BOTH, 4, cut_image, forward_find, finish_find, cpu_batch=64),
         Stage("classify", BOTH, 8, cut_spots, forward_classify, finish_classify, cpu_batch=64),
     ),
+    state=State,
     parts=("find", "classify"),
     summary_columns=("brightest",),
     class_part="classify",

@@ -1,10 +1,13 @@
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from cellscope.cli.root import app
 from cellscope.engine.eval import report as e
 from cellscope.errors import UsageError
 from cellscope.report.plots import render_figure
@@ -194,3 +197,28 @@ def test_figures_refuse_what_does_not_fit():
         e.confusion_figure(np.eye(3), ["a", "b"])
     with pytest.raises(ValueError, match="argument"):
         e.interval_figure(["a"], [0.1, 0.2], [0.1], [0.2])
+
+
+def test_an_item_that_fails_does_not_stop_the_others(nucleus_dataset, tmp_path):
+    dataset = shutil.copytree(nucleus_dataset, tmp_path / "dataset")
+    items = pd.read_csv(dataset / "items.csv", keep_default_na=False)
+    tested = items[items["split"] == "test"]
+    assert len(tested) > 1
+    bad = tested.iloc[1]
+    (dataset / bad["image"]).write_bytes(b"no image")
+    words = ["nucleus-seg", "eval", dataset, "-o", tmp_path / "out", "-m", "otsu", "--device", "cpu"]
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 3
+    record = json.loads((tmp_path / "out" / "eval.json").read_text(encoding="utf-8"))
+    assert [failed["image"] for failed in record["failed"]] == [bad["id"]]
+    assert record["n"] == len(tested) - 1
+    assert bad["id"] in result.stderr
+    assert "could not be measured" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert list(pd.read_csv(tmp_path / "out" / "per_image.csv")["image"]) == [
+        image for image in tested["id"] if image != bad["id"]
+    ]
+    for image in tested["image"]:
+        (dataset / image).write_bytes(b"no image")
+    result = CliRunner().invoke(app, [*map(str, words), "--overwrite"])
+    assert result.exit_code == 1
+    assert "no item could be measured" in result.stderr

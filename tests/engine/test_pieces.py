@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -32,12 +33,12 @@ def cut(subject):
 
 
 def finish(subject, outputs):
-    subject.state["bright"] = outputs[0] > 0.5
+    subject.state.bright = outputs[0] > 0.5
 
 
 def conclude(subject):
     """One object per row of pixels that has bright ones."""
-    bright = subject.state["bright"]
+    bright = subject.state.bright
     first = 0 if subject.piece is None else STRIP * subject.piece
     rows = np.nonzero(bright.any(1))[0]
     table = pd.DataFrame(
@@ -95,6 +96,7 @@ ASSAY = Assay(
     kinds=("field",),
     suffixes=frozenset({".tif"}),
     stages=(Stage("find", ("field",), 4, cut, forward_find, finish),),
+    state=SimpleNamespace,
     parts=("find",),
     summary_columns=(),
     class_part=None,

@@ -97,7 +97,7 @@ def test_one_class_models_have_no_probability_columns(tmp_path, go):
     models = write_models(tmp_path, classes=("spot",))
 
     def conclude(subject):
-        subject.state["p"] = [p[:1] for p in subject.state["p"]]
+        subject.state.p = [p[:1] for p in subject.state.p]
         return ASSAY.conclude(subject)
 
     def without(subject):

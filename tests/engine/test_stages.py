@@ -9,7 +9,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from fake_assay import ASSAY, CONCLUDE, CUT, FINISH, FORWARD, KILL, FakeOptions, options_for, spots
+from fake_assay import ASSAY, CONCLUDE, CUT, FINISH, FORWARD, KILL, FakeOptions, State, options_for, spots
 
 from cellscope.engine.assay import Stage, Subject
 from cellscope.engine.predict import stages
@@ -176,7 +176,7 @@ def test_all_items_of_a_failed_subject_are_dropped():
 
 
 def blank(subject):
-    subject.state = {"labels": np.zeros((4, 4), int), "p": []}
+    subject.state = State(np.zeros((4, 4), int), [])
     return subject
 
 
@@ -202,6 +202,20 @@ def test_a_stage_that_gives_too_few_outputs_fails_its_subjects():
     ((_, result, error),) = run([subject("s")], assay)
     assert result is None
     assert "0 outputs for 4 items" in str(error)
+
+
+def test_a_stage_that_opens_a_file_is_caught_by_these_tests(tmp_path):
+    """`tests/opened.py` watches every test of every assay."""
+    (tmp_path / "regions.geojson").write_text("{}")
+
+    def cut(subject):
+        (tmp_path / "regions.geojson").read_text()
+        return ASSAY.stages[0].cut(subject)
+
+    first = dataclasses.replace(ASSAY.stages[0], cut=cut)
+    ((_, result, error),) = run([subject("s")], dataclasses.replace(ASSAY, stages=(first, ASSAY.stages[1])))
+    assert result is None
+    assert "a stage opened" in str(error)
 
 
 def test_a_result_that_breaks_the_contract_is_refused():

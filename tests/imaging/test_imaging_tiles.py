@@ -30,8 +30,8 @@ def test_cores_put_together_give_the_image(
 def test_a_window_by_hand() -> None:
     image = np.arange(12).reshape(3, 4)
     grid = Grid((3, 4), 2, 1)
-    assert grid.corners == [(0, 0), (0, 2), (2, 0), (2, 2)]
-    assert cut_window(image, grid, (0, 2)).tolist() == [[1, 2, 3, 3], [1, 2, 3, 3], [5, 6, 7, 7], [9, 10, 11, 11]]
+    assert [core[:2] for core in grid.cores] == [(0, 0), (0, 2), (2, 0), (2, 2)]
+    assert cut_window(image, grid, (0, 2, 2, 2)).tolist() == [[1, 2, 3, 3], [1, 2, 3, 3], [5, 6, 7, 7], [9, 10, 11, 11]]
 
 
 def test_a_margin_of_the_reach_leaves_no_seam() -> None:
@@ -47,7 +47,7 @@ def test_a_margin_of_the_reach_leaves_no_seam() -> None:
 
 def test_an_image_cut_off_at_the_grid_keeps_its_windows() -> None:
     """The grid is anchored at the origin: more image to the right or below moves no window."""
-    assert set(Grid((40, 50), 16, 4).corners) <= set(Grid((400, 500), 16, 4).corners)
+    assert set(Grid((40, 50), 16, 4).cores) <= set(Grid((400, 500), 16, 4).cores)
 
 
 @pytest.mark.parametrize("bad", [((0, 5), 4, 0, (0, 0)), ((5, 5), 0, 0, (0, 0)), ((5, 5), 4, 0, (4, 0))])

@@ -12,7 +12,8 @@ from drawn.scanners import write_mrxs, write_ndpi
 from drawn.slides import spoil_tile, write_pyramid
 
 from cellscope.errors import InputError
-from cellscope.io.wsi import BLANK, open_slide
+from cellscope.io.wsi import open_slide
+from cellscope.io.wsi_reader import BLANK
 
 
 def picture(height: int = 150, width: int = 210) -> np.ndarray:

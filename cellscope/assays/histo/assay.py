@@ -12,7 +12,7 @@ from cellscope.assays.histo.classes import PIXEL_SIZE_UM
 from cellscope.assays.histo.networks.registry import build_network
 from cellscope.assays.histo.options import PredictOptions
 from cellscope.assays.histo.slides.joining import conclude, join
-from cellscope.assays.histo.slides.regions import SEAM, make_plan, pieces_of
+from cellscope.assays.histo.slides.regions import SEAM, make_plan, pieces_of, regions_of
 from cellscope.assays.histo.slides.stage import (
     OTSU,
     PART,
@@ -25,6 +25,7 @@ from cellscope.assays.histo.slides.stage import (
     take_shifted,
     tiling_of,
 )
+from cellscope.assays.histo.slides.state import State
 from cellscope.assays.histo.slides.windows import model_shape, scale_between, working_um
 from cellscope.engine.assay import Assay, Large, Pieces, Stage, Subject
 from cellscope.errors import InputError
@@ -69,6 +70,17 @@ def read_options(options: PredictOptions) -> PredictOptions:
     return options
 
 
+def load(subject: Subject[State], _max_pixels: int) -> None:
+    """Read the regions of an image.
+
+    Raises
+    ------
+    InputError
+        There are none for this image, or they cannot be read.
+    """
+    subject.state.regions = regions_of(subject.options, subject.name)
+
+
 def kind_of(image: Image | Slide) -> str:
     """Tell a slide by its file."""
     return SLIDE if isinstance(image, Slide) else IMAGE
@@ -91,7 +103,7 @@ def admit(image: Image | Slide, _kind: str) -> None:
         )
 
 
-def _doubt(subject: Subject) -> None:
+def _doubt(subject: Subject[State]) -> None:
     """Put the image's own estimate in the place of a stated pixel size that what is dark contradicts."""
     image = subject.image
     if isinstance(image, Slide) or not image.pixel_size_um or image.channels < 3:
@@ -107,7 +119,7 @@ def _doubt(subject: Subject) -> None:
         subject.image = replace(image, pixel_size_um=pixel, assumed_um=assumed, warnings=told)
 
 
-def divide(subject: Subject) -> Pieces | None:
+def divide(subject: Subject[State]) -> Pieces | None:
     """Divide what is larger than a block, and every slide, into windows on a grid anchored at the origin."""
     _doubt(subject)
     image, card = subject.image, subject.cards[PART]
@@ -116,7 +128,7 @@ def divide(subject: Subject) -> Pieces | None:
         if max(whole) <= subject.options.block + SEAM:
             return None
     baseline = card.arch == OTSU
-    plan = subject.state["plan"] = make_plan(subject, model_um=card.pixel_size_um, baseline=baseline)
+    plan = subject.state.plan = make_plan(subject, model_um=card.pixel_size_um, baseline=baseline)
     return pieces_of(subject, plan, 0 if baseline else tiling_of(subject).margin)
 
 
@@ -157,6 +169,7 @@ ASSAY = Assay(
         Stage(PART, KINDS, 4, cut_windows, segment, take_maps),
         Stage(PART, KINDS, 4, cut_shifted, segment, take_shifted),
     ),
+    state=State,
     parts=(PART,),
     summary_columns=SUMMARY,
     class_part=PART,
@@ -167,6 +180,7 @@ ASSAY = Assay(
     build=build,
     conclude=conclude,
     read=read_input,
+    load=load,
     large=Large(divide, join),
     figures={IMAGE: (".overlay.png", ".density.png"), SLIDE: (".overlay.png", ".density.png")},
     weightless={OTSU: OTSU_CARD},

@@ -30,6 +30,7 @@ from cellscope.assays.karyotype.detect.detections import to_labels
 from cellscope.assays.karyotype.detect.inputs import CHROMOSOME, KINDS, METAPHASE, kind_of
 from cellscope.assays.karyotype.detect.plausible import certainty, weights_of
 from cellscope.assays.karyotype.detect.stage import cut_again, cut_metaphase, detect, score_threshold, take_detections
+from cellscope.assays.karyotype.detect.state import State
 from cellscope.assays.karyotype.karyogram.drawing import draw_karyogram, vector_karyogram
 from cellscope.assays.karyotype.karyogram.figures import as_coco, draw_overlay
 from cellscope.assays.karyotype.karyogram.page import DPI
@@ -51,21 +52,21 @@ CHROMOSOME_UM = (0.5, 10.0)
 """Smallest and largest square that the usual chromosome of a metaphase can cover, side in micrometres."""
 
 
-def conclude(subject: Subject) -> Result:
+def conclude(subject: Subject[State]) -> Result:
     """Turn a finished subject into its rows, pictures and files."""
     return _conclude_chromosome(subject) if subject.kind == CHROMOSOME else _conclude_metaphase(subject)
 
 
-def name_subject(subject: Subject) -> Cell:
+def name_subject(subject: Subject[State]) -> Cell:
     """Name the chromosomes of a metaphase that has been through both networks."""
     state, options = subject.state, subject.options
     certain = certainties(subject)
     return name_cell(
-        [replace(one, score=float(odds)) for one, odds in zip(state["detections"], expit(certain), strict=True)],
-        state["log_probabilities"],
-        state["polarity"],
-        shape=state["normalised"].shape,
-        bright_on_dark=state["bright"],
+        [replace(one, score=float(odds)) for one, odds in zip(state.detections, expit(certain), strict=True)],
+        state.log_probabilities,
+        state.polarity,
+        shape=state.normalised.shape,
+        bright_on_dark=state.bright,
         assign=not options.no_assignment,
         aneuploidy_cost=options.aneuploidy_cost,
         review_below=options.review_below,
@@ -74,23 +75,23 @@ def name_subject(subject: Subject) -> Cell:
     )
 
 
-def certainties(subject: Subject) -> np.ndarray:
+def certainties(subject: Subject[State]) -> np.ndarray:
     """Give the log odds that each detection of a metaphase is one whole chromosome."""
     state = subject.state
     return certainty(
-        state["detections"],
-        state["log_probabilities"],
-        state["normalised"],
+        state.detections,
+        state.log_probabilities,
+        state.normalised,
         score_threshold(subject),
         weights_of(subject.cards["detect"].thresholds),
     )
 
 
-def _conclude_metaphase(subject: Subject) -> Result:
+def _conclude_metaphase(subject: Subject[State]) -> Result:
     return metaphase_result(subject, name_subject(subject))
 
 
-def metaphase_result(subject: Subject, cell: Cell, *, history: list[dict[str, Any]] | None = None) -> Result:
+def metaphase_result(subject: Subject[State], cell: Cell, *, history: list[dict[str, Any]] | None = None) -> Result:
     """Give the rows, pictures and files of a named cell.
 
     Parameters
@@ -101,7 +102,7 @@ def metaphase_result(subject: Subject, cell: Cell, *, history: list[dict[str, An
     history : list of dict, optional
         What people changed.
     """
-    grey, options = subject.state["grey"], subject.options
+    grey, options = subject.state.grey, subject.options
     sides = [float(np.sqrt(chromosome.detection.mask.sum())) for chromosome in cell.chromosomes]
     seen = float(np.median(sides)) if sides else None
     pixel, warnings = trusted_pixel_size(subject.image, seen, CHROMOSOME_UM, "chromosomes (root of their area)")
@@ -131,14 +132,14 @@ def metaphase_result(subject: Subject, cell: Cell, *, history: list[dict[str, An
     )
 
 
-def _conclude_chromosome(subject: Subject) -> Result:
+def _conclude_chromosome(subject: Subject[State]) -> Result:
     state = subject.state
-    scores = state["log_probabilities"]
+    scores = state.log_probabilities
     probabilities = np.exp(scores[0])
-    mask = state["mask"]
+    mask = state.mask
     _, angle, _ = main_axis(mask)
     calibration = Calibration.of(subject.cards["classify"].thresholds)
-    up = None if state["polarity"] is None else calibration.short_arm_up(float(state["polarity"][0]))
+    up = None if state.polarity is None else calibration.short_arm_up(float(state.polarity[0]))
     row: dict[str, Any] = {
         "label": 1,
         "class": most_probable(scores).classes[0],
@@ -146,7 +147,7 @@ def _conclude_chromosome(subject: Subject) -> Result:
         "review": bool(probabilities.max() < subject.options.review_below),
     }
     row |= {f"p_{name}": float(p) for name, p in zip(CLASSES, probabilities, strict=True)}
-    row |= measure_mask(mask, (0, 0), state["grey"])
+    row |= measure_mask(mask, (0, 0), state.grey)
     row |= {
         "angle_degrees": float(np.degrees(angle)),
         "short_arm_up": "" if up is None else up,
@@ -155,8 +156,8 @@ def _conclude_chromosome(subject: Subject) -> Result:
     return Result(objects=table, summary={"n_chromosomes": 1}, artefacts=_explained(state))
 
 
-def _explained(state: dict[str, Any]) -> dict[str, Any]:
-    return {".explain.png": state["explained"]} if "explained" in state else {}
+def _explained(state: State) -> dict[str, Any]:
+    return {".explain.png": state.explained} if state.explained is not None else {}
 
 
 def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
@@ -195,6 +196,7 @@ ASSAY = Assay(
         Stage("classify", KINDS, 64, cut_chromosomes, classify, take_classes, cpu_batch=CPU_BATCH),
         Stage("classify", KINDS, 64, cut_explained, explain, take_explained, cpu_batch=CPU_BATCH),
     ),
+    state=State,
     parts=("detect", "classify"),
     summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags"),
     class_part="classify",

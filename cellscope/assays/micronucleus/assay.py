@@ -26,6 +26,7 @@ from cellscope.assays.micronucleus.field.field import (
 )
 from cellscope.assays.micronucleus.field.masks import find_mask, labels_of
 from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
+from cellscope.assays.micronucleus.field.state import State
 from cellscope.assays.micronucleus.find.finder import DIAMETER
 from cellscope.assays.micronucleus.find.finders import finder_from
 from cellscope.assays.micronucleus.find.instances import nuclei_of
@@ -41,10 +42,10 @@ from cellscope.io.read import SUFFIXES
 from cellscope.models.card import ModelCard
 from cellscope.nn.folding import fold_norms
 
+MASK = "nuclei"
 LARGEST_CROP = 256
 """Images with no side longer than this hold one cell, unless --input says otherwise."""
 
-MASK = "nuclei"
 TOLERANCE = 1.3
 """By what factor the estimated diameter may be wrong before the finder runs again at the right scale."""
 
@@ -69,33 +70,35 @@ def beside(entry: Input, options: Any) -> dict[str, Path]:
     return {MASK: find_mask(options.nuclei, entry.image, entry.path)} if options.nuclei else {}
 
 
-def cut_field(subject: Subject) -> list[np.ndarray]:
+def cut_field(subject: Subject[State]) -> list[np.ndarray]:
     """Normalise light and scale: the field or crop, whole or in windows. Nothing to cut for a blank one."""
     options, state = subject.options, subject.state
     grey = grey_of(subject.image.pixels, subject.name)
     if subject.kind == CROP:
         check_crop(grey, subject.name)
-    state["grey"] = grey
-    state["warnings"] = exposure_warnings(subject.image.pixels, grey)
-    state["normalised"] = normalise_field(grey)
+    state.grey = grey
+    state.warnings = exposure_warnings(subject.image.pixels, grey)
+    state.normalised = normalise_field(grey)
     if MASK in subject.beside:
-        state["labels"] = labels_of(subject.beside[MASK], grey.shape, binary=options.binary)
-        state["warnings"] += [f"{subject.beside[MASK].path.name}: {text}" for text in subject.beside[MASK].notes]
-        diameter = options.nucleus_diameter or median_diameter(state["labels"])
+        mask = subject.beside[MASK]
+        state.labels = labels_of(mask, grey.shape, binary=options.binary)
+        state.warnings += [f"{mask.path.name}: {text}" for text in mask.notes]
+        diameter = options.nucleus_diameter or median_diameter(state.labels)
     else:
         diameter = options.nucleus_diameter or estimate_diameter(grey)
-    state["diameter"] = diameter
-    return [] if diameter is None or not state["normalised"].any() else _windows(subject)
+    state.diameter = diameter
+    return [] if diameter is None or not state.normalised.any() else _windows(subject)
 
 
-def _windows(subject: Subject) -> list[np.ndarray]:
-    view = finder_view(subject.state["normalised"], subject.state["diameter"])
+def _windows(subject: Subject[State]) -> list[np.ndarray]:
+    assert subject.state.diameter is not None
+    view = finder_view(subject.state.normalised, subject.state.diameter)
     height, width = view.shape[1:]
     if height * width <= WHOLE:
-        subject.state["grid"] = None
+        subject.state.grid = None
         return [view]
     grid = Grid((height, width), CORE, MARGIN)
-    subject.state["grid"] = grid
+    subject.state.grid = grid
     windows = cut_windows(np.moveaxis(view, 0, -1), grid)
     return [np.ascontiguousarray(np.moveaxis(window, -1, 0)) for window in windows]
 
@@ -106,48 +109,51 @@ def find(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarray]
     return list(module(stacked).float().cpu().numpy())
 
 
-def take_maps(subject: Subject, outputs: list[Any]) -> None:
+def take_maps(subject: Subject[State], outputs: list[Any]) -> None:
     """Bring the finder's maps to the image's own pixels and separate the nuclei."""
     if not outputs:
         return
     state = subject.state
-    grid = state.pop("grid")
+    grid, state.grid = state.grid, None
     maps = outputs[0]
     if grid is not None:
         maps = np.moveaxis(join_windows((np.moveaxis(window, 0, -1) for window in outputs), grid), -1, 0)
-    maps = finder_maps(maps, state["grey"].shape)
-    state["mn_logits"] = maps[2]
+    maps = finder_maps(maps, state.grey.shape)
+    state.mn_logits = maps[2]
     if MASK not in subject.beside:
-        state["labels"] = nuclei_of(maps[0], maps[1], state["diameter"])
+        assert state.diameter is not None
+        state.labels = nuclei_of(maps[0], maps[1], state.diameter)
 
 
-def cut_again(subject: Subject) -> list[np.ndarray]:
+def cut_again(subject: Subject[State]) -> list[np.ndarray]:
     """Give the field at a better scale when its nuclei are far from the size that was estimated."""
     state = subject.state
-    if "mn_logits" not in state or MASK in subject.beside or subject.options.nucleus_diameter:
+    if state.mn_logits is None or MASK in subject.beside or subject.options.nucleus_diameter:
         return []
-    found = median_diameter(state["labels"])
-    if found is None or not far_off(found, state["diameter"], TOLERANCE):
+    assert state.labels is not None
+    assert state.diameter is not None
+    found = median_diameter(state.labels)
+    if found is None or not far_off(found, state.diameter, TOLERANCE):
         return []
-    state["diameter"] = found
+    state.diameter = found
     return _windows(subject)
 
 
-def cut_cells(subject: Subject) -> list[np.ndarray]:
+def cut_cells(subject: Subject[State]) -> list[np.ndarray]:
     """Cut every nucleus with its surroundings; or, for an image of one cell, that one."""
     size = int(subject.cards["classify"].normalisation["input_size"])
     state = subject.state
     if subject.kind == CROP:
-        return [crop_view(normalise_crop(state["grey"]), size)]
-    if "labels" not in state:
-        state["labels"] = np.zeros(state["grey"].shape, np.int32)
-    labels = state["labels"]
-    state["measured"] = label_table(labels, state["grey"])
-    state["diameter"] = median_diameter(labels) or state["diameter"] or DIAMETER
-    owner = state["owner"] = owners(labels)
-    measured = state["measured"]
+        return [crop_view(normalise_crop(state.grey), size)]
+    if state.labels is None:
+        state.labels = np.zeros(state.grey.shape, np.int32)
+    labels = state.labels
+    state.measured = label_table(labels, state.grey)
+    state.diameter = median_diameter(labels) or state.diameter or DIAMETER
+    owner = state.owner = owners(labels)
+    measured = state.measured
     return [
-        crop_view(normalise_crop(cell_crop(state["grey"], labels, owner, int(label), place, state["diameter"])), size)
+        crop_view(normalise_crop(cell_crop(state.grey, labels, owner, int(label), place, state.diameter)), size)
         for label, *place in measured[["label", "centroid-0", "centroid-1"]].itertuples(index=False, name=None)
     ]
 
@@ -182,9 +188,9 @@ def classify(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[float]:
     return [float(value) for value in logits[:, 1] - logits[:, 0]]
 
 
-def take_cells(subject: Subject, outputs: list[Any]) -> None:
+def take_cells(subject: Subject[State], outputs: list[Any]) -> None:
     """Keep the classifier's logits."""
-    subject.state["logits"] = np.array(outputs, float)
+    subject.state.logits = np.array(outputs, float)
 
 
 def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
@@ -222,6 +228,7 @@ ASSAY = Assay(
         Stage("nuclei", (FIELD,), 1, cut_again, find, take_maps),
         Stage("classify", KINDS, 64, cut_cells, classify, take_cells, cpu_batch=16),
     ),
+    state=State,
     parts=("nuclei", "classify"),
     summary_columns=(
         "n_nuclei",

@@ -23,24 +23,20 @@ from cellscope.assays.mitosis.sequences.channels import two_channels
 from cellscope.assays.mitosis.sequences.inputs import (
     KINDS,
     MOVIE,
+    PART,
     SEQUENCE,
     admit,
     kind_of,
+    load,
     movie_of,
     read_input,
     read_options,
 )
 from cellscope.assays.mitosis.sequences.names import abnormal_classes
+from cellscope.assays.mitosis.sequences.state import State
 from cellscope.assays.mitosis.sequences.tracks import measure, nucleus_diameter
-from cellscope.assays.mitosis.sequences.view import (
-    FRAMES,
-    TRAINED_PIXEL_UM,
-    choose_frames,
-    network_view,
-    normalise,
-    tone_of,
-)
-from cellscope.assays.mitosis.sequences.windows import Window, crop, follow, gather, window_frames
+from cellscope.assays.mitosis.sequences.view import TRAINED_PIXEL_UM, network_view, normalise, tone_of
+from cellscope.assays.mitosis.sequences.windows import crop, follow
 from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
 from cellscope.imaging.doubt import trusted_pixel_size
 from cellscope.io.choice import Wants
@@ -51,7 +47,6 @@ from cellscope.metrics.intervals import wilson
 from cellscope.models.card import ModelCard, rebuilding
 from cellscope.nn.folding import fold_norms
 
-PART = "classify"
 NUCLEUS_UM = (2.0, 80.0)
 """Smallest and largest bright part of a dividing nucleus, micrometres, with a wide margin."""
 SUMMARY = ("n_abnormal", "abnormal_fraction", "abnormal_fraction_low", "abnormal_fraction_high")
@@ -59,77 +54,65 @@ MOST_STRIPS = 60
 """Divisions of one movie drawn into its picture: those to review first, then abnormal ones."""
 
 
-def cut(subject: Subject) -> list[np.ndarray]:
-    """Read a sequence, or the windows of a movie, and give one (T * 2, size, size) view per division."""
+def cut(subject: Subject[State]) -> list[np.ndarray]:
+    """Give one (T * 2, size, size) view of a sequence, or of every division of a movie."""
     card = subject.cards[PART]
     if subject.kind == SEQUENCE:
-        _read_sequence(subject, card)
+        _cut_sequence(subject)
     else:
-        _read_windows(subject, card)
+        _cut_windows(subject)
     if VIEWS not in kinds_of(card.arch_args):
         return []
-    pixel = subject.state["pixel"]
-    views = [network_view(shown, pixel, card.normalisation) for shown in subject.state["shown"]]
+    views = [network_view(shown, subject.state.pixel, card.normalisation) for shown in subject.state.shown]
     return [view.reshape(-1, *view.shape[2:]) for view in views]
 
 
-def _read_sequence(subject: Subject, card: ModelCard) -> None:
-    movie, options = movie_of(subject), subject.options
-    wanted = int(card.normalisation.get("frames", FRAMES))
-    chosen = choose_frames(movie.frames, wanted, options.frames)
-    pair = two_channels(movie.read(sorted(set(chosen.tolist()))), nuclei_channel=options.nuclei_channel)
+def _cut_sequence(subject: Subject[State]) -> None:
+    state = subject.state
+    assert state.pixels is not None
+    (chosen,) = state.frames
+    pair = two_channels(state.pixels, nuclei_channel=subject.options.nuclei_channel)
     pair = pair[np.searchsorted(np.unique(chosen), chosen)]
-    _take_pixel_size(subject, [pair])
-    shown = normalise(pair, tone_of(card.normalisation))
-    reasons = [] if movie.frames == wanted else [f"{movie.frames} frames instead of {wanted}"]
-    subject.state |= {"shown": [shown], "frames": [chosen], "reasons": [reasons], "places": [None]}
-    subject.state["measured"] = [_measured(subject, pair)]
+    state.pixels = None
+    _check_pixel_size(subject, [pair])
+    state.shown = [normalise(pair, tone_of(subject.cards[PART].normalisation))]
+    state.places, state.measured = [None], [_measured(subject, pair)]
 
 
-def _measured(subject: Subject, pair: np.ndarray) -> np.ndarray:
+def _measured(subject: Subject[State], pair: np.ndarray) -> np.ndarray:
     """Measure the division, unless the model does not ask for it."""
     if TRACKS not in kinds_of(subject.cards[PART].arch_args):
         return np.zeros(0, np.float32)
-    return measure(pair, (subject.state["pixel"] or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM)
+    return measure(pair, (subject.state.pixel or TRAINED_PIXEL_UM) / TRAINED_PIXEL_UM)
 
 
-def _take_pixel_size(subject: Subject, pairs: list[np.ndarray]) -> None:
+def _check_pixel_size(subject: Subject[State], pairs: list[np.ndarray]) -> None:
     """Keep the pixel size unless the nuclei contradict it."""
     sizes = [size for pair in pairs if (size := nucleus_diameter(pair[:, 1])) is not None]
     seen = float(np.median(sizes)) if sizes else None
-    pixel, warnings = trusted_pixel_size(movie_of(subject), seen, NUCLEUS_UM, "nuclei")
-    subject.state |= {"pixel": pixel, "warnings": warnings}
+    state = subject.state
+    state.pixel, state.warnings = trusted_pixel_size(movie_of(subject), seen, NUCLEUS_UM, "nuclei")
 
 
-def _read_windows(subject: Subject, card: ModelCard) -> None:
-    movie, options = movie_of(subject), subject.options
-    events: list[Event] = movie.notes["events"]
-    count = int(card.normalisation.get("frames", FRAMES))
-    windows = []
-    for event in events:
-        frames = window_frames(event.frame, options.frames_before, count, movie.frames)
-        side = round(event.size or options.window)
-        windows.append(Window(frames, (event.y, event.x), side, min(options.frames_before, count - 1)))
-    needed = sorted({int(frame) for window in windows for frame in window.frames})
-    gather(windows, movie.iterate(needed))
-    state: dict[str, list[Any]] = {"shown": [], "measured": [], "frames": [], "reasons": [], "places": []}
-    pairs = [two_channels(window.patches, nuclei_channel=options.nuclei_channel) for window in windows]
-    _take_pixel_size(subject, pairs)
-    for event, window, pair in zip(events, windows, pairs, strict=True):
+def _cut_windows(subject: Subject[State]) -> None:
+    state, options = subject.state, subject.options
+    events: list[Event] = movie_of(subject).notes["events"]
+    pairs = [two_channels(window.patches, nuclei_channel=options.nuclei_channel) for window in state.windows]
+    _check_pixel_size(subject, pairs)
+    for event, window, pair in zip(events, state.windows, pairs, strict=True):
         middle = (pair.shape[2] - 1) / 2
         centres = np.full((len(pair), 2), middle)
         if options.follow:
             centres = follow(pair[:, 1], window.at_event, window.side)
         cropped = np.moveaxis(crop(np.moveaxis(pair, 1, -1), centres, window.side), -1, 1)
         drift = float(np.hypot(*(centres[-1] - centres[0])))
-        reasons = ["the movie begins or ends inside the window"] if window.cut_short else []
-        state["shown"].append(normalise(cropped, tone_of(card.normalisation)))
-        state["measured"].append(_measured(subject, cropped))
-        state["frames"].append(window.frames)
-        state["reasons"].append(reasons)
-        state["places"].append({"frame": event.frame, "centroid-0": event.y, "centroid-1": event.x, "drift": drift})
+        state.shown.append(normalise(cropped, tone_of(subject.cards[PART].normalisation)))
+        state.measured.append(_measured(subject, cropped))
+        state.frames.append(window.frames)
+        state.reasons.append(["the movie begins or ends inside the window"] if window.cut_short else [])
+        state.places.append({"frame": event.frame, "centroid-0": event.y, "centroid-1": event.x, "drift": drift})
         window.patches = np.zeros(0)
-    subject.state |= state
+    state.windows = []
 
 
 def classify(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarray]:
@@ -139,16 +122,16 @@ def classify(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndar
     return list(probabilities(cast(Classifier, module).views, sequences).cpu().numpy())  # type: ignore[arg-type]
 
 
-def take_views(subject: Subject, outputs: list[Any]) -> None:
+def take_views(subject: Subject[State], outputs: list[Any]) -> None:
     """Keep what the networks over frames say."""
-    subject.state["p_views"] = np.asarray(outputs, float)
+    subject.state.p_views = np.asarray(outputs, float)
 
 
-def cut_measurements(subject: Subject) -> list[np.ndarray]:
+def cut_measurements(subject: Subject[State]) -> list[np.ndarray]:
     """Give one (1, 1, features) array per division."""
     if TRACKS not in kinds_of(subject.cards[PART].arch_args):
         return []
-    return [values[None, None] for values in subject.state["measured"]]
+    return [values[None, None] for values in subject.state.measured]
 
 
 def classify_measurements(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarray]:
@@ -160,15 +143,15 @@ def classify_measurements(module: torch.nn.Module, batch: list[torch.Tensor]) ->
     return list(logits.softmax(1).cpu().numpy())
 
 
-def take_tracks(subject: Subject, outputs: list[Any]) -> None:
+def take_tracks(subject: Subject[State], outputs: list[Any]) -> None:
     """Combine what frames and measurements say into calibrated probabilities."""
     thresholds = subject.cards[PART].thresholds
-    views, tracks = subject.state["p_views"], np.asarray(outputs, float)
+    views, tracks = subject.state.p_views, np.asarray(outputs, float)
     if len(views) and len(tracks):
-        subject.state["p"] = list(combine(views, tracks, thresholds))
+        subject.state.p = list(combine(views, tracks, thresholds))
     else:
         one = views if len(views) else tracks
-        subject.state["p"] = list(calibrate(one, thresholds)) if len(one) else []
+        subject.state.p = list(calibrate(one, thresholds)) if len(one) else []
 
 
 def combine(views: np.ndarray, tracks: np.ndarray, thresholds: Mapping[str, float]) -> np.ndarray:
@@ -192,14 +175,14 @@ def call(p: np.ndarray, threshold: float) -> int:
     return int(p[1] >= threshold) if len(p) == 2 else int(np.argmax(p))
 
 
-def conclude(subject: Subject) -> Result:
+def conclude(subject: Subject[State]) -> Result:
     """Make the rows, the counts with their interval, and the picture."""
     classes = subject.cards[PART].classes
     counted = abnormal_classes(classes, subject.cards[PART].training)
     options = subject.options
     rows, strips = [], []
     state = subject.state
-    entries = zip(state["p"], state["shown"], state["frames"], state["reasons"], state["places"], strict=True)
+    entries = zip(state.p, state.shown, state.frames, state.reasons, state.places, strict=True)
     for label, (p, shown, frames, reasons, place) in enumerate(entries, 1):
         index = call(p, options.threshold)
         reasons = [*reasons, *(["unsure of the class"] if p[index] < options.review_below else [])]
@@ -218,7 +201,7 @@ def conclude(subject: Subject) -> Result:
     strips.sort(key=lambda strip: (not strip.review, not strip.abnormal))  # stable: by label within
     minutes = (movie_of(subject).interval_s or 0) / 60
     artefacts = {".filmstrip.png": draw_filmstrip(strips[:MOST_STRIPS], subject.name, minutes)} if strips else {}
-    warnings = list(state["warnings"])
+    warnings = list(state.warnings)
     if len(strips) > MOST_STRIPS:
         warnings.append(f"{MOST_STRIPS} of {len(strips)} divisions are drawn: those to review and abnormal ones first")
     return Result(table, summary, artefacts, warnings)
@@ -252,6 +235,7 @@ ASSAY = Assay(
         Stage(PART, KINDS, 16, cut, classify, take_views, cpu_batch=8),
         Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, cpu_batch=256),
     ),
+    state=State,
     parts=(PART,),
     summary_columns=SUMMARY,
     class_part=PART,
@@ -262,5 +246,6 @@ ASSAY = Assay(
     conclude=conclude,
     figures={SEQUENCE: (".filmstrip.png",), MOVIE: (".filmstrip.png",)},
     read=read_input,
+    load=load,
     summarise=summarise,
 )

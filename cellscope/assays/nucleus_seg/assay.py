@@ -15,6 +15,7 @@ from cellscope.assays.nucleus_seg.networks.registry import build_network, has_di
 from cellscope.assays.nucleus_seg.segment.instances import Nuclei, find_nuclei
 from cellscope.assays.nucleus_seg.segment.passes import average_passes, cut_pass, plan_passes
 from cellscope.assays.nucleus_seg.segment.scale import cut_estimate, cut_estimate_again, estimate_scale
+from cellscope.assays.nucleus_seg.segment.state import State
 from cellscope.assays.nucleus_seg.segment.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
 from cellscope.engine.assay import Assay, Result, Stage, Subject
 from cellscope.imaging.doubt import trusted_pixel_size
@@ -45,24 +46,25 @@ def kind_of(image: Image) -> str:
     return SLIDE if image.height * image.width > LARGEST_IMAGE else IMAGE
 
 
-def cut_windows(subject: Subject) -> list[np.ndarray]:
+def cut_windows(subject: Subject[State]) -> list[np.ndarray]:
     """Cut the image at its scale: whole, or the windows of the fixed grid, in every view and scale to average."""
     return _cut(subject, shift=False)
 
 
-def cut_shifted(subject: Subject) -> list[np.ndarray]:
+def cut_shifted(subject: Subject[State]) -> list[np.ndarray]:
     """Cut the image on the shifted grid, if that is asked for."""
-    return _cut(subject, shift=True) if subject.options.check_grid and "maps" in subject.state else []
+    return _cut(subject, shift=True) if subject.options.check_grid and subject.state.maps is not None else []
 
 
-def _cut(subject: Subject, *, shift: bool) -> list[np.ndarray]:
+def _cut(subject: Subject[State], *, shift: bool) -> list[np.ndarray]:
     if subject.cards[PART].arch == OTSU:
         return []
     rgb = rgb_of(subject)
-    factor = factor_of(subject, subject.state["diameter"]) if network_diameter(subject) else 1.0
+    diameter = subject.state.diameter
+    factor = factor_of(subject, diameter) if diameter and network_diameter(subject) else 1.0
     options = subject.options
     passes = plan_passes(rgb.shape, factor, views=options.views, scales=options.scales, shift=shift)
-    subject.state["passes"] = passes
+    subject.state.passes = passes
     return [item for way in passes for item in cut_pass(rgb, way)]
 
 
@@ -79,29 +81,30 @@ def segment(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarr
     return list(joined.cpu().numpy())
 
 
-def take_maps(subject: Subject, outputs: list[Any]) -> None:
+def take_maps(subject: Subject[State], outputs: list[Any]) -> None:
     """Average what the passes gave."""
-    passes = subject.state.pop("passes", None)
     if outputs:
-        subject.state["maps"] = average_passes(outputs, passes)
+        subject.state.maps = average_passes(outputs, subject.state.passes)
+    subject.state.passes = []
 
 
-def take_shifted(subject: Subject, outputs: list[Any]) -> None:
+def take_shifted(subject: Subject[State], outputs: list[Any]) -> None:
     """Find the nuclei once more on the shifted grid and keep how far the two results agree."""
-    passes = subject.state.pop("passes", None)
     if not outputs:
         return
-    here = nuclei_of(subject, subject.state["maps"])
-    there = nuclei_of(subject, average_passes(outputs, passes))
+    assert subject.state.maps is not None
+    here = nuclei_of(subject, subject.state.maps)
+    there = nuclei_of(subject, average_passes(outputs, subject.state.passes))
+    subject.state.passes = []
     mine, other = here.labels > 0, there.labels > 0
     total = int(mine.sum() + other.sum())
-    subject.state["shift"] = {
+    subject.state.shift = {
         "shifted_grid_dice": 2 * int((mine & other).sum()) / total if total else 1.0,
         "shifted_grid_count": len(there.score),
     }
 
 
-def nuclei_of(subject: Subject, output: np.ndarray) -> Nuclei:
+def nuclei_of(subject: Subject[State], output: np.ndarray) -> Nuclei:
     """Turn averaged maps into nuclei by the subject's options."""
     options = subject.options
     return find_nuclei(
@@ -130,22 +133,24 @@ def otsu_nuclei(rgb: np.ndarray) -> Nuclei:
     return Nuclei(kept, None, np.ones(int(kept.max(initial=0))), int(labels.max(initial=0) - kept.max(initial=0)))
 
 
-def find(subject: Subject) -> Nuclei:
+def find(subject: Subject[State]) -> Nuclei:
     """Give the nuclei of a subject that has been through the stages."""
     if subject.cards[PART].arch == OTSU:
         return otsu_nuclei(rgb_of(subject))
-    return nuclei_of(subject, subject.state.pop("maps"))
+    maps, subject.state.maps = subject.state.maps, None
+    assert maps is not None
+    return nuclei_of(subject, maps)
 
 
-def conclude(subject: Subject) -> Result:
+def conclude(subject: Subject[State]) -> Result:
     """Turn a finished subject into its rows, pictures and files."""
     rgb = rgb_of(subject)
     nuclei = find(subject)
     pixel, warnings = trusted_pixel_size(subject.image, _typical(nuclei), NUCLEUS_UM, "nuclei")
     table = objects_table(nuclei, rgb, pixel, review_below=subject.options.review_below)
-    if not subject.state["colour"]:
+    if not subject.state.colour:
         warnings.append("the image has no colour although it has three channels; the outlines may be wrong")
-    shift = subject.state.get("shift", {})
+    shift = subject.state.shift
     if shift and (shift["shifted_grid_count"] != len(table) or shift["shifted_grid_dice"] < 0.99):
         warnings.append(
             f"on a grid shifted by half a window {shift['shifted_grid_count']} nuclei are found instead of "
@@ -163,7 +168,7 @@ def conclude(subject: Subject) -> Result:
     summary = {
         "n_review": int(table["review"].sum()),
         "n_dropped": nuclei.dropped,
-        "nucleus_diameter": subject.state["diameter"],
+        "nucleus_diameter": subject.state.diameter,
         "area_median": float(table["area"].median()) if len(table) else np.nan,
         "circularity_median": float(table["circularity"].median()) if len(table) else np.nan,
         "nucleus_cell_ratio_median": float(table["nucleus_cell_ratio"].median()) if len(table) else np.nan,
@@ -232,6 +237,7 @@ ASSAY = Assay(
         Stage(PART, KINDS, 4, cut_windows, segment, take_maps),
         Stage(PART, KINDS, 4, cut_shifted, segment, take_shifted),
     ),
+    state=State,
     parts=(PART,),
     summary_columns=SUMMARY,
     class_part=PART,

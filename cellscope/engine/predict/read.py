@@ -181,12 +181,13 @@ class Reader:
     def _pixels(self) -> int:
         """Return the pixels read ahead; an image still being read counts as the largest so far."""
         outcomes = [future.result() if future.done() else None for _, future in self._waiting]
-        sizes = [found.image.height * found.image.width for found in outcomes if isinstance(found, Subject)]
+        sizes = [found.pixels for found in outcomes if isinstance(found, Subject)]
         self._largest = max(self._largest, *sizes, 0)
         return sum(sizes) + outcomes.count(None) * self._largest
 
     def _read(self, entry: Input) -> Subject | Failure:
         start = time.perf_counter()
+        known = ""
         try:
             choice = Choice.of(self.options, entry.scene)
             if self.assay.read is not None:
@@ -198,12 +199,17 @@ class Reader:
             kind = self.assay.kind_of(image) if self.run.input == AUTO else self.run.input
             if self.assay.admit is not None:
                 self.assay.admit(image, kind)
+            known = kind
+            subject = Subject(entry.image, image, kind, self.options, self.cards, self.assay.state())
             named = self.assay.beside(entry, self.options) if self.assay.beside is not None else {}
-            beside = {name: read_label_image(path, max_pixels=self.run.max_pixels) for name, path in named.items()}
+            for name, path in named.items():
+                subject.beside[name] = read_label_image(path, max_pixels=self.run.max_pixels)
+            if self.assay.load is not None:
+                self.assay.load(subject, self.run.max_pixels)
         except Exception as error:
-            return Failure(entry.image, error, time.perf_counter() - start)
-        seconds = time.perf_counter() - start
-        return Subject(entry.image, image, kind, self.options, self.cards, seconds=seconds, beside=beside)
+            return Failure(entry.image, error, time.perf_counter() - start, known)
+        subject.seconds = time.perf_counter() - start
+        return subject
 
     def close(self) -> None:
         """Stop reading; what was read ahead is dropped."""

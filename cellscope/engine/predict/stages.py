@@ -85,7 +85,7 @@ class _Flight:
 
     @property
     def pixels(self) -> int:
-        return 0 if self.subject is None else self.subject.image.height * self.subject.image.width
+        return 0 if self.subject is None else self.subject.pixels
 
 
 def run_subjects(
@@ -202,6 +202,8 @@ class _Runner:
         if isinstance(subject, Failure):
             self.flights.append(_Flight(None, outcome=subject))
             return
+        if subject.state is None:
+            subject.state = self.assay.state()
         flight = _Flight(subject, self.assay.stages_of(subject.kind))
         self.flights.append(flight)
         self._advance(flight)

@@ -45,6 +45,8 @@ class Averaging(L.LightningModule):
         Becomes the average: what is validated and kept.
     decay : float
         See `move_average`; 0 keeps the network that the optimiser moves.
+    memory_format : torch.memory_format, optional
+        Of the weights; None leaves them as they are, for networks with convolutions over time.
 
     Attributes
     ----------
@@ -52,12 +54,15 @@ class Averaging(L.LightningModule):
         The average, and what the optimiser moves; the two are one when `decay` is 0.
     """
 
-    def __init__(self, network: torch.nn.Module, decay: float):
+    def __init__(
+        self, network: torch.nn.Module, decay: float, memory_format: torch.memory_format | None = torch.channels_last
+    ):
         super().__init__()
         self.decay, self.network = decay, network
         self.student = copy.deepcopy(network) if decay else network
-        for module in (self.network, self.student):
-            module.to(memory_format=torch.channels_last)
+        if memory_format is not None:
+            for module in (self.network, self.student):
+                module.to(memory_format=memory_format)
         if decay:
             self.network.requires_grad_(False).eval()
 

@@ -45,10 +45,16 @@ def steps_taken(checkpoint: Path) -> int:
         raise UsageError(f"{checkpoint} is no checkpoint of a training; give the last.ckpt of one") from error
 
 
+def refuse_training(out: Path, *, overwrite: bool) -> None:
+    """Raise UsageError if a folder holds a training that is neither continued nor to be overwritten."""
+    if not overwrite and any((out / name).exists() for name in (LAST, MODEL, "run.json")):
+        raise UsageError(f"{out} already holds a training; use --resume auto, --overwrite or another folder")
+
+
 def make_room(out: Path, options: Any, resume: Path | None) -> None:
     """Refuse a folder that holds a training, or clear it; write ``config.toml``."""
-    if resume is None and not options.overwrite and any((out / name).exists() for name in (LAST, MODEL, "run.json")):
-        raise UsageError(f"{out} already holds a training; use --resume auto, --overwrite or another folder")
+    if resume is None:
+        refuse_training(out, overwrite=options.overwrite)
     out.mkdir(parents=True, exist_ok=True)
     if resume is None:
         for name in (LAST, BEST, MODEL, "run.json", "metrics.csv", "curves.png"):

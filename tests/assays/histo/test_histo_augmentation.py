@@ -12,9 +12,10 @@ from cellscope.assays.histo.assay import OTSU_CARD
 from cellscope.assays.histo.datasets.targets import distance_maps
 from cellscope.assays.histo.networks.registry import arguments_of
 from cellscope.assays.histo.nuclei.augmentation import augmented, average
-from cellscope.assays.histo.nuclei.whole import whole_maps
 from cellscope.assays.histo.options import PredictOptions
 from cellscope.assays.histo.slides.stage import PART, cut_windows, take_maps, tiling_of
+from cellscope.assays.histo.slides.state import State
+from cellscope.assays.histo.slides.whole import whole_maps
 from cellscope.engine.assay import Subject
 from cellscope.imaging.symmetries import SYMMETRIES
 from cellscope.io.image import Image
@@ -64,7 +65,7 @@ def test_the_average_is_the_mean() -> None:
 class _Sideways(torch.nn.Module):
     """Says of each pixel how red it is, and that it lies to the right."""
 
-    core, margin = 64, 32
+    core, margin, fixed = 64, 32, True
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +92,7 @@ def test_prediction_puts_views_together_again(views: int) -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 255, (700, 90, 3), np.uint8)
     card = replace(OTSU_CARD, arch="histonext-test", arch_args=arguments_of("histonext-test", 1))
-    subject = Subject("a", Image(pixels), "image", PredictOptions(views=views), {PART: card})
+    subject = Subject("a", Image(pixels), "image", PredictOptions(views=views), {PART: card}, State())
     tiles = cut_windows(subject)
     margin = tiling_of(subject).margin
     assert len(tiles) == 2 * views
@@ -102,7 +103,7 @@ def test_prediction_puts_views_together_again(views: int) -> None:
         said[..., 1] = 0.25
         outputs.append(said[margin:-margin, margin:-margin])
     take_maps(subject, outputs)
-    maps = subject.state["maps"]
+    maps = subject.state.maps
     np.testing.assert_allclose(maps[..., 0].astype(float), pixels[..., 0] / 255, atol=1e-3)
     # To the right in the tile, to the left in the half turn, and along the other axis in the quarter turn.
     assert (maps[..., 1] == {1: 0.25, 3: 0, 8: 0}[views]).all()
@@ -116,12 +117,12 @@ def test_empty_glass_is_not_looked_at(spread: int) -> None:
     pixels[:560] = np.random.default_rng(0).integers(0, 255, (560, 90, 3))
     pixels[700:710, :, 1] += np.uint8(spread)
     card = replace(OTSU_CARD, arch="histonext-test", arch_args=arguments_of("histonext-test", 1))
-    subject = Subject("a", Image(pixels), "image", PredictOptions(views=2), {PART: card})
+    subject = Subject("a", Image(pixels), "image", PredictOptions(views=2), {PART: card}, State())
     tiles = cut_windows(subject)
     assert len(tiles) == (2 if spread == 8 else 4)
     margin = tiling_of(subject).margin
     take_maps(subject, [np.ones((*tile.shape[1:], 4), np.float16)[margin:-margin, margin:-margin] for tile in tiles])
-    maps = subject.state["maps"]
+    maps = subject.state.maps
     assert maps.shape[:2] == (1280, 90)
     assert (maps[:640, :, 0] == 1).all()
     assert (maps[640:, :, 0] == (0 if spread == 8 else 1)).all()

@@ -25,6 +25,7 @@ from cellscope.assays.histo.networks.registry import arguments_of, build_network
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
 from cellscope.assays.histo.options import HistoPrepareOptions as Options
 from cellscope.assays.histo.options import PredictOptions
+from cellscope.assays.histo.slides.state import State
 from cellscope.cli.root import app
 from cellscope.engine.assay import Subject
 from cellscope.io.image import Image
@@ -97,10 +98,10 @@ def test_types_of_model_and_dataset_are_told_apart_by_name() -> None:
 
 def measured(truth: np.ndarray, kinds: dict[int, int] | None, maps: np.ndarray) -> Measured:
     image = np.where(truth[..., None] > 0, (100, 60, 150), (235, 180, 205)).astype(np.uint8)
-    subject = Subject("s/a", Image(image, 0.25, "s/a"), IMAGE, PredictOptions(), {PART: CARD})
+    subject = Subject("s/a", Image(image, 0.25, "s/a"), IMAGE, PredictOptions(), {PART: CARD}, State())
     types = None if kinds is None else np.array([-1] + [kinds[label] for label in sorted(kinds)])
     subject.truth = Truth(truth, types, TYPES, shown=True)
-    subject.state["maps"] = maps
+    subject.state.maps = maps
     return measure_image(subject)
 
 

@@ -19,13 +19,13 @@ from cellscope.assays.histo.slides.windows import (
     Frame,
     Tiling,
     cut_tiles,
-    join_tiles,
     labels_at_input,
     model_shape,
     resample,
     scale_between,
 )
 from cellscope.engine.assay import Result
+from cellscope.imaging.tiling import join_windows
 
 
 def test_scales() -> None:
@@ -41,7 +41,7 @@ def test_scales() -> None:
     st.integers(1, 400), st.sampled_from([Tiling(80, 95), Tiling(96, 32, 32), Tiling(448, 32, 32)]), st.integers(0, 79)
 )
 def test_tiles_cover_and_their_sides_fit(length: int, tiling: Tiling, shift: int) -> None:
-    spans = tiling.spans(length, shift)
+    spans = tiling.grid((length, length), (shift, shift)).spans(0)
     assert spans[0][0] == -shift
     assert all(a[0] + tiling.core == b[0] for a, b in itertools.pairwise(spans))
     assert sum(spans[-1]) >= length
@@ -56,10 +56,11 @@ def test_tiles_cover_and_their_sides_fit(length: int, tiling: Tiling, shift: int
 def test_tiles_put_together_are_the_image(tiling: Tiling, shift: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (61, 83, 3), dtype=np.uint8)
     box = Box(10, 20, 55, 83)
-    tiles = cut_tiles(image, 1.0, box, tiling, shift=shift)
+    grid = tiling.grid(box.shape, shift)
+    tiles = cut_tiles(image, 1.0, box, grid)
     m = tiling.margin
     cores = [np.rint(tile.transpose(1, 2, 0)[m:-m, m:-m] * 255).astype(np.uint8) for tile in tiles]
-    np.testing.assert_array_equal(join_tiles(cores, box.shape, tiling, shift), image[10:55, 20:83])
+    np.testing.assert_array_equal(join_windows(cores, grid), image[10:55, 20:83])
     # context is the image where there is any, and its border repeated beyond
     first = np.rint(tiles[0].transpose(1, 2, 0) * 255).astype(np.uint8)
     rows = np.clip(np.arange(first.shape[0]) + 10 - shift[0] - m, 0, 60)

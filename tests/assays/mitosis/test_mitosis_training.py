@@ -63,11 +63,11 @@ def test_the_second_step_begins_with_the_best_weights_of_the_first(mitosis_datas
     class Watched(steps.TrackLearner):
         def on_validation_epoch_end(self):
             super().on_validation_epoch_end()
-            after[self.global_step] = self.network.body[1].weight.detach().clone()
+            after[self.global_step] = self.student.body[1].weight.detach().clone()
 
         def on_train_batch_start(self, *given):
             super().on_train_batch_start(*given)
-            before[self.global_step] = self.network.body[1].weight.detach().clone()
+            before[self.global_step] = self.student.body[1].weight.detach().clone()
 
     torch.manual_seed(0)
     network = build_network(arguments_of("tracknet"), 2)

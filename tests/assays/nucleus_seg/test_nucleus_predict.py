@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from cellscope.assays.nucleus_seg.assay import ASSAY, OTSU_CARD, kind_of
 from cellscope.assays.nucleus_seg.options import PredictOptions
 from cellscope.assays.nucleus_seg.segment.scale import cut_estimate, estimate_scale
+from cellscope.assays.nucleus_seg.segment.state import State
 from cellscope.cli.root import app
 from cellscope.engine.assay import Subject
 from cellscope.io.image import Image
@@ -153,20 +154,20 @@ def test_the_scale_is_refined_by_what_is_seen() -> None:
     )
     image, mask = smear(0, (160, 160), radius=40)
     options = PredictOptions()
-    subject = Subject("a", Image(image, 0.5), "image", options, {"nuclei": card})
+    subject = Subject("a", Image(image, 0.5), "image", options, {"nuclei": card}, State())
     (item,) = cut_estimate(subject)
-    assert subject.state["diameter"] == 18  # 9 um, before anything is seen
+    assert subject.state.diameter == 18  # 9 um, before anything is seen
     assert item.shape[1] > 160
     scaled = cv2.resize(mask, item.shape[:0:-1], interpolation=cv2.INTER_NEAREST)
     size = (round(160 * 56 / 18),) * 2
     scaled[: size[0], : size[1]] = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
     output = np.dstack([scaled == 128, scaled == 255]).astype(np.uint8) * 255
     estimate_scale(subject, [output])
-    assert subject.state["diameter"] == pytest.approx(80, rel=0.05)
-    assert subject.state["again"]
-    fixed = Subject("a", Image(image), "image", PredictOptions(nucleus_diameter=33.0), {"nuclei": card})
+    assert subject.state.diameter == pytest.approx(80, rel=0.05)
+    assert subject.state.again
+    fixed = Subject("a", Image(image), "image", PredictOptions(nucleus_diameter=33.0), {"nuclei": card}, State())
     assert cut_estimate(fixed) == []
-    assert fixed.state["diameter"] == 33
+    assert fixed.state.diameter == 33
 
 
 def test_kinds() -> None:

@@ -21,6 +21,7 @@ from cellscope.assays.histo.evaluation.scores import Scored, image_row, score_im
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
 from cellscope.assays.histo.options import EvalOptions, PredictOptions
 from cellscope.assays.histo.slides.stage import rgb_of
+from cellscope.assays.histo.slides.state import State
 from cellscope.engine.assay import Subject
 from cellscope.engine.eval.report import (
     Metric,
@@ -163,7 +164,7 @@ def _read_item(
     classes, _ = compared_types(names, cards[PART].classes)
     tile = load_tile(prepared.root, row, names)
     subject = Subject(
-        str(row.id), Image(tile.image, prepared.info.get("pixel_size_um"), str(row.id)), IMAGE, options, cards
+        str(row.id), Image(tile.image, prepared.info.get("pixel_size_um"), str(row.id)), IMAGE, options, cards, State()
     )
     types = np.maximum(tile.types - 1, -1) if tile.typed and classes else None
     subject.truth = Truth(tile.labels, types, classes, shown=subject.name in keep)
@@ -177,7 +178,7 @@ def measure_image(subject: Subject) -> Measured:
     if card.arch == OTSU:
         plain = nuclei
     else:
-        plain = find(Subject(subject.name, subject.image, IMAGE, subject.options, {PART: OTSU_CARD}))
+        plain = find(Subject(subject.name, subject.image, IMAGE, subject.options, {PART: OTSU_CARD}, State()))
     classes, types, truth = known.classes, known.types, known.labels
     codes = np.array([classes.index(name) for name in card.classes]) if classes else None
     radius = RADIUS_UM / (subject.image.pixel_size_um or PIXEL_SIZE_UM)

@@ -83,8 +83,12 @@ def geometry(arguments: dict[str, Any]) -> tuple[int, int, int]:
     step : int
         Window sides must be a multiple of this; 0 where no other core is possible.
     """
-    family = _family(arguments)
-    return family.core, family.margin, 0 if family.fixed else 32
+    return geometry_of(_family(arguments))
+
+
+def geometry_of(network: Any) -> tuple[int, int, int]:
+    """Tell the windows of a network, or of its class: as `geometry`."""
+    return network.core, network.margin, 0 if network.fixed else 32
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:

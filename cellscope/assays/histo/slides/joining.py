@@ -13,11 +13,13 @@ from cellscope.assays.histo.measure.figures import as_geojson, draw_overlay, fea
 from cellscope.assays.histo.measure.rows import context, measure_nuclei
 from cellscope.assays.histo.measure.summary import shift_summary, summarise
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
-from cellscope.assays.histo.slides.regions import Pixels, Plan, input_pixels, regions_of
+from cellscope.assays.histo.slides.regions import Pixels, Plan, input_pixels
 from cellscope.assays.histo.slides.seams import bands, label_type, resolve
 from cellscope.assays.histo.slides.stage import find, frame_of, rgb_of
+from cellscope.assays.histo.slides.state import Source, State
 from cellscope.assays.histo.slides.windows import Box, Frame
 from cellscope.engine.assay import Result, Rows, Subject
+from cellscope.imaging.regions import Regions
 from cellscope.io.stream import Bands, Features
 from cellscope.io.wsi import Slide
 
@@ -28,18 +30,18 @@ SLACK = 8
 LARGE = 2**28
 
 
-def conclude(subject: Subject) -> Result:
+def conclude(subject: Subject[State]) -> Result:
     """Turn a finished subject into its rows, pictures and files; a window of a slide into what `join` needs."""
     if subject.piece is not None:
         return conclude_piece(subject)
     card = subject.cards[PART]
     rgb, pixel = rgb_of(subject), subject.image.pixel_size_um
     shape = (subject.image.height, subject.image.width)
-    regions = regions_of(subject.options, subject.name)
+    regions = subject.state.regions
     labels, table = _own(subject, rgb, find(subject), (0, 0), shape, regions)
     area = shape[0] * shape[1] if regions is None else float(regions.mask(shape, 1.0).sum())
     summary, notes = summarise(subject, table["class"].value_counts().to_dict(), int(table["review"].sum()), area)
-    shift = subject.state.get("shift")
+    shift = subject.state.shift
     columns, more = shift_summary([shift] if shift else [])
     artefacts = {
         ".labels.tif": labels,
@@ -49,20 +51,21 @@ def conclude(subject: Subject) -> Result:
     return Result(objects=table, summary=summary | columns, artefacts=artefacts, warnings=notes + more)
 
 
-def conclude_piece(subject: Subject) -> Result:
+def conclude_piece(subject: Subject[State]) -> Result:
     """Keep of a window the nuclei that may be its own: their rows, and their labels cut to where they lie."""
     frame = frame_of(subject)
     place = frame.inputs
-    rgb = input_pixels(subject.image.pixels, frame, subject.state["source"], place)
+    assert subject.state.source is not None
+    rgb = input_pixels(subject.image.pixels, frame, subject.state.source, place)
     labels, table = _own(
-        subject, rgb, find(subject), (place.top, place.left), frame.shape, subject.state["regions"], frame
+        subject, rgb, find(subject), (place.top, place.left), frame.shape, subject.state.regions, frame
     )
     rows, columns = np.nonzero(labels.any(1))[0], np.nonzero(labels.any(0))[0]
     top, left = (int(each[0]) if len(each) else 0 for each in (rows, columns))
     patch = labels[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1] if len(rows) else labels[:1, :1]
     return Result(
         objects=table,
-        summary={"shift": subject.state.get("shift"), "corrupt": subject.state["corrupt"]},
+        summary={"shift": subject.state.shift, "corrupt": subject.state.corrupt},
         artefacts={
             "labels": patch.astype(label_type(len(table))),
             "place": np.array([place.top + top, place.left + left]),
@@ -71,8 +74,8 @@ def conclude_piece(subject: Subject) -> Result:
 
 
 def _own(
-    subject: Subject, rgb: np.ndarray, nuclei: Nuclei, origin: tuple[int, int], shape: tuple[int, int], regions: Any,
-    frame: Frame | None = None,
+    subject: Subject[State], rgb: np.ndarray, nuclei: Nuclei, origin: tuple[int, int], shape: tuple[int, int],
+    regions: Regions | None, frame: Frame | None = None,
 ) -> tuple[np.ndarray, pd.DataFrame]:  # fmt: skip
     """Measure nuclei and keep those inside the regions and, in a window, of its core; numbered 1..n."""
     table = measure_nuclei(
@@ -96,7 +99,7 @@ def _own(
     return numbers[nuclei.labels], kept
 
 
-def join(subject: Subject, results: Sequence[Result]) -> Result:
+def join(subject: Subject[State], results: Sequence[Result]) -> Result:
     """Put a slide together from its windows: seams resolved, rows, labels and GeoJSON made as they are written."""
     from cellscope.assays.histo.slides.overview import Overview  # draws with matplotlib, which takes long to load
 
@@ -137,10 +140,11 @@ class Whole:
         Of `conclude_piece`, read anew whenever they are asked for.
     """
 
-    def __init__(self, subject: Subject, results: Sequence[Result]):
+    def __init__(self, subject: Subject[State], results: Sequence[Result]):
         self.subject = subject
         self.results = results
-        self.plan: Plan = subject.state["plan"]
+        assert subject.state.plan is not None
+        self.plan = subject.state.plan
         self.shape = (subject.image.height, subject.image.width)
         self.tops = [frame.inputs.top for frame in self.plan.frames]
         self.resolved = resolve(results, self.tops, self.shape)
@@ -226,13 +230,13 @@ def _input_rgb(pixels: Pixels, plan: Plan, box: Box) -> np.ndarray:
     scale = plan.level_scale / frame.scale  # input pixels per pixel of the level
     wide = Box(*(int(edge / scale) for edge in box[:2]), *(int(np.ceil(edge / scale)) for edge in box[2:])).grown(3)
     rgb, inside = pixels.region(plan.level, wide)
-    return input_pixels(rgb, frame, (plan.level_scale, (inside.top, inside.left)), box)
+    return input_pixels(rgb, frame, Source(plan.level_scale, (inside.top, inside.left)), box)
 
 
-def _slide_warnings(subject: Subject, plan: Plan, results: Sequence[Result]) -> list[str]:
+def _slide_warnings(subject: Subject[State], plan: Plan, results: Sequence[Result]) -> list[str]:
     said = []
     if not plan.frames:
-        where = "no tissue was found" if plan.regions is None else "no tissue was found in the regions"
+        where = "no tissue was found" if subject.state.regions is None else "no tissue was found in the regions"
         said.append(f"{where}, so no nucleus was looked for (--no-tissue looks everywhere)")
     corrupt = sorted({tuple(tile) for result in results for tile in result.summary["corrupt"]})
     if corrupt:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 
 from cellscope.assays.histo.nuclei.baseline import otsu_threshold
 from cellscope.assays.histo.options import PredictOptions
+from cellscope.assays.histo.slides.state import Source, State
 from cellscope.assays.histo.slides.windows import Box, Frame, model_shape, resample, scale_between, working_um
 from cellscope.engine.assay import Pieces, Subject
 from cellscope.errors import InputError
@@ -19,7 +19,8 @@ from cellscope.imaging.tissue import tissue_mask
 from cellscope.io.image import Image
 from cellscope.io.inputs import stem
 from cellscope.io.regions import read_regions
-from cellscope.io.wsi import Level, Slide, SlideReader
+from cellscope.io.wsi import Level, Slide
+from cellscope.io.wsi_reader import SlideReader
 
 #: Pixels at the model's scale around a window's core: a nucleus with its centroid in the core lies in the window.
 SEAM = 96
@@ -84,7 +85,6 @@ class Plan:
         Where nuclei are segmented, at any size; None for everywhere.
     area : float
         Of that, input pixels.
-    regions : Regions or None
     otsu : float or None
         The baseline's threshold.
     """
@@ -96,7 +96,6 @@ class Plan:
     picture: np.ndarray
     mask: np.ndarray | None
     area: float
-    regions: Regions | None
     otsu: float | None
 
 
@@ -128,7 +127,7 @@ def shrink(rgb: np.ndarray, longest: int) -> np.ndarray:
     return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def make_plan(subject: Subject, *, model_um: float | None, baseline: bool) -> Plan:
+def make_plan(subject: Subject[State], *, model_um: float | None, baseline: bool) -> Plan:
     """Detect the tissue of a large image and lay out its windows.
 
     Parameters
@@ -151,7 +150,7 @@ def make_plan(subject: Subject, *, model_um: float | None, baseline: bool) -> Pl
     mask: np.ndarray | None = None
     if options.tissue and isinstance(image, Slide):
         mask = tissue_mask(small, image.pixel_size_um / factor if image.pixel_size_um else None)
-    regions = regions_of(options, subject.name)
+    regions = subject.state.regions
     if regions is not None:
         drawn = regions.mask(small.shape[:2], factor)
         mask = drawn if mask is None else mask & drawn
@@ -164,7 +163,6 @@ def make_plan(subject: Subject, *, model_um: float | None, baseline: bool) -> Pl
         picture=picture,
         mask=mask,
         area=float(shape[0] * shape[1]) * (1.0 if mask is None else float(mask.mean())),
-        regions=regions,
         otsu=otsu_threshold(tissue) if baseline and (mask is None or mask.any()) else None,
     )
 
@@ -191,7 +189,7 @@ def touches(mask: np.ndarray | None, box: Box, frame: Frame) -> bool:
     return bool(mask[max(top, 0) : max(bottom, 1), max(left, 0) : max(right, 1)].any())
 
 
-def pieces_of(subject: Subject, plan: Plan, margin: int) -> Pieces:
+def pieces_of(subject: Subject[State], plan: Plan, margin: int) -> Pieces:
     """Give the windows as pieces for the engine.
 
     Parameters
@@ -214,21 +212,20 @@ def pieces_of(subject: Subject, plan: Plan, margin: int) -> Pieces:
         )
         before = plan.pixels.corrupt.copy()
         rgb, box = plan.pixels.region(plan.level, box)
-        state: dict[str, Any] = {
-            "frame": frame,
-            "source": (scale, (box.top, box.left)),
-            "mask": plan.mask,
-            "regions": plan.regions,
-            "otsu": plan.otsu,
-            "corrupt": sorted(plan.pixels.corrupt - before),
-        }
+        state = State(
+            regions=subject.state.regions,
+            frame=frame,
+            source=Source(scale, (box.top, box.left)),
+            mask=plan.mask,
+            otsu=plan.otsu,
+            corrupt=sorted(plan.pixels.corrupt - before),
+        )
         image = Image(rgb, subject.image.pixel_size_um, subject.image.name)
-        return Subject(subject.name, image, subject.kind, subject.options, subject.cards, state=state, piece=number)
+        return Subject(subject.name, image, subject.kind, subject.options, subject.cards, state, piece=number)
 
     return Pieces(len(plan.frames), read, plan.pixels.close)
 
 
-def input_pixels(rgb: np.ndarray, frame: Frame, source: tuple[float, tuple[int, int]], box: Box) -> np.ndarray:
+def input_pixels(rgb: np.ndarray, frame: Frame, source: Source, box: Box) -> np.ndarray:
     """Give a box of input pixels out of what was read, (h, w, 3) uint8."""
-    scale, origin = source
-    return resample(rgb, scale / frame.scale, box, origin)
+    return resample(rgb, source.scale / frame.scale, box, source.origin)

@@ -13,9 +13,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from cellscope.assays.histo.nuclei.augmentation import augmented, average
+from cellscope.imaging.tiling import Grid, join_windows, windows_within
 from cellscope.io.image import Image
 from cellscope.io.wsi import Slide
 
+#: A tile whose colours each span no more than 8 of 255 levels is empty glass, or what a program filled in around a
+#: cut-out; the palest nucleus differs from its surroundings by tens.
+_EVEN = 8.5 / 255
 #: An image whose scale is nearer to the model's than this is taken as it is: networks are trained with more jitter.
 NEAR = 0.05
 
@@ -59,16 +64,9 @@ class Tiling:
     margin: int
     step: int = 0
 
-    def spans(self, length: int, shift: int = 0) -> list[tuple[int, int]]:
-        """Give (start, size) of the cores that cover `length` pixels; a shifted grid starts before 0."""
-        found = []
-        for start in range(-shift, length, self.core):
-            size = self.core
-            if self.step:
-                left = length - start + 2 * self.margin
-                size = min(size, -(-left // self.step) * self.step - 2 * self.margin)
-            found.append((start, size))
-        return found
+    def grid(self, shape: tuple[int, int], shift: tuple[int, int] = (0, 0)) -> Grid:
+        """Lay the grid of tiles over (height, width) pixels, shifted up and left by (rows, columns)."""
+        return Grid(shape, self.core, self.margin, shift, self.step)
 
 
 @dataclass(frozen=True)
@@ -199,13 +197,7 @@ def _places(shape: tuple[int, ...], frame: Frame, point: float) -> tuple[np.ndar
 
 
 def cut_tiles(
-    pixels: np.ndarray,
-    scale: float,
-    box: Box,
-    tiling: Tiling,
-    *,
-    origin: tuple[float, float] = (0.0, 0.0),
-    shift: tuple[int, int] = (0, 0),
+    pixels: np.ndarray, scale: float, box: Box, grid: Grid, *, origin: tuple[float, float] = (0.0, 0.0)
 ) -> list[np.ndarray]:
     """Cut the network's inputs for a box of model pixels.
 
@@ -215,42 +207,54 @@ def cut_tiles(
         As for `resample`.
     box : Box
         Model pixels.
-    tiling : Tiling
-    shift : (rows, columns)
-        Of the grid of tiles, which starts at the box's first pixel without it.
+    grid : Grid
+        Of the box's shape.
 
     Returns
     -------
     list of (3, h, w) float32 in [0, 1]
         Row by row.
     """
-    rows, columns = (tiling.spans(size, by) for size, by in zip(box.shape, shift, strict=True))
-    margin = tiling.margin
-    reach = Box(
-        box.top + rows[0][0] - margin,
-        box.left + columns[0][0] - margin,
-        box.top + sum(rows[-1]) + margin,
-        box.left + sum(columns[-1]) + margin,
+    top, left, bottom, right = grid.reach
+    reach = Box(box.top + top, box.left + left, box.top + bottom, box.left + right)
+    tiles = windows_within(resample(pixels, scale, reach, origin), grid)
+    return [np.ascontiguousarray(tile.transpose(2, 0, 1), np.float32) / np.float32(255) for tile in tiles]
+
+
+def is_even(tile: np.ndarray) -> bool:
+    """Tell whether a tile, (3, h, w) in [0, 1], shows nothing at all."""
+    return bool((np.ptp(tile, axis=(1, 2)) < _EVEN).all())
+
+
+def cut_views(tiles: list[np.ndarray], wanted: list[bool], views: int) -> list[np.ndarray]:
+    """Give the augmented copies of the tiles that are wanted."""
+    return [view for tile, here in zip(tiles, wanted, strict=True) if here for view in augmented(tile, views)]
+
+
+def join_views(outputs: list[np.ndarray], wanted: list[bool], views: int, grid: Grid) -> np.ndarray:
+    """Put the network's outputs for `cut_views` together; zeros where no tile was wanted.
+
+    Parameters
+    ----------
+    outputs : list of (core, core, K) arrays
+        At least one.
+    wanted : list of bool
+        For every core of the grid.
+    views : int
+        Outputs per tile.
+    grid : Grid
+
+    Returns
+    -------
+    (h, w, K), dtype of the outputs
+    """
+    given = (average(outputs[first : first + views]) for first in range(0, len(outputs), views))
+    nothing = np.zeros_like(outputs[0][:1, :1])
+    cores = zip(wanted, grid.cores, strict=True)
+    return join_windows(
+        (
+            next(given) if here else np.broadcast_to(nothing, (height, width, nothing.shape[-1]))
+            for here, (_, _, height, width) in cores
+        ),
+        grid,
     )
-    around = resample(pixels, scale, reach, origin).transpose(2, 0, 1)
-    tiles = []
-    for row, height in rows:
-        for column, width in columns:
-            top, left = row - rows[0][0], column - columns[0][0]
-            tile = around[:, top : top + height + 2 * margin, left : left + width + 2 * margin]
-            tiles.append(np.ascontiguousarray(tile, np.float32) / np.float32(255))
-    return tiles
-
-
-def join_tiles(
-    outputs: list[np.ndarray], shape: tuple[int, int], tiling: Tiling, shift: tuple[int, int] = (0, 0)
-) -> np.ndarray:
-    """Put the network's outputs, (core, core, K) each and in the order of `cut_tiles`, together: (h, w, K)."""
-    rows, columns = (tiling.spans(size, by) for size, by in zip(shape, shift, strict=True))
-    joined = np.empty((*shape, outputs[0].shape[-1]), outputs[0].dtype)
-    places = ((row, column) for row in rows for column in columns)
-    for output, ((row, height), (column, width)) in zip(outputs, places, strict=True):
-        bottom, right = min(row + height, shape[0]), min(column + width, shape[1])
-        top, left = max(row, 0), max(column, 0)
-        joined[top:bottom, left:right] = output[top - row : bottom - row, left - column : right - column]
-    return joined

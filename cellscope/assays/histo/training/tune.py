@@ -8,8 +8,8 @@ import numpy as np
 
 from cellscope.assays.histo.nuclei.calibration import fit_calibration
 from cellscope.assays.histo.nuclei.postprocess import find_nuclei
-from cellscope.assays.histo.nuclei.whole import whole_maps
 from cellscope.assays.histo.options import PredictOptions
+from cellscope.assays.histo.slides.whole import whole_maps
 from cellscope.metrics.instance_counts import count_types, panoptic
 from cellscope.metrics.instances import aji, overlaps, pairs_by_overlap
 

@@ -8,7 +8,7 @@ import torch
 from cellscope.assays.histo.classes import named_types
 from cellscope.assays.histo.datasets.tiles import Tile
 from cellscope.assays.histo.nuclei.postprocess import find_nuclei
-from cellscope.assays.histo.nuclei.whole import whole_maps
+from cellscope.assays.histo.slides.whole import whole_maps
 from cellscope.metrics.instance_counts import count_types, f1, panoptic
 from cellscope.metrics.instances import aji, dice, overlaps, pairs_by_overlap
 

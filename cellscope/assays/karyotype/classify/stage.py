@@ -13,6 +13,7 @@ from cellscope.assays.karyotype.classify.upright import single_chromosome
 from cellscope.assays.karyotype.classify.views import view_of
 from cellscope.assays.karyotype.detect.detections import Detection
 from cellscope.assays.karyotype.detect.inputs import CHROMOSOME
+from cellscope.assays.karyotype.detect.state import State
 from cellscope.assays.karyotype.networks.chrnet import Classifier, classify_views
 from cellscope.engine.assay import Subject
 from cellscope.errors import InputError
@@ -23,18 +24,16 @@ PAD = 6
 CPU_BATCH = 16
 
 
-def cut_chromosomes(subject: Subject) -> list[np.ndarray]:
+def cut_chromosomes(subject: Subject[State]) -> list[np.ndarray]:
     """Turn every detection upright; or, for an image of one chromosome, that one."""
     if subject.kind == CHROMOSOME:
         grey = to_grey(subject.image.pixels)
         normalised, mask = single_chromosome(grey)
         if not normalised.any():
             raise InputError(f"{subject.name}: nothing stands out from the background; is this a chromosome?")
-        subject.state |= {"grey": grey, "mask": mask}
+        subject.state.grey, subject.state.mask = grey, mask
         return [_view(subject, normalised, mask)]
-    return [
-        _view(subject, *cut_out(subject.state["normalised"], detection)) for detection in subject.state["detections"]
-    ]
+    return [_view(subject, *cut_out(subject.state.normalised, detection)) for detection in subject.state.detections]
 
 
 def cut_out(normalised: np.ndarray, detection: Detection) -> tuple[np.ndarray, np.ndarray]:
@@ -48,25 +47,25 @@ def cut_out(normalised: np.ndarray, detection: Detection) -> tuple[np.ndarray, n
     return cut, mask
 
 
-def _view(subject: Subject, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _view(subject: Subject[State], image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     settings = subject.cards["classify"].normalisation
     return view_of(image, mask, settings, rotate=subject.options.rotate)[None]
 
 
-def cut_explained(subject: Subject) -> list[np.ndarray]:
+def cut_explained(subject: Subject[State]) -> list[np.ndarray]:
     """Show the classifier the same views again where its decisions are to be explained."""
     return cut_chromosomes(subject) if subject.options.explain else []
 
 
-def take_explained(subject: Subject, outputs: list[np.ndarray]) -> None:
+def take_explained(subject: Subject[State], outputs: list[np.ndarray]) -> None:
     """Draw the heat maps: chromosomes by their most probable class, the surest first."""
     if not outputs:
         return
-    scores = subject.state["log_probabilities"]
+    scores = subject.state.log_probabilities
     order = sorted(range(len(outputs)), key=lambda row: (int(scores[row].argmax()), -float(scores[row].max())))
     views = [view[0] for view in cut_chromosomes(subject)]
     names = [f"{row + 1}: {CLASSES[int(scores[row].argmax())]}  {np.exp(scores[row].max()):.2f}" for row in order]
-    subject.state["explained"] = draw_explained([views[row] for row in order], [outputs[row] for row in order], names)
+    subject.state.explained = draw_explained([views[row] for row in order], [outputs[row] for row in order], names)
 
 
 def classify(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[tuple[np.ndarray, float | None]]:
@@ -76,14 +75,14 @@ def classify(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[tuple[n
     return list(zip(scores.float().cpu().numpy(), ups, strict=True))
 
 
-def take_classes(subject: Subject, outputs: list[Any]) -> None:
+def take_classes(subject: Subject[State], outputs: list[Any]) -> None:
     """Keep the classifier's outputs, tempered as the model card says."""
-    subject.state["log_probabilities"] = tempered(subject, outputs)
+    subject.state.log_probabilities = tempered(subject, outputs)
     known = [output[1] for output in outputs]
-    subject.state["polarity"] = None if any(value is None for value in known) else np.array(known, float)
+    subject.state.polarity = None if any(value is None for value in known) else np.array(known, float)
 
 
-def tempered(subject: Subject, outputs: list[Any]) -> np.ndarray:
+def tempered(subject: Subject[State], outputs: list[Any]) -> np.ndarray:
     """Give the classifier's log probabilities, (N, 24), at the temperature that makes them honest."""
     temperature = subject.cards["classify"].thresholds.get("temperature", 1.0)
     scores = np.array([output[0] for output in outputs], float).reshape(-1, len(CLASSES)) / temperature

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from cellscope.assays.karyotype.detect.detections import (
 )
 from cellscope.assays.karyotype.detect.inputs import CANONICAL, network_input
 from cellscope.assays.karyotype.detect.scale import LIMITS, resize
+from cellscope.assays.karyotype.detect.state import State
 from cellscope.engine.assay import Subject
 from cellscope.imaging.scaling import far_off
 from cellscope.imaging.tone import normalise_tone, to_grey
@@ -38,16 +39,17 @@ def candidates(score_threshold: float, *, assign: bool) -> float:
     return score_threshold * CANDIDATES if assign else score_threshold
 
 
-def cut_metaphase(subject: Subject) -> list[np.ndarray]:
+def cut_metaphase(subject: Subject[State]) -> list[np.ndarray]:
     """Normalise tone and scale: one item, the whole metaphase."""
     grey = to_grey(subject.image.pixels)
     normalised, bright = normalise_tone(grey, bright_on_dark=POLARITIES[subject.options.polarity])
     item, scale = network_input(subject.cards["detect"].normalisation, subject.image.pixels, normalised)
-    subject.state |= {"grey": grey, "normalised": normalised, "bright": bright, "scale": scale}
+    state = subject.state
+    state.grey, state.normalised, state.bright, state.scale = grey, normalised, bright, scale
     return [item]
 
 
-def _canonical_side(subject: Subject) -> float:
+def _canonical_side(subject: Subject[State]) -> float:
     return float(subject.cards["detect"].normalisation["canonical_side"])
 
 
@@ -60,45 +62,46 @@ def detect(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[dict[str,
     return [{name: value.float().cpu() for name, value in output.items()} for output in module(batch)]
 
 
-def take_detections(subject: Subject, outputs: list[Any]) -> None:
+def take_detections(subject: Subject[State], outputs: list[Any]) -> None:
     """Keep what is confident enough, at the image's own resolution."""
     if not outputs:
         return
     options = subject.options
     threshold = candidates(score_threshold(subject), assign=not options.no_assignment)
-    shape = subject.state["normalised"].shape
-    found = detections_of(outputs[0], subject.state["scale"], shape, threshold=options.mask_threshold)
+    shape = subject.state.normalised.shape
+    found = detections_of(outputs[0], subject.state.scale, shape, threshold=options.mask_threshold)
     kept = [detection for detection in found if detection.score >= threshold]
     if "masks" not in outputs[0]:
-        kept = with_foreground(kept, subject.state["normalised"])
+        kept = with_foreground(kept, subject.state.normalised)
     kept = drop_thick(kept, shape)
-    kept = drop_pale(kept, subject.state["normalised"], limit=PALE[subject.state["bright"]])
-    if not subject.state["bright"]:
+    kept = drop_pale(kept, subject.state.normalised, limit=PALE[subject.state.bright])
+    if not subject.state.bright:
         margin = subject.cards["detect"].thresholds.get("bright_field_box_margin", 0.0)
-        margin /= float(np.mean(subject.state["scale"]))
+        margin /= float(np.mean(subject.state.scale))
         kept = [replace(detection, margin=margin) for detection in kept]
-    subject.state["detections"] = kept
+    subject.state.detections = kept
 
 
-def score_threshold(subject: Subject) -> float:
+def score_threshold(subject: Subject[State]) -> float:
     """Give the least confidence of a chromosome: what the user says, else what the detector was tuned to."""
     if subject.options.score_threshold is not None:
         return float(subject.options.score_threshold)
     return float(subject.cards["detect"].thresholds.get("score_threshold", 0.5))
 
 
-def cut_again(subject: Subject) -> list[np.ndarray]:
+def cut_again(subject: Subject[State]) -> list[np.ndarray]:
     """Give the metaphase at a better scale when the chromosomes found are far from their usual size."""
-    detections: list[Detection] = subject.state["detections"]
+    detections: list[Detection] = subject.state.detections
     if len(detections) < 5 or subject.cards["detect"].normalisation.get("kind", CANONICAL) != CANONICAL:
         return []
     boxes = np.array([detection.bbox for detection in detections], float)
-    side = float(np.median(np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))) * subject.state["scale"]
+    before = cast(float, subject.state.scale)  # other kinds alone have two
+    side = float(np.median(np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))) * before
     usual = USUAL_BOX * _canonical_side(subject)
     if not far_off(side, usual, TOLERANCE):
         return []
-    scale = float(np.clip(subject.state["scale"] * usual / side, *LIMITS))
-    if abs(scale / subject.state["scale"] - 1) < 0.05:
+    scale = float(np.clip(before * usual / side, *LIMITS))
+    if abs(scale / before - 1) < 0.05:
         return []
-    subject.state["scale"] = scale
-    return [_scaled(subject.state["normalised"], scale)]
+    subject.state.scale = scale
+    return [_scaled(subject.state.normalised, scale)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -17,12 +17,21 @@ from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.stage import CPU_BATCH, classify, cut_out, tempered
 from cellscope.assays.karyotype.classify.views import view_of
 from cellscope.assays.karyotype.detect.inputs import METAPHASE
+from cellscope.assays.karyotype.detect.state import State
 from cellscope.assays.karyotype.editing.edits import apply_edits
 from cellscope.engine.assay import Assay, Result, Stage, Subject
 from cellscope.errors import InputError
 from cellscope.imaging.tone import normalise_tone, to_grey
 
 NEW_SHAPE = "a new shape, named by the classifier"
+
+
+@dataclass(eq=False, repr=False)
+class RenderState(State):
+    """A changed cell on its way: the cell, and what people changed."""
+
+    cell: Cell = field(init=False)
+    history: list[dict[str, Any]] = field(init=False)
 
 
 def render_assay(documents: Mapping[str, Mapping[str, Any]]) -> Assay:
@@ -38,6 +47,7 @@ def render_assay(documents: Mapping[str, Mapping[str, Any]]) -> Assay:
         stages=(
             Stage("classify", (METAPHASE,), 64, partial(cut_new, documents), classify, take_new, cpu_batch=CPU_BATCH),
         ),
+        state=RenderState,
         parts=("classify",),
         kinds=(METAPHASE,),
         kind_of=always_metaphase,
@@ -50,7 +60,7 @@ def always_metaphase(_image: Any) -> str:
     return METAPHASE
 
 
-def cut_new(documents: Mapping[str, Mapping[str, Any]], subject: Subject) -> list[np.ndarray]:
+def cut_new(documents: Mapping[str, Mapping[str, Any]], subject: Subject[RenderState]) -> list[np.ndarray]:
     """Rebuild the cell with all changes made, and give the views of chromosomes that have a new shape."""
     document = apply_edits(documents[subject.name])
     cell = read_karyotype(document, review_below=subject.options.review_below)
@@ -61,7 +71,7 @@ def cut_new(documents: Mapping[str, Mapping[str, Any]], subject: Subject) -> lis
             f"{cell.shape[1]} x {cell.shape[0]}"
         )
     grey = to_grey(subject.image.pixels)
-    subject.state |= {"grey": grey, "cell": cell, "history": document["history"]}
+    subject.state.grey, subject.state.cell, subject.state.history = grey, cell, document["history"]
     new = _new_shapes(cell)
     if not new:
         return []
@@ -70,9 +80,9 @@ def cut_new(documents: Mapping[str, Mapping[str, Any]], subject: Subject) -> lis
     return [view_of(*cut_out(normalised, chromosome.detection), settings)[None] for chromosome in new]
 
 
-def take_new(subject: Subject, outputs: list[Any]) -> None:
+def take_new(subject: Subject[RenderState], outputs: list[Any]) -> None:
     """Give new shapes their probabilities, and those without a class the best of those."""
-    cell: Cell = subject.state["cell"]
+    cell: Cell = subject.state.cell
     new = _new_shapes(cell)
     if not new:
         return
@@ -90,9 +100,9 @@ def take_new(subject: Subject, outputs: list[Any]) -> None:
             chromosome.review = True
 
 
-def conclude(subject: Subject) -> Result:
+def conclude(subject: Subject[RenderState]) -> Result:
     """Write everything that ``predict`` writes, from the changed cell."""
-    return metaphase_result(subject, subject.state["cell"], history=subject.state["history"])
+    return metaphase_result(subject, subject.state.cell, history=subject.state.history)
 
 
 def _new_shapes(cell: Cell) -> list[Chromosome]:

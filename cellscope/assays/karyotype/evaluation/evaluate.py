@@ -16,6 +16,7 @@ from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
 from cellscope.assays.karyotype.classes import CLASSES, parse_class
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase, load_metaphase
 from cellscope.assays.karyotype.detect.inputs import CHROMOSOME, METAPHASE
+from cellscope.assays.karyotype.detect.state import State
 from cellscope.assays.karyotype.evaluation.karyotype_scores import (
     NAMES,
     histogram_figure,
@@ -166,7 +167,7 @@ def _assay(backend: str) -> Assay:
 def _read_item(prepared: PreparedDataset, options: PredictOptions, row: Any, cards: Mapping[str, ModelCard]) -> Subject:
     """Read an item of a split; a metaphase comes with its truth."""
     image = read(prepared.root / str(row.image))
-    subject = Subject(str(row.id), image, METAPHASE if row.target else CHROMOSOME, options, cards)
+    subject = Subject(str(row.id), image, METAPHASE if row.target else CHROMOSOME, options, cards, State())
     if row.target:
         subject.truth = load_metaphase(prepared.root, row)
     return subject
@@ -191,7 +192,7 @@ def _measure_karyotypes(
 def measure_item(subject: Subject) -> MeasuredCell | MeasuredChromosome:
     """Give what the metrics need of a metaphase or a single chromosome."""
     if subject.kind == CHROMOSOME:
-        return MeasuredChromosome(subject.state["log_probabilities"][0], float(subject.state["mask"].sum()))
+        return MeasuredChromosome(subject.state.log_probabilities[0], float(subject.state.mask.sum()))
     cell = name_subject(subject)
     prediction = Prediction([chromosome.detection for chromosome in cell.chromosomes], cell.classes)
     return MeasuredCell(subject.truth, prediction)

@@ -24,6 +24,7 @@ from cellscope.assays.micronucleus.count.objects import (
     scorable,
     summary_of,
 )
+from cellscope.assays.micronucleus.field.state import State
 from cellscope.assays.micronucleus.find.instances import MICRONUCLEUS as MN_THRESHOLD
 from cellscope.assays.micronucleus.find.instances import reachable, score_cells
 from cellscope.engine.assay import Result, Subject
@@ -35,7 +36,7 @@ NUCLEUS_UM = (2.5, 60.0)
 """Smallest and largest nucleus, micrometres, with a wide margin."""
 
 
-def decision(subject: Subject) -> float:
+def decision(subject: Subject[State]) -> float:
     """Give the probability from which a cell counts as positive: the user's, by specificity, or one half.
 
     Raises
@@ -54,21 +55,23 @@ def decision(subject: Subject) -> float:
     return threshold_at(calibration, options.specificity)
 
 
-def conclude(subject: Subject) -> Result:
+def conclude(subject: Subject[State]) -> Result:
     """Turn a finished subject into its rows, pictures and files."""
     return _conclude_crop(subject) if subject.kind == CROP else _conclude_field(subject)
 
 
-def _conclude_field(subject: Subject) -> Result:
+def _conclude_field(subject: Subject[State]) -> Result:
     state, options = subject.state, subject.options
-    grey, labels, measured = state["grey"], state["labels"], state["measured"]
-    warnings = list(state["warnings"])
+    grey, labels, measured = state.grey, state.labels, state.measured
+    assert labels is not None
+    assert state.diameter is not None
+    warnings = list(state.warnings)
     ids = [int(label) for label in measured["label"]]
-    maps = state.get("mn_logits")
+    maps = state.mn_logits
     logits = maps if maps is not None else np.full(grey.shape, -20.0, np.float32)
-    reach = reachable(labels, state["diameter"], owner=state["owner"])
-    finder_scores = score_cells(logits, labels, state["diameter"], ids)
-    probability = field_probability(state["logits"], finder_scores, subject.cards["classify"].thresholds)
+    reach = reachable(labels, state.diameter, owner=state.owner)
+    finder_scores = score_cells(logits, labels, state.diameter, ids)
+    probability = field_probability(state.logits, finder_scores, subject.cards["classify"].thresholds)
     background = float(np.median(grey[labels == 0])) if (labels == 0).any() else float(grey.min())
     able = scorable(measured, grey.shape, background, keep_border=options.keep_border)
     table = cell_table(
@@ -77,7 +80,7 @@ def _conclude_field(subject: Subject) -> Result:
         threshold=decision(subject),
         review_margin=options.review_margin,
         able=able,
-        logits=state["logits"],
+        logits=state.logits,
         finder_scores=finder_scores,
     )
     lost = apply_corrections(table, labels, options.corrected.get(subject.name, ()))
@@ -94,7 +97,7 @@ def _conclude_field(subject: Subject) -> Result:
     owned = np.zeros(int(mn_labels.max()) + 1, np.int32)
     owned[list(parents)] = list(parents.values())
     owned = owned[mn_labels]
-    pixel, doubts = trusted_pixel_size(subject.image, state["diameter"] if ids else None, NUCLEUS_UM, "nuclei")
+    pixel, doubts = trusted_pixel_size(subject.image, state.diameter if ids else None, NUCLEUS_UM, "nuclei")
     found = micronucleus_table(mn_labels, parents, scores, pixel)
     return Result(
         objects=add_physical(table, pixel),
@@ -104,28 +107,29 @@ def _conclude_field(subject: Subject) -> Result:
             ".micronuclei.tif": mn_labels,
             ".overlay.png": draw_overlay(grey, labels, mn_labels, table),
             ".geojson": as_features(subject.name, labels, table),
-            ".gallery.json": gallery_of(subject.name, grey, table, owned, state["diameter"], options.gallery),
+            ".gallery.json": gallery_of(subject.name, grey, table, owned, state.diameter, options.gallery),
         },
         warnings=warnings + doubts,
         tables={"micronuclei": found},
     )
 
 
-def crop_cell_probability(subject: Subject) -> float:
+def crop_cell_probability(subject: Subject[State]) -> float:
     """Combine finder and classifier scores of the cell in the middle of a crop, as in a field.
 
     Where the finder sees no nucleus, the classifier alone is asked.
     """
     state, thresholds = subject.state, subject.cards["classify"].thresholds
-    labels = state.get("labels")
-    if "mn_logits" not in state or labels is None or not labels.any():
-        return float(crop_probability(state["logits"], thresholds)[0])
+    labels = state.labels
+    if state.mn_logits is None or labels is None or not labels.any():
+        return float(crop_probability(state.logits, thresholds)[0])
+    assert state.diameter is not None
     middle = owners(labels)[labels.shape[0] // 2, labels.shape[1] // 2]
-    finder_scores = score_cells(state["mn_logits"], labels, state["diameter"], [int(middle)])
-    return float(field_probability(state["logits"], finder_scores, thresholds, kind="cell")[0])
+    finder_scores = score_cells(state.mn_logits, labels, state.diameter, [int(middle)])
+    return float(field_probability(state.logits, finder_scores, thresholds, kind="cell")[0])
 
 
-def _conclude_crop(subject: Subject) -> Result:
+def _conclude_crop(subject: Subject[State]) -> Result:
     probability = crop_cell_probability(subject)
     threshold = decision(subject)
     positive = probability >= threshold
@@ -139,4 +143,4 @@ def _conclude_crop(subject: Subject) -> Result:
         "scorable": True,
     }
     summary = {"n_nuclei": 1, "n_micronucleated": int(positive), "mn_frequency": float(positive)}
-    return Result(objects=pd.DataFrame([row]), summary=summary, warnings=list(subject.state["warnings"]))
+    return Result(objects=pd.DataFrame([row]), summary=summary, warnings=list(subject.state.warnings))

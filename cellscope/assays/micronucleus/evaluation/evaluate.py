@@ -27,6 +27,7 @@ from cellscope.assays.micronucleus.evaluation.metrics import (
     operating_points,
 )
 from cellscope.assays.micronucleus.field.field import classical_nuclei
+from cellscope.assays.micronucleus.field.state import State
 from cellscope.assays.micronucleus.options import EvalOptions, PredictOptions
 from cellscope.engine.assay import Subject
 from cellscope.engine.eval.report import Metric
@@ -144,7 +145,7 @@ def _thresholds(options: EvalOptions, calibration: dict[str, Any]) -> dict[str, 
 def _read_item(prepared: PreparedDataset, options: PredictOptions, row: Any, cards: Mapping[str, ModelCard]) -> Subject:
     """Read an item of a split; the truth of a field is a `Field`, that of a crop its class."""
     image = read(prepared.root / str(row.image))
-    subject = Subject(str(row.id), image, CROP if row.class_ else FIELD, options, cards)
+    subject = Subject(str(row.id), image, CROP if row.class_ else FIELD, options, cards, State())
     subject.truth = str(row.class_) if row.class_ else load_field(prepared.root, row)
     return subject
 
@@ -159,7 +160,7 @@ def _measure_crop(subject: Subject, line: str) -> Measured:
     probability = np.array([crop_cell_probability(subject)])
     called = probability >= decision(subject)
     cell = cells_frame(subject.name, CROP, line, np.array([subject.truth == MICRONUCLEUS]), probability, called)
-    cell["classifier_alone"] = crop_probability(subject.state["logits"], subject.cards["classify"].thresholds)
+    cell["classifier_alone"] = crop_probability(subject.state.logits, subject.cards["classify"].thresholds)
     return Measured(cell)
 
 

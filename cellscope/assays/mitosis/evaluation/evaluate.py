@@ -16,8 +16,9 @@ from cellscope.assays.mitosis.datasets.sequences import read_facts
 from cellscope.assays.mitosis.evaluation.scores import majority_by, scores, within_mixed
 from cellscope.assays.mitosis.options import EvalOptions, PredictOptions
 from cellscope.assays.mitosis.report.figures import Strip, gallery_figure
-from cellscope.assays.mitosis.sequences.inputs import SEQUENCE, read_input
+from cellscope.assays.mitosis.sequences.inputs import SEQUENCE, load, read_input
 from cellscope.assays.mitosis.sequences.names import Facts
+from cellscope.assays.mitosis.sequences.state import State
 from cellscope.engine.assay import Subject
 from cellscope.engine.eval.report import (
     LEVEL,
@@ -121,13 +122,15 @@ def evaluate(
 
 def _read_item(prepared: PreparedDataset, options: PredictOptions, row: Any, cards: Mapping[str, ModelCard]) -> Subject:
     movie = read_input(prepared.root / row.image, Choice(), MAX_PIXELS, options)
-    return Subject(str(row.id), movie, SEQUENCE, options, cards)  # type: ignore[arg-type]
+    subject = Subject(str(row.id), movie, SEQUENCE, options, cards, State())  # type: ignore[arg-type]
+    load(subject, MAX_PIXELS)
+    return subject
 
 
 def measure_sequence(subject: Subject) -> Measured:
     """Give the probabilities of a sequence and what the gallery shows of it."""
     state = subject.state
-    return Measured(state["p"][0], state["shown"][0].astype(np.float16), state["frames"][0])
+    return Measured(state.p[0], state.shown[0].astype(np.float16), state.frames[0])
 
 
 def items_table(

@@ -7,13 +7,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from cellscope.assays.mitosis.options import PredictOptions
+from cellscope.assays.mitosis.sequences.state import State
+from cellscope.assays.mitosis.sequences.view import FRAMES, choose_frames
+from cellscope.assays.mitosis.sequences.windows import Window, gather, window_frames
 from cellscope.engine.assay import Subject
 from cellscope.errors import InputError, UsageError
 from cellscope.io.choice import Choice
 from cellscope.io.movie import Movie, open_movie
 from cellscope.io.tracks import EventTable, check_events, events_of, read_events
 
+PART = "classify"
 SEQUENCE, MOVIE = "sequence", "movie"
 KINDS = (SEQUENCE, MOVIE)
 LONGEST_SEQUENCE = 64
@@ -53,7 +59,34 @@ def read_options(options: PredictOptions) -> PredictOptions:
     return options
 
 
-def movie_of(subject: Subject) -> Movie:
+def load(subject: Subject[State], _max_pixels: int) -> None:
+    """Decode the frames of a sequence that are used, or the pixels around the divisions of a movie.
+
+    Raises
+    ------
+    InputError
+        A frame is damaged; a sequence has too few frames, or not those that ``--frames`` asks for.
+    """
+    movie, options, state = movie_of(subject), subject.options, subject.state
+    count = int(subject.cards[PART].normalisation.get("frames", FRAMES))
+    if subject.kind == SEQUENCE:
+        chosen = choose_frames(movie.frames, count, options.frames)
+        state.frames = [chosen]
+        state.pixels = movie.read(np.unique(chosen).tolist())
+        state.reasons = [[] if movie.frames == count else [f"{movie.frames} frames instead of {count}"]]
+        subject.loaded_pixels = state.pixels[..., 0].size
+        return
+    before = options.frames_before
+    for event in movie.notes["events"]:
+        frames = window_frames(event.frame, before, count, movie.frames)
+        side = round(event.size or options.window)
+        state.windows.append(Window(frames, (event.y, event.x), side, min(before, count - 1)))
+    needed = sorted({int(frame) for window in state.windows for frame in window.frames})
+    gather(state.windows, movie.iterate(needed))
+    subject.loaded_pixels = sum(window.patches[..., 0].size for window in state.windows)
+
+
+def movie_of(subject: Subject[State]) -> Movie:
     """Return what `read_input` gave."""
     return cast(Movie, subject.image)
 

@@ -25,14 +25,14 @@ from cellscope.assays.mitosis.training.left_out import (
 from cellscope.assays.mitosis.training.train import (
     PREDICTIONS,
     VIEW_SETTINGS,
+    facts_of,
     make_card,
     train_one,
-    training_facts,
     tuned,
 )
 from cellscope.engine.provenance import now, training_record
 from cellscope.engine.train.data import say
-from cellscope.engine.train.folder import MODEL
+from cellscope.engine.train.folder import MODEL, refuse_training
 from cellscope.errors import UsageError
 from cellscope.io.leave_out import in_turn
 from cellscope.io.prepared import PreparedDataset
@@ -81,8 +81,8 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
         train_one(prepared, out, options, argv=argv)
         return 0
     out = Path(out)
-    if not options.resume and not options.overwrite and (out / "run.json").exists():
-        raise UsageError(f"{out} already holds a training; use --resume auto, --overwrite or another folder")
+    if not options.resume:
+        refuse_training(out, overwrite=options.overwrite)
     out.mkdir(parents=True, exist_ok=True)
     (out / "run.json").unlink(missing_ok=True)
     write_text(out / "config.toml", to_toml(options))
@@ -165,7 +165,7 @@ def _join(prepared: PreparedDataset, out: Path, names: list[str], options: Train
     columns = [f"p_{name}" for name in classes]
     _write_seeds(out, labels, [calibrate(one[columns].to_numpy(float), thresholds) for one in each])
     arguments["members"] = len(names)
-    facts = training_facts(prepared, options, len(table)) | {"folds": len(names) // len(each), "repeats": len(each)}
+    facts = facts_of(prepared, options, len(table)) | {"folds": len(names) // len(each), "repeats": len(each)}
     card = make_card(arguments, options.arch, classes, prepared, facts, thresholds, metrics)
     save_model(out / MODEL, tensors, card, half=options.half)
     say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))
@@ -212,8 +212,7 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
         Not one run of each kind, or runs of other sequences.
     """
     out = Path(out)
-    if (out / "run.json").exists() and not options.overwrite:
-        raise UsageError(f"{out} already holds a training; use --overwrite or another folder")
+    refuse_training(out, overwrite=options.overwrite)
     classes: list[str] = list(prepared.info["classes"])
     tensors: dict[str, Any] = {}
     parts: dict[str, dict[str, Any]] = {}
@@ -253,7 +252,7 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     sources = _left_out_of_both(views, tracks, both, labels)
     metrics |= {} if sources is None else left_out_metrics(sources)
     joint = {"parts": parts, **{name: parts[VIEWS][name] for name in VIEW_SETTINGS if name in parts[VIEWS]}}
-    facts = training_facts(prepared, options, len(views))
+    facts = facts_of(prepared, options, len(views))
     facts |= {"folds": int(prepared.info.get("folds") or 0)} if sources is None else {"left_out": len(sources) - 2}
     card = make_card(joint, "+".join(sorted(archs)), classes, prepared, facts, thresholds, metrics)
     out.mkdir(parents=True, exist_ok=True)

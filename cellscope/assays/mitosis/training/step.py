@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, cast
 
-import lightning as L
 import torch
 import torch.nn.functional as F
 
@@ -13,7 +11,7 @@ from cellscope.assays.mitosis.datasets.sequences import Sequences, plain_batch, 
 from cellscope.assays.mitosis.evaluation.scores import scores
 from cellscope.assays.mitosis.networks.registry import TrackNet, probabilities
 from cellscope.assays.mitosis.options import TrainOptions
-from cellscope.engine.train.averaging import move_average
+from cellscope.engine.train.averaging import Averaging
 from cellscope.engine.train.fit import decay_groups, optimiser_and_schedule
 
 NOISE, MIXING = 0.3, 0.4
@@ -23,7 +21,7 @@ FIRST_BEST = "first_step_best"
 """In a checkpoint: the best weights so far of the first of two steps, and their score."""
 
 
-class SequenceLearner(L.LightningModule):
+class SequenceLearner(Averaging):
     """Loss, moving average, the paper's two steps, and validation by F1 and ROC AUC of the last class.
 
     Parameters
@@ -44,17 +42,11 @@ class SequenceLearner(L.LightningModule):
         val: Sequences,
         settings: dict[str, Any],
     ):
-        super().__init__()
-        self.network, self.options, self.train_set, self.val_set, self.settings = network, options, train, val, settings
-        self.averaged = copy.deepcopy(network).requires_grad_(False) if options.average else None
+        super().__init__(network, options.average or 0.0, memory_format=None)
+        self.options, self.train_set, self.val_set, self.settings = options, train, val, settings
         self._fields = train.fields(settings) if settings["size"] else torch.zeros(0)
         self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._first_best: dict[str, Any] = {}
-
-    @property
-    def final(self) -> torch.nn.Module:
-        """The network to keep: the average of weights where one is made."""
-        return self.network if self.averaged is None else self.averaged
 
     @property
     def second_from(self) -> int:
@@ -63,7 +55,7 @@ class SequenceLearner(L.LightningModule):
 
     def on_train_batch_start(self, *_: Any) -> None:
         """In the first of two steps, keep the backbone as it came; begin the second with the best weights so far."""
-        backbone = getattr(self.network, "backbone", None)
+        backbone = getattr(self.student, "backbone", None)
         if backbone is not None and self.second_from and self.options.freeze_first and self.options.init != "none":
             frozen = self.global_step < self.second_from
             backbone.requires_grad_(not frozen)
@@ -88,28 +80,22 @@ class SequenceLearner(L.LightningModule):
         with torch.autocast("cpu", enabled=False):  # views are made in float32 whatever the network computes in
             views = varied_batch(self.train_set, index, self.settings, str(self.options.augment), self._fields)
         labels = torch.from_numpy(self.train_set.labels[index]).to(self.device)
-        logits = self.network(views.to(self.device)).float()
+        logits = self.student(views.to(self.device)).float()
         loss = F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing or 0.0)
         self.log_dict(
             {"loss": loss.detach(), "accuracy": (logits.argmax(1) == labels).float().mean()}, batch_size=len(index)
         )
-        dense = getattr(self.network, "dense", None)
+        dense = getattr(self.student, "dense", None)
         if self.options.head_decay and dense is not None:
             loss = loss + self.options.head_decay * dense.weight.pow(2).sum()
         return loss
-
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Move the average of weights as part of the step, so that a checkpoint of the step holds it."""
-        super().optimizer_step(*args, **kwargs)
-        if self.averaged is not None:
-            move_average(self.averaged, self.network, step=self.global_step + 1, decay=self.options.average or 0.0)
 
     def validation_step(self, batch: torch.Tensor, _index: int) -> None:
         """Classify plain views."""
         with torch.autocast("cpu", enabled=False):
             views = plain_batch(self.val_set, batch.tolist(), self.settings).to(self.device)
         labels = torch.from_numpy(self.val_set.labels[batch.tolist()])
-        self._seen.append((probabilities(self.final.eval(), views, flips=False).cpu(), labels))
+        self._seen.append((probabilities(self.network.eval(), views, flips=False).cpu(), labels))
 
     def on_validation_epoch_end(self) -> None:
         """Log accuracy, precision, recall, F1, ROC AUC and ``val_score``: the mean of F1 and ROC AUC."""
@@ -127,9 +113,9 @@ class SequenceLearner(L.LightningModule):
         """Optimiser and schedule by options; no weight decay on norms and biases; a backbone has its own rate."""
         options = self.options
         share = 1.0 if options.backbone_rate is None else options.backbone_rate
-        backbone = getattr(self.network, "backbone", None) if share != 1.0 else None
+        backbone = getattr(self.student, "backbone", None) if share != 1.0 else None
         rate = share * (options.learning_rate or 0.0)
-        return optimiser_and_schedule(decay_groups(self.network, backbone=backbone, rate=rate), options)
+        return optimiser_and_schedule(decay_groups(self.student, backbone=backbone, rate=rate), options)
 
 
 class TrackLearner(SequenceLearner):
@@ -138,14 +124,14 @@ class TrackLearner(SequenceLearner):
     def training_step(self, batch: torch.Tensor, _index: int) -> torch.Tensor:
         """Cross entropy of mixed, noisy measurements with label smoothing."""
         index = batch.tolist()
-        network = cast(TrackNet, self.network)
+        network = cast(TrackNet, self.student)
         x = self.train_set.measurements[index].to(self.device)
         labels = torch.from_numpy(self.train_set.labels[index]).to(self.device)
         strength = 0.0 if self.options.augment == "none" else NOISE
         x = x + strength * torch.randn_like(x) * network.scale
         share = float(torch.distributions.Beta(MIXING, MIXING).sample()) if strength else 1.0
         other = torch.randperm(len(index))
-        logits = self.network(share * x + (1 - share) * x[other]).float()
+        logits = self.student(share * x + (1 - share) * x[other]).float()
         smooth = self.options.label_smoothing or 0.0
         loss = share * F.cross_entropy(logits, labels, label_smoothing=smooth)
         loss = loss + (1 - share) * F.cross_entropy(logits, labels[other], label_smoothing=smooth)
@@ -156,4 +142,4 @@ class TrackLearner(SequenceLearner):
         """Classify measurements."""
         x = self.val_set.measurements[batch.tolist()].to(self.device)
         labels = torch.from_numpy(self.val_set.labels[batch.tolist()])
-        self._seen.append((self.final.eval()(x).float().softmax(1).cpu(), labels))
+        self._seen.append((self.network.eval()(x).float().softmax(1).cpu(), labels))

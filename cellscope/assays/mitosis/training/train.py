@@ -26,7 +26,7 @@ from cellscope.assays.mitosis.options import TrainOptions
 from cellscope.assays.mitosis.sequences.names import normal_class
 from cellscope.assays.mitosis.sequences.view import FRAMES, tone_of
 from cellscope.assays.mitosis.training.step import SequenceLearner, TrackLearner
-from cellscope.engine.train.data import Indices, load_matching, run_record, say
+from cellscope.engine.train.data import Indices, load_matching, run_record, say, training_facts
 from cellscope.engine.train.draws import WeightedDraws
 from cellscope.engine.train.fit import fit
 from cellscope.errors import ModelError, UsageError
@@ -114,22 +114,11 @@ def make_card(
     )
 
 
-def training_facts(prepared: PreparedDataset, options: TrainOptions, count: int) -> dict[str, Any]:
-    """Return what the model card says of the training."""
-    return {
-        "data": prepared.info["sources"],
-        "dataset_hash": prepared.hash,
-        "splits": prepared.info["splits"],
-        "split_seed": prepared.info["seed"],
-        "fold": options.fold,
-        "leave_out": options.leave_out,
-        "n_items": count,
-        "steps": options.steps,
-        "batch_size": options.batch_size,
-        "seed": options.seed,
-        "init": options.init,
-        "normal": prepared.info.get("normal") or normal_class(prepared.info["classes"]),
-    }
+def facts_of(prepared: PreparedDataset, options: TrainOptions, count: int) -> dict[str, Any]:
+    """Return what the model card says of the training: also what was left out, and the class that is normal."""
+    normal = prepared.info.get("normal") or normal_class(prepared.info["classes"])
+    own = {"fold": options.fold, "leave_out": options.leave_out, "normal": normal}
+    return training_facts(prepared, options, count) | own
 
 
 def initialised(arguments: dict[str, Any], classes: list[str], options: TrainOptions) -> torch.nn.Module:
@@ -208,10 +197,10 @@ def train_one(
         return DataLoader(Indices(len(train)), batch, sampler=draws, num_workers=0)
 
     def card(metrics: dict[str, float]) -> ModelCard:
-        facts = training_facts(prepared, options, len(train))
+        facts = facts_of(prepared, options, len(train))
         if everything:
             return make_card(arguments, options.arch, classes, prepared, facts, {}, metrics)
-        p = predictions(learner.final, val, settings)
+        p = predictions(learner.network, val, settings)
         write_csv(out / PREDICTIONS, predictions_table(val, p, classes))
         return make_card(arguments, options.arch, classes, prepared, facts, tuned(p, val.labels), metrics)
 
@@ -222,7 +211,7 @@ def train_one(
         out,
         options=options,
         card=card,
-        network=learner.final,
+        network=learner.network,
         argv=argv,
         record=run_record(prepared, options.part),
         say=say,

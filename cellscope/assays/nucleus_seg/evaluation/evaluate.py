@@ -16,6 +16,7 @@ from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE, find, otsu_nuclei
 from cellscope.assays.nucleus_seg.evaluation.figures import box_figure, worst_figure
 from cellscope.assays.nucleus_seg.evaluation.scores import MEASURES, compare_tables, image_measures
 from cellscope.assays.nucleus_seg.options import EvalOptions, PredictOptions
+from cellscope.assays.nucleus_seg.segment.state import State
 from cellscope.engine.assay import Subject
 from cellscope.engine.eval.report import Metric, measure
 from cellscope.engine.eval.run import Evaluation, Job, jobs_of, metrics_figure, over_folds
@@ -147,7 +148,7 @@ def _named(job: Job, items: Mapping[str, Measured]) -> list[Measured]:
 
 
 def _read_item(prepared: PreparedDataset, options: PredictOptions, row: Any, cards: Mapping[str, ModelCard]) -> Subject:
-    subject = Subject(str(row.id), read(prepared.root / str(row.image)), IMAGE, options, cards)
+    subject = Subject(str(row.id), read(prepared.root / str(row.image)), IMAGE, options, cards, State())
     subject.truth = read(prepared.root / str(row.target)).pixels[..., 0]
     return subject
 
@@ -159,7 +160,7 @@ def measure_image(subject: Subject) -> Measured:
     row, counts = image_measures(truth, nuclei.labels, nuclei.cells)
     baseline_row, baseline = image_measures(truth, otsu_nuclei(rgb).labels, None)
     row |= {f"otsu_{name}": baseline_row[name] for name in ("dice", "iou")}
-    row["nucleus_diameter"] = subject.state["diameter"]
+    row["nucleus_diameter"] = subject.state.diameter
     return Measured(row, counts, baseline, rgb, truth, nuclei.labels)
 
 

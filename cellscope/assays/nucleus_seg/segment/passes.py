@@ -53,7 +53,7 @@ class Pass:
     @property
     def items(self) -> int:
         """Number of network inputs it takes."""
-        return 1 if self.grid is None else len(self.grid.corners)
+        return 1 if self.grid is None else len(self.grid.cores)
 
 
 def plan_passes(

@@ -9,6 +9,7 @@ import numpy as np
 from cellscope.assays.nucleus_seg.segment.debris import usual_area
 from cellscope.assays.nucleus_seg.segment.instances import split_cells
 from cellscope.assays.nucleus_seg.segment.passes import CORE, LARGEST_WHOLE, MARGIN, as_input, cut_pass, plan_passes
+from cellscope.assays.nucleus_seg.segment.state import State
 from cellscope.assays.nucleus_seg.segment.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
 from cellscope.engine.assay import Subject
 from cellscope.imaging.scaling import far_off, resize_to, scaled_shape
@@ -27,19 +28,19 @@ DOUBTED = 4.0
 WINDOWS = 4
 
 
-def cut_estimate(subject: Subject) -> list[np.ndarray]:
+def cut_estimate(subject: Subject[State]) -> list[np.ndarray]:
     """Cut what the scale is estimated from: the whole image, or the darkest windows of a large one."""
     options = subject.options
     rgb = rgb_of(subject)
-    subject.state["colour"] = has_colour(rgb)
+    subject.state.colour = has_colour(rgb)
     if subject.cards[PART].arch == OTSU or not network_diameter(subject):
-        subject.state["diameter"] = options.nucleus_diameter
+        subject.state.diameter = options.nucleus_diameter
         return []
     if options.nucleus_diameter:
-        subject.state["diameter"] = options.nucleus_diameter
+        subject.state.diameter = options.nucleus_diameter
         return []
     pixel = subject.image.pixel_size_um
-    subject.state["diameter"] = USUAL_UM / pixel if pixel else _guess(rgb)
+    subject.state.diameter = USUAL_UM / pixel if pixel else _guess(rgb)
     return _inputs(subject, rgb)
 
 
@@ -50,8 +51,9 @@ def _guess(rgb: np.ndarray) -> float:
     return found / OTSU_SHARE if found else max(min(rgb.shape[:2]) / 4, 8.0)
 
 
-def _inputs(subject: Subject, rgb: np.ndarray) -> list[np.ndarray]:
-    factor = factor_of(subject, subject.state["diameter"])
+def _inputs(subject: Subject[State], rgb: np.ndarray) -> list[np.ndarray]:
+    assert subject.state.diameter is not None
+    factor = factor_of(subject, subject.state.diameter)
     size = scaled_shape(rgb.shape, factor)
     if max(size) <= LARGEST_WHOLE:
         (way,) = plan_passes(rgb.shape, factor)
@@ -59,11 +61,11 @@ def _inputs(subject: Subject, rgb: np.ndarray) -> list[np.ndarray]:
     scaled = resize_to(rgb, size)
     grid = Grid(size, CORE, MARGIN)
     dark = otsu_classes(scaled) == 2
-    corners = sorted(grid.corners, key=lambda at: -int(dark[at[0] : at[0] + CORE, at[1] : at[1] + CORE].sum()))
-    return [as_input(cut_window(scaled, grid, corner)) for corner in corners[:WINDOWS]]
+    cores = sorted(grid.cores, key=lambda at: -int(dark[at[0] : at[0] + CORE, at[1] : at[1] + CORE].sum()))
+    return [as_input(cut_window(scaled, grid, core)) for core in cores[:WINDOWS]]
 
 
-def estimate_scale(subject: Subject, outputs: list[Any]) -> None:
+def estimate_scale(subject: Subject[State], outputs: list[Any]) -> None:
     """Estimate the scale from the nuclei that the network found."""
     if not outputs:
         return
@@ -74,29 +76,33 @@ def estimate_scale(subject: Subject, outputs: list[Any]) -> None:
         cells = split_cells(maps, threshold=options.probability_threshold, depth=options.split_depth)
         areas.append(np.bincount(cells[maps.nucleus > options.probability_threshold * 255])[1:])
     usual = usual_area(np.concatenate(areas))
-    subject.state["again"] = False
+    state = subject.state
+    state.again = False
     if usual:
-        factor = factor_of(subject, subject.state["diameter"])
-        diameter = float(np.sqrt(4 * usual / np.pi) / factor)
-        subject.state["again"] = far_off(diameter, subject.state["diameter"], TOLERANCE)
-        subject.state["diameter"] = diameter
-    doubted = "stated" in subject.state
+        before = state.diameter
+        assert before is not None
+        diameter = float(np.sqrt(4 * usual / np.pi) / factor_of(subject, before))
+        state.again = far_off(diameter, before, TOLERANCE)
+        state.diameter = diameter
+    doubted = state.stated is not None
     if doubted and not usual:  # neither where the pixel size says nor where the image does
-        subject.state["diameter"] = subject.state.pop("stated")
-    if not doubted and subject.image.pixel_size_um and (not usual or subject.state["again"]):
+        state.diameter = state.stated
+    if not doubted and subject.image.pixel_size_um and (not usual or state.again):
         _doubt(subject)
 
 
-def _doubt(subject: Subject) -> None:
+def _doubt(subject: Subject[State]) -> None:
     """Look at the image's own scale where that of the pixel size shows no nuclei, or none of the size expected."""
+    state = subject.state
     stated = USUAL_UM / (subject.image.pixel_size_um or USUAL_UM)
     own = _guess(rgb_of(subject))
     if far_off(own, stated, DOUBTED):
-        subject.state |= {"again": True, "diameter": own, "stated": subject.state["diameter"]}
+        state.again, state.diameter, state.stated = True, own, state.diameter
 
 
-def cut_estimate_again(subject: Subject) -> list[np.ndarray]:
+def cut_estimate_again(subject: Subject[State]) -> list[np.ndarray]:
     """Cut once more where the first estimate was far off."""
-    if not subject.state.pop("again", False):
+    if not subject.state.again:
         return []
+    subject.state.again = False
     return _inputs(subject, rgb_of(subject))
