@@ -170,7 +170,7 @@ def test_classes_as_people_write_them(text, wanted):
 
 
 def outlined(folder, names, *, carriers=()):
-    """A field as COCO: nuclei of the first class, those of `carriers` of the second; micronuclei where three are named."""
+    """A field as COCO: nuclei of the first class or, `carriers`, of the second; micronuclei where three are named."""
     field = draw_field()
     (folder / "images").mkdir(parents=True)
     cv2.imwrite(str(folder / "images/f.tif"), field.grey)

@@ -33,7 +33,7 @@ NUCLEUS, BODY = "nucleus", "micronucleus outlined"
 """What a class can mean besides the two classes of cells: a nucleus of no class, and a micronucleus as an object."""
 
 SMALL = 0.25
-"""Objects called micronucleus of less than this share of a nucleus's area are micronuclei, larger ones cells with any."""
+"""Objects called micronucleus of less than this share of a nucleus's area are micronuclei, larger ones are cells."""
 
 _BODIES = re.compile(r"(micronucle(us|i)|mn|mni)s?", re.IGNORECASE)
 
@@ -97,8 +97,8 @@ def meanings_of(images: list[AnnotatedImage], source: Path) -> dict[str, str]:
         raise DatasetError(f"{one_line(source)}: no nucleus is outlined; the classes are {shown}")
     if BODY not in known and not known & {NORMAL, MICRONUCLEUS}:
         raise DatasetError(
-            f"{one_line(source)}: no class tells which cells carry micronuclei (there are {shown}); outline micronuclei as "
-            "objects of the class micronucleus, or call the classes of nuclei normal and micronucleus"
+            f"{one_line(source)}: no class tells which cells carry micronuclei (there are {shown}); outline "
+            "micronuclei as objects of the class micronucleus, or call the classes of nuclei normal and micronucleus"
         )
     return found
 
@@ -131,9 +131,8 @@ def field_of(image: AnnotatedImage, name: str, line: str, meanings: dict[str, st
             drop("micronuclei without a nucleus near them", image.source, bodies[region.label - 1].name)
             continue
         parents[int(region.label)] = parent
-    carriers = {
-        parents[int(r.label)] for r in regionprops(micronuclei) if int(r.label) in parents and r.area >= SMALLEST
-    }
+    areas = np.bincount(micronuclei.ravel())
+    carriers = {parent for number, parent in parents.items() if areas[number] >= SMALLEST}
     seen = {number: MICRONUCLEUS if number in carriers else NORMAL for number in visible}
     return FieldRecord(name, line, stored, nuclei, micronuclei, parents, dict(sorted((seen | classes).items())))
 
