@@ -17,7 +17,7 @@ from drawn.nucleus_seg import write_wbc
 from typer.testing import CliRunner
 
 from cellscope.cli.root import app
-from cellscope.models.registry import built_in
+from cellscope.models.registry import builtin
 
 SOURCES: dict[str, Callable[[Path], object]] = {
     "histo": lambda folder: write_tiles(folder, 4),
@@ -43,7 +43,7 @@ def prepared(assay: str, folder: Path, source: str | None = None) -> tuple[Path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(built_in()))
+@pytest.mark.parametrize("name", sorted(entry.name for entry in builtin()))
 def test_every_built_in_model_can_be_trained_on(tmp_path: Path, name: str) -> None:
     assay, part = name.rsplit("-", 1)
     _, data = prepared(assay, tmp_path, name if name in SOURCES else None)
