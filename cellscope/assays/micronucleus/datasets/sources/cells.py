@@ -20,7 +20,7 @@ from cellscope.errors import DatasetError, InputError, UsageError
 from cellscope.io.annotations.names import Images
 from cellscope.io.annotations.picture import read_picture
 from cellscope.io.annotations.places import image_files
-from cellscope.io.choice import Choice, Wants
+from cellscope.io.choice import Wants
 from cellscope.io.table import read_table
 
 PLACES = (("centroid-0", "centroid-1"), ("y", "x"))
@@ -54,7 +54,7 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
         if not path.is_file():
             path = Images(folder, image_files(folder)).find(image_name, source)
         try:
-            image = read_picture(path, Wants.STAIN, Choice.of(options))
+            image = read_picture(path, Wants.STAIN)
             grey = grey_of(image.pixels, image_name)
         except InputError as error:
             raise DatasetError(f"{error}; --images says where the table's images lie") from error

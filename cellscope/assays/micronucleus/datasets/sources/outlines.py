@@ -26,7 +26,7 @@ from cellscope.io.annotations.outline import AnnotatedImage, Outline, draw
 from cellscope.io.annotations.pairing import IMAGE_FOLDERS
 from cellscope.io.annotations.picture import read_picture
 from cellscope.io.annotations.tally import drop
-from cellscope.io.choice import Choice, Wants
+from cellscope.io.choice import Wants
 from cellscope.io.text import one_line
 
 NUCLEUS, BODY = "nucleus", "micronucleus outlined"
@@ -63,7 +63,7 @@ class Outlines:
         for image in images:
             inner = [part for part in image.path.relative_to(top).parts[:-1] if part.lower() not in IMAGE_FOLDERS]
             name = image.name if stems[image.name] == 1 else "-".join([*inner, image.name])
-            yield field_of(image, name, "-".join(inner) or source.resolve().stem, meanings, options)
+            yield field_of(image, name, "-".join(inner) or source.resolve().stem, meanings)
 
 
 def meanings_of(images: list[AnnotatedImage], source: Path) -> dict[str, str]:
@@ -103,10 +103,10 @@ def meanings_of(images: list[AnnotatedImage], source: Path) -> dict[str, str]:
     return found
 
 
-def field_of(image: AnnotatedImage, name: str, line: str, meanings: dict[str, str], options: Any) -> FieldRecord:
+def field_of(image: AnnotatedImage, name: str, line: str, meanings: dict[str, str]) -> FieldRecord:
     """Read a field and draw its outlines."""
     try:
-        picture = read_picture(image.path, Wants.STAIN, Choice.of(options))
+        picture = read_picture(image.path, Wants.STAIN)
         grey = grey_of(picture.pixels, image.path.name)
     except InputError as error:
         raise DatasetError(str(error)) from error
