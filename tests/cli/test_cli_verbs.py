@@ -79,7 +79,8 @@ def test_prepare(monkeypatch):
 def test_prepare_defaults(monkeypatch):
     calls = worker(monkeypatch, "cellscope.assays.karyotype.datasets.prepare", "prepare")
     assert invoke("karyotype", "prepare", "a").stdout == "karyotype-prepare\n"
-    assert calls[0][0][2] == KaryotypePrepareOptions(format=None, seed=0, splits=(0.6, 0.2, 0.2), folds=0, overwrite=False)
+    defaults = KaryotypePrepareOptions(format=None, seed=0, splits=(0.6, 0.2, 0.2), folds=0, overwrite=False)
+    assert calls[0][0][2] == defaults
 
 
 def test_train(monkeypatch, tmp_path):
