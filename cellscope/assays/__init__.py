@@ -1,1 +1,1 @@
-"""The assays: one room each, none importing another."""
+"""The assays: one package each; none imports another."""

@@ -1,4 +1,4 @@
-"""The four verbs, written once: arguments, how much is said, what is printed at the end. An assay adds what differs."""
+"""The four verbs of all assays: arguments, messages, output at the end. An assay adds its options and functions."""
 
 from __future__ import annotations
 

@@ -47,13 +47,13 @@ __all__ = [
 ]
 
 OBJECT_COLUMNS = ("image", "label", "class", "score", "review")
-"""The columns every ``objects.csv`` starts with (DESIGN 4)."""
+"""The columns every ``objects.csv`` starts with."""
 
 IMAGE_COLUMNS = ("image", "status", "error", "kind", "n_objects", "seconds")
-"""The columns every ``images.csv`` starts with (DESIGN 4)."""
+"""The columns every ``images.csv`` starts with."""
 
 LAST_IMAGE_COLUMNS = ("read", "warnings")
-"""The columns every ``images.csv`` ends with: what was taken of the file, number of warnings (DESIGN 7)."""
+"""The columns every ``images.csv`` ends with: what was read of the file, number of warnings."""
 
 
 @dataclass(frozen=True)
@@ -246,5 +246,5 @@ class Assay:
 
 
 def probability_columns(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the ``p_<class>`` columns for a model's classes: none for one class (DESIGN 4)."""
+    """Return the ``p_<class>`` columns for a model's classes: none for one class."""
     return tuple(f"p_{name}" for name in classes) if len(classes) > 1 else ()

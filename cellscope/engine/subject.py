@@ -1,4 +1,4 @@
-"""One input on its way through the stages, and what it comes to."""
+"""One input on its way through the stages, and its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other people's cameras: one picture as another lamp, objective, detector and file format would have shown it.
+"""Augmentation that simulates other cameras: lamp, objective, detector and file format.
 
 One recipe for the training of all assays. What is drawn once holds for all frames and channels given together, for one
 acquisition has one lamp and one focus; noise is drawn for every pixel. What differs in the sample (stain, shape, pose)

@@ -1,4 +1,4 @@
-"""Which images a command line means, and what each is called in the results."""
+"""Find the input images of a command line, and name them in the results."""
 
 from __future__ import annotations
 

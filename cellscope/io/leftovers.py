@@ -1,4 +1,4 @@
-"""Files that lie in folders of images without being images: what is left out of every search, and why.
+"""Files in image folders that are no inputs: what every search leaves out, and why.
 
 One rule for all verbs: what `cellscope` itself wrote, hidden files and folders (``.ipynb_checkpoints``, ``._a.tif`` of
 macOS), and what file managers keep (``Thumbs.db``, ``__MACOSX``).

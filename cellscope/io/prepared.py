@@ -1,4 +1,4 @@
-"""The prepared dataset: a folder with `dataset.json`, `items.csv` and the files they name (DESIGN section 4)."""
+"""The prepared dataset: a folder with `dataset.json`, `items.csv` and the files they name."""
 
 from __future__ import annotations
 

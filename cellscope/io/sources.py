@@ -1,4 +1,4 @@
-"""The sources of `prepare`: what each is called, which reader knows it, and room for the dataset made of them."""
+"""The sources of `prepare`: their names and readers, and the output folder of the dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""File names and other people's messages, made safe for a one-line message. Imports nothing heavy."""
+"""File names and messages of other programs, made safe for a one-line message. Imports nothing heavy."""
 
 from __future__ import annotations
 

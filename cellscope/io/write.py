@@ -1,4 +1,4 @@
-"""Write result files so that nobody ever sees half of one: a temporary name in the same folder, renamed when whole."""
+"""Write result files under a temporary name in the same folder, renamed when complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making a classifier's probabilities honest on data it was not trained on."""
+"""Calibration of a classifier's probabilities on data it was not trained on."""
 
 from __future__ import annotations
 

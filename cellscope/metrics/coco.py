@@ -1,4 +1,4 @@
-"""COCO average precision of boxes and masks, by pycocotools, without its chatter and with resampling for intervals."""
+"""COCO average precision of boxes and masks, by pycocotools, silenced, with resampling for intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overlaps and one-to-one matching: what a laboratory asks of a detector is how many it found, missed and made up.
+"""Overlaps and one-to-one matching: true positives, false negatives and false positives of a detector.
 
 Boxes are (x0, y0, x1, y1) in pixels, x1 and y1 not included: a box from 2 to 5 is 3 wide. Masks are COCO run-length
 codes (`encode_masks`), so that overlapping objects keep their own. Average precision is in `cellscope.metrics.coco`.

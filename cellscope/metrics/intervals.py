@@ -1,4 +1,4 @@
-"""Intervals for what a finite test set can say: Wilson's for proportions, the bootstrap over groups for the rest."""
+"""Confidence intervals: Wilson's for proportions, the bootstrap over groups for other metrics."""
 
 from __future__ import annotations
 

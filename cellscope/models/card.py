@@ -1,4 +1,4 @@
-"""The model card: what a model is, kept inside its file."""
+"""The model card: the description of a model, stored in its file."""
 
 from __future__ import annotations
 

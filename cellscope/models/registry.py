@@ -1,4 +1,4 @@
-"""The built-in weights: which there are, where they lie, and whether they are undamaged.
+"""The built-in weights: names, files and hashes.
 
 ``cellscope/weights/registry.json`` lists them. It may be missing or empty: a source tree before the first release of
 weights has none, and everything but the built-in names works.

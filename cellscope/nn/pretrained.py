@@ -59,7 +59,7 @@ def timm_network(name: str, *, pretrained: bool = False, weights: Path | None = 
             if name in PACKAGES:
                 why = f"the package {PACKAGES[name]} is not installed; {why}"
             raise ModelError(
-                f"--init imagenet: the ImageNet weights of {name} cannot be had ({why}); {ADVICE}"
+                f"--init imagenet: the ImageNet weights of {name} are not available ({why}); {ADVICE}"
             ) from error
     if not weights.is_file():
         raise ModelError(f"--imagenet {weights}: there is no such file")

@@ -153,4 +153,4 @@ class PrepareOptions(BaseOptions):
         if abs(sum(self.splits) - 1) > 1e-6:
             raise UsageError(f"splits: {','.join(map(str, self.splits))} must add up to 1")
         if self.folds == 1:
-            raise UsageError("folds: 1 fold is no cross-validation; give 0 or at least 2")
+            raise UsageError("folds: 1 fold is not a cross-validation; give 0 or at least 2")

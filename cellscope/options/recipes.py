@@ -1,4 +1,4 @@
-"""Recipes: what the open options of a training come to, by preset, part, architecture and initialisation.
+"""Recipes: default values of a training by preset, part, architecture and initialisation.
 
 An option made with ``recipe=True``, and one whose default is None, is open until a training is described. The first of
 these that has a value decides: what a person set (flag, variable, config file), the recipes of the assay in their

@@ -1,4 +1,4 @@
-"""Values as people read them: numbers, truth values, lists and the tree of a run's provenance."""
+"""Values formatted for the report: numbers, truth values, lists and the tree of a run's provenance."""
 
 from __future__ import annotations
 

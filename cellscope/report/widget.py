@@ -1,4 +1,4 @@
-"""Something to work with on a card of the report: a script with its style, a document and a picture, all embedded."""
+"""An interactive widget on a card of the report: script, style, document and picture, all embedded."""
 
 from __future__ import annotations
 

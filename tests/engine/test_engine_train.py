@@ -189,7 +189,7 @@ def test_a_checkpoint_that_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"odd\.ckpt does not fit"):
         run_toy(tmp_path / "new", resume=str(tmp_path / "odd.ckpt"))
     (tmp_path / "text.ckpt").write_text("hello")
-    with pytest.raises(UsageError, match=r"text\.ckpt is no checkpoint"):
+    with pytest.raises(UsageError, match=r"text\.ckpt is not a checkpoint"):
         run_toy(tmp_path / "newer", resume=str(tmp_path / "text.ckpt"))
 
 

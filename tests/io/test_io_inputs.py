@@ -1,4 +1,4 @@
-"""Which images a command line means, and their names: DESIGN sections 3 and 4."""
+"""Which images a command line means, and their names."""
 
 import os
 import subprocess

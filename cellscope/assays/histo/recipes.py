@@ -1,4 +1,4 @@
-"""What the open options of a histo training come to: the default recipe and the paper's."""
+"""Default values of histo trainings: the default recipe and the paper's."""
 
 from __future__ import annotations
 

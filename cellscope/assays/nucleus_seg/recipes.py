@@ -1,4 +1,4 @@
-"""What the open options of a nucleus-seg training come to: the default recipe and the paper's Table 2."""
+"""Default values of nucleus-seg trainings: the default recipe and the paper's Table 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cellscope doctor``: look at everything an installation needs, and say what is wrong with it."""
+"""``cellscope doctor``: check the installation and report problems."""
 
 from __future__ import annotations
 

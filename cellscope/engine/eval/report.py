@@ -302,7 +302,7 @@ def _write_page(
         warnings=[f"{one['image']} could not be measured: {one['error']}" for one in record.get("failed", [])],
         provenance={name: record[name] for name in record if name not in _SHOWN_ELSEWHERE},
         notes=[
-            "Brackets hold 95 % intervals: where groups (patients, cells, slides) are resampled, of what another "
-            "draw of such groups would give. They say nothing about other laboratories, stains or microscopes."
+            "Brackets: 95 % confidence intervals, by bootstrap over groups (patients, cells, slides) if there are "
+            "any. They do not cover differences to other laboratories, stains or microscopes."
         ],
     )

@@ -118,7 +118,7 @@ def _write_report(
         warnings.append(f"{counts['failed']} of {counts['total']} inputs failed; the table of images says why")
     if record["missing"]:
         warnings.append(
-            f"the run was interrupted: {len(record['missing'])} inputs are missing; --skip-existing goes on"
+            f"the run was interrupted: {len(record['missing'])} inputs are missing; --skip-existing resumes it"
         )
     if len(entries) > MAX_CARDS:
         warnings.append(f"{MAX_CARDS} of {len(entries)} images are shown as pictures; the tables list all of them")

@@ -131,7 +131,7 @@ class Journal:
                 break  # blocks of a file can reach the disk out of order when a machine goes down
             if header is None:
                 if record.get("schema") != SCHEMA:
-                    raise UsageError(f"{self.path} is not a journal of this version; use --overwrite to start anew")
+                    raise UsageError(f"{self.path} is not a journal of this version; use --overwrite to start again")
                 header = record
             else:
                 self._note(record, end)

@@ -50,7 +50,7 @@ def predict(
     arguments
         Files, folders and ``@list.txt``.
     out
-        The output folder (DESIGN 4).
+        The output folder (docs/outputs.md).
     run
         Options that mean the same everywhere.
     options

@@ -26,7 +26,7 @@ def refuse_results(folder: Path, *, overwrite: bool, skip_existing: bool) -> Non
     if not found or overwrite or skip_existing:
         return
     if journals.NAME in found:
-        raise UsageError(f"{folder} holds an unfinished run; --skip-existing continues it, --overwrite starts anew")
+        raise UsageError(f"{folder} holds an unfinished run; --skip-existing continues it, --overwrite starts again")
     raise UsageError(f"{folder} already holds results ({found[0]}); give --overwrite, --skip-existing or another -o")
 
 

@@ -92,7 +92,7 @@ def _conclude(assay: Assay, subject: Subject) -> Result:
 
 
 def check_result(assay: Assay, subject: Subject, result: Result) -> None:
-    """Refuse a result that would break the contract of ``objects.csv`` (DESIGN 4).
+    """Refuse a result that would break the contract of ``objects.csv`` (docs/outputs.md).
 
     Raises
     ------

@@ -104,7 +104,7 @@ class Workers:
             self.pool.shutdown(wait=False, cancel_futures=False)
             self.pool = None
             self.count = 0
-            print("cellscope: a worker process died; going on without worker processes", file=sys.stderr)
+            print("cellscope: a worker process died; continuing without worker processes", file=sys.stderr)
 
     def close(self) -> None:
         """Stop the processes; work not begun is dropped."""

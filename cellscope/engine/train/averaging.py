@@ -1,4 +1,4 @@
-"""Averaged weights: what a training validates and keeps is a moving average of what the optimiser moves."""
+"""Averaged weights: the exponential moving average of the trained weights is validated and saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the loop does beside training: checkpoints that survive a kill, stopping on a signal, progress."""
+"""Callbacks of the training loop: checkpoints that survive a kill, stopping on a signal, progress."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class SaveAndStop(Checkpoint):
     def interruption(self, when: str) -> Interrupted:
         """Give the error that ends the command: exit code 130 after Ctrl-C, 143 after SIGTERM."""
         number = signal.SIGTERM if self.received is None else self.received
-        saved = f"saved {self.path}; go on with --resume auto" if self.path.is_file() else "nothing was saved yet"
+        saved = f"saved {self.path}; resume with --resume auto" if self.path.is_file() else "nothing was saved yet"
         return Interrupted(f"training stopped by signal {when}; {saved}", 128 + number)
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a training: its files, the checkpoint to go on from, room for a new one."""
+"""The folder of a training: its files, the checkpoint to resume from, clearing it for a new one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def steps_taken(checkpoint: Path) -> int:
     try:
         return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
     except Exception as error:  # whatever a broken file makes the unpickler say
-        raise UsageError(f"{checkpoint} is no checkpoint of a training; give the last.ckpt of one") from error
+        raise UsageError(f"{checkpoint} is not a checkpoint of a training; give the last.ckpt of one") from error
 
 
 def refuse_training(out: Path, *, overwrite: bool) -> None:

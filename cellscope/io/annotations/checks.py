@@ -38,7 +38,7 @@ def numbers(values: Any) -> np.ndarray:
     try:
         array = np.array(values, dtype=float)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise Fault("its outline holds something that is no number, or lists of different lengths") from error
+        raise Fault("its outline holds something other than numbers, or lists of different lengths") from error
     if not np.isfinite(array).all():
         raise Fault("its outline holds a coordinate that is not finite")
     if array.size and np.abs(array).max() > LARGEST:
@@ -72,13 +72,13 @@ def ring(points: Any) -> Ring:
     TooFew, Fault
     """
     if not isinstance(points, (list, tuple, np.ndarray)):
-        raise Fault("its outline is no list of points")
+        raise Fault("its outline is not a list of points")
     if len(points) == 0:
         raise TooFew
     try:
         pairs = [(point[0], point[1]) for point in points]
     except (TypeError, IndexError, KeyError) as error:
-        raise Fault("its outline holds something that is no point with x and y") from error
+        raise Fault("its outline holds something other than points with x and y") from error
     array = numbers(pairs)
     if array.ndim != 2:
         raise Fault("its outline is nested too deep")

@@ -79,7 +79,7 @@ def _read_file(path: Path, images: Images) -> list[AnnotatedImage]:
     orphans: list[Any] = []
     for place, annotation in enumerate(content["annotations"], 1):
         if not isinstance(annotation, dict):
-            raise DatasetError(f"{one_line(path)}: annotation number {place} is no object")
+            raise DatasetError(f"{one_line(path)}: annotation number {place} is not an object")
         name = f"annotation {one_line(str(annotation.get('id', f'number {place}')))[:40]}"
         image = _id(annotation.get("image_id"))
         if image is None:
@@ -199,7 +199,7 @@ def _outline(
     if annotation.get("bbox"):
         given = annotation["bbox"]
         if not isinstance(given, list) or len(given) != 4:
-            raise Fault("its bbox is no list of x, y, width and height")
+            raise Fault("its bbox is not a list of x, y, width and height")
         x, y, width, height = (checks.number(value, "bbox") for value in given)
         box = (x, y, width, height)
     geometry = _geometry(annotation.get("segmentation"), stated)
@@ -260,7 +260,7 @@ def _pair(point: Any) -> list[Any]:
         return [point["x"], point["y"]]
     if isinstance(point, list) and len(point) == 2 and not _nested(point):
         return point
-    raise Fault("its outline holds something that is no point with x and y")
+    raise Fault("its outline holds something other than points with x and y")
 
 
 def _odd(value: Any) -> bool:

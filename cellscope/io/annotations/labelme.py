@@ -87,7 +87,7 @@ def _outlines(shapes: list[Any], path: Path) -> list[Outline]:
     for place, shape in enumerate(shapes, 1):
         name = f"shape {place}"
         if not isinstance(shape, dict):
-            raise DatasetError(f"{one_line(path)}: {name} is no object")
+            raise DatasetError(f"{one_line(path)}: {name} is not an object")
         kind = str(shape.get("shape_type") or "polygon")
         if kind in NO_AREA:
             drop("points and lines, which have no area", path, name)

@@ -32,7 +32,7 @@ def parse_counts(counts: Any) -> np.ndarray:
         runs = _unpack(counts.encode("latin-1", "replace") if isinstance(counts, str) else counts)
     elif isinstance(counts, (list, tuple)):
         if not all(isinstance(count, int) and not isinstance(count, bool) for count in counts):
-            raise ValueError("hold something that is no whole number")
+            raise ValueError("hold something other than whole numbers")
         if counts and max(map(abs, counts)) > 2**40:
             raise ValueError("hold a number that is too large")
         runs = np.array(counts, np.int64)
@@ -94,5 +94,5 @@ def check_size(size: Any) -> tuple[int, int]:
     """Check COCO's ``size``: (height, width); ValueError in words that follow "its run lengths"."""
     usable = isinstance(size, Sequence) and not isinstance(size, str) and len(size) == 2
     if not usable or not all(isinstance(side, int) and 0 < side < 2**31 for side in size):
-        raise ValueError(f"state the size {str(size)[:40]!r}, which is no height and width")
+        raise ValueError(f"state the size {str(size)[:40]!r}, which is not a height and a width")
     return int(size[0]), int(size[1])

@@ -108,7 +108,7 @@ def test_tables_that_do_not_fit(tmp_path: Path) -> None:
     labels = np.zeros((160, 160), int)
     labels[10:20, 10:20], labels[40:50, 40:50] = 1, 5
     cases = {
-        "id,type\n1,9\n5,2\n": r"train_1\.csv: the type 9 is none of the declared 1 to 4",
+        "id,type\n1,9\n5,2\n": r"train_1\.csv: the type 9 is not one of the declared 1 to 4",
         "id,type\n1,2\n5,3\n1,3\n": "nucleus 1 has two types, inflammatory and epithelial",
         "id,type\n1,2\n5,3\n7,3\n": "1 nuclei of the table are not in the label image, 7 the first",
         "id,type\none,2\n": "must hold whole numbers",

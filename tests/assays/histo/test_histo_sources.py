@@ -223,7 +223,7 @@ def test_types_by_number_need_names(tmp_path: Path) -> None:
         prepare([source], tmp_path / "out", Options())
     prepare([source], tmp_path / "out", Options(classes=("a", "b", "c", "d")))
     assert opened(tmp_path / "out").info["classes"] == ["a", "b", "c", "d"]
-    with pytest.raises(DatasetError, match=r"the type [34] is none of the declared 1 to 2 \(a, b\)"):
+    with pytest.raises(DatasetError, match=r"the type [34] is not one of the declared 1 to 2 \(a, b\)"):
         prepare([source], tmp_path / "bad", Options(classes=("a", "b")))
 
 
@@ -280,7 +280,7 @@ def test_matlab_files_that_cannot_be_used(tmp_path: Path) -> None:
     contents = {
         "has no inst_map; it holds other": {"other": labels},
         "inst_type has 1 entries but inst_map holds": {"inst_map": labels, "inst_type": np.ones((1, 1))},
-        "the type 8 is none of the declared 1 to 7": {"inst_map": labels, "inst_type": np.where(numbers == 2, 8, 1)},
+        "the type 8 is not one of the declared 1 to 7": {"inst_map": labels, "inst_type": np.where(numbers == 2, 8, 1)},
         "nucleus 1 has two types, 1 and 2": {"inst_map": labels, "type_map": two},
         "type_map is of shape": {"inst_map": labels, "type_map": two[1:]},
     }

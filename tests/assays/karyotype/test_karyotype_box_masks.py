@@ -145,5 +145,5 @@ def test_only_a_network_that_draws_masks_is_taken(tmp_path: Path, mask: str) -> 
     if mask == "points":
         assert not load_painter(str(tmp_path / "m.safetensors")).training
         return
-    with pytest.raises(UsageError, match="draws no masks"):
+    with pytest.raises(UsageError, match="predicts no masks"):
         load_painter(str(tmp_path / "m.safetensors"))

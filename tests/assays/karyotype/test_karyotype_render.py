@@ -195,7 +195,7 @@ def test_what_goes_wrong_has_one_line_and_the_right_code(case: Path, capsys: pyt
     assert "knows auto, metaphase" in capsys.readouterr().err
     write_json(case / "other.karyotype.json", {"schema": "x"})
     assert run(case / "other.karyotype.json", "-o", case / "new") == EXIT_USAGE
-    assert "no karyotype.json that" in capsys.readouterr().err
+    assert "not a karyotype.json of" in capsys.readouterr().err
     damaged = case / "out/case7/cell_02.karyotype.json"
     changed = json.loads(damaged.read_text())
     changed["chromosomes"][0]["class"] = "99"

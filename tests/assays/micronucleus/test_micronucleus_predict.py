@@ -218,7 +218,7 @@ def test_counts_of_a_group_by_hand():
     row, warnings = frequency_row("treated", images, errors)
     assert (row["per_1000"], row["mn_per_nucleus"]) == (30, 0.04)
     assert row["corrected_per_1000"] == pytest.approx(0)  # 3 % called, as of normal cells
-    assert any("wrong calls" in line for line in warnings)
+    assert any("false positives" in line for line in warnings)
 
 
 def test_options_that_contradict_each_other(untrained, drawn, tmp_path):

@@ -104,7 +104,7 @@ def test_prepare_refuses_what_cannot_be_trained_on(tmp_path):
     with pytest.raises(DatasetError, match=r"b\.tif has 2 channels and .*a\.tif 3"):
         prepare([tmp_path / "in"], tmp_path / "out", MitosisPrepareOptions())
     write_composite(tmp_path / "in" / "normal" / "b.tif", division(1, abnormal=False, frames=1))
-    with pytest.raises(DatasetError, match=r"b\.tif: one frame is no sequence"):
+    with pytest.raises(DatasetError, match=r"b\.tif: one frame is not a sequence"):
         prepare([tmp_path / "in"], tmp_path / "out", MitosisPrepareOptions())
 
 

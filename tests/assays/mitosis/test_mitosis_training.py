@@ -119,7 +119,7 @@ def test_kinetics_weights_of_a_local_file(tmp_path):
     assert not any(p is network.fc.weight for p in network.backbone.parameters())
     del theirs["module.conv1.weight"]
     torch.save({"state_dict": theirs}, path)
-    with pytest.raises(ModelError, match=r"no r3d50 of 3D-ResNets-PyTorch: 'conv1\.weight'"):
+    with pytest.raises(ModelError, match=r"not an r3d50 of 3D-ResNets-PyTorch: 'conv1\.weight'"):
         initialised(arguments_of("resnet50-3d"), CLASSES, options)
     with pytest.raises(UsageError, match="are for --arch resnet50-3d"):
         initialised(arguments_of("gao-lstm"), CLASSES, TrainOptions(arch="gao-lstm", init=str(path)))

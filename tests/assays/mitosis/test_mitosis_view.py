@@ -42,7 +42,7 @@ def test_lossy_colours_are_still_a_composite():
 @pytest.mark.parametrize(
     ("frames", "words"),
     [
-        (np.random.default_rng(0).integers(0, 255, (3, 9, 9, 3)).astype(np.uint8), "no composite"),
+        (np.random.default_rng(0).integers(0, 255, (3, 9, 9, 3)).astype(np.uint8), "not a composite"),
         (np.zeros((3, 9, 9, 1), np.uint8), "1 channel; needed are two"),
         (np.zeros((3, 9, 9, 4), np.uint8), "4 channels; needed are two"),
         (np.repeat(division(0, abnormal=False)[..., :1], 3, 3), "nuclei is empty"),
@@ -84,7 +84,7 @@ def test_frames(count, policy, expected):
 def test_frames_that_are_refused():
     with pytest.raises(InputError, match="5 frames, and the model was trained with 12"):
         choose_frames(5, 12, "refuse")
-    with pytest.raises(InputError, match="one frame is no sequence"):
+    with pytest.raises(InputError, match="one frame is not a sequence"):
         choose_frames(1, 12, "any")
 
 

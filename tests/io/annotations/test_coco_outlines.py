@@ -103,7 +103,7 @@ def test_outlines_of_fewer_than_three_points_are_dropped_and_counted(tmp_path: P
         ([[1, 2, float("inf"), 4, 5, 6]], "not finite"),
         ([[1, 2, 2**31, 4, 5, 6]], "no image reaches"),
         ([[1, 2, 1e300, 4, 5, 6]], "no image reaches"),
-        ([[1, 2, "three", 4, 5, 6]], "no number"),
+        ([[1, 2, "three", 4, 5, 6]], "other than numbers"),
         ([[1, 2, 1000, 4, 5, 6]], "outside the image"),
         ([[500, 500, 520, 500, 520, 520]], "outside the image"),
         ("[[1, 2", "no JSON"),
@@ -115,8 +115,8 @@ def test_outlines_of_fewer_than_three_points_are_dropped_and_counted(tmp_path: P
         ({"size": [48, 64], "counts": "~~~"}, "letter"),
         ({"size": [48, 64], "counts": "oooooooooooo"}, "end in the middle|too large"),
         ({"size": [48, 64], "counts": {"a": 1}}, "neither a list nor a text"),
-        ({"size": "big", "counts": [1]}, "no height and width"),
-        ({"counts": [1]}, "no height and width"),
+        ({"size": "big", "counts": [1]}, "not a height and a width"),
+        ({"counts": [1]}, "not a height and a width"),
     ],
 )
 def test_what_cannot_be_an_outline_is_refused_by_name(tmp_path: Path, segmentation: Any, words: str) -> None:

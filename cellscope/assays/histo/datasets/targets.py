@@ -1,4 +1,4 @@
-"""Instance labels -> what the branches learn: nucleus or not, distances to the centre, type per pixel."""
+"""Training targets from instance labels: nucleus mask, distances to the centre, type per pixel."""
 
 from __future__ import annotations
 

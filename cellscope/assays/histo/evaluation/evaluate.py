@@ -1,4 +1,4 @@
-"""`cellscope histo eval`: the whole road, measured on a split or over folds, beside the Otsu baseline."""
+"""`cellscope histo eval`: the whole pipeline, evaluated on a split or over folds, with the Otsu baseline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of `eval`: truth and prediction one below the other, and what images came to."""
+"""Figures of `eval`: truth and prediction of example images, and the metrics per image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands below a picture of nuclei: the types and their colours with counts, what is to be reviewed, the scale."""
+"""The legend below an overlay: types with colours and counts, the review mark, the scale bar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an image came to: counts and densities for `images.csv`, and what is doubtful."""
+"""Summary of an image: counts and densities for `images.csv`, and warnings."""
 
 from __future__ import annotations
 

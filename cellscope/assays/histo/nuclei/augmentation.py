@@ -1,4 +1,4 @@
-"""Test-time augmentation: the maps of mirrored and turned copies of a tile, turned back and averaged.
+"""Test-time augmentation: the maps of mirrored and rotated copies of a tile, transformed back and averaged.
 
 A network does not say quite the same of a tile and of its mirror image. The mean over several is better than any of
 them, at the price of as many passes.

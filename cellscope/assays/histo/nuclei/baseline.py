@@ -1,4 +1,4 @@
-"""The classical baseline, `-m otsu`: Otsu's threshold on haematoxylin, touching nuclei parted by their distance map."""
+"""The classical baseline, `-m otsu`: Otsu's threshold on haematoxylin, touching nuclei separated by a watershed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Type probabilities that mean what they say: a temperature found on validation tiles."""
+"""Calibration of type probabilities: a temperature fitted on validation tiles."""
 
 from __future__ import annotations
 

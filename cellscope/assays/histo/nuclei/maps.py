@@ -1,4 +1,4 @@
-"""What a network says about every pixel, between the network and the post-processing."""
+"""The output maps of a network, between the network and the post-processing."""
 
 from __future__ import annotations
 

@@ -237,7 +237,7 @@ def _slide_warnings(subject: Subject[State], plan: Plan, results: Sequence[Resul
     said = []
     if not plan.frames:
         where = "no tissue was found" if subject.state.regions is None else "no tissue was found in the regions"
-        said.append(f"{where}, so no nucleus was looked for (--no-tissue looks everywhere)")
+        said.append(f"{where}, so no nuclei were segmented (--no-tissue processes the whole slide)")
     corrupt = sorted({tuple(tile) for result in results for tile in result.summary["corrupt"]})
     if corrupt:
         levels = subject.image.levels if isinstance(subject.image, Slide) else ()
@@ -247,7 +247,7 @@ def _slide_warnings(subject: Subject[State], plan: Plan, results: Sequence[Resul
         ]
         more = ", ..." if len(corrupt) > 3 else ""
         said.append(
-            f"{len(corrupt)} tiles of the slide are corrupt and were taken for empty, at row and column "
+            f"{len(corrupt)} tiles of the slide are corrupt and were treated as empty, at row and column "
             f"{', '.join(places)}{more}; copy the slide again"
         )
     return said

@@ -1,4 +1,4 @@
-"""Windows put together again: whose nucleus is whose where two windows saw the same, and one label image of all."""
+"""Joining windows: which window keeps a nucleus found by two, and one label image of all."""
 
 from __future__ import annotations
 

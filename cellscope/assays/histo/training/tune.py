@@ -1,4 +1,4 @@
-"""Settings of the post-processing that suit a network, found on validation tiles."""
+"""Tuning of the post-processing thresholds on validation tiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good a network is on whole validation tiles: what training keeps the best weights by."""
+"""Validation score of a network on whole tiles, used to select the best weights."""
 
 from __future__ import annotations
 

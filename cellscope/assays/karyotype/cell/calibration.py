@@ -1,4 +1,4 @@
-"""What a classifier's outputs are worth in a cell: read from the thresholds of its model card."""
+"""Calibration of a classifier's outputs within a cell, from the thresholds of its model card."""
 
 from __future__ import annotations
 

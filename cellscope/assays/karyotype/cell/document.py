@@ -1,4 +1,4 @@
-"""``karyotype.json``: a cell written down so that a person can change it and it can be drawn again."""
+"""``karyotype.json``: write and read a cell that can be corrected and drawn again."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def read_karyotype(document: Mapping[str, Any], *, review_below: float) -> Cell:
         Something is missing or cannot be: the message names the chromosome.
     """
     if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
-        raise InputError(f"this is no karyotype.json of schema {SCHEMA}")
+        raise InputError(f"this is not a karyotype.json of schema {SCHEMA}")
     try:
         shape = int(document["height"]), int(document["width"])
         bright = bool(document["bright_on_dark"])

@@ -1,4 +1,4 @@
-"""The second stage of a prediction: each chromosome upright, its class, which arm is up, and what decided."""
+"""The second stage of a prediction: class and orientation of each upright chromosome, and Grad-CAM maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first stage of a prediction: a metaphase at the detector's tone and scale, and what of its output is kept."""
+"""The first stage of a prediction: a metaphase normalised for the detector, and the detections that are kept."""
 
 from __future__ import annotations
 

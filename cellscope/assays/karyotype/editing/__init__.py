@@ -1,1 +1,1 @@
-"""What a person changes in a karyotype, and the cell drawn anew."""
+"""Corrections of a karyotype, and drawing it again."""

@@ -1,4 +1,4 @@
-"""Find the ``karyotype.json`` files that a command line means, and their images, and draw them anew."""
+"""``cellscope karyotype render``: find the ``karyotype.json`` files and their images, and draw them again."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def render(
     for entry in found:
         document = read_json(entry.path)
         if not isinstance(document, dict) or document.get("schema") != SCHEMA or not document.get("image"):
-            raise UsageError(f"{entry.path}: this is no karyotype.json that `karyotype predict` wrote")
+            raise UsageError(f"{entry.path}: this is not a karyotype.json of `karyotype predict`")
         image = str(document["image"])
         if image in documents:
             raise UsageError(f"{entry.path}: a second karyotype.json of the image {image}; give one of them")

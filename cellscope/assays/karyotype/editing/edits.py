@@ -1,4 +1,4 @@
-"""What a person changes in a ``karyotype.json``: class, turn, removal, two joined, one split. Documents in and out.
+"""Corrections in a ``karyotype.json``: class, flip, remove, join, split. Documents in and out.
 
 The page of a report makes the same changes in a browser (``editor.js``); both leave a document whose ``chromosomes``
 say how it is now, and a ``history`` of what was done.
@@ -140,7 +140,7 @@ def _class(name: Any) -> str:
 
 
 def _mark(entry: dict[str, Any], what: str) -> None:
-    """Note that a person changed this chromosome; a shape alone does not settle its class."""
+    """Note that a person changed this chromosome; a new shape alone does not determine its class."""
     if what in ("class", "flip") or entry["class"] != UNASSIGNED:
         entry["edited"] = sorted({*entry.get("edited", []), what})
 

@@ -1,4 +1,4 @@
-"""``cellscope karyotype render``: a cell that a person has changed, through the engine's road once more."""
+"""``cellscope karyotype render``: draw a corrected cell again, through the engine."""
 
 from __future__ import annotations
 

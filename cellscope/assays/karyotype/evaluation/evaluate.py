@@ -1,4 +1,4 @@
-"""`cellscope karyotype eval`: both networks and the whole road, measured on a split of a prepared dataset."""
+"""`cellscope karyotype eval`: both networks and the whole pipeline, evaluated on a split of a prepared dataset."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def load_painter(model: str) -> ChrRender:
     network = build(card, tensors)
     ours = card.normalisation.get("kind", CANONICAL) == CANONICAL
     if not (ours and isinstance(network, ChrRender) and network.render_head is not None):
-        raise UsageError(f"{model} ({card.arch}) draws no masks at the training's own scale; give a ChrRender")
+        raise UsageError(f"{model} ({card.arch}) predicts no masks at the scale of the training; give a ChrRender")
     return network.to(memory_format=torch.channels_last)
 
 

@@ -175,7 +175,7 @@ def _network(options: TrainOptions) -> tuple[torch.nn.Module, torch.nn.Module, s
     arch, pretrained = str(options.arch), options.init == "imagenet"
     if arch == IMPORTED:
         if options.init in ("none", "imagenet"):
-            raise UsageError(f"--arch {IMPORTED} goes on training an imported model; give it with --init")
+            raise UsageError(f"--arch {IMPORTED} fine-tunes an imported model; give it with --init")
         card = read_card(locate(options.init))
         arguments: dict[str, Any] = {"grey_range": GREY_RANGE, **card.arch_args}
     else:

@@ -70,7 +70,7 @@ def build_classifier(
         if weights is not None:
             raise ModelError(f"{weights}: no ImageNet weights of {arch} ({reason})") from error
         raise ModelError(
-            f"--init imagenet: the ImageNet weights of {arch} cannot be had ({reason}); "
+            f"--init imagenet: the ImageNet weights of {arch} are not available ({reason}); "
             "connect once so that they are cached, give their file with --imagenet, or train with --init none"
         ) from error
 

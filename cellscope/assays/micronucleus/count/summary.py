@@ -134,6 +134,6 @@ def frequency_row(
         row |= dict(zip(("corrected_per_1000", "corrected_low", "corrected_high"), values, strict=True))
         if within_errors(positive, total, false_positive=errors["false_positive"], negatives=errors["negative"]):
             warnings.append(
-                f"{name}: {positive} micronucleated of {total} cells are no more than wrong calls could give"
+                f"{name}: {positive} micronucleated of {total} cells can be explained by false positives alone"
             )
     return row, warnings

@@ -116,9 +116,7 @@ def new_counts(options: DoseOptions) -> list[tuple[str, int, int]]:
         except ValueError:
             raise UsageError(f"{path}, row {number}: {names[0]} and {names[1]} must be numbers") from None
         if cells < 1 or count < 0 or cells != int(cells) or count != int(count):
-            raise UsageError(
-                f"{path}, row {number}: {cells:g} cells and {count:g} micronuclei are not counts of something"
-            )
+            raise UsageError(f"{path}, row {number}: {cells:g} cells and {count:g} micronuclei are not valid counts")
         found.append((row.get("name") or row.get("group") or f"row {number}", int(cells), int(count)))
     return found
 

@@ -75,7 +75,7 @@ def estimate_dose(curve: Curve, micronuclei: int, cells: int, *, merkle_level: f
     """
     if micronuclei < 0 or cells <= 0:
         raise UsageError(
-            f"{micronuclei} micronuclei in {cells} cells: counts cannot be below zero, and cells must be there"
+            f"{micronuclei} micronuclei in {cells} cells: counts cannot be below zero, and at least one cell is needed"
         )
     shrink = curve.factor
     observed = micronuclei / cells

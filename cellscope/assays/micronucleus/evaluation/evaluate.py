@@ -1,4 +1,4 @@
-"""`cellscope micronucleus eval`: the classifier on crops and the whole road on fields, measured on a split."""
+"""`cellscope micronucleus eval`: the classifier on crops and the whole pipeline on fields, evaluated on a split."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def as_channels(normalised: np.ndarray) -> np.ndarray:
 def estimate_diameter(grey: np.ndarray) -> float | None:
     """Guess the median diameter of a nucleus, in pixels, before any network has run; None for an empty field.
 
-    Touching nuclei and debris blur the guess; the road through the finder corrects it when it was far off.
+    Touching nuclei and debris blur the guess; the finder's first pass corrects it if it is far off.
     """
     mask = bright_mask(grey)
     if mask is None:

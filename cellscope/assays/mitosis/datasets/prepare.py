@@ -242,7 +242,7 @@ def _store(entry: Input, path: Path, nuclei_channel: int, choice: Choice) -> flo
     try:
         movie = open_movie(entry.path, choice=choice)
         if movie.frames < 2:
-            raise InputError(f"{entry.path}: one frame is no sequence")
+            raise InputError(f"{entry.path}: one frame is not a sequence")
         frames = movie.read()
         pair = two_channels(frames, nuclei_channel=nuclei_channel)
     except InputError as error:

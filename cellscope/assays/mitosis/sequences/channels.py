@@ -54,7 +54,7 @@ def _from_composite(frames: np.ndarray) -> np.ndarray:
     darker = float(np.clip(green - red, 0, None).mean()) / top
     if apart > TOLERANCE or darker > TOLERANCE:
         raise InputError(
-            "the three channels are no composite of transmitted light (green and blue, equal) with nuclei in red; "
+            "the three channels are not a composite of transmitted light (green and blue, equal) with nuclei in red; "
             "save transmitted light and nuclei as two channels"
         )
     return np.stack([(green + blue) / 2, np.clip(red - green, 0, None)], axis=1)

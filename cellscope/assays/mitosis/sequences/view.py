@@ -84,7 +84,7 @@ def choose_frames(count: int, wanted: int, policy: str) -> np.ndarray:
         One frame only; another number than `wanted` under ``refuse``.
     """
     if count < 2:
-        raise InputError("one frame is no sequence; give at least two frames (12 of ten minutes are usual)")
+        raise InputError("one frame is not a sequence; give at least two frames (12 of ten minutes are usual)")
     if policy == "any" or count == wanted:
         return np.arange(count)
     if policy == "refuse":

@@ -237,7 +237,7 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
         raise UsageError(f"--join: {WANTED}")
     views, tracks = tables[VIEWS], tables[TRACKS]
     if list(views["id"]) != list(tracks["id"]) or len(classes) != 2:
-        raise UsageError("--join wants two runs on the same dataset of two classes")
+        raise UsageError("--join needs two runs on the same dataset of two classes")
     labels = np.array([classes.index(name) for name in views["class"]])
     both = np.stack([log_odds(table[f"p_{classes[1]}"].to_numpy(float)) for table in (views, tracks)], 1)
     (of_views, of_tracks), bias = best_weights_and_bias(both, labels == 1)

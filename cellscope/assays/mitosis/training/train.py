@@ -158,7 +158,7 @@ def _from_kinetics(network: torch.nn.Module, path: Path) -> torch.nn.Module:
     try:
         network.load_kinetics(state)
     except (KeyError, RuntimeError) as error:
-        raise ModelError(f"{path} is no r3d50 of 3D-ResNets-PyTorch: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"{path} is not an r3d50 of 3D-ResNets-PyTorch: {str(error).splitlines()[0]}") from error
     return network
 
 

@@ -1,4 +1,4 @@
-"""`cellscope nucleus-seg eval`: the whole road, measured on a split or over folds, beside the Otsu baseline."""
+"""`cellscope nucleus-seg eval`: the whole pipeline, evaluated on a split or over folds, with the Otsu baseline."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def _name(text: str, names: tuple[str, ...], table: Path) -> str:
         return ""
     if not text.isdigit() or not 1 <= int(text) <= len(names):
         raise DatasetError(
-            f"{table}: the type {text} is none of the declared 1 to {len(names)} ({', '.join(names)}); correct the "
+            f"{table}: the type {text} is not one of the declared 1 to {len(names)} ({', '.join(names)}); correct the "
             "table or declare all types with --classes"
         )
     return names[int(text) - 1]

@@ -122,7 +122,7 @@ def load(image: Path, path: Path, merged: tuple[str, ...]) -> Annotated:
         wrong = sorted({code for code in codes.values() if not 1 <= code <= len(merged)})
         if wrong:
             raise DatasetError(
-                f"{path}: the type {wrong[0]} is none of the declared 1 to {len(merged)} ({', '.join(merged)}); "
+                f"{path}: the type {wrong[0]} is not one of the declared 1 to {len(merged)} ({', '.join(merged)}); "
                 "correct the file or declare all types with --classes"
             )
         named = [(number, merged[code - 1]) for number, code in codes.items()]
