@@ -16,7 +16,7 @@ from cellscope.options.training import TrainingOptions
 
 
 @dataclass(frozen=True)
-class HistoPrepareOptions(PrepareOptions):
+class HistoPrepareOptions(PrepareOptions, PlaneOptions):
     """Options of ``cellscope histo prepare``."""
 
     panel: ClassVar[str] = "Histo"

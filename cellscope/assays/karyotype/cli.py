@@ -7,10 +7,17 @@ from typing import Annotated
 
 import typer
 
-from cellscope.assays.karyotype.options import EvalOptions, ImportOptions, PredictOptions, RenderOptions, TrainOptions
+from cellscope.assays.karyotype.options import (
+    EvalOptions,
+    ImportOptions,
+    KaryotypePrepareOptions,
+    PredictOptions,
+    RenderOptions,
+    TrainOptions,
+)
 from cellscope.cli.verbs import Models, Out, Verbs, Work, finish, run_inputs, speaking
 from cellscope.engine.assay import Assay
-from cellscope.options.common import InputOptions, PrepareOptions, RunOptions
+from cellscope.options.common import InputOptions, RunOptions
 from cellscope.options.fields import extended
 from cellscope.options.flags import with_options
 
@@ -24,7 +31,7 @@ Karyotypes = Annotated[
 
 
 @verbs.prepare
-def prepare(options: PrepareOptions) -> Work:
+def prepare(options: KaryotypePrepareOptions) -> Work:
     """Convert annotated images to a prepared dataset, split by patient or slide.
 
     SOURCE is a folder in the layout of BioImLab (COCO masks, single chromosomes), Tseng (boxes), ADIR (class maps),

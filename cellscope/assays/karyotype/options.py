@@ -9,11 +9,18 @@ from typing import ClassVar, Literal
 
 from cellscope.assays.karyotype.recipes import PRESETS, RECIPES
 from cellscope.errors import UsageError
-from cellscope.options.common import OutputOptions
+from cellscope.options.common import OutputOptions, PrepareOptions
 from cellscope.options.planes import PlaneOptions
 from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
+
+
+@dataclass(frozen=True)
+class KaryotypePrepareOptions(PrepareOptions, PlaneOptions):
+    """Options of ``cellscope karyotype prepare``."""
+
+    panel: ClassVar[str] = "Karyotype"
 
 
 @dataclass(frozen=True)

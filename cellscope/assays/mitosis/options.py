@@ -19,7 +19,7 @@ FRAME_POLICIES = ("any", "pad", "sample", "refuse")
 
 
 @dataclass(frozen=True)
-class MitosisPrepareOptions(PrepareOptions):
+class MitosisPrepareOptions(PrepareOptions, FileOptions):
     """Options of ``cellscope mitosis prepare``."""
 
     panel: ClassVar[str] = "Mitosis"

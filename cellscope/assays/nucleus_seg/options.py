@@ -15,7 +15,7 @@ from cellscope.options.training import TrainingOptions
 
 
 @dataclass(frozen=True)
-class NucleusPrepareOptions(PrepareOptions):
+class NucleusPrepareOptions(PrepareOptions, PlaneOptions):
     """Options of ``cellscope nucleus-seg prepare``."""
 
     panel: ClassVar[str] = "Smears"

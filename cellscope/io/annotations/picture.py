@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from cellscope.io.annotations.tally import note
@@ -10,15 +13,26 @@ from cellscope.io.image import Image
 from cellscope.io.read import read
 from cellscope.io.text import one_line
 
+_CHOSEN: ContextVar[Choice] = ContextVar("choice", default=Choice())  # noqa: B039  frozen
 
-def read_picture(path: Path, wants: Wants, choice: Choice = Choice()) -> Image:  # noqa: B008  frozen
-    """Read an image that somebody annotated.
+
+@contextmanager
+def choosing(options: object) -> Iterator[None]:
+    """Let `read_picture` within the block take what options choose of files with several planes."""
+    token = _CHOSEN.set(Choice.of(options))
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(token)
+
+
+def read_picture(path: Path, wants: Wants) -> Image:
+    """Read an image that somebody annotated, of several planes what `choosing` says.
 
     Parameters
     ----------
     path : Path
     wants : Wants
-    choice : Choice
 
     Returns
     -------
@@ -29,7 +43,7 @@ def read_picture(path: Path, wants: Wants, choice: Choice = Choice()) -> Image: 
     InputError
         What is wrong with the file.
     """
-    image = read(path, wants=wants, choice=choice)
+    image = read(path, wants=wants, choice=_CHOSEN.get())
     for warning in image.warnings:
         note(f"{one_line(path.name)}: {warning}")
     if image.turned:

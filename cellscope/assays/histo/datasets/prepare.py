@@ -20,6 +20,7 @@ from cellscope.assays.histo.options import HistoPrepareOptions
 from cellscope.errors import DatasetError
 from cellscope.imaging.labels import relabel
 from cellscope.io.annotations.label_image import read_label_image
+from cellscope.io.annotations.picture import choosing
 from cellscope.io.annotations.tally import Tally, gathering, tell
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
@@ -65,7 +66,7 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
     found: list[tuple[str, str, Source]] = []
     tallies: list[Tally] = []
     for source, name in zip(sources, source_names(sources), strict=True):
-        with gathering() as tally:
+        with gathering() as tally, choosing(options):
             layout = choose_format(source, options.format, FORMATS)
             listed = FORMATS[layout].read(source, Choices(options.types, options.classes, options.binary))
         tallies.append(tally)
@@ -80,7 +81,7 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
     for (name, layout, listed), tally in zip(found, tallies, strict=True):
         count, typed = 0, 0
         for record in listed.records:
-            with gathering(tally):
+            with gathering(tally), choosing(options):
                 nuclei = separate(record.load(), record.path, split=options.pieces == "split")
             stated = listed.pixel_size_um or options.pixel_size or nuclei.pixel_size_um
             nuclei = at_scale(nuclei, stated or PIXEL_SIZE_UM)

@@ -17,7 +17,7 @@ from cellscope.assays.karyotype.datasets.sources import FORMATS, Instance, Recor
 from cellscope.assays.karyotype.datasets.sources.known import KNOWN
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.tone import to_grey
-from cellscope.io.annotations.picture import read_picture
+from cellscope.io.annotations.picture import choosing, read_picture
 from cellscope.io.annotations.tally import gathering, tell
 from cellscope.io.choice import Wants
 from cellscope.io.prepared import write_dataset
@@ -62,7 +62,7 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
     facts: list[dict[str, Any]] = []
     for source, name, layout, tally in zip(sources, names, layouts, tallies, strict=True):
         before = len(items)
-        with gathering(tally):
+        with gathering(tally), choosing(options):
             for record in FORMATS[layout].read(source):
                 items.append(_store(record, name, out))
                 origins.append(Origin(record.group, record.case, record.abnormal))

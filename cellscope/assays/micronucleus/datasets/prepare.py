@@ -26,6 +26,7 @@ from cellscope.assays.micronucleus.datasets.sources import FORMATS, CropRecord, 
 from cellscope.assays.micronucleus.field.field import median_diameter
 from cellscope.assays.micronucleus.options import MicronucleusPrepareOptions
 from cellscope.errors import DatasetError
+from cellscope.io.annotations.picture import choosing
 from cellscope.io.annotations.tally import gathering, tell
 from cellscope.io.prepared import write_dataset
 from cellscope.io.sources import clear_dataset, recognise, refuse_existing
@@ -75,7 +76,7 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
     for source, name, tally in zip(sources, formats, tallies, strict=True):
         before, where = len(items), source.resolve().name
         origin = {"laboratory": LABORATORIES.get(where, "")}
-        with gathering(tally):
+        with gathering(tally), choosing(options):
             for record in FORMATS[name].read_source(source, options):
                 if isinstance(record, FieldRecord):
                     items += _store_field(record, out, options, origin | record.facts)

@@ -20,6 +20,7 @@ from cellscope.assays.mitosis.sequences.names import Facts, normal_class, parse_
 from cellscope.errors import DatasetError, InputError, UsageError
 from cellscope.io.annotations.names import Images
 from cellscope.io.annotations.tally import gathering, note, tell
+from cellscope.io.choice import Choice
 from cellscope.io.inputs import Input, resolve_inputs
 from cellscope.io.movie import MOVIE_SUFFIXES, open_movie
 from cellscope.io.prepared import write_dataset
@@ -72,11 +73,11 @@ def prepare(sources: list[Path], out: Path, options: MitosisPrepareOptions) -> i
         found.append((own, tally))
     records = [record for own, _ in found for record in own]
     classes, normal = _classes({class_ for _, _, class_, _ in records}, options.normal)
-    _same_channels(records)
+    _same_channels(records, Choice.of(options))
     shutil.rmtree(out / "sequences", ignore_errors=True)
     items, rows, sizes = [], [], []
     for source, entry, class_, facts in records:
-        size = _store(entry, out / "sequences" / _path(source, entry), options.nuclei_channel)
+        size = _store(entry, out / "sequences" / _path(source, entry), options.nuclei_channel, Choice.of(options))
         group = (
             f"{source}/{facts.group}" if facts.position or facts.dose else f"{source}/{PurePosixPath(entry.image).stem}"
         )
@@ -216,12 +217,12 @@ def _matched(table: dict[str, dict[str, str]], entries: list[Input], source: Pat
     return found
 
 
-def _same_channels(records: list[tuple[str, Input, str, Facts]]) -> None:
+def _same_channels(records: list[tuple[str, Input, str, Facts]], choice: Choice) -> None:
     """Raise DatasetError for a file that cannot be opened, or whose channels differ from those of the others."""
     first: dict[str, Any] = {}
     for _, entry, _, _ in records:
         try:
-            movie = open_movie(entry.path)
+            movie = open_movie(entry.path, choice=choice)
         except InputError as error:
             raise DatasetError(str(error)) from error
         first = first or {"path": entry.path, "channels": movie.channels}
@@ -236,10 +237,10 @@ def _path(source: str, entry: Input) -> str:
     return PurePosixPath(source, entry.image).with_suffix(".tif").as_posix()
 
 
-def _store(entry: Input, path: Path, nuclei_channel: int) -> float | None:
+def _store(entry: Input, path: Path, nuclei_channel: int, choice: Choice) -> float | None:
     """Write a sequence with its two channels; return its pixel size."""
     try:
-        movie = open_movie(entry.path)
+        movie = open_movie(entry.path, choice=choice)
         if movie.frames < 2:
             raise InputError(f"{entry.path}: one frame is no sequence")
         frames = movie.read()

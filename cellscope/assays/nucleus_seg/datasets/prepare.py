@@ -18,6 +18,7 @@ from cellscope.assays.nucleus_seg.datasets.sources import FORMATS, Record
 from cellscope.assays.nucleus_seg.options import NucleusPrepareOptions
 from cellscope.errors import DatasetError
 from cellscope.io.annotations.label_image import read_label_image
+from cellscope.io.annotations.picture import choosing
 from cellscope.io.annotations.tally import Tally, gathering, tell
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
@@ -69,7 +70,7 @@ def prepare(
     same_as: dict[str, str] = {}
     for source, name, layout, tally in zip(sources, names, layouts, tallies, strict=True):
         before = len(items)
-        with gathering(tally):
+        with gathering(tally), choosing(options):
             for record in FORMATS[layout].read(source):
                 item, digest = _store(record, name, out, tally)
                 known, own = _joined(first.setdefault(digest, item.group), same_as), _joined(item.group, same_as)

@@ -18,7 +18,7 @@ from cellscope.assays.micronucleus.field.field import classical_nuclei, grey_of,
 from cellscope.assays.micronucleus.field.masks import find_mask, read_mask
 from cellscope.errors import DatasetError, InputError, UsageError
 from cellscope.io.annotations.picture import read_picture
-from cellscope.io.choice import Choice, Wants
+from cellscope.io.choice import Wants
 from cellscope.io.table import read_table
 
 PLACES = (("centroid-0", "centroid-1"), ("y", "x"))
@@ -50,7 +50,7 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
     for image_name in sorted({row["image"] for row in rows}):
         path = folder / image_name
         try:
-            image = read_picture(path, Wants.STAIN, Choice.of(options))
+            image = read_picture(path, Wants.STAIN)
             grey = grey_of(image.pixels, image_name)
         except InputError as error:
             raise DatasetError(f"{error}; --images says where the table's images lie") from error

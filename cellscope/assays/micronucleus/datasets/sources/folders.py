@@ -12,7 +12,7 @@ from cellscope.assays.micronucleus.field.field import grey_of, to_integers
 from cellscope.errors import DatasetError, InputError
 from cellscope.io.annotations.picture import read_picture
 from cellscope.io.annotations.tally import note
-from cellscope.io.choice import Choice, Wants
+from cellscope.io.choice import Wants
 from cellscope.io.leftovers import files_below, folders_below
 from cellscope.io.read import SUFFIXES
 from cellscope.io.text import one_line
@@ -46,7 +46,7 @@ def read_source(source: Path, options: Any) -> Iterator[CropRecord]:
         for path in files:
             relative = path.relative_to(folder)
             try:
-                image = read_picture(path, Wants.STAIN, Choice.of(options))
+                image = read_picture(path, Wants.STAIN)
                 grey = grey_of(image.pixels, path.name)
             except InputError as error:
                 raise DatasetError(str(error)) from error

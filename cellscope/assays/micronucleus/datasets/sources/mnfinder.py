@@ -24,7 +24,7 @@ from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.meaning import pieces_of, refuse_background
 from cellscope.io.annotations.pairing import Rule, pair
 from cellscope.io.annotations.picture import read_picture
-from cellscope.io.choice import Choice, Wants
+from cellscope.io.choice import Wants
 from cellscope.io.leftovers import files_below
 from cellscope.io.read import SUFFIXES
 
@@ -65,7 +65,7 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
         masks = [masks_of(folder, kind, images) for kind in ("nucleus_masks", "mn_masks")]
         for path in images:
             try:
-                image = read_picture(path, Wants.STAIN, Choice.of(options))
+                image = read_picture(path, Wants.STAIN)
                 grey = grey_of(image.pixels, path.name)
             except InputError as error:
                 raise DatasetError(str(error)) from error
