@@ -227,6 +227,22 @@ def test_rooms_are_listed():
     assert {room.partition(".")[0] for room in order} == modules - {"__init__"}
 
 
+def test_the_path_of_an_image_exists():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    path = page.partition("## The path of one image")[2].partition("\n## ")[0]
+    files = [file.relative_to(ROOT / "cellscope").as_posix() for file in (ROOT / "cellscope").rglob("*.py")]
+    text = "\n".join((ROOT / "cellscope" / file).read_text(encoding="utf-8") for file in files)
+    words = re.findall(r"^\|.*", path, re.MULTILINE)
+    named = {word for line in words for word in re.findall(r"`([\w/.]+)`", line)} - {"run.json"}
+    assert len(named) > 80
+    for word in named:
+        if word.endswith(".py"):
+            assert any(f"/{file}".endswith(f"/{word}") for file in files), word
+        else:
+            # a stage's `cut` is a field of the protocol, the others are functions or methods
+            assert re.search(rf"^ *(def {word.rpartition('.')[2]}\b|{word}: )", text, re.MULTILINE), word
+
+
 def test_every_page_is_in_the_navigation():
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[2].partition("markdown_extensions:")[0]
     named = re.findall(r"[\w/-]+\.md", nav)

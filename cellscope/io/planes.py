@@ -185,7 +185,7 @@ def told(scene: Scene, selection: Selection, scenes: int, taken: Taken | None = 
             words.append(f"sharpest of {slices} slices" if where == FOCUS else f"slice {where} of {slices}")
     times = _size(scene, selection.time or TIME, selection)
     if selection.time:
-        words.append(f"{times} frames")
+        words.append(f"{times} frames" + (" (its slices, for want of time points)" if selection.time == SLICE else ""))
     elif times > 1:
         words.append(f"frame {selection.frame} of {times}")
     if scene.size(UNNAMED) > 1 and not selection.roles:

@@ -142,10 +142,7 @@ def _time(scene: Scene, choice: Choice, wants: Wants, taken: Selection) -> Selec
         axis = TIME if count > 1 else ""
         if not axis and scene.size(SLICE) > 1 and not choice.z:
             axis = SLICE
-        taken = replace(taken, time=axis)
-        if axis == SLICE:
-            return _warned(taken, f"the file has no time points; its {scene.size(SLICE)} slices (Z) are taken for them")
-        return taken
+        return replace(taken, time=axis)
     if choice.frame:
         frame = _numbered(choice.frame, count, (), "frame", _plural(count, "time point"))
         return replace(taken, frame=frame)

@@ -122,6 +122,8 @@ def in_steps(options: T, recipes: Sequence[Recipe], n_items: int | None, *, befo
     for name, value in first.items():
         if isinstance(value, Epochs) and n_items is not None:
             steps = value.steps(n_items, given.batch_size) + (before if name == "steps" else 0)
+            if name == "val_every":  # rounded down, or a training of N such intervals would miss the last validation
+                steps = max(int(value.count * n_items / given.batch_size), 1)
             given = dataclasses.replace(given, **{name: steps})
         elif isinstance(value, Parts) and given.steps is not None:
             given = dataclasses.replace(given, **{name: max(given.steps // value.count, 1)})

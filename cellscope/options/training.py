@@ -118,3 +118,11 @@ class TrainingOptions(WorkerOptions):
             Steps that come before those that epochs say.
         """
         return in_steps(self, (*self.recipes, COMMON), n_items, before=before)
+
+    def validates(self, step: int) -> bool:
+        """Tell whether a validation follows step 1, 2, ... of a training whose options are in steps."""
+        return step % (self.val_every or 1) == 0
+
+    def may_stop(self, step: int) -> bool:
+        """Tell whether early stopping counts the validation after this step."""
+        return True

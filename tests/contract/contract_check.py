@@ -28,7 +28,48 @@ SUMMARY = {
         *["mn_frequency", "mn_frequency_low", "mn_frequency_high", "mn_per_nucleus"],
     ],
     "karyotype": ["n_chromosomes", "sex", "iscn_draft", "flags"],
+    "mitosis": ["n_abnormal", "abnormal_fraction", "abnormal_fraction_low", "abnormal_fraction_high"],
+    "nucleus-seg": [
+        *["n_review", "n_dropped", "nucleus_diameter", "area_median", "circularity_median"],
+        *["nucleus_cell_ratio_median", "shifted_grid_dice", "shifted_grid_count"],
+    ],
+    "histo": ["n_review", "area_mm2", "density_per_mm2", "shifted_grid_dice", "shifted_grid_count"],
 }
+PER_CLASS = {"histo": ["n_{}", "{}_per_mm2"]}
+"""More columns of images.csv, one of each for every class that has a p_ column."""
+PLACE = ["centroid-0", "centroid-1", "bbox-0", "bbox-1", "bbox-2", "bbox-3"]
+SHAPE = [
+    *["area", "axis_major_length", "axis_minor_length", "perimeter", "eccentricity", "solidity", "orientation"],
+]
+PHYSICAL = ["area_um2", "axis_major_length_um", "axis_minor_length_um", "perimeter_um"]
+MEASURES = {
+    ("micronucleus", "field"): [
+        *["scorable", "n_micronuclei", "corrected", "classifier_probability", "finder_probability"],
+        *[*PLACE, *SHAPE, "intensity_mean", *PHYSICAL],
+    ],
+    ("karyotype", "metaphase"): [
+        *[*PLACE[2:], *PLACE[:2], *SHAPE, "intensity_mean", "confidence", "odd_size", "angle_degrees"],
+        *["short_arm_up", "touching", "cut_off", "reasons", *PHYSICAL],
+    ],
+    ("karyotype", "chromosome"): [
+        *[*PLACE[2:], *PLACE[:2], *SHAPE, "intensity_mean", "angle_degrees", "short_arm_up", *PHYSICAL],
+    ],
+    ("mitosis", "sequence"): ["n_frames", "reasons"],
+    ("mitosis", "movie"): ["n_frames", "frame", "centroid-0", "centroid-1", "drift", "reasons"],
+    ("nucleus-seg", "image"): [
+        *[*PLACE, *SHAPE, "intensity_mean_red", "intensity_mean_green", "intensity_mean_blue", "circularity"],
+        *["roughness", "n_lobes", "n_parts", "density_mean", "density_std", "texture_contrast"],
+        *["texture_homogeneity", "texture_energy", "texture_correlation", "texture_entropy", "cell_area"],
+        *["nucleus_cell_ratio", "cut_by_border", *PHYSICAL, "cell_area_um2", "reasons"],
+    ],
+    ("histo", "image"): [
+        *[*PLACE, *SHAPE, "circularity", "haematoxylin_mean", "haematoxylin_std", "eosin_mean", "eosin_std"],
+        *["haematoxylin_contrast", "cut_by_border", "reasons", *PHYSICAL],
+    ],
+}
+"""Columns of objects.csv behind the p_ columns, by what an input with objects was taken for."""
+MEASURES["nucleus-seg", "slide"] = MEASURES["nucleus-seg", "image"]
+MEASURES["histo", "slide"] = MEASURES["histo", "image"]
 KINDS = {
     "karyotype": {"metaphase", "chromosome"},
     "micronucleus": {"field", "crop"},
@@ -105,14 +146,14 @@ class _Check:
     # ---- the tables
 
     def tables(self) -> None:
-        expected = IMAGES + SUMMARY.get(self.assay, self.columns[len(IMAGES) : -len(LAST)]) + LAST
-        self.say(self.columns == expected, f"images.csv has columns {self.columns}, not {expected}")
         self.say(self.object_columns[:5] == OBJECTS, f"objects.csv starts with {self.object_columns[:5]}")
         probabilities = [name for name in self.object_columns if name.startswith("p_")]
+        self.image_columns([name[2:] for name in probabilities])
         self.say(
             self.object_columns[5 : 5 + len(probabilities)] == probabilities,
             "p_ columns do not follow `review` at once",
         )
+        self.measure_columns(self.object_columns[5 + len(probabilities) :])
         for name in (self.columns, self.object_columns):
             self.say(len(set(name)) == len(name), f"a column comes twice: {name}")
         if self.bad:
@@ -135,6 +176,29 @@ class _Check:
         allowed = {name[2:] for name in probabilities} | ({"unassigned"} if self.assay == "karyotype" else set())
         for row in self.objects:
             self.object_row(row, probabilities, allowed)
+
+    def image_columns(self, classes: list[str]) -> None:
+        ends = IMAGES + LAST
+        found = [name for name in self.columns if name != "group"]  # only with --group-by
+        if self.assay not in SUMMARY:
+            self.say(found[: len(IMAGES)] + found[-len(LAST) :] == ends, f"images.csv has columns {found}")
+            return
+        per_class = [form.format(name) for form in PER_CLASS.get(self.assay, []) for name in classes]
+        expected = IMAGES + SUMMARY[self.assay] + per_class + LAST
+        self.say(found == expected, f"images.csv has columns {found}, not {expected}")
+
+    def measure_columns(self, found: list[str]) -> None:
+        """Check that every kind has its columns, in their order, and new ones come behind them."""
+        with_objects = {row["image"] for row in self.objects}
+        kinds = sorted({row["kind"] for row in self.images if row["image"] in with_objects})
+        known = [MEASURES[self.assay, kind] for kind in kinds if (self.assay, kind) in MEASURES]
+        for columns in known:
+            order = [name for name in found if name in columns]
+            self.say(order == columns, f"objects.csv has {order} behind the probabilities, not {columns}")
+        every = {name for columns in known for name in columns}
+        last = max((found.index(name) for name in every if name in found), default=-1)
+        between = [name for name in found[: last + 1] if name not in every]
+        self.say(not between or not known, f"objects.csv has new columns between those it had: {between}")
 
     def image_row(self, row: dict[str, str]) -> None:
         name = row["image"]
@@ -206,7 +270,13 @@ class _Check:
 
     def report(self) -> None:
         text = (self.out / "report.html").read_text(encoding="utf-8")
-        self.say(len(text) > 2000, "report.html is nearly empty")
+        self.say(text.rstrip().endswith("</html>"), "report.html is cut short")
+        tiles = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]*)</dd>", text))
+        for name, count in (("images", len(self.images)), ("objects", len(self.objects))):
+            told = tiles.get(name, "").replace(",", "")
+            self.say(told == str(count), f"report.html tells of {told or 'no'} {name}, not {count}")
+        for model in self.run.get("models", []):
+            self.say((model.get("sha256") or "") in text, f"report.html does not name the model of {model.get('part')}")
         for pattern in (
             r"<script[^>]+src=",
             r"<link[^>]+href=(?![\"']?data:)",

@@ -8,8 +8,8 @@ import re
 import numpy as np
 import pytest
 import tifffile
-from contract_check import check
-from fake_assay import ASSAY, FakeOptions, options_for, write_images, write_models
+from contract_check import MEASURES, SUMMARY, check
+from fake_assay import ASSAY, FakeOptions, options_for, record, write_images, write_models
 
 from cellscope.engine.predict.plan import predict
 
@@ -45,6 +45,9 @@ def edit_run(out, change):
 
 
 BREACHES = {
+    "report.html is cut short": lambda out: edit(out / "report.html", "</html>", ""),
+    "report.html tells of": lambda out: edit(out / "report.html", r"(<dt>objects</dt><dd>)\d+", r"\g<1>77"),
+    "does not name the model": lambda out: edit(out / "report.html", record(out)["models"][0]["sha256"], "somebody"),
     "missing report.html": lambda out: (out / "report.html").unlink(),
     "status 'fine'": lambda out: edit(out / "images.csv", ",ok,", ",fine,"),
     "n_objects 7": lambda out: edit(out / "images.csv", "field,3,", "field,7,"),
@@ -75,3 +78,22 @@ def test_breach_is_noticed(out, breach):
         (out / "run.json").touch()
     found = check("fake", out)
     assert any(breach in line for line in found), found
+
+
+COLUMNS = {
+    "kept": (["brightest"], ["area", "centroid-0", "centroid-1"], ""),
+    "one less in images.csv": ([], ["area", "centroid-0", "centroid-1"], "images.csv has columns"),
+    "another order in images.csv": (["area", "brightest"], ["area"], "images.csv has columns"),
+    "one less in objects.csv": (["brightest"], ["area", "mass"], "objects.csv has"),
+    "another order in objects.csv": (["brightest"], ["centroid-1", "area"], "objects.csv has"),
+    "one between": (["brightest"], ["area", "centroid-1"], "new columns between"),
+}
+
+
+@pytest.mark.parametrize("case", list(COLUMNS))
+def test_columns_are_those_of_the_assay(kept, monkeypatch, case):
+    summary, measures, breach = COLUMNS[case]
+    monkeypatch.setitem(SUMMARY, "fake", summary)
+    monkeypatch.setitem(MEASURES, ("fake", "field"), measures)
+    found = check("fake", kept)
+    assert any(breach in line for line in found) if breach else found == []

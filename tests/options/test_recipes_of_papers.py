@@ -95,8 +95,10 @@ def test_histo_training_strategy_and_final_configuration():
     )  # fmt: skip
     assert chosen(options, "schedule", "step_gamma") == ("step", 0.1)
     epoch = 4563 / 16
-    assert options.val_every == round(5 * epoch)
+    assert options.val_every == int(5 * epoch)
     assert options.patience * 5 == 20
+    first_epoch = 4563 / 64
+    assert (options.frozen_val_every, options.frozen_step_every) == (int(5 * first_epoch), round(25 * first_epoch))
 
 
 # Pretrained, rotating and cropping, centre loss; strategy (a) to (e).

@@ -65,6 +65,12 @@ class TrainOptions(TrainingOptions):
     frozen_epochs: float = option(
         0.0, "Number of epochs of the first phase, instead of frozen_steps.", low=0.0, high=1e5, cli=False, recipe=True
     )
+    frozen_step_every: int = option(
+        0, "Schedule step: step_every of the first phase; 0 for the same as later.", low=0, cli=False
+    )
+    frozen_val_every: int = option(
+        0, "Steps between validations of the first phase; 0 for the same as later.", low=0, cli=False
+    )
     learn_from: Literal["train", "train+val"] = option(
         "train", "Splits used for training; train+val keeps the final weights without tuning thresholds.",
         cli=False,
@@ -116,12 +122,37 @@ class TrainOptions(TrainingOptions):
     )
 
     def in_steps(self, n_items: int | None = None, *, before: int = 0) -> TrainOptions:
-        """Turn epochs into steps, those of the first phase as well; `n_items` are the places windows are drawn from."""
+        """Turn epochs into steps, each phase with its own batch; `n_items` are the places windows are drawn from."""
         frozen = self.frozen_steps
+        size = self.frozen_batch_size or self.batch_size
         if not frozen and self.frozen_epochs and n_items is not None:
-            frozen = Epochs(self.frozen_epochs).steps(n_items, self.frozen_batch_size or self.batch_size or 1)
+            frozen = Epochs(self.frozen_epochs).steps(n_items, size or 1)
         filled = super().in_steps(n_items, before=before + frozen)
-        return filled if filled.steps is None else replace(filled, frozen_steps=min(frozen, filled.steps))
+        if filled.steps is None:
+            return filled
+        frozen = min(frozen, filled.steps)
+        if not frozen:
+            return replace(filled, frozen_steps=0)
+        first = super(TrainOptions, replace(self, batch_size=size)).in_steps(n_items)
+        val_every, frozen_val_every = filled.val_every or 1, self.frozen_val_every or first.val_every or 1
+        return replace(
+            filled,
+            frozen_steps=frozen,
+            frozen_step_every=self.frozen_step_every or first.step_every,
+            # A phase shorter than its interval is validated at its end.
+            val_every=min(val_every, filled.steps - frozen) or val_every,
+            frozen_val_every=min(frozen_val_every, frozen),
+        )
+
+    def validates(self, step: int) -> bool:
+        """Tell whether a validation follows a step: counted anew in the second phase."""
+        if step <= self.frozen_steps:
+            return step % (self.frozen_val_every or self.val_every or 1) == 0
+        return (step - self.frozen_steps) % (self.val_every or 1) == 0
+
+    def may_stop(self, step: int) -> bool:
+        """Early stopping ends the second phase alone: the first always goes on to it."""
+        return step > self.frozen_steps
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,8 @@ from cellscope.metrics.intervals import wilson
 from cellscope.models.card import ModelCard, rebuilding
 from cellscope.nn.folding import fold_norms
 
-NUCLEUS_UM = (2.0, 80.0)
-"""Smallest and largest bright part of a dividing nucleus, micrometres, with a wide margin."""
+NUCLEUS_UM = (3.0, 60.0)
+"""Smallest and largest bright part of a dividing nucleus, um: 6.5 to 28 in 80 sequences of the training data."""
 SUMMARY = ("n_abnormal", "abnormal_fraction", "abnormal_fraction_low", "abnormal_fraction_high")
 MOST_STRIPS = 60
 """Divisions of one movie drawn into its picture: those to review first, then abnormal ones."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 from cellscope.errors import Interrupted
 
@@ -30,10 +31,10 @@ class SaveAndStop(Checkpoint):
         The checkpoint to write.
     save_every : int
         Steps between two writes.
-    val_every : int or None
-        Steps between two validations; None without validation. A checkpoint from before a validation does not repeat
-        it when resumed, so a stop waits for a validation that is due or under way, with a first checkpoint written
-        before it.
+    validates : callable or None
+        Whether a validation follows a step; None without validation. A checkpoint from before a validation does not
+        repeat it when resumed, so a stop waits for a validation that is due or under way, with a first checkpoint
+        written before it.
 
     Attributes
     ----------
@@ -41,8 +42,8 @@ class SaveAndStop(Checkpoint):
         The signal noted. A second Ctrl-C stops at once.
     """
 
-    def __init__(self, path: Path, *, save_every: int, val_every: int | None):
-        self.path, self.save_every, self.val_every = path, save_every, val_every
+    def __init__(self, path: Path, *, save_every: int, validates: Callable[[int], bool] | None):
+        self.path, self.save_every, self.validates = path, save_every, validates
         self.received: int | None = None
         self._before: dict[int, Any] = {}
         self._stepping = False
@@ -96,7 +97,7 @@ class SaveAndStop(Checkpoint):
         self._stepping = False
         step = trainer.global_step
         stop = self._agreed(trainer)
-        due = self.val_every is not None and step % self.val_every == 0
+        due = self.validates is not None and self.validates(step)
         if stop or due or step % self.save_every == 0:
             trainer.save_checkpoint(self.path)
         if stop and not due:
@@ -126,6 +127,37 @@ class SaveAndStop(Checkpoint):
         """Whether any of the training processes got a signal: they all stop after the same step."""
         stop = self.received is not None
         return trainer.strategy.reduce_boolean_decision(stop, all=False) if trainer.world_size > 1 else stop
+
+
+class ValidateAt(Callback):
+    """Validate after the steps that a function names: Lightning itself knows one interval alone."""
+
+    def __init__(self, validates: Callable[[int], bool]):
+        self.validates = validates
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        """Make the batch that begins the last before a validation, or not."""
+        trainer.val_check_batch = 1 if self.validates(trainer.global_step + 1) else sys.maxsize
+
+
+class EarlyStop(EarlyStopping):
+    """Stop when ``val_score`` has not risen for `patience` validations, of those that count.
+
+    Parameters
+    ----------
+    counts : callable
+        Whether the validation after a step counts.
+    patience : int
+    """
+
+    def __init__(self, counts: Callable[[int], bool], patience: int):
+        super().__init__("val_score", mode="max", patience=patience)
+        self.counts = counts
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Compare with the best score so far."""
+        if self.counts(trainer.global_step):
+            super().on_validation_end(trainer, module)
 
 
 class StepSeed(Callback):

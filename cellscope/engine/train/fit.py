@@ -18,13 +18,13 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from cellscope.engine.device import available_cpus, pick_device, pick_precision
 from cellscope.engine.provenance import training_record
-from cellscope.engine.train.callbacks import Progress, SaveAndStop, StepSeed
+from cellscope.engine.train.callbacks import EarlyStop, Progress, SaveAndStop, StepSeed, ValidateAt
 from cellscope.engine.train.curves import EVERY, MetricsFile, draw_curves, logger_for
 from cellscope.engine.train.folder import BEST, LAST, MODEL, find_resume, make_room, steps_taken
 from cellscope.engine.train.worker_errors import worker_error
@@ -52,7 +52,9 @@ def decay_groups(
     return groups
 
 
-def optimiser_and_schedule(parameters: Any, options: Any, *, restart: int = 0) -> dict[str, Any]:
+def optimiser_and_schedule(
+    parameters: Any, options: Any, *, restart: int = 0, first_step_every: int = 0
+) -> dict[str, Any]:
     """Make the optimiser and the learning-rate schedule an options object asks for.
 
     Parameters
@@ -64,6 +66,8 @@ def optimiser_and_schedule(parameters: Any, options: Any, *, restart: int = 0) -
         ``step_gamma``.
     restart : int
         A step from which the schedule runs anew to the end, for trainings in two phases; 0 for none.
+    first_step_every : int
+        ``step_every`` of the phase before it; 0 for the same.
 
     Returns
     -------
@@ -79,8 +83,9 @@ def optimiser_and_schedule(parameters: Any, options: Any, *, restart: int = 0) -
     warmup = options.warmup_steps
 
     def factor(step: int) -> float:
-        total = max(options.steps - restart if step >= restart else restart, 1)
-        step -= restart if step >= restart else 0
+        first = step < restart
+        total = max(restart if first else options.steps - restart, 1)
+        step -= 0 if first else restart
         if step < warmup:
             return options.warmup_ratio + (1 - options.warmup_ratio) * (step + 1) / warmup
         done = min((step - warmup) / max(total - warmup, 1), 1.0)
@@ -92,7 +97,8 @@ def optimiser_and_schedule(parameters: Any, options: Any, *, restart: int = 0) -
         if options.schedule == "poly":
             return 1.0 - done
         if options.schedule == "step":
-            return options.step_gamma ** (step // options.step_every)
+            every = (first and first_step_every) or options.step_every
+            return options.step_gamma ** (step // every)
         return 1.0
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
@@ -170,11 +176,12 @@ def fit(
             out, network, {}, began, card=card, options=options, argv=argv, record=record, steps=0,
             device=str(device), precision=precision,
         )  # fmt: skip
-    val_every = options.val_every if val_loader is not None else None
-    stop = SaveAndStop(out / LAST, save_every=options.save_every, val_every=val_every)
+    validates = options.validates if val_loader is not None else None
+    stop = SaveAndStop(out / LAST, save_every=options.save_every, validates=validates)
     table = MetricsFile(out / "metrics.csv", resumed=resume is not None or not first)
     callbacks: list[Callback] = [StepSeed(options.seed), table, Progress(say, options.steps)]
-    if val_loader is not None:
+    if validates is not None:
+        callbacks.append(ValidateAt(validates))
         callbacks.append(
             ModelCheckpoint(
                 dirpath=out,
@@ -189,7 +196,7 @@ def fit(
             )
         )
         if options.patience:
-            callbacks.append(EarlyStopping("val_score", mode="max", patience=options.patience))
+            callbacks.append(EarlyStop(options.may_stop, options.patience))
     callbacks.append(stop)  # last, so that what it saves holds what the others know
     trainer = L.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
@@ -199,7 +206,7 @@ def fit(
         precision=precision,  # type: ignore[arg-type]
         max_steps=options.steps,
         max_epochs=-1,
-        val_check_interval=options.val_every,
+        val_check_interval=1,  # `ValidateAt` decides
         check_val_every_n_epoch=None,
         limit_val_batches=1.0 if val_loader is not None else 0,
         num_sanity_val_steps=0,
@@ -236,9 +243,9 @@ def fit(
     if not trainer.is_global_zero:
         return out / MODEL
     metrics: dict[str, float] = {}
-    if val_loader is not None and options.keep == "last":
-        metrics = table.at(trainer.global_step - trainer.global_step % options.val_every)
-    elif val_loader is not None and (out / BEST).is_file():
+    if validates is not None and options.keep == "last":
+        metrics = table.at(next(filter(validates, range(trainer.global_step, 0, -1)), 0))
+    elif validates is not None and (out / BEST).is_file():
         best = torch.load(out / BEST, weights_only=True, map_location="cpu")
         module.load_state_dict(best["state_dict"])
         metrics = table.at(int(best["global_step"]))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from drawn.nuclei import packed, perfect_maps
@@ -18,13 +18,14 @@ from cellscope.assays.histo.networks.registry import arguments_of, build_network
 from cellscope.assays.histo.nuclei import calibration
 from cellscope.assays.histo.options import HistoPrepareOptions as Options
 from cellscope.assays.histo.options import TrainOptions
+from cellscope.assays.histo.training import train as training
 from cellscope.assays.histo.training import tune as tuning
 from cellscope.assays.histo.training.train import Learner, _Batches, train
 from cellscope.assays.histo.training.validation import score_tiles
 from cellscope.errors import Interrupted, ModelError, UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.card import ModelCard
-from cellscope.models.file import load_model
+from cellscope.models.file import load_model, save_model
 from cellscope.options.resolve import resolve
 
 TINY = TrainOptions(arch="histonext-test", steps=4, batch_size=2, core=64, val_every=2, device="cpu", precision="32")
@@ -67,6 +68,26 @@ def test_two_phases_leave_the_encoder_alone_at_first(dataset: Path, tmp_path: Pa
     fresh = _fresh(options)
     assert all(torch.equal(first[f"network.{name}"], fresh[name]) for name in encoder)
     assert set(after_both) == set(after_first)
+
+
+def test_each_phase_has_its_own_validations_and_rates(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No validation gains anything; still the first phase, with a patience of two, goes on to the second."""
+    monkeypatch.setattr(training, "score_tiles", lambda *_: {"val_score": 0.5})
+    phases = {"steps": 11, "frozen_steps": 4, "frozen_val_every": 1, "val_every": 2, "frozen_step_every": 2}
+    options = replace(TINY, **phases, schedule="step", step_every=3, step_gamma=0.5, warmup_steps=0, patience=2)
+    train(dataset, tmp_path, options, argv=[])
+    table = pd.read_csv(tmp_path / "metrics.csv")
+    assert table.loc[table["name"] == "val_score", "step"].tolist() == [1, 2, 3, 4, 6, 8, 10]
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 10
+    learner = Learner(_network(), options, [], ("a", "b"))
+    factor = learner.configure_optimizers()["lr_scheduler"]["scheduler"].lr_lambdas[0]
+    assert [factor(step) for step in range(11)] == [1, 1, 0.5, 0.5, 1, 1, 1, 0.5, 0.5, 0.5, 0.25]
+
+
+def _network() -> torch.nn.Module:
+    return build_network(arguments_of("histonext-test", 2))
 
 
 def _fresh(options: TrainOptions) -> dict[str, torch.Tensor]:
@@ -120,12 +141,19 @@ def test_interrupted_and_resumed_is_as_never_interrupted(
 
 
 def test_going_on_from_a_model_of_other_types(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    train(dataset, tmp_path / "one", replace(TINY, steps=1, val_every=1), argv=[])
-    model = str(tmp_path / "one" / "model.safetensors")
-    train(dataset, tmp_path / "two", replace(TINY, steps=1, val_every=1, init=model), argv=[])
-    assert "started from" in capsys.readouterr().err
-    run = json.loads((tmp_path / "two" / "run.json").read_text())
-    assert run["metrics"]["val_score"] >= 0
+    """What fits is taken over, at a learning rate of nothing unchanged; the layer of the types starts anew."""
+    torch.manual_seed(9)
+    card, other = _card(("a", "b", "c")), build_network(arguments_of("histonext-test", 3)).state_dict()
+    save_model(tmp_path / "other.safetensors", other, card)
+    options = replace(TINY, steps=1, val_every=1, learning_rate=0.0, ema=0.0, half=False)
+    train(dataset, tmp_path / "run", replace(options, init=str(tmp_path / "other.safetensors")), argv=[])
+    said = capsys.readouterr().err
+    _, weights = load_model(tmp_path / "run" / "model.safetensors", assay="histo")
+    new = {name for name, value in weights.items() if value.shape != other[name].shape}
+    assert new
+    assert all(name in said.partition("; new: ")[2] for name in new)
+    learnt = {name for name, _ in _network().named_parameters()} - new
+    assert all(torch.equal(weights[name], other[name]) for name in learnt)
 
 
 def test_tuning_anew_keeps_the_weights_and_what_they_were_trained_on(dataset: Path, tmp_path: Path) -> None:
@@ -188,9 +216,15 @@ def test_the_paper_preset_is_the_papers() -> None:
     )  # fmt: skip
     epoch = 4563 / 16
     assert options.step_every == round(25 * epoch)
-    assert options.val_every == round(5 * epoch)
-    assert options.frozen_steps == round(50 * 4563 / 64)
+    assert options.val_every == int(5 * epoch)
+    first_epoch = 4563 / 64  # a pass in the first phase, with its own batch
+    assert options.frozen_step_every == round(25 * first_epoch)
+    assert options.frozen_val_every == int(5 * first_epoch)
+    assert options.frozen_steps == round(50 * first_epoch)
     assert options.steps == options.frozen_steps + round(50 * epoch)
+    validated = [step for step in range(1, options.steps + 1) if options.validates(step)]
+    first = [step for step in validated if not options.may_stop(step)]
+    assert len(first) == len(validated) - len(first) == 10
     own = TrainOptions(preset="paper", learning_rate=5e-5, batch_size=128).in_steps(4563)
     assert own.learning_rate == 5e-5
     assert own.batch_size == 128
@@ -249,20 +283,20 @@ def test_training_may_learn_from_the_validation_split_too(dataset: Path, tmp_pat
     assert model.metrics == {}
 
 
-def card(temperature: float) -> ModelCard:
+def _card(classes: tuple[str, ...] = ("a", "b"), **thresholds: float) -> ModelCard:
     return ModelCard(
-        assay="histo", part="nuclei", arch="x", arch_args={}, classes=("a", "b"), channels=("red", "green", "blue"),
-        normalisation={}, pixel_size_um=0.25, thresholds={"temperature": temperature}, training={}, metrics={},
+        assay="histo", part="nuclei", arch="x", arch_args={}, classes=classes, channels=("red", "green", "blue"),
+        normalisation={}, pixel_size_um=0.25, thresholds=thresholds, training={}, metrics={},
         cellscope_version="0",
     )  # fmt: skip
 
 
 def test_calibration_by_hand() -> None:
     """Temperature 1/2 squares the odds."""
-    found = calibration.calibrate(np.array([[0.8, 0.2], [0.5, 0.5]]), card(0.5))
+    found = calibration.calibrate(np.array([[0.8, 0.2], [0.5, 0.5]]), _card(temperature=0.5))
     assert found[0, 0] / found[0, 1] == pytest.approx(16, rel=1e-4)
     assert found[1].tolist() == [0.5, 0.5]
-    assert calibration.calibrate(np.zeros((0, 2)), card(0.5)).shape == (0, 2)
+    assert calibration.calibrate(np.zeros((0, 2)), _card(temperature=0.5)).shape == (0, 2)
 
 
 def test_calibration_finds_overconfidence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +312,7 @@ def test_calibration_finds_overconfidence(monkeypatch: pytest.MonkeyPatch) -> No
     maps[..., 3:] = 0.01 + 0.98 * maps[..., 3:]
     found = calibration.fit_calibration([tile], [maps], {})
     assert found["temperature"] > 2
-    calm = calibration.calibrate(np.array([[0.99, 0.01]]), card(found["temperature"]))
+    calm = calibration.calibrate(np.array([[0.99, 0.01]]), _card(temperature=found["temperature"]))
     assert 0.65 < calm[0, 0] < 0.85
 
 

@@ -92,7 +92,7 @@ def test_a_slide_keeps_the_contract(done: Path, image: np.ndarray) -> None:
     density = images["n_objects"][0] / images["area_mm2"][0]
     assert images["density_per_mm2"][0] == pytest.approx(density)
     assert images["area_mm2"][0] <= image.shape[0] * image.shape[1] * 0.25**2 / 1e6
-    assert cv2.imread(str(done / "a.density.png")) is not None
+    assert cv2.imread(str(done / "a.density.png")).std() > 0
     assert not (done / "journal.parts").exists()
 
 

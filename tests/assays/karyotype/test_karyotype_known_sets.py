@@ -64,7 +64,11 @@ def test_gzipped_boxes_and_webp(tmp_path: Path) -> None:
     assert (row["laboratory"], row["stain"], row["abnormal"], row["split"]) == ("tseng2023", "G", "structural", "test")
 
 
-@pytest.mark.parametrize("content", [b"\x1f\x8b\x08broken", b"", gzip.compress(b"{broken"), gzip.compress(b"[1]")])
+@pytest.mark.parametrize(
+    "content",
+    [b"\x1f\x8b\x08broken", b"", gzip.compress(b"{broken"), gzip.compress(b"[1]")],
+    ids=["broken gzip", "empty", "broken JSON", "a list"],
+)
 def test_a_gz_that_holds_no_annotation_is_no_coco_folder(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "boxes.json.gz").write_bytes(content)
     assert not FORMATS["coco"].detect(tmp_path)

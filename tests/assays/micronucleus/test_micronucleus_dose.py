@@ -164,7 +164,8 @@ def test_the_command_fits_stores_and_estimates(tmp_path):
     facts = json.loads(result.stdout)
     stored = tmp_path / "a" / "curve.json"
     assert curve_from(json.loads(stored.read_text()), "x").coefficients == tuple(facts["coefficients"])
-    assert len((tmp_path / "a" / "report.html").read_text()) > 2000
+    report = (tmp_path / "a" / "report.html").read_text()
+    assert all(f"{value:.4g}" in report for value in facts["coefficients"])
     counts = tmp_path / "counts.csv"
     counts.write_text("name;cells;micronuclei\nworker A;500;25\n")
     second = ["micronucleus", "dose", str(stored), "-o", str(tmp_path / "b"), "--counts", str(counts)]

@@ -208,4 +208,10 @@ class Learner(Averaging):
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by options; no weight decay on norms and biases."""
-        return optimiser_and_schedule(decay_groups(self.student), self.options, restart=self.options.frozen_steps)
+        options = self.options
+        return optimiser_and_schedule(
+            decay_groups(self.student),
+            options,
+            restart=options.frozen_steps,
+            first_step_every=options.frozen_step_every,
+        )

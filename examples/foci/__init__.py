@@ -1,0 +1,1 @@
+"""Foci: bright spots in single-channel fluorescence images, segmented and counted."""

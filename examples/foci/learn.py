@@ -1,0 +1,132 @@
+"""`cellscope foci prepare`, `train` and `eval`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from cellscope import __version__
+from cellscope.assays.foci.assay import ASSAY, CLASSES, KIND, PART, conclude, network, normalised
+from cellscope.assays.foci.options import EvalOptions, PredictOptions, TrainOptions
+from cellscope.engine.assay import Subject
+from cellscope.engine.eval.report import measure
+from cellscope.engine.eval.run import Evaluation
+from cellscope.engine.train.averaging import Averaging
+from cellscope.engine.train.data import drawn_batches, initialise, open_dataset, run_record, say, training_facts
+from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
+from cellscope.io.annotations.label_image import read_label_image
+from cellscope.io.prepared import Item, PreparedDataset, write_dataset
+from cellscope.io.read import SUFFIXES, read
+from cellscope.io.sources import clear_dataset, refuse_existing, source_facts, source_names
+from cellscope.io.write import write_labels, write_png
+from cellscope.models.card import ModelCard
+from cellscope.options.common import ComputeOptions, PrepareOptions
+from cellscope.options.fields import extended
+
+
+def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
+    """Copy ``images/*`` and ``masks/*.png`` of the same names into a prepared dataset; every image is its own group."""
+    refuse_existing(out, overwrite=options.overwrite)
+    clear_dataset(out, ("images", "targets"))
+    items, facts = [], []
+    for source, name in zip(sources, source_names(sources), strict=True):
+        paths = sorted(path for path in source.glob("images/*") if path.suffix.lower() in SUFFIXES)
+        for folder in (out / "images" / name, out / "targets" / name):
+            folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            item = f"{name}/{path.stem}"
+            items.append(Item(item, item, f"images/{item}.png", f"targets/{item}.tif"))
+            write_png(out / items[-1].image, read(path).pixels)
+            write_labels(out / items[-1].target, read_label_image(source / "masks" / f"{path.stem}.png").values)
+        facts.append(source_facts(name, "pairs", len(paths), {}))
+    common = {"seed": options.seed, "splits": options.splits, "folds": options.folds}
+    write_dataset(out, items, assay="foci", classes=list(CLASSES), sources=facts, pixel_size_um=None, **common)
+    return 0
+
+
+class Images(Dataset):
+    """The images of one split as (image, mask), (1, H, W) float32 each."""
+
+    def __init__(self, prepared: PreparedDataset, split: str, options: TrainOptions):
+        rows = prepared.split(split, fold=options.fold)[: options.limit]
+        self.images = [normalised(read(prepared.root / name).pixels) for name in rows["image"]]
+        self.masks = [read_label_image(prepared.root / name).values[None] > 0 for name in rows["target"]]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: Any) -> tuple[np.ndarray, np.ndarray]:
+        item = key[0] if isinstance(key, tuple) else key  # in training (item, number of the draw)
+        return self.images[item], self.masks[item].astype(np.float32)
+
+
+class Learner(Averaging):
+    """The loss, the validation and the optimiser."""
+
+    def __init__(self, module: torch.nn.Module, options: TrainOptions):
+        super().__init__(module, 0.0)
+        self.options = options
+
+    def training_step(self, batch: Any, _index: int) -> torch.Tensor:
+        """Binary cross entropy."""
+        return torch.nn.functional.binary_cross_entropy_with_logits(self.student(batch[0]).float(), batch[1])
+
+    def validation_step(self, batch: Any, _index: int) -> None:
+        """Dice of the foreground; the engine keeps the weights with the highest ``val_score``."""
+        found, truth = self.network(batch[0]).float() > 0, batch[1] > 0
+        self.log("val_score", (2.0 * (found & truth).sum() + 1) / (found.sum() + truth.sum() + 1), batch_size=1)
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and schedule by options."""
+        return optimiser_and_schedule(decay_groups(self.student), self.options)
+
+
+def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -> int:
+    """Train the network on a prepared dataset."""
+    prepared = open_dataset(dataset, "foci", options)
+    images, validation = Images(prepared, "train", options), DataLoader(Images(prepared, "val", options), 1)
+    options = options.in_steps(len(images))
+    L.seed_everything(options.seed, verbose=False)
+    module = network()
+    initialise(module, options, assay="foci", part=PART)
+    card = ModelCard.weightless("foci", PART, "conv3", CLASSES, training=training_facts(prepared, options, len(images)))
+    fit(
+        Learner(module, options), drawn_batches(images, ["all"] * len(images), options), validation, out,
+        options=options, card=lambda found: replace(card, metrics=found, cellscope_version=__version__),
+        network=module, argv=argv, record=run_record(prepared, PART), say=say,
+    )  # fmt: skip
+    return 0
+
+
+def evaluate(
+    dataset: Path, out: Path, *, run: ComputeOptions, options: EvalOptions, models: list[str], split: str,
+    argv: list[str],
+) -> int:  # fmt: skip
+    """Measure a model on one split."""
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
+    read_item = partial(_read, evaluation.prepared.root, extended(options, PredictOptions))
+    found = evaluation.measure(
+        evaluation.prepared.split(split)[: run.limit], evaluation.load(models), read_item, _compare, window=8
+    )
+    table = pd.DataFrame([{"image": name, **row} for name, row in found.items()])
+    dice = table["dice"]
+    mean = measure("dice", table["image"], lambda chosen: dice.iloc[chosen].mean(), convention="mean over images")
+    return evaluation.write(n=len(table), metrics=[mean], per_image=table, figures={})
+
+
+def _read(root: Path, options: PredictOptions, row: Any, cards: Any) -> Subject:
+    truth = read_label_image(root / row.target).values > 0
+    return Subject(row.id, read(root / row.image), KIND, options, cards, truth=truth)
+
+
+def _compare(subject: Subject) -> dict[str, float]:
+    found, truth = conclude(subject).artefacts[".labels.tif"] > 0, subject.truth
+    return {"dice": float(2 * (found & truth).sum() / max(found.sum() + truth.sum(), 1))}
