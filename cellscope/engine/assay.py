@@ -15,19 +15,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cellscope.engine.input_spec import InputSpec
 from cellscope.engine.large import Large, Pieces
 from cellscope.engine.subject import Result, Rows, Subject
-from cellscope.io.choice import Wants
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     import pandas as pd
     import torch
 
-    from cellscope.io.choice import Choice
-    from cellscope.io.inputs import Input
     from cellscope.models.card import ModelCard
 
 __all__ = [
@@ -36,6 +32,7 @@ __all__ = [
     "OBJECT_COLUMNS",
     "Assay",
     "Editor",
+    "InputSpec",
     "Large",
     "Pieces",
     "Result",
@@ -147,10 +144,8 @@ class Assay:
     ----------
     name
         As on the command line, e.g. ``nucleus-seg``.
-    kinds
-        What an input can be taken for.
-    suffixes
-        File suffixes the assay reads, lower case, with the dot.
+    inputs
+        What the assay reads, and how.
     stages
         In order.
     state
@@ -159,15 +154,12 @@ class Assay:
     parts
         Model parts, e.g. ``("detect", "classify")``; one model file each.
     summary_columns
-        Columns the assay adds to ``images.csv``.
-    class_summary
-        ``class_summary(cards)`` -> more such columns, one or several per class of the model, behind the others.
+        Columns the assay adds to ``images.csv``. A name with ``{class}``, behind the others, stands for a column per
+        class of the model, and for none where it has one class.
     large
         How subjects too large to hold are divided and joined, or None.
     class_part
         The part whose model's classes give the ``p_<class>`` columns of ``objects.csv``; None for no such columns.
-    kind_of
-        ``kind_of(image)`` -> the one of ``kinds`` it looks like; not asked where ``--input`` names a kind.
     build
         ``build(card, tensors)`` -> the part's network with its weights, in eval mode, on the CPU. Raises ModelError.
     conclude
@@ -176,10 +168,6 @@ class Assay:
         kind -> suffixes of the artefacts shown in the report (PNG), in order.
     tables
         Extra tables: name without ``.csv`` -> its leading columns after ``image``.
-    read
-        ``read(path, choice, max_pixels, options)`` -> what a subject's ``image`` is, for an assay whose inputs are not
-        plain images; None for `cellscope.io.read.read`. It goes through `cellscope.io`, must be picklable, and is a
-        frozen dataclass with the fields of `cellscope.io.image.Image` besides ``pixels``. InputError fails the input.
     editors
         kind -> what a person can edit in the report.
     summarise
@@ -191,46 +179,27 @@ class Assay:
         card. An assay with more objects than memory holds leaves it None.
     weightless
         Built-in methods without weights that ``-m`` takes by name: their cards; ``build`` gets no tensors.
-    beside
-        ``beside(entry, options)`` -> label images to read beside an input into ``subject.beside``, by name: a mask that
-        another tool made. It looks for files but opens none. Raises InputError where one is missing.
-    load
-        ``load(subject, max_pixels)`` reads into ``subject.state`` what else the stages need of files: the frames of a
-        movie, regions. Called in a reading thread, ahead of the stages; with ``read`` and ``read_options`` the only
-        function that opens files. InputError fails the input.
     read_options
         ``read_options(options)`` -> the predict options of a run once the files they name were read, before any work.
         UsageError says what is wrong with one.
-    admit
-        ``admit(image, kind)`` raises InputError where an image lacks what its kind needs, guessed or asked for.
-    wants
-        What the assay needs of a file with several planes.
     """
 
     name: str
-    kinds: tuple[str, ...]
-    suffixes: frozenset[str]
+    inputs: InputSpec
     stages: tuple[Stage, ...]
     state: Callable[[], Any]
     parts: tuple[str, ...]
     summary_columns: tuple[str, ...]
     class_part: str | None
-    kind_of: Callable[[Any], str]
     build: Callable[[ModelCard, dict[str, torch.Tensor]], torch.nn.Module]
     conclude: Callable[[Subject], Result]
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    read: Callable[[Path, Choice, int, Any], Any] | None = None
     editors: Mapping[str, Editor] = field(default_factory=dict)
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
     weightless: Mapping[str, ModelCard] = field(default_factory=dict)
-    beside: Callable[[Input, Any], Mapping[str, Path]] | None = None
-    load: Callable[[Subject, int], None] | None = None
-    class_summary: Callable[[Mapping[str, ModelCard]], tuple[str, ...]] | None = None
     large: Large | None = None
     read_options: Callable[[Any], Any] | None = None
-    admit: Callable[[Any, str], None] | None = None
-    wants: Wants = Wants.ANY
 
     def classes_columns(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
         """Return the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no object."""
@@ -238,7 +207,12 @@ class Assay:
 
     def summaries(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
         """Return all columns the assay adds to ``images.csv`` when it runs with these models."""
-        return self.summary_columns + (() if self.class_summary is None else self.class_summary(cards))
+        classes = () if self.class_part is None else cards[self.class_part].classes
+        names = classes if len(classes) > 1 else ()
+        found: list[str] = []
+        for column in self.summary_columns:
+            found += [column.replace("{class}", name) for name in names] if "{class}" in column else [column]
+        return tuple(found)
 
     def stages_of(self, kind: str) -> tuple[Stage, ...]:
         """Return the stages that apply to an input of this kind, in order."""

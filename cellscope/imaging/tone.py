@@ -12,12 +12,17 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     pixels : (H, W) or (H, W, C) uint8, uint16 or float32
-        One channel is taken as it is; three or more are read as sRGB and weighted by Rec. 601; two are averaged.
+        One channel is taken as it is; three or more are read as sRGB and weighted by Rec. 601.
 
     Returns
     -------
     (H, W) float32
         In the input's own range.
+
+    Raises
+    ------
+    ValueError
+        Two channels.
     """
     pixels = np.asarray(pixels)
     if pixels.ndim == 2:
@@ -25,7 +30,7 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
     if pixels.shape[2] == 1:
         return pixels[..., 0].astype(np.float32)
     if pixels.shape[2] == 2:
-        return pixels.astype(np.float32).mean(2)
+        raise ValueError("two channels are two stains; which one is meant has to be chosen before")
     return pixels[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
 
 

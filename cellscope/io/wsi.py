@@ -200,7 +200,7 @@ def _reader(path: Path, backend: str, series: int = 0) -> tuple[SlideReader, Sli
         from cellscope.io.wsi_tiff import TiffSlide
 
         tiff = TiffSlide(path, series)
-        return tiff, Slide(path, _levels(tiff.shapes), tiff.pixel_size_um, one_line(path.name), tiff.warnings, backend)
+        return tiff, Slide(path, _levels(tiff.shapes), None, one_line(path.name), backend=backend)
     from cellscope.io.wsi_openslide import OpenSlideSlide
 
     other = OpenSlideSlide(path)

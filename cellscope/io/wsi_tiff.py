@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from cellscope.io.choice import Choice, Wants
 from cellscope.io.convert import Refused
 from cellscope.io.formats.tiff import TiffSource
 from cellscope.io.formats.tiff_page import RGB, YCBCR
-from cellscope.io.pixel_size import STATED_RANGE_UM
 from cellscope.io.planes import told
 from cellscope.io.select import select
 from cellscope.io.wsi_reader import BLANK
@@ -28,7 +26,6 @@ _SCANNERS = ("Hamamatsu NDPI", "Leica SCN", "Ventana BIF")
 _REDUCED = 1
 #: Pixels of a tile or strip that is unpacked at once.
 _LARGEST_TILE = 2**27
-_MPP = re.compile(r"\bMPP ?= ?([0-9.]+)")
 
 
 @dataclass(frozen=True)
@@ -138,22 +135,10 @@ class TiffSlide:
                 if page.chunks[-3] * page.chunks[-2] > _LARGEST_TILE and not page.is_contiguous:
                     raise Refused("the slide is compressed in one piece, too large to unpack; save it as a tiled TIFF")
             self.shapes = [(page.imagelength, page.imagewidth) for page in self._pages]
-            self.pixel_size_um, self.warnings = self._size(), ()
         except BaseException:
             self._tif.close()
             raise
         self.corrupt: set[tuple[int, int, int]] = set()
-
-    def _size(self) -> float | None:
-        """Return what Aperio says; of others, `choose_series` knows the pixel size."""
-        found = _MPP.search(self._pages[0].description or "") if self._tif.is_svs else None
-        if not found:
-            return None
-        try:
-            size = float(found[1])
-        except ValueError:
-            return None
-        return size if STATED_RANGE_UM[0] <= size <= STATED_RANGE_UM[1] else None
 
     def read(self, level: int, top: int, left: int, height: int, width: int) -> np.ndarray:
         """Return (height, width, 3) uint8 of a level; blank outside the slide and in corrupt tiles."""

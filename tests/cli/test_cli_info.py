@@ -47,7 +47,7 @@ def test_json_and_files_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize("assay", NEEDS)
 def test_what_is_said_of_an_assay_is_what_it_wants(assay):
     module = importlib.import_module(f"cellscope.assays.{assay.replace('-', '_')}.assay")
-    assert module.ASSAY.wants is NEEDS[assay]
+    assert module.ASSAY.inputs.wants is NEEDS[assay]
 
 
 @pytest.fixture(scope="module")

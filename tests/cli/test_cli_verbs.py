@@ -10,12 +10,12 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from cellscope.assays.karyotype.options import EvalOptions, PredictOptions, TrainOptions
+from cellscope.assays.karyotype.options import EvalOptions, KaryotypePrepareOptions, PredictOptions, TrainOptions
 from cellscope.cli.groups import begin_imports
 from cellscope.cli.root import ASSAYS, app
 from cellscope.cli.verbs import speaking
 from cellscope.errors import CellscopeError, InputError, Interrupted, ModelError
-from cellscope.options.common import BaseOptions, PrepareOptions, RunOptions, WorkerOptions
+from cellscope.options.common import BaseOptions, RunOptions, WorkerOptions
 
 ASSAY = SimpleNamespace(name="karyotype")
 
@@ -71,7 +71,7 @@ def test_prepare(monkeypatch):
         *split("karyotype prepare a b -o data --format tseng --seed 3 --splits 0.8,0.1,0.1 --folds 5 --overwrite")
     )
     assert result.exit_code == 0, result.output
-    options = PrepareOptions(format="tseng", seed=3, splits=(0.8, 0.1, 0.1), folds=5, overwrite=True)
+    options = KaryotypePrepareOptions(format="tseng", seed=3, splits=(0.8, 0.1, 0.1), folds=5, overwrite=True)
     assert calls == [(([Path("a"), Path("b")], Path("data"), options), {})]
     assert result.stdout == "data\n"
 
@@ -79,7 +79,8 @@ def test_prepare(monkeypatch):
 def test_prepare_defaults(monkeypatch):
     calls = worker(monkeypatch, "cellscope.assays.karyotype.datasets.prepare", "prepare")
     assert invoke("karyotype", "prepare", "a").stdout == "karyotype-prepare\n"
-    assert calls[0][0][2] == PrepareOptions(format=None, seed=0, splits=(0.6, 0.2, 0.2), folds=0, overwrite=False)
+    defaults = KaryotypePrepareOptions(format=None, seed=0, splits=(0.6, 0.2, 0.2), folds=0, overwrite=False)
+    assert calls[0][0][2] == defaults
 
 
 def test_train(monkeypatch, tmp_path):

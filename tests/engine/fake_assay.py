@@ -18,7 +18,7 @@ import tifffile
 import torch
 from scipy import ndimage
 
-from cellscope.engine.assay import Assay, Result, Stage, probability_columns
+from cellscope.engine.assay import Assay, InputSpec, Result, Stage, probability_columns
 from cellscope.errors import InputError
 from cellscope.models.file import ModelCard, save_model
 from cellscope.options.common import RunOptions
@@ -127,8 +127,11 @@ def build(card, tensors):
 BOTH = ("field", "crop")
 ASSAY = Assay(
     name="fake",
-    kinds=BOTH,
-    suffixes=frozenset({".tif", ".png"}),
+    inputs=InputSpec(
+        kinds=BOTH,
+        suffixes=frozenset({".tif", ".png"}),
+        kind_of=kind_of,
+    ),
     stages=(
         Stage("find", BOTH, 4, cut_image, forward_find, finish_find, cpu_batch=64),
         Stage("classify", BOTH, 8, cut_spots, forward_classify, finish_classify, cpu_batch=64),
@@ -137,7 +140,6 @@ ASSAY = Assay(
     parts=("find", "classify"),
     summary_columns=("brightest",),
     class_part="classify",
-    kind_of=kind_of,
     build=build,
     conclude=conclude,
     figures={"field": (".overlay.png",)},

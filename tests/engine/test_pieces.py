@@ -16,7 +16,7 @@ import tifffile
 from contract_check import check
 from fake_assay import FORWARD, FakeOptions, build, forward_find, options_for, spots, write_models
 
-from cellscope.engine.assay import Assay, Large, Pieces, Result, Rows, Stage, Subject
+from cellscope.engine.assay import Assay, InputSpec, Large, Pieces, Result, Rows, Stage, Subject
 from cellscope.engine.predict import tables
 from cellscope.engine.predict.piece_store import PieceStore
 from cellscope.engine.predict.plan import predict
@@ -93,14 +93,16 @@ def always_a_field(image):
 
 ASSAY = Assay(
     name="fake",
-    kinds=("field",),
-    suffixes=frozenset({".tif"}),
+    inputs=InputSpec(
+        kinds=("field",),
+        suffixes=frozenset({".tif"}),
+        kind_of=always_a_field,
+    ),
     stages=(Stage("find", ("field",), 4, cut, forward_find, finish),),
     state=SimpleNamespace,
     parts=("find",),
     summary_columns=(),
     class_part=None,
-    kind_of=always_a_field,
     build=build,
     conclude=conclude,
     large=Large(divide, join),

@@ -230,7 +230,7 @@ def test_what_a_kind_needs_is_asked_of_guessed_and_forced_ones_alike(tmp_path, g
         if kind == "field":
             raise InputError("no field without a pixel size")
 
-    assay = dataclasses.replace(ASSAY, admit=admit)
+    assay = dataclasses.replace(ASSAY, inputs=dataclasses.replace(ASSAY.inputs, admit=admit))
     write_images(tmp_path / "in", 1)
     assert go(tmp_path / "in", "guessed", assay=assay) == 1
     assert go(tmp_path / "in", "forced", assay=assay, input="field") == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from cellscope.assays.histo.slides.stage import (
 )
 from cellscope.assays.histo.slides.state import State
 from cellscope.assays.histo.slides.windows import model_shape, scale_between, working_um
-from cellscope.engine.assay import Assay, Large, Pieces, Stage, Subject
+from cellscope.engine.assay import Assay, InputSpec, Large, Pieces, Stage, Subject
 from cellscope.errors import InputError
 from cellscope.imaging.doubt import stained_sizes, trusted_pixel_size
 from cellscope.io.choice import Choice, Wants
@@ -45,8 +44,11 @@ COARSEST_UM, NUCLEUS_UM = 2.0, 8.0
 LARGE_UM, TYPICAL_UM = (1.0, 20.0), 5.0
 IMAGE, SLIDE = "image", "slide"
 KINDS = (IMAGE, SLIDE)
-#: Summary columns of ``images.csv``, before those per class.
-SUMMARY = ("n_review", "area_mm2", "density_per_mm2", "shifted_grid_dice", "shifted_grid_count")
+#: Summary columns of ``images.csv``.
+SUMMARY = (
+    "n_review", "area_mm2", "density_per_mm2", "shifted_grid_dice", "shifted_grid_count",
+    "n_{class}", "{class}_per_mm2",
+)  # fmt: skip
 
 OTSU_CARD = ModelCard.weightless("histo", PART, OTSU, ("nucleus",), pixel_size_um=PIXEL_SIZE_UM)
 """The baseline without weights: Otsu's threshold on haematoxylin, then a watershed."""
@@ -150,21 +152,17 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
     return network.to(memory_format=torch.channels_last)
 
 
-def class_summary(cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
-    """Give the columns per type of ``images.csv``: counts, then densities."""
-    classes = cards[PART].classes
-    return (
-        tuple(f"n_{name}" for name in classes) + tuple(f"{name}_per_mm2" for name in classes)
-        if len(classes) > 1
-        else ()
-    )
-
-
 ASSAY = Assay(
     name="histo",
-    kinds=KINDS,
-    suffixes=SUFFIXES | SLIDE_SUFFIXES,
-    wants=Wants.COLOUR,
+    inputs=InputSpec(
+        kinds=KINDS,
+        suffixes=SUFFIXES | SLIDE_SUFFIXES,
+        kind_of=kind_of,
+        wants=Wants.COLOUR,
+        admit=admit,
+        read=read_input,
+        load=load,
+    ),
     stages=(
         Stage(PART, KINDS, 4, cut_windows, segment, take_maps),
         Stage(PART, KINDS, 4, cut_shifted, segment, take_shifted),
@@ -173,14 +171,9 @@ ASSAY = Assay(
     parts=(PART,),
     summary_columns=SUMMARY,
     class_part=PART,
-    class_summary=class_summary,
-    kind_of=kind_of,
     read_options=read_options,
-    admit=admit,
     build=build,
     conclude=conclude,
-    read=read_input,
-    load=load,
     large=Large(divide, join),
     figures={IMAGE: (".overlay.png", ".density.png"), SLIDE: (".overlay.png", ".density.png")},
     weightless={OTSU: OTSU_CARD},

@@ -39,7 +39,7 @@ from cellscope.assays.karyotype.networks import baselines
 from cellscope.assays.karyotype.networks.baselines import Baseline
 from cellscope.assays.karyotype.networks.chrnet import ChrNet
 from cellscope.assays.karyotype.networks.chrrender import ChrRender
-from cellscope.engine.assay import Assay, Editor, Result, Stage, Subject
+from cellscope.engine.assay import Assay, Editor, InputSpec, Result, Stage, Subject
 from cellscope.errors import ModelError
 from cellscope.imaging.doubt import trusted_pixel_size
 from cellscope.imaging.measure import add_physical, measure_mask
@@ -187,9 +187,12 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
 
 ASSAY = Assay(
     name="karyotype",
-    kinds=KINDS,
-    suffixes=SUFFIXES,
-    wants=Wants.STAIN,
+    inputs=InputSpec(
+        kinds=KINDS,
+        suffixes=SUFFIXES,
+        kind_of=kind_of,
+        wants=Wants.STAIN,
+    ),
     stages=(
         Stage("detect", (METAPHASE,), 1, cut_metaphase, detect, take_detections),
         Stage("detect", (METAPHASE,), 1, cut_again, detect, take_detections),
@@ -200,7 +203,6 @@ ASSAY = Assay(
     parts=("detect", "classify"),
     summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags"),
     class_part="classify",
-    kind_of=kind_of,
     build=build,
     conclude=conclude,
     figures={METAPHASE: (".karyogram.png", ".overlay.png", ".explain.png"), CHROMOSOME: (".explain.png",)},

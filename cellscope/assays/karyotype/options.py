@@ -148,7 +148,7 @@ class DrawOptions:
 
 
 @dataclass(frozen=True)
-class RenderOptions(DrawOptions):
+class RenderOptions(DrawOptions, PlaneOptions):
     """Options of ``cellscope karyotype render``."""
 
     panel: ClassVar[str] = "Render"

@@ -30,7 +30,7 @@ from cellscope.assays.micronucleus.field.state import State
 from cellscope.assays.micronucleus.find.finder import DIAMETER
 from cellscope.assays.micronucleus.find.finders import finder_from
 from cellscope.assays.micronucleus.find.instances import nuclei_of
-from cellscope.engine.assay import Assay, Stage, Subject
+from cellscope.engine.assay import Assay, InputSpec, Stage, Subject
 from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.imaging.labels import label_table
 from cellscope.imaging.scaling import far_off
@@ -221,8 +221,13 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
 
 ASSAY = Assay(
     name="micronucleus",
-    kinds=KINDS,
-    suffixes=SUFFIXES,
+    inputs=InputSpec(
+        kinds=KINDS,
+        suffixes=SUFFIXES,
+        kind_of=kind_of,
+        wants=Wants.STAIN,
+        beside=beside,
+    ),
     stages=(
         Stage("nuclei", KINDS, 1, cut_field, find, take_maps),
         Stage("nuclei", (FIELD,), 1, cut_again, find, take_maps),
@@ -240,13 +245,10 @@ ASSAY = Assay(
         "mn_per_nucleus",
     ),
     class_part="classify",
-    kind_of=kind_of,
     read_options=with_corrections,
     build=build,
     conclude=conclude,
     figures={FIELD: (".overlay.png",)},
     tables={"micronuclei": MN_COLUMNS},
     summarise=summarise,
-    beside=beside,
-    wants=Wants.STAIN,
 )

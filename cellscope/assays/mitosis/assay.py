@@ -37,7 +37,7 @@ from cellscope.assays.mitosis.sequences.state import State
 from cellscope.assays.mitosis.sequences.tracks import measure, nucleus_diameter
 from cellscope.assays.mitosis.sequences.view import TRAINED_PIXEL_UM, network_view, normalise, tone_of
 from cellscope.assays.mitosis.sequences.windows import crop, follow
-from cellscope.engine.assay import Assay, Result, Stage, Subject, probability_columns
+from cellscope.engine.assay import Assay, InputSpec, Result, Stage, Subject, probability_columns
 from cellscope.imaging.doubt import trusted_pixel_size
 from cellscope.io.choice import Wants
 from cellscope.io.movie import MOVIE_SUFFIXES
@@ -228,9 +228,15 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
 
 ASSAY = Assay(
     name="mitosis",
-    kinds=KINDS,
-    suffixes=MOVIE_SUFFIXES,
-    wants=Wants.MOVIE,
+    inputs=InputSpec(
+        kinds=KINDS,
+        suffixes=MOVIE_SUFFIXES,
+        kind_of=kind_of,
+        wants=Wants.MOVIE,
+        admit=admit,
+        read=read_input,
+        load=load,
+    ),
     stages=(
         Stage(PART, KINDS, 16, cut, classify, take_views, cpu_batch=8),
         Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, cpu_batch=256),
@@ -239,13 +245,9 @@ ASSAY = Assay(
     parts=(PART,),
     summary_columns=SUMMARY,
     class_part=PART,
-    kind_of=kind_of,
     read_options=read_options,
-    admit=admit,
     build=build,
     conclude=conclude,
     figures={SEQUENCE: (".filmstrip.png",), MOVIE: (".filmstrip.png",)},
-    read=read_input,
-    load=load,
     summarise=summarise,
 )

@@ -17,7 +17,7 @@ from cellscope.assays.nucleus_seg.segment.passes import average_passes, cut_pass
 from cellscope.assays.nucleus_seg.segment.scale import cut_estimate, cut_estimate_again, estimate_scale
 from cellscope.assays.nucleus_seg.segment.state import State
 from cellscope.assays.nucleus_seg.segment.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
-from cellscope.engine.assay import Assay, Result, Stage, Subject
+from cellscope.engine.assay import Assay, InputSpec, Result, Stage, Subject
 from cellscope.imaging.doubt import trusted_pixel_size
 from cellscope.imaging.smear import otsu_classes
 from cellscope.io.choice import Wants
@@ -228,9 +228,12 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
 
 ASSAY = Assay(
     name="nucleus-seg",
-    kinds=KINDS,
-    suffixes=SUFFIXES,
-    wants=Wants.COLOUR,
+    inputs=InputSpec(
+        kinds=KINDS,
+        suffixes=SUFFIXES,
+        kind_of=kind_of,
+        wants=Wants.COLOUR,
+    ),
     stages=(
         Stage(PART, KINDS, 4, cut_estimate, segment, estimate_scale),
         Stage(PART, KINDS, 4, cut_estimate_again, segment, estimate_scale),
@@ -241,7 +244,6 @@ ASSAY = Assay(
     parts=(PART,),
     summary_columns=SUMMARY,
     class_part=PART,
-    kind_of=kind_of,
     build=build,
     conclude=conclude,
     figures={IMAGE: (".overlay.png",), SLIDE: (".overlay.png",)},

@@ -82,8 +82,8 @@ def predict(
     out = Path(out)
     if assay.read_options is not None:
         options = assay.read_options(options)
-    if run.input not in (AUTO, *assay.kinds):
-        raise UsageError(f"--input {run.input}: {assay.name} knows {', '.join((AUTO, *assay.kinds))}")
+    if run.input not in (AUTO, *assay.inputs.kinds):
+        raise UsageError(f"--input {run.input}: {assay.name} knows {', '.join((AUTO, *assay.inputs.kinds))}")
     if plan is None:
         plan = plan_inputs(assay, arguments, out, run, options)
     else:

@@ -45,7 +45,7 @@ def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptio
     """
     here = out.resolve()
     with noting_leftovers() as leftovers:
-        found = resolve_inputs(list(arguments), assay.suffixes, glob=run.glob, limit=None)
+        found = resolve_inputs(list(arguments), assay.inputs.suffixes, glob=run.glob, limit=None)
     for line in () if run.quiet else leftovers.lines():
         print(line, file=sys.stderr)
     inputs = [entry for entry in found if not _is_result(entry, here)]
@@ -55,7 +55,7 @@ def plan_inputs(assay: Assay, arguments: Sequence[str], out: Path, run: RunOptio
     inputs = inputs[: run.limit] if run.limit else inputs
     choice = Choice.of(options)
     if choice.scene == ALL:
-        inputs = [each for entry in inputs for each in _scenes(entry, choice, assay.wants, run.max_pixels)]
+        inputs = [each for entry in inputs for each in _scenes(entry, choice, assay.inputs.wants, run.max_pixels)]
         inputs = inputs[: run.limit] if run.limit else inputs
     check_plan(inputs, out)
     return inputs
@@ -81,12 +81,12 @@ def without_partners(assay: Assay, inputs: list[Input], options: Any, *, quiet: 
     UsageError
         One mask would serve two inputs, or it cannot be told which of two files is the mask of the other.
     """
-    if assay.beside is None:
+    if assay.inputs.beside is None:
         return inputs
     used: dict[Path, Input] = {}
     for entry in inputs:
         try:
-            named = assay.beside(entry, options)
+            named = assay.inputs.beside(entry, options)
         except InputError:
             continue  # said of this input when it is read
         for path in map(Path.resolve, named.values()):
@@ -190,22 +190,22 @@ class Reader:
         known = ""
         try:
             choice = Choice.of(self.options, entry.scene)
-            if self.assay.read is not None:
-                image = self.assay.read(entry.path, choice, self.run.max_pixels, self.options)
+            if self.assay.inputs.read is not None:
+                image = self.assay.inputs.read(entry.path, choice, self.run.max_pixels, self.options)
             else:
-                image = read(entry.path, choice=choice, wants=self.assay.wants, max_pixels=self.run.max_pixels)
+                image = read(entry.path, choice=choice, wants=self.assay.inputs.wants, max_pixels=self.run.max_pixels)
             if self.run.pixel_size:
                 image = replace(image, pixel_size_um=self.run.pixel_size, pixel_size_given=True)
-            kind = self.assay.kind_of(image) if self.run.input == AUTO else self.run.input
-            if self.assay.admit is not None:
-                self.assay.admit(image, kind)
+            kind = self.assay.inputs.kind_of(image) if self.run.input == AUTO else self.run.input
+            if self.assay.inputs.admit is not None:
+                self.assay.inputs.admit(image, kind)
             known = kind
             subject = Subject(entry.image, image, kind, self.options, self.cards, self.assay.state())
-            named = self.assay.beside(entry, self.options) if self.assay.beside is not None else {}
+            named = self.assay.inputs.beside(entry, self.options) if self.assay.inputs.beside is not None else {}
             for name, path in named.items():
                 subject.beside[name] = read_label_image(path, max_pixels=self.run.max_pixels)
-            if self.assay.load is not None:
-                self.assay.load(subject, self.run.max_pixels)
+            if self.assay.inputs.load is not None:
+                self.assay.inputs.load(subject, self.run.max_pixels)
         except Exception as error:
             return Failure(entry.image, error, time.perf_counter() - start, known)
         subject.seconds = time.perf_counter() - start

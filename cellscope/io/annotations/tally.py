@@ -75,7 +75,7 @@ class Tally:
         classes = f": {', '.join(parts[:_MOST_CLASSES])}{more}" if parts else ""
         said = [f"read {self.images} images, {total} objects{classes}"]
         if self.empty:
-            said.append(f"{self.empty} of the images hold no object")
+            said.append(("warning: " if not total else "") + f"{self.empty} of the images hold no object")
         for why, count in sorted(self.dropped.items()):
             where = self._where[why]
             shown = "; ".join(where[:_SHOWN]) + (", ..." if len(where) > _SHOWN else "")

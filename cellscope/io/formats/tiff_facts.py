@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,6 +14,8 @@ from cellscope.io.formats.tiff_page import tag_number
 from cellscope.io.formats.tiff_stacks import Stack
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0, "d": 86400.0, "\u00b5s": 1e-6, "us": 1e-6, "ns": 1e-9}
+
+_MPP = re.compile(r"\bMPP ?= ?([0-9]+\.?[0-9]*)")
 
 Found = tuple[float | None, str, tuple[str, ...]]
 """A pixel size in um or None, who says so, warnings."""
@@ -29,6 +32,10 @@ def pixel_size(tif: TiffFile, stack: Stack) -> Found:
     size, warnings = sizes.from_ome(first, page.imagewidth, page.imagelength, stack.number if tif.is_ome else None)
     if size is not None:
         return size, "OME metadata", warnings
+    if tif.is_svs:
+        found = _MPP.search(_first_description(tif))
+        size, warnings = sizes.stated([float(found[1])]) if found else sizes.UNKNOWN
+        return size, "Aperio metadata", warnings
     own = _own_pixel_size(tif)
     if own is not None:
         return own[0][0], own[1], own[0][1]

@@ -167,3 +167,47 @@ def test_draws_can_be_repeated(source, tmp_path):
 @pytest.mark.parametrize(("text", "wanted"), [("MN", "micronucleus"), ("Normal cells", "normal"), ("mitosis", None)])
 def test_classes_as_people_write_them(text, wanted):
     assert parse_class(text) == wanted
+
+
+def outlined(folder, names, *, carriers=()):
+    """A field as COCO: nuclei of the first class or, `carriers`, of the second; micronuclei where three are named."""
+    field = draw_field()
+    (folder / "images").mkdir(parents=True)
+    cv2.imwrite(str(folder / "images/f.tif"), field.grey)
+    masks = [(field.nuclei == n, 2 if n in carriers else 1) for n in range(1, field.nuclei.max() + 1)]
+    if len(names) == 3:
+        masks += [(field.micronuclei == n, 3) for n in range(1, field.micronuclei.max() + 1)]
+    annotations = []
+    for number, (mask, category) in enumerate(masks, 1):
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        segmentation = [contour.ravel().tolist() for contour in contours]
+        annotations.append({"id": number, "image_id": 1, "category_id": category, "segmentation": segmentation})
+    content = {
+        "images": [{"id": 1, "file_name": "f.tif"}],
+        "annotations": annotations,
+        "categories": [{"id": number, "name": name} for number, name in enumerate(names, 1)],
+    }
+    (folder / "coco.json").write_text(json.dumps(content))
+    return field
+
+
+def test_outlines_of_nuclei_and_micronuclei(tmp_path, capsys):
+    field = outlined(tmp_path / "a", ("nucleus", "debris", "micronucleus"), carriers=(2,))
+    prepare([tmp_path / "a"], tmp_path / "out", Options())
+    assert "1 dropped: objects of the class debris" in capsys.readouterr().err
+    items = items_of(tmp_path / "out")
+    assert items["class"].value_counts().to_dict() == {"normal": 1, "micronucleus": 2, "": 1}
+    dataset = PreparedDataset.open(tmp_path / "out", assay="micronucleus")
+    (loaded,) = load_fields(dataset, "all")
+    assert len(loaded.positive()) == 2
+    assert abs((loaded.nuclei > 0).sum() / (np.isin(field.nuclei, (1, 3, 4))).sum() - 1) < 0.1
+
+
+def test_outlines_of_cells_with_a_class_each(tmp_path):
+    outlined(tmp_path / "a", ("normal", "micronucleus"), carriers=(1, 3))
+    prepare([tmp_path / "a"], tmp_path / "out", Options())
+    items = items_of(tmp_path / "out")
+    assert items["class"].value_counts().to_dict() == {"normal": 2, "micronucleus": 2}
+    outlined(tmp_path / "b", ("nucleus", "nucleus"))
+    with pytest.raises(DatasetError, match="no class tells which cells carry micronuclei"):
+        prepare([tmp_path / "b"], tmp_path / "bad", Options())

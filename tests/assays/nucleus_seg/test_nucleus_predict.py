@@ -173,7 +173,7 @@ def test_the_scale_is_refined_by_what_is_seen() -> None:
 def test_kinds() -> None:
     image = Image(np.zeros((4, 4, 3), np.uint8))
     assert kind_of(image) == "image"
-    assert ASSAY.kinds == ("image", "slide")
+    assert ASSAY.inputs.kinds == ("image", "slide")
     assert ASSAY.weightless["otsu"] is OTSU_CARD
 
 

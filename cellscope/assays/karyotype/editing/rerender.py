@@ -49,8 +49,7 @@ def render_assay(documents: Mapping[str, Mapping[str, Any]]) -> Assay:
         ),
         state=RenderState,
         parts=("classify",),
-        kinds=(METAPHASE,),
-        kind_of=always_metaphase,
+        inputs=replace(ASSAY.inputs, kinds=(METAPHASE,), kind_of=always_metaphase),
         conclude=conclude,
     )
 

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
 from cellscope.assays.micronucleus.datasets.sources import cells, folders, instances, mnfinder
+from cellscope.assays.micronucleus.datasets.sources.outlines import Outlines
 from cellscope.assays.micronucleus.datasets.sources.record import CropRecord, FieldRecord
 
+
+class Reader(Protocol):
+    """What knows one layout."""
+
+    def detect(self, source: Path, /) -> bool:
+        """Tell whether `source` is in its layout."""
+
+    def read_source(self, source: Path, options: Any, /) -> Iterator[FieldRecord] | Iterator[CropRecord]:
+        """Yield the fields or crops of `source`."""
+
+
 #: In the order they are tried.
-FORMATS = {"mnfinder": mnfinder, "instances": instances, "cells": cells, "folders": folders}
+FORMATS: Mapping[str, Reader] = {
+    "mnfinder": mnfinder,
+    "instances": instances,
+    **{name: Outlines(name) for name in ("coco", "qupath", "labelme", "via", "cvat", "imagej")},
+    "cells": cells,
+    "folders": folders,
+}
 
 __all__ = ["FORMATS", "CropRecord", "FieldRecord"]

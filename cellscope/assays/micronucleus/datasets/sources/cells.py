@@ -17,7 +17,9 @@ from cellscope.assays.micronucleus.datasets.sources.record import FieldRecord
 from cellscope.assays.micronucleus.field.field import classical_nuclei, grey_of, median_diameter, to_integers
 from cellscope.assays.micronucleus.field.masks import find_mask, read_mask
 from cellscope.errors import DatasetError, InputError, UsageError
+from cellscope.io.annotations.names import Images
 from cellscope.io.annotations.picture import read_picture
+from cellscope.io.annotations.places import image_files
 from cellscope.io.choice import Wants
 from cellscope.io.table import read_table
 
@@ -49,6 +51,8 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
     folder = Path(options.images) if options.images else source.parent
     for image_name in sorted({row["image"] for row in rows}):
         path = folder / image_name
+        if not path.is_file():
+            path = Images(folder, image_files(folder)).find(image_name, source)
         try:
             image = read_picture(path, Wants.STAIN)
             grey = grey_of(image.pixels, image_name)
