@@ -202,7 +202,10 @@ def test_objects_that_cannot_be_are_named(tmp_path: Path) -> None:
         "no image reaches": far,
         "has no area": {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 1]}, "properties": {}},
         "has no geometry": {"type": "Feature", "geometry": None, "properties": None},
-        "other than points with x and y": {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[1, 2, 3]]}},
+        "other than points with x and y": {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [[1, 2, 3]]},
+        },
         "outside the image": feature((100, 100, 120, 120)),
     }
     for number, (words, given) in enumerate(cases.items()):
