@@ -10,6 +10,12 @@ import numpy as np
 PAPER, RED_CELL, CYTOPLASM, NUCLEUS = (243, 228, 220), (226, 168, 158), (190, 180, 214), (92, 50, 140)
 
 
+def disc(shape: tuple[int, int], y: float, x: float, r: float) -> np.ndarray:
+    """Draw a disc: (H, W) bool."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return (rows - y) ** 2 + (columns - x) ** 2 <= r * r
+
+
 def smear(
     seed: int, shape: tuple[int, int] = (96, 96), cells: int = 1, radius: int = 14
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -6,9 +6,9 @@ import struct
 import numpy as np
 import pytest
 import tifffile
+from drawn.spoilt import GOOD, PIXELS, attempt, encoded, refusal, tiff
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from spoilt import GOOD, PIXELS, attempt, encoded, refusal, tiff
 
 from cellscope.io.read import read
 

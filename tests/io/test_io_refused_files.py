@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from spoilt import GOOD, PIXELS, encoded, refusal, tiff
+from drawn.spoilt import GOOD, PIXELS, encoded, refusal, tiff
 
 from cellscope.errors import InputError
 from cellscope.io.read import describe, read

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cellscope.assays.micronucleus.classify.classifiers import ARCHS, build_classifier
 from cellscope.cli.root import app
 
-PAGE = Path(__file__).parents[3] / "docs" / "micronucleus.md"
+PAGE = Path(__file__).parents[4] / "docs" / "micronucleus.md"
 QUICK = ("mobilevit-mn", "mobilenet")
 """The others are marked slow; VGG-16 is left out, for its checkpoints are two gigabytes."""
 

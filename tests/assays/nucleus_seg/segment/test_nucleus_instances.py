@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn.nucleus_seg import disc
 from scipy import ndimage
 
 from cellscope.assays.nucleus_seg.segment.debris import relative_stain, relative_yellow
 from cellscope.assays.nucleus_seg.segment.instances import Maps, expected_dice, find_nuclei, split_cells, usual_area
-
-
-def disc(shape: tuple[int, int], y: float, x: float, r: float) -> np.ndarray:
-    rows, columns = np.mgrid[: shape[0], : shape[1]]
-    return (rows - y) ** 2 + (columns - x) ** 2 <= r * r
 
 
 def maps_of(cells: list[np.ndarray], nuclei: np.ndarray, *, distance: bool = True) -> Maps:

@@ -218,7 +218,7 @@ def test_densities_are_per_square_millimetre() -> None:
 
 
 def test_every_column_and_reason_is_explained(tile: tuple[np.ndarray, Nuclei, pd.DataFrame]) -> None:
-    page = (Path(__file__).parents[3] / "docs/histo.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[4] / "docs/histo.md").read_text(encoding="utf-8")
     table = tile[2]
     for name in (*table, *REASONS):
         told = name in ("label", "bbox-1", "bbox-2") or name.endswith("_um")  # general, or shown by their kind

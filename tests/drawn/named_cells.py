@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from drawn.karyotype import CLASSES, Generated
 
 from cellscope.assays.karyotype.cell.chromosomes import Cell, name_cell
 from cellscope.assays.karyotype.detect.detections import Detection
+from drawn.karyotype import CLASSES, Generated
 
 
 def detections(cell: Generated, score: float = 0.95) -> list[Detection]:

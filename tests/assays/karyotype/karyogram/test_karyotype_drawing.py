@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from drawn.karyotype import Generated, metaphase
-from named_cells import named
+from drawn.named_cells import named
 from scipy import ndimage
 
 from cellscope.assays.karyotype.cell.assignment import UNASSIGNED

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_karyotype_detectron2 import SMALL
+from test_karyotype_convert import SMALL
 
 from cellscope.assays.karyotype.detect.inputs import network_input
 from cellscope.assays.karyotype.detectron2.backend import Detectron2Network, NativeWeights, configuration

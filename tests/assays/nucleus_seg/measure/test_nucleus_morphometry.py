@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_nucleus_instances import disc
+from drawn.nucleus_seg import disc
 
 from cellscope.assays.nucleus_seg.measure.morphometry import count_lobes, measure_nuclei, roughness, texture
 

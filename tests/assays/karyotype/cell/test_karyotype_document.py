@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from drawn.karyotype import CLASSES, Generated, karyotype, metaphase
-from named_cells import detections, named
+from drawn.named_cells import detections, named
 
 from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell.chromosomes import Cell, name_cell

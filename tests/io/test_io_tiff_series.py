@@ -1,6 +1,6 @@
 """Random valid TIFFs are read as tifffile's own series say: every plane, its axes, whatever the layout of the file.
 
-A few examples by default; ``TIFF_EXAMPLES=5000 pytest tests/io/test_tiff_series.py`` draws as many as that.
+A few examples by default; ``TIFF_EXAMPLES=5000 pytest tests/io/test_io_tiff_series.py`` draws as many as that.
 """
 
 from __future__ import annotations

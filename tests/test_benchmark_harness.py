@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HARNESS = Path(__file__).parents[2] / "benchmarks" / "harness.py"
+HARNESS = Path(__file__).parents[1] / "benchmarks" / "harness.py"
 
 
 @pytest.fixture(scope="module")

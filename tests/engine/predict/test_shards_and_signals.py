@@ -20,7 +20,7 @@ from cellscope.engine.predict.plan import predict
 from cellscope.engine.predict.shards import merge, status
 from cellscope.errors import Interrupted, UsageError
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 @pytest.fixture

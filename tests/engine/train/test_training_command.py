@@ -112,7 +112,7 @@ def test_what_is_no_dataset_is_refused(karyotype_dataset: Path, tmp_path: Path) 
 # ---- through the command line
 
 COMMAND = [sys.executable, "-m", "drawn.command", "karyotype", "train"]
-TESTS = str(Path(__file__).parents[1])
+TESTS = str(Path(__file__).parents[2])
 SMALL = [
     *["--part", "classify", "--arch", "chrnet4-test", "--batch-size", "2", "--device", "cpu", "--precision", "32"],
     *["--learning-rate", "0.001", "--set", "half=false"],
