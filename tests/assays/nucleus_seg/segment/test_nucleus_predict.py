@@ -154,12 +154,12 @@ def test_the_scale_is_refined_by_what_is_seen() -> None:
     )
     image, mask = smear(0, (160, 160), radius=40)
     options = PredictOptions()
-    subject = Subject("a", Image(image, 0.5), "image", options, {"nuclei": card}, State())
+    subject = Subject("a", Image(image, 0.25), "image", options, {"nuclei": card}, State())
     (item,) = cut_estimate(subject)
-    assert subject.state.diameter == 18  # 9 um, before anything is seen
+    assert subject.state.diameter == 36  # 9 um, before anything is seen
     assert item.shape[1] > 160
     scaled = cv2.resize(mask, item.shape[:0:-1], interpolation=cv2.INTER_NEAREST)
-    size = (round(160 * 56 / 18),) * 2
+    size = (round(160 * 56 / 36),) * 2
     scaled[: size[0], : size[1]] = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
     output = np.dstack([scaled == 128, scaled == 255]).astype(np.uint8) * 255
     estimate_scale(subject, [output])
