@@ -103,7 +103,7 @@ def test_prepare_refuses_what_cannot_be_trained_on(tmp_path):
     write_sequence(tmp_path / "in" / "abnormal" / "b.tif", division(1, abnormal=True))
     with pytest.raises(DatasetError, match=r"a\.tif has 3 channels and .*b\.tif 2"):
         prepare([tmp_path / "in"], tmp_path / "out", MitosisPrepareOptions())
-    write_composite(tmp_path / "in" / "normal" / "b.tif", division(1, abnormal=False, frames=1))
+    write_composite(tmp_path / "in" / "abnormal" / "b.tif", division(1, abnormal=True, frames=1))
     with pytest.raises(DatasetError, match=r"b\.tif: one frame is not a sequence"):
         prepare([tmp_path / "in"], tmp_path / "out", MitosisPrepareOptions())
 

@@ -9,7 +9,6 @@ import os
 import platform
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -117,18 +116,13 @@ def check_versions(findings: Findings) -> None:
 
 def required(requirements: list[str]) -> dict[str, str]:
     """Return name and lower bound of the requirements that apply here, without those of extras."""
+    from packaging.requirements import Requirement
+
     found = {}
-    for requirement in requirements:
-        text, _, marker = requirement.partition(";")
-        if "extra" in marker:
-            continue
-        bound = re.search(r"python_version\s*<\s*['\"]([\d.]+)['\"]", marker)
-        if bound and sys.version_info[:2] >= _numbers(bound[1])[:2]:
-            continue
-        match = re.match(r"\s*([A-Za-z0-9._-]+)", text)
-        least = re.search(r">=\s*([\w.]+)", text)
-        if match:
-            found[match[1]] = least[1] if least else "0"
+    for requirement in map(Requirement, requirements):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            least = [bound.version for bound in requirement.specifier if bound.operator == ">="]
+            found[requirement.name] = least[0] if least else "0"
     return found
 
 
