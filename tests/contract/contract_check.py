@@ -272,7 +272,9 @@ class _Check:
         text = (self.out / "report.html").read_text(encoding="utf-8")
         self.say(text.rstrip().endswith("</html>"), "report.html is cut short")
         tiles = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]*)</dd>", text))
-        for name, count in (("images", len(self.images)), ("objects", len(self.objects))):
+        record = json.loads((self.out / "run.json").read_text(encoding="utf-8"))
+        images = len(self.images) + len(record.get("missing") or ())  # a run that was stopped tells of all it was given
+        for name, count in (("images", images), ("objects", len(self.objects))):
             told = tiles.get(name, "").replace(",", "")
             self.say(told == str(count), f"report.html tells of {told or 'no'} {name}, not {count}")
         for model in self.run.get("models", []):
