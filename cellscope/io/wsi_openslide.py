@@ -31,6 +31,7 @@ class OpenSlideSlide:
         self.shapes = [(height, width) for width, height in self._slide.level_dimensions]
         self._downsamples = [float(value) for value in self._slide.level_downsamples]
         self.pixel_size_um, self.warnings = _pixel_size(dict(self._slide.properties))
+        self.vendor = str(self._slide.properties.get("openslide.vendor", "unknown"))
         self.corrupt: set[tuple[int, int, int]] = set()
 
     def read(self, level: int, top: int, left: int, height: int, width: int) -> np.ndarray:

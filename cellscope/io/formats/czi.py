@@ -120,9 +120,13 @@ def _image(facts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _channel_names(facts: Mapping[str, Any], count: int) -> tuple[str, ...]:
-    listed = _listed((((_image(facts).get("Dimensions") or {}).get("Channels")) or {}).get("Channel"))
-    names = [str(one.get("@Name") or "") for one in listed if isinstance(one, Mapping)]
-    return tuple(names) if len(names) == count and any(names) else ()
+    """Return the channels' names, from the display settings where the description of the image has none."""
+    for place in (_image(facts).get("Dimensions"), facts.get("DisplaySetting")):
+        listed = _listed(((place or {}).get("Channels") or {}).get("Channel"))
+        names = [str(one.get("@Name") or "") for one in listed if isinstance(one, Mapping)]
+        if len(names) == count and any(names):
+            return tuple(names)
+    return ()
 
 
 def _scene_names(facts: Mapping[str, Any]) -> dict[int, str]:

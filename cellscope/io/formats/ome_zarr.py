@@ -102,7 +102,8 @@ def _scene(group: Any, name: str) -> tuple[tuple[Any, str], Scene]:
                 axis: (steps[axis] or 1.0) * float(value) for axis, value in zip(axes, change["scale"], strict=True)
             }
     size, warnings = stated([steps[axis] * (unit_um(units[axis]) or 0.0) for axis in "XY"])
-    channels = [str(one.get("label") or "") for one in (facts.get("omero") or {}).get("channels", [])]
+    shown_as = (facts.get("omero") or {}).get("channels", [])
+    channels = ["" if one.get("label") is None else str(one["label"]) for one in shown_as]
     sizes = dict(zip(axes, array.shape, strict=True))
     shown = tuple((axis, n) for axis, n in sizes.items() if axis not in "YX" and n > 1)
     return (array, axes), Scene(
