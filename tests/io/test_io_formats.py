@@ -77,6 +77,17 @@ def test_images_of_a_project_are_scenes(tmp_path):
     assert "2 scenes" in read(path).warnings[0]
 
 
+def test_a_section_through_depth_is_read_as_it_was_scanned_and_said(tmp_path):
+    planes = stack(1, 1, 3)
+    path = write_lif(tmp_path / "a.lif", {"side view": planes}, section=True)
+    [scene] = describe(path).scenes
+    assert (scene.size("Z"), scene.height, scene.width) == planes.shape[2:]
+    for number in range(3):
+        image = read(path, choice=Choice(z=str(number)), wants=Wants.STAIN)
+        np.testing.assert_array_equal(image.pixels[..., 0], planes[0, 0, number])
+        assert any("section through depth" in line for line in image.warnings)
+
+
 def test_colour_of_zeiss(tmp_path):
     from pylibCZIrw import czi
 
@@ -123,9 +134,7 @@ def test_a_plate_in_ome_zarr_has_a_scene_for_each_field(tmp_path):
     for number, well in enumerate(("A/1", "B/2")):
         write_zarr(path / well / "0", planes + number)
     assert [scene.name for scene in describe(path).scenes] == ["A/1/0", "B/2/0"]
-    np.testing.assert_array_equal(
-        read(path, choice=Choice(scene="B/2/0")).pixels[..., 0], planes[0, 0, 0] + 1
-    )
+    np.testing.assert_array_equal(read(path, choice=Choice(scene="B/2/0")).pixels[..., 0], planes[0, 0, 0] + 1)
 
 
 def test_a_channel_of_ome_zarr_may_be_called_0(tmp_path):
