@@ -83,6 +83,9 @@ REFUSED: tuple[tuple[Test, str], ...] = (
     (lambda start, suffix: suffix == ".sld", f"is a SlideBook file, which is not read; {_EXPORT} in SlideBook"),
     (lambda start, _: start[:4] == b"%PDF", "is a PDF; export the picture in it as TIFF or PNG"),
     (lambda start, _: start[:2] == b"PK", "is a ZIP archive; unpack it first"),
+    (lambda start, _: start[:6] == b"\x93NUMPY", "is a NumPy array, read as a mask only; save the image as TIFF"),
+    (lambda start, _: start.lstrip()[:5].lower() in (b"<html", b"<!doc"), "is a web page: the download failed"),
+    (lambda start, _: start[:23] == b"version https://git-lfs", "is a link of Git LFS; fetch it with 'git lfs pull'"),
     (lambda start, _: start[4:8] == b"ftyp", "is a HEIC or AVIF picture of a phone; save it as PNG or JPEG"),
 )
 """What is recognised and not read: test, words that follow the file's name."""

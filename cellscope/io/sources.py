@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from cellscope.errors import DatasetError, UsageError
 from cellscope.io.annotations.tally import Tally, gathering
+from cellscope.io.annotations.unread import why_unread
+from cellscope.io.text import one_line
 
 
 class Reader(Protocol):
@@ -59,7 +61,11 @@ def choose_format(source: Path, format: str | None, formats: Mapping[str, Reader
     for name, reader in formats.items():
         if reader.detect(source):
             return name
-    raise DatasetError(f"{source} is in no known layout ({', '.join(formats)}); name one with --format")
+    said = why_unread(source)
+    raise DatasetError(
+        f"{one_line(source)} is in no known layout ({', '.join(formats)}){f': {said}' if said else ''}; or name the "
+        "layout with --format"
+    )
 
 
 def recognise(

@@ -10,7 +10,7 @@ import numpy as np
 
 from cellscope.io.convert import Decoded, Refused
 from cellscope.io.formats.needed import library
-from cellscope.io.pixel_size import stated, unit_um
+from cellscope.io.pixel_size import stated, unit_um, unknown_unit
 from cellscope.io.scene import Scene
 
 _MARKS = (".zattrs", ".zgroup", "zarr.json")
@@ -102,6 +102,7 @@ def _scene(group: Any, name: str) -> tuple[tuple[Any, str], Scene]:
                 axis: (steps[axis] or 1.0) * float(value) for axis, value in zip(axes, change["scale"], strict=True)
             }
     size, warnings = stated([steps[axis] * (unit_um(units[axis]) or 0.0) for axis in "XY"])
+    warnings += unknown_unit(units["X"])
     shown_as = (facts.get("omero") or {}).get("channels", [])
     channels = ["" if one.get("label") is None else str(one["label"]) for one in shown_as]
     sizes = dict(zip(axes, array.shape, strict=True))

@@ -9,7 +9,9 @@ import pytest
 from cellscope.assays.mitosis.assay import calibrate, call, combine
 from cellscope.assays.mitosis.evaluation.evaluate import measures
 from cellscope.assays.mitosis.evaluation.scores import majority_by, scores, within_mixed
+from cellscope.assays.mitosis.evaluation.sides import Sides
 from cellscope.assays.mitosis.report.summary import conditions_table, dose_of
+from cellscope.assays.mitosis.sequences.names import normal_class
 from cellscope.metrics.calibration import apply_line, best_slope_and_bias, best_weights_and_bias, log_odds
 from cellscope.metrics.intervals import f1_wilson, wider, wilson
 
@@ -27,6 +29,36 @@ def test_scores_by_hand():
     assert found["f1_balanced"] == pytest.approx(2 * (2 / 3) / (1 + 2 / 3 + 1 / 5))
     nothing = scores(np.zeros(2, int), np.array([[0.9, 0.1], [0.8, 0.2]]))
     assert nothing["recall"] is nothing["f1"] is nothing["roc_auc"] is None
+
+
+def test_of_several_classes_all_but_the_normal_one_are_positive():
+    """One multipolar division called lagging is rightly abnormal; one lagging called bipolar is missed."""
+    classes = ("bipolar", "lagging", "multipolar")
+    truth = np.array([0, 0, 1, 1, 2, 2])
+    p = np.array([[0.9, 0.1, 0], [0.3, 0.4, 0.3], [0.1, 0.8, 0.1], [0.5, 0.3, 0.2], [0, 0.6, 0.4], [0.1, 0, 0.9]])
+    found = scores(truth, p)
+    assert (found["recall"], found["precision"], found["specificity"]) == (3 / 4, 3 / 4, 1 / 2)
+    assert found["accuracy"] == pytest.approx(4 / 6)
+    # chance that an abnormal one has more of 1 - p(bipolar): 0.9, 0.5, 1, 0.9 against 0.1, 0.7
+    assert found["roc_auc"] == pytest.approx(7 / 8)
+    table = pd.DataFrame({"image": list("abcdef"), "group": list("abcdef"), "line": "", "dose": "4"})
+    table["class"] = [classes[number] for number in truth]
+    table = table.join(pd.DataFrame(p, columns=[f"p_{name}" for name in classes]))
+    listed = {metric.name: metric for metric in measures(table, classes, 0.5)}
+    assert {name: listed[name].value for name in found} == pytest.approx(found)
+    assert "lagging or multipolar positive" in listed["recall"].convention
+    # the normal class may stand elsewhere: the model's card says which it is
+    turned = table.rename(columns={"p_bipolar": "p_lagging", "p_lagging": "p_bipolar"})
+    turned["class"] = table["class"].replace({"bipolar": "lagging", "lagging": "bipolar"})
+    sides = Sides((0, 2), {name: number for number, name in enumerate(classes)})
+    again = {metric.name: metric.value for metric in measures(turned, classes, 0.5, sides=sides)}
+    assert again["recall"] == found["recall"]
+    assert again["roc_auc"] == found["roc_auc"]
+
+
+@pytest.mark.parametrize("names", [["abnormal", "multipolar"], ["a", "b"], ["aberrant", "lagging chromosomes"]])
+def test_a_kind_of_abnormal_divisions_is_never_taken_for_the_normal_class(names):
+    assert normal_class(names) is None
 
 
 def test_dose_alone():
