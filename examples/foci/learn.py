@@ -19,6 +19,7 @@ from cellscope.assays.foci.options import EvalOptions, PredictOptions, TrainOpti
 from cellscope.engine.assay import Subject
 from cellscope.engine.eval.report import measure
 from cellscope.engine.eval.run import Evaluation
+from cellscope.engine.regroup import regroup
 from cellscope.engine.train.averaging import Averaging
 from cellscope.engine.train.data import drawn_batches, initialise, open_dataset, run_record, say, training_facts
 from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
@@ -48,6 +49,7 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
             write_labels(out / items[-1].target, read_label_image(source / "masks" / f"{path.stem}.png").values)
         facts.append(source_facts(name, "pairs", len(paths), {}))
     common = {"seed": options.seed, "splits": options.splits, "folds": options.folds}
+    items = regroup(items, options.group_by)
     write_dataset(out, items, assay="foci", classes=list(CLASSES), sources=facts, pixel_size_um=None, **common)
     return 0
 
