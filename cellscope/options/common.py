@@ -24,7 +24,7 @@ MAX_PIXELS = 2**28
 """Largest image read whole: 268 million pixels, a square of 16384."""
 
 AUTO = "auto"
-"""``--input``: what an input is, its looks decide."""
+"""``--input``: the type of each input is detected."""
 
 PANEL = "General options"
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")

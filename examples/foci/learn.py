@@ -17,7 +17,7 @@ from cellscope import __version__
 from cellscope.assays.foci.assay import ASSAY, CLASSES, KIND, PART, conclude, network, normalised
 from cellscope.assays.foci.options import EvalOptions, PredictOptions, TrainOptions
 from cellscope.engine.assay import Subject
-from cellscope.engine.eval.report import measure
+from cellscope.engine.eval.metric import measure
 from cellscope.engine.eval.run import Evaluation
 from cellscope.engine.regroup import regroup
 from cellscope.engine.train.averaging import Averaging

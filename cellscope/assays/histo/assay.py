@@ -17,13 +17,13 @@ from cellscope.assays.histo.slides.regions import SEAM, make_plan, pieces_of, re
 from cellscope.assays.histo.slides.stage import (
     OTSU,
     PART,
+    compare_shifted,
     cut_shifted,
     cut_windows,
     find,
+    join_maps,
     rgb_of,
     segment,
-    take_maps,
-    take_shifted,
     tiling_of,
 )
 from cellscope.assays.histo.slides.state import State
@@ -166,8 +166,8 @@ ASSAY = Assay(
         load=load,
     ),
     stages=(
-        Stage(PART, KINDS, 4, cut_windows, segment, take_maps),
-        Stage(PART, KINDS, 4, cut_shifted, segment, take_shifted),
+        Stage(PART, KINDS, 4, cut_windows, segment, join_maps),
+        Stage(PART, KINDS, 4, cut_shifted, segment, compare_shifted),
     ),
     state=State,
     parts=(PART,),

@@ -16,7 +16,7 @@ import pandas as pd
 from cellscope.assays.histo.classes import PIXEL_SIZE_UM, UNTYPED
 from cellscope.assays.histo.datasets.known import licence_of, with_facts
 from cellscope.assays.histo.datasets.sources import FORMATS, Annotated, Choices, Record, Source
-from cellscope.assays.histo.datasets.sources.record import CASE, separate
+from cellscope.assays.histo.datasets.sources.tissue_record import CASE, separate
 from cellscope.assays.histo.options import HistoPrepareOptions
 from cellscope.engine.regroup import regroup
 from cellscope.errors import DatasetError

@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from cellscope import __version__
-from cellscope.assays.mitosis.datasets.sequences import Sequences, draw_weights, load_sequences, plain_batch
+from cellscope.assays.mitosis.datasets.batches import plain_batch
+from cellscope.assays.mitosis.datasets.sequences import Sequences, draw_weights, load_sequences
 from cellscope.assays.mitosis.networks.registry import (
     ARCHS,
     TrackNet,
