@@ -17,7 +17,7 @@ from cellscope.errors import InputError
 from cellscope.io.choice import Unchosen
 from cellscope.io.convert import Refused
 from cellscope.io.scene import Source
-from cellscope.io.text import one_line
+from cellscope.io.text import one_line, reason
 
 MAX_PIXELS = 2**28
 """Default limit of one image: 268 million pixels, for example 16384 x 16384."""
@@ -140,8 +140,9 @@ def one_line_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{shown}: cannot be read ({one_line(error.strerror or str(error))})") from error
     except Exception as error:  # decoders fail in more ways than can be listed; each is a fault of this file
-        reason = one_line(str(error) or type(error).__name__)[:200]
-        raise InputError(f"{shown}: cannot be decoded ({reason}); the file is damaged or of an unusual kind") from error
+        raise InputError(
+            f"{shown}: cannot be decoded ({reason(error)}); the file is damaged or of an unusual kind"
+        ) from error
 
 
 @contextmanager

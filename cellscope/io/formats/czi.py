@@ -13,6 +13,7 @@ from cellscope.io.convert import Decoded, Refused
 from cellscope.io.formats.needed import library
 from cellscope.io.pixel_size import stated
 from cellscope.io.scene import Scene
+from cellscope.io.text import reason
 
 _PIXELS = {
     "Gray8": ("uint8", 1), "Gray16": ("uint16", 1), "Gray32Float": ("float32", 1), "Bgr24": ("uint8", 3),
@@ -48,7 +49,7 @@ class CziSource:
             self.scenes: tuple[Scene, ...] = self._describe()
         except RuntimeError as error:
             self._stack.close()
-            raise Refused(f"the CZI file is damaged or cut short ({str(error)[:120]}); copy it again") from error
+            raise Refused(f"the CZI file is damaged or cut short ({reason(error)}); copy it again") from error
         except BaseException:
             self._stack.close()
             raise

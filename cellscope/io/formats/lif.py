@@ -14,6 +14,7 @@ from cellscope.io.formats.nd2 import plane_of
 from cellscope.io.formats.needed import library
 from cellscope.io.pixel_size import stated
 from cellscope.io.scene import Scene
+from cellscope.io.text import reason
 
 _MOSAIC = "M"
 
@@ -34,7 +35,7 @@ class LifSource:
         try:
             self._file = liffile.LifFile(path)
         except (liffile.LifFileError, ValueError, OSError) as error:
-            raise Refused(f"the LIF file is damaged or cut short ({str(error)[:120]}); copy it again") from error
+            raise Refused(f"the LIF file is damaged or cut short ({reason(error)}); copy it again") from error
         try:
             self._images: list[tuple[Any, int]] = []
             scenes, lines = [], 0

@@ -12,6 +12,7 @@ from cellscope.io.convert import Decoded, Refused
 from cellscope.io.formats.needed import library
 from cellscope.io.pixel_size import stated, unit_um, unknown_unit
 from cellscope.io.scene import Scene
+from cellscope.io.text import reason
 
 _MARKS = (".zattrs", ".zgroup", "zarr.json")
 _SECONDS = {"second": 1.0, "millisecond": 1e-3, "minute": 60.0, "hour": 3600.0}
@@ -38,14 +39,14 @@ class ZarrSource:
         try:
             root = zarr.open_group(str(path), mode="r")
         except Exception as error:  # zarr's errors differ between its versions
-            raise Refused(f"the Zarr store is damaged or no group ({str(error)[:120]}); copy it again") from error
+            raise Refused(f"the Zarr store is damaged or no group ({reason(error)}); copy it again") from error
         self._arrays: list[tuple[Any, str]] = []
         scenes = []
         for name, group in _images(root):
             try:
                 array, scene = _scene(group, name)
             except (KeyError, TypeError, ValueError) as error:
-                raise Refused(f"its image {name or '/'} is damaged or incomplete ({str(error)[:120]})") from error
+                raise Refused(f"its image {name or '/'} is damaged or incomplete ({reason(error)})") from error
             self._arrays.append(array)
             scenes.append(scene)
         if not scenes:
