@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 
 from cellscope.assays.histo.classes import PIXEL_SIZE_UM
+from cellscope.assays.histo.measure.rois import COLUMNS as ROI_COLUMNS
+from cellscope.assays.histo.measure.rois import TABLE as ROIS
 from cellscope.assays.histo.networks.registry import build_network
 from cellscope.assays.histo.options import PredictOptions
 from cellscope.assays.histo.slides.joining import conclude, join
@@ -170,6 +172,8 @@ ASSAY = Assay(
     state=State,
     parts=(PART,),
     summary_columns=SUMMARY,
+    tables={ROIS: ROI_COLUMNS},
+    table_options={ROIS: "roi"},
     class_part=PART,
     read_options=read_options,
     build=build,

@@ -189,7 +189,8 @@ class Session:
         mine = [known[image] for image in self.indices if image in finished]
         entries = mine + [entry for image, entry in self.kept.items() if image not in self.indices]
         orders = {OBJECTS: ColumnOrder((*OBJECT_COLUMNS, *self.assay.classes_columns(self.loaded.cards)))}
-        orders.update({name: ColumnOrder(("image", *leading)) for name, leading in self.assay.tables.items()})
+        tables = self.assay.tables_of(self.facts["options"].get(self.assay.name, {}))
+        orders.update({name: ColumnOrder(("image", *leading)) for name, leading in tables.items()})
         after = len(self.plan)
         for number, entry in enumerate(entries):
             for table, columns in entry.columns.items():
