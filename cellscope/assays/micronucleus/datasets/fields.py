@@ -20,6 +20,9 @@ from cellscope.io.read import read
 SMALLEST = 5
 """Micronuclei of fewer pixels neither teach nor untrain (scores ignore them)."""
 
+DARK = 0.1
+"""Brightness below which a pixel is no micronucleus, as a share of that of the usual nucleus."""
+
 CLUMPY = 0.3
 """Share of training views whose nuclei get bright spots."""
 
@@ -161,7 +164,8 @@ class FieldCrops(Dataset):
         counted = (areas >= SMALLEST)[field.micronuclei] & (field.micronuclei > 0)
         mn = moved(counted.astype(np.float32), cv2.INTER_LINEAR)
         unsure = moved(((field.micronuclei > 0) & ~counted).astype(np.float32), cv2.INTER_LINEAR)
-        told = 1.0 if field.complete else ((nucleus > 0.3) | (mn > 0)).astype(np.float32)
+        dark = cv2.blur(view, (3, 3)) < DARK  # nothing is there that somebody might have left out
+        told = 1.0 if field.complete else ((nucleus > 0.3) | (mn > 0) | dark).astype(np.float32)
         # where nuclei touch, the soft mask and the depth dip: these pixels decide whether two stay one
         rim = (nucleus > 0.3) & (depth < 0.25)
         weights = np.stack(
@@ -241,5 +245,5 @@ def vary_light(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         view = view + 1.0 * (view - cv2.GaussianBlur(view, (0, 0), 1.5))
     if rng.random() < 0.5:
         noise = rng.standard_normal(view.shape, dtype=np.float32)
-        view = view + noise * float(rng.uniform(0, 0.08)) * np.sqrt(0.1 + np.clip(view, 0, 2))
+        view = view + noise * float(rng.uniform(0, 0.15)) * np.sqrt(0.1 + np.clip(view, 0, 2))
     return view.astype(np.float32)
