@@ -81,8 +81,12 @@ class Verbs:
         """Add ``train``; `function` returns ``work(dataset, out, options, argv=)``."""
 
         def verb(work: Work, dataset: Dataset, options: Any, base: BaseOptions, argv: list[str], out: Out) -> int:
+            from cellscope.engine.train.data import say
+            from cellscope.engine.train.describe import describe_trained
+
             with speaking(base, options, hush=True):
                 code = work(dataset, out, options, argv=argv)
+                describe_trained(dataset, out, options, say=say)
             return finish(f"{self.assay} train", out, code, as_json=base.json)
 
         self._add("train", verb, function)
@@ -168,7 +172,8 @@ def run_inputs(
     counts = outcome.counts
     if not run.quiet:
         skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
-        typer.echo(f"{counts['ok']} ok, {counts['failed']} failed{skipped}", err=True)
+        unlike = f"; {counts['unfamiliar']} unlike the training images" if counts["unfamiliar"] else ""
+        typer.echo(f"{counts['ok']} ok, {counts['failed']} failed{skipped}{unlike}", err=True)
     return finish(command, out, outcome.code, as_json=run.json, **counts)
 
 

@@ -23,6 +23,7 @@ from cellscope.assays.histo.slides.stage import (
     take_maps,
     take_shifted,
     tiling_of,
+    weigh_views,
 )
 from cellscope.assays.histo.slides.state import State
 from cellscope.assays.histo.slides.windows import model_shape, scale_between, working_um
@@ -164,13 +165,15 @@ ASSAY = Assay(
         load=load,
     ),
     stages=(
-        Stage(PART, KINDS, 4, cut_windows, segment, take_maps),
+        Stage(PART, KINDS, 4, cut_windows, segment, take_maps, weigh=weigh_views),
         Stage(PART, KINDS, 4, cut_shifted, segment, take_shifted),
     ),
     state=State,
     parts=(PART,),
     summary_columns=SUMMARY,
     class_part=PART,
+    layers={PART: ("encoder",)},
+    described_as={SLIDE: IMAGE},
     read_options=read_options,
     build=build,
     conclude=conclude,

@@ -50,7 +50,8 @@ class RunOutcome:
     code
         The exit code.
     counts
-        Inputs that are ``ok``, ``failed`` and ``skipped`` (done by an earlier run).
+        Inputs that are ``ok``, ``failed`` and ``skipped`` (done by an earlier run), and of all with a result those
+        that are ``unfamiliar``.
     """
 
     code: int
@@ -140,6 +141,7 @@ class Session:
             progress,
             paths=self.paths,
             scenes={entry.image: entry.scene for entry in self.inputs},
+            judge=self.loaded.judge,
         )
         self.done = recorder.done
         stores = PieceStores(self.journal.folder, paths=self.paths, identity=self.facts["identity"])
@@ -157,6 +159,7 @@ class Session:
             window=2 * max(2, *sizes),
             workers=workers,
             stop=lambda: self.stop.received is not None,
+            taps=self.loaded.taps,
         )
         pending: deque[PendingFiles] = deque()
         with contextlib.ExitStack() as stack:
@@ -225,7 +228,7 @@ class Session:
             )
         failed = sum(entry.status == "failed" for entry in mine)
         code = EXIT_OK if not failed else EXIT_FAILED if failed == len(mine) else EXIT_PARTIAL
-        return RunOutcome(code, {name: record["counts"][name] for name in ("ok", "failed", "skipped")})
+        return RunOutcome(code, {name: record["counts"][name] for name in ("ok", "failed", "skipped", "unfamiliar")})
 
     def close(self) -> None:
         """Let go of the journal; after an error it stays for ``--skip-existing``."""
