@@ -53,7 +53,7 @@ def worker(monkeypatch, module, name, code=0, inputs=()):
         if isinstance(code, BaseException):
             raise code
         print("progress", file=sys.stderr)
-        counts = {status: inputs.count(status) for status in ("ok", "failed", "skipped")}
+        counts = {status: inputs.count(status) for status in ("ok", "failed", "skipped", "unfamiliar")}
         return SimpleNamespace(code=code, counts=counts) if name == "predict" else code
 
     fake(monkeypatch, module, **{name: work, "ASSAY": ASSAY})
@@ -209,6 +209,7 @@ def test_predict_counts_come_from_the_shard(predict):
         "ok": 1,
         "failed": 1,
         "skipped": 0,
+        "unfamiliar": 0,
     }
     assert result.stderr.endswith("1 ok, 1 failed\n")
 

@@ -85,7 +85,7 @@ def describe_model(
         The model or the dataset cannot be used.
     """
     card = read_card(model)
-    assay = assay or find_assay(card.assay)
+    assay = up_to(assay or find_assay(card.assay), card.part)
     prepared = PreparedDataset.open(dataset, assay=card.assay)
     rows = chosen_items(training_items(prepared, card, leave_out), limit)
     loaded = load_models(assay, [str(model)], pick_device(device))
@@ -112,6 +112,17 @@ def describe_model(
     about = {"layer": name, "dataset_hash": prepared.hash, "kinds": kinds}
     save_described(out, model, descriptions, about)
     return about
+
+
+def up_to(assay: Assay, part: str) -> Assay:
+    """Give an assay that ends with the last stage whose items describe an image to a part, and the models it needs."""
+    last = max(
+        (n for n, stage in enumerate(assay.stages) if stage.part == part and stage.weigh is not None), default=-1
+    )
+    if last < 0:
+        raise UsageError(f"images are not described by the part {part} of {assay.name}")
+    stages = assay.stages[: last + 1]
+    return replace(assay, stages=stages, parts=tuple(one for one in assay.parts if one in {s.part for s in stages}))
 
 
 def training_items(prepared: PreparedDataset, card: ModelCard, leave_out: str | None = None) -> pd.DataFrame:
@@ -175,12 +186,12 @@ def features_of(
     device: str = "auto",
     say: Callable[[str], None] = lambda text: None,
 ) -> Seen:
-    """Take items of a dataset through the stages up to a part's network, as `predict` does, and keep their features.
+    """Take items of a dataset through the stages of an assay, as `predict` does, and keep their features.
 
     Parameters
     ----------
     assay, loaded, part
-        Whose network is listened to.
+        Whose network is listened to; an assay cut off behind it (`up_to`) saves time.
     prepared, rows
         The dataset, and rows of its ``items.csv``.
     tap : Tap
@@ -195,8 +206,6 @@ def features_of(
     -------
     Seen
     """
-    last = max(number for number, stage in enumerate(assay.stages) if stage.part == part and stage.weigh is not None)
-    short = replace(assay, stages=assay.stages[: last + 1])
     if assay.read_options is not None:
         options = assay.read_options(options)
     options = with_thresholds(options, [card.thresholds for card in loaded.cards.values()])
@@ -206,7 +215,7 @@ def features_of(
     known = origins(rows).set_index(rows["id"])
     found, features, failed = [], {}, []
     outcomes = run_subjects(
-        short, reader, loaded.modules, run=run, device=pick_device(device), dtype=None, window=WINDOW,
+        assay, reader, loaded.modules, run=run, device=pick_device(device), dtype=None, window=WINDOW,
         conclude=_nothing, taps={part: tap},
     )  # fmt: skip
     with contextlib.closing(reader):

@@ -83,7 +83,7 @@ class PieceStore(Sequence[Result]):
         found: dict[str, list[Features]] = {}
         for number in range(self.total):
             with np.load(self.folder / f"{number:06d}.npz", allow_pickle=False) as file:
-                for part, weight in json.loads(str(file[_SUMMARY]))["weights"].items():
+                for part, weight in json.loads(str(file[_SUMMARY])).get("weights", {}).items():
                     found.setdefault(part, []).append(Features(file[f"{_FEATURES}{part}"], weight))
         means = {part: average(each) for part, each in found.items()}
         return {part: mean for part, mean in means.items() if mean is not None}

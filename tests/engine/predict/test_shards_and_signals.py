@@ -91,7 +91,14 @@ def test_two_shards_at_once_merge_into_what_one_run_gives(tmp_path, job):
         assert check("fake", out / "shards" / f"{k}-of-2", artefacts=out) == []
     assert not (out / "images.csv").exists()
     counts = merge(out, ASSAY)
-    assert counts == {"total": 7, "ok": 6, "failed": 1, "skipped": 0, "objects": sum((0, 1, 3, 0, 1, 2))}
+    assert counts == {
+        "total": 7,
+        "ok": 6,
+        "failed": 1,
+        "skipped": 0,
+        "unfamiliar": 0,
+        "objects": sum((0, 1, 3, 0, 1, 2)),
+    }
     assert check("fake", out) == []
     here(job(out="one", options={"delay": 0.02}))
     same_results(out, tmp_path / "one")
