@@ -16,8 +16,9 @@ from cellscope.engine.device import pick_device
 from cellscope.engine.familiarity.tap import Tap, first_layer
 from cellscope.engine.find import find_assay, find_predict_options
 from cellscope.engine.loading import LoadedModels, load_models
+from cellscope.engine.predict.outcome import Failure
 from cellscope.engine.predict.read import Reader
-from cellscope.engine.predict.stages import Failure, run_subjects
+from cellscope.engine.predict.stages import run_subjects
 from cellscope.errors import UsageError, error_line
 from cellscope.io.inputs import Input
 from cellscope.io.leave_out import in_turn, is_left_out, origins

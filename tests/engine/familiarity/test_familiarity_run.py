@@ -23,7 +23,7 @@ from cellscope.engine.familiarity import describe as describing
 from cellscope.engine.familiarity.describe import chosen_items, describe_model, training_items
 from cellscope.engine.familiarity.judge import SENTENCE
 from cellscope.engine.loading import load_models
-from cellscope.engine.predict.shards import merge
+from cellscope.engine.predict.merge import merge
 from cellscope.engine.predict.stages import run_subjects
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.image import Image
