@@ -90,7 +90,7 @@ def idle(monkeypatch, tmp_path):
     def nothing(*_arguments, **_options):
         return 0
 
-    outcome = SimpleNamespace(code=0, counts={"ok": 1, "failed": 0, "skipped": 0, "unfamiliar": 0})
+    outcome = SimpleNamespace(code=0, counts={"ok": 1, "failed": 0, "skipped": 0})
     for name in [name for name in os.environ if name.startswith("CELLSCOPE_")]:
         monkeypatch.delenv(name)
     for assay in ASSAYS:

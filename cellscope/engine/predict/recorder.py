@@ -170,19 +170,19 @@ class Recorder:
         row |= {"read": subject.image.taken, "warnings": text(len(warnings))}
         scene = self.scenes.get(subject.name)
         entry = Entry(subject.name, "ok", row, self.paths[subject.name], files.outputs, warnings, scene=scene)
-        self._say(subject.name, [*unlike, *subject.image.warnings])
+        self._say(subject)
         self._append(entry, files.sheets)
         self.progress.step()
         if pending.divided is not None:
             pending.divided.store.remove()
 
-    def _say(self, name: str, warnings: list[str]) -> None:
-        """Write what was odd about an input to stderr, each thing for the first inputs that have it."""
-        for warning in warnings:
+    def _say(self, subject: Subject) -> None:
+        """Write what was odd in reading an input to stderr, each thing for the first inputs that have it."""
+        for warning in subject.image.warnings:
             count = self._said[warning] = self._said.get(warning, 0) + 1
             if count <= SAID and not self.progress.quiet:
                 more = "; further inputs of which this is true are in run.json" if count == SAID else ""
-                self.progress.note(f"{one_line(name)}: {one_line(warning)}{more}")
+                self.progress.note(f"{one_line(subject.name)}: {one_line(warning)}{more}")
 
     def fail(self, failure: Failure) -> None:
         """Give an input that failed its line."""

@@ -269,7 +269,7 @@ def test_the_job_of_a_shard_can_be_pickled(tmp_path, models):
         [],
     )
     function, arguments = pickle.loads(pickle.dumps((predict_shard, job)))
-    assert function(*arguments) == RunOutcome(0, {"ok": 1, "failed": 0, "skipped": 0, "unfamiliar": 0})
+    assert function(*arguments) == RunOutcome(0, {"ok": 1, "failed": 0, "skipped": 0})
     assert table(tmp_path / "out" / "shards" / "2-of-2" / "images.csv")["image"].tolist() == ["a01.tif"]
     with pytest.raises(UsageError, match="no assay is called 'nonesuch'"):
         predict_shard("nonesuch", *job[1:])
