@@ -88,8 +88,12 @@ class Verbs:
         """Add ``train``; `function` returns ``work(dataset, out, options, argv=)``."""
 
         def verb(work: Work, dataset: Dataset, options: Any, base: BaseOptions, argv: list[str], out: Out) -> int:
+            from cellscope.engine.train.data import say
+            from cellscope.engine.train.describe import describe_trained
+
             with speaking(base, options, hush=True) as heard:
                 code = work(dataset, out, options, argv=argv)
+                describe_trained(dataset, out, options, say=say)
             return finish(f"{self.assay} train", out, code, as_json=base.json, warnings=heard.listed())
 
         self._add("train", verb, function)
