@@ -1,4 +1,4 @@
-"""`train --leave-out line`: each line judged by networks that have not seen it, and the final model calibrated on that."""
+"""`train --leave-out line`: lines are judged by networks that have not seen them, which calibrates the final model."""
 
 import json
 
@@ -30,7 +30,10 @@ def runs(tmp_path_factory):
     prepare([source], folder / "cells", MicronucleusPrepareOptions(splits=(1.0, 0.0, 0.0)))
     train(folder / "cells", folder / "nuclei", TrainOptions(**FINDER, **SHARED), argv=[])
     train(
-        folder / "cells", folder / "classify", TrainOptions(**CLASSIFIER, **SHARED, finder=str(folder / "nuclei")), argv=[]
+        folder / "cells",
+        folder / "classify",
+        TrainOptions(**CLASSIFIER, **SHARED, finder=str(folder / "nuclei")),
+        argv=[],
     )
     return folder
 
