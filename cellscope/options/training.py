@@ -43,7 +43,15 @@ class TrainingOptions(WorkerOptions):
     )
     devices: int = option(1, "Number of GPUs or processes; more than 1 trains data-parallel (DDP).", low=1, high=64)
     fold: int | None = option(
-        None, "Validate on this fold and train on the others; needs a dataset prepared with --folds.", low=0
+        None,
+        "Cross-validation: leave out this fold, to be measured with eval --split folds; needs a dataset prepared with "
+        "--folds.",
+        low=0,
+    )
+    val_fold: int | None = option(
+        None,
+        "With --fold: fold that selects weights and thresholds; part of the groups of the other folds if not given.",
+        low=0,
     )
     leave_out: str | None = option(
         None,
@@ -104,6 +112,8 @@ class TrainingOptions(WorkerOptions):
         super().__post_init__()
         if self.steps is not None and self.epochs is not None:
             raise UsageError("--steps and --epochs both say how long to train; give one of them")
+        if self.val_fold is not None and self.fold is None:
+            raise UsageError("--val-fold belongs to --fold, the fold to leave out; give both")
         if self.imagenet is not None and self.init != "imagenet":
             raise UsageError("--imagenet is the file of --init imagenet; give both")
 

@@ -107,6 +107,11 @@ class TrainOptions(TrainingOptions):
         return self.leave_out is not None
 
     @property
+    def chooses(self) -> bool:
+        """Whether validation decides which weights are kept, or when the training ends."""
+        return self.keep == "best" or self.patience > 0 or self.two_steps
+
+    @property
     def two_steps(self) -> bool:
         """Whether a second step with a learning rate of its own follows."""
         return bool(self.second_rate)

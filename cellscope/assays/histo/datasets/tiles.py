@@ -76,11 +76,9 @@ def load_tile(root: Path, row: Any, classes: tuple[str, ...]) -> Tile:
     return Tile(str(row.id), str(row.id).split("/", 1)[0], image, labels, types)
 
 
-def load_tiles(
-    prepared: PreparedDataset, split: str, classes: tuple[str, ...], *, fold: int | None, limit: int | None
-) -> list[Tile]:
+def load_tiles(prepared: PreparedDataset, split: str, classes: tuple[str, ...], *, limit: int | None) -> list[Tile]:
     """Read a split into memory; `limit` takes some, spread over the sources."""
-    rows = prepared.split(split, fold=fold)
+    rows = prepared.split(split)
     if limit and limit < len(rows):
         rows = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, limit).round().astype(int))]
     return [load_tile(prepared.root, row, classes) for row in rows.itertuples()]

@@ -63,10 +63,10 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     """
     prepared = open_dataset(dataset, "histo", options)
     classes = tuple(prepared.info["classes"])
-    tiles = load_tiles(prepared, "train", classes, fold=options.fold, limit=options.limit)
+    tiles = load_tiles(prepared, "train", classes, limit=options.limit)
     validation: list[Tile] = []
     with contextlib.suppress(DatasetError):  # there may be none
-        validation = load_tiles(prepared, "val", classes, fold=options.fold, limit=options.limit)
+        validation = load_tiles(prepared, "val", classes, limit=options.limit)
     if options.learn_from == "train+val":
         tiles, validation = tiles + validation, []
     arguments = arguments_of(str(options.arch), len(classes))
@@ -101,8 +101,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
             normalisation={"kind": "fixed", "mean": list(MEAN), "std": list(STD)},
             pixel_size_um=prepared.info["pixel_size_um"],
             thresholds=learner.calibrated(),
-            training=training_facts(prepared, options, len(tiles))
-            | {"preset": options.preset, "fold": options.fold, "typed_items": typed},
+            training=training_facts(prepared, options, len(tiles)) | {"preset": options.preset, "typed_items": typed},
             metrics=metrics,
             cellscope_version=__version__,
         ),

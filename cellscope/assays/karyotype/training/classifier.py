@@ -96,8 +96,8 @@ def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, 
     )
     initialise(network, options, assay="karyotype", part="classify")
     settings = view_settings(*options.view, options.rotate)
-    train_set = kept_chromosomes(options.cache, prepared, "train", fold=options.fold, limit=options.limit)
-    val_set = kept_chromosomes(options.cache, prepared, "val", fold=options.fold, limit=options.limit)
+    train_set = kept_chromosomes(options.cache, prepared, "train", limit=options.limit)
+    val_set = kept_chromosomes(options.cache, prepared, "val", limit=options.limit)
     if not train_set:
         raise UsageError(f"{prepared.root} holds no chromosomes of known class to train on")
     options = options.in_steps(len(train_set))

@@ -53,7 +53,6 @@ def collect_chromosomes(
     dataset: PreparedDataset,
     split: str,
     *,
-    fold: int | None = None,
     metaphases: bool = True,
     singles: bool = True,
     limit: int | None = None,
@@ -63,7 +62,7 @@ def collect_chromosomes(
     Boxes without masks give the foreground that fits them, or the part of it that no other box shares; boxes of
     which neither can be told are left out (`cellscope.assays.karyotype.training.box_cutouts`).
     """
-    rows = dataset.split(split, fold=fold).rename(columns={"class": "class_"})
+    rows = dataset.split(split).rename(columns={"class": "class_"})
     upright = {source["name"] for source in dataset.info["sources"] if source.get("short_arm_up")}
     found: list[Chromosome] = []
     for row in rows.itertuples():

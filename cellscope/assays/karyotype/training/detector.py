@@ -111,9 +111,9 @@ def train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, ar
     """Train the detector on metaphases; see `cellscope.assays.karyotype.training.train.train`."""
     network, weights, arch, arguments = _network(options)
     initialise(weights, options, assay="karyotype", part="detect")
-    metaphases = load_metaphases(prepared, "train", fold=options.fold, limit=options.limit, tight=True)
+    metaphases = load_metaphases(prepared, "train", limit=options.limit, tight=True)
     limits = [limit for limit in (options.val_limit, options.limit) if limit]
-    validation = load_metaphases(prepared, "val", fold=options.fold, limit=min(limits, default=None), tight=True)
+    validation = load_metaphases(prepared, "val", limit=min(limits, default=None), tight=True)
     if options.box_masks:
         metaphases = draw_masks(metaphases, load_painter(options.box_masks))
     if options.backend == IMPORTED and arguments.get("mask", "points") != "none":

@@ -39,9 +39,7 @@ class Crop:
         return f"{self.source}/{CLASSES[self.label]}"
 
 
-def load_crops(
-    dataset: PreparedDataset, split: str, *, fold: int | None = None, limit: int | None = None
-) -> list[Crop]:
+def load_crops(dataset: PreparedDataset, split: str, *, limit: int | None = None) -> list[Crop]:
     """Read the crops of a split (``all``: of every split), `limit` of them spread evenly.
 
     Raises
@@ -49,7 +47,7 @@ def load_crops(
     DatasetError
         For a class that is neither of the two.
     """
-    rows = dataset.items if split == "all" else dataset.split(split, fold=fold)
+    rows = dataset.items if split == "all" else dataset.split(split)
     rows = rows[rows["class"] != ""].rename(columns={"class": "class_"})
     if limit is not None and len(rows) > limit:
         rows = rows.iloc[np.linspace(0, len(rows) - 1, limit).round().astype(int)]

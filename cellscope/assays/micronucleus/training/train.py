@@ -101,7 +101,7 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
     taken = _taken_over(options)
     initialise(network, options, assay=ASSAY, part="nuclei")
     tuned_only = options.steps == 0
-    fields = [] if tuned_only else load_fields(prepared, _splits(options), fold=options.fold, limit=options.limit)
+    fields = [] if tuned_only else load_fields(prepared, _splits(options), limit=options.limit)
     if not fields and not tuned_only:
         raise UsageError(f"{prepared.root} holds no fields with outlined nuclei to train on")
     held = [] if options.learn_from == "all" else _fields_of(prepared, options)
@@ -145,11 +145,11 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
     taken = _taken_over(options)
     initialise(network, options, assay=ASSAY, part="classify")
     tuned_only = options.steps == 0
-    crops = [] if tuned_only else load_crops(prepared, _splits(options), fold=options.fold, limit=options.limit)
+    crops = [] if tuned_only else load_crops(prepared, _splits(options), limit=options.limit)
     if not tuned_only and {crop.label for crop in crops} != set(range(len(CLASSES))):
         raise UsageError(f"{prepared.root} does not hold crops of both classes to train on ({', '.join(CLASSES)})")
     try:
-        held = [] if options.learn_from == "all" else load_crops(prepared, "val", fold=options.fold)
+        held = [] if options.learn_from == "all" else load_crops(prepared, "val")
     except DatasetError:
         held = []
     if tuned_only and not held:
@@ -207,7 +207,7 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
 def _fields_of(prepared: PreparedDataset, options: TrainOptions) -> list[Any]:
     """Read the validation fields; none where the split holds none."""
     try:
-        return load_fields(prepared, "val", fold=options.fold)
+        return load_fields(prepared, "val")
     except DatasetError:
         return []
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cellscope.assays.mitosis.assay import calibrate, call, combine
+from cellscope.assays.mitosis.assay import calibrate, combine
 from cellscope.assays.mitosis.evaluation.scores import scores
 from cellscope.assays.mitosis.networks.registry import TRACKS, VIEWS, kinds_of
 from cellscope.assays.mitosis.options import TrainOptions
@@ -22,6 +23,7 @@ from cellscope.assays.mitosis.training.left_out import (
     say_left_out,
     train_in_turn,
 )
+from cellscope.assays.mitosis.training.out_of_fold import by_others, combined_by, folds_of, write_out_of_fold
 from cellscope.assays.mitosis.training.train import (
     PREDICTIONS,
     VIEW_SETTINGS,
@@ -46,9 +48,6 @@ SEEDS = "seeds.csv"
 """Of several cross-validations: what each gives out of fold, and mean and standard deviation over them."""
 
 WANTED = "give two runs, one of a network over frames and one of tracknet"
-
-OUT_OF_FOLD = "out_of_fold.csv"
-"""Of a cross-validation: every measure of ``eval`` with its interval, each sequence judged by who had not seen it."""
 
 
 def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -> int:
@@ -160,15 +159,23 @@ def _join(prepared: PreparedDataset, out: Path, names: list[str], options: Train
     p = table[[f"p_{name}" for name in classes]].to_numpy(float)
     labels = np.array([classes.index(name) for name in table["class"]])
     thresholds = tuned(p, labels)
-    metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, calibrate(p, thresholds)).items()}
-    _write_out_of_fold(out, table, calibrate(p, thresholds), classes)
+    fold = folds_of(prepared, table)
+    honest = by_others(fold, partial(_tuned_by, p, labels, p))
+    metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, honest).items()}
+    write_out_of_fold(out, table, honest, classes)
     columns = [f"p_{name}" for name in classes]
-    _write_seeds(out, labels, [calibrate(one[columns].to_numpy(float), thresholds) for one in each])
+    seeds = [one[columns].to_numpy(float) for one in each]
+    _write_seeds(out, labels, [by_others(fold, partial(_tuned_by, p, labels, one)) for one in seeds])
     arguments["members"] = len(names)
     facts = facts_of(prepared, options, len(table)) | {"folds": len(names) // len(each), "repeats": len(each)}
     card = make_card(arguments, options.arch, classes, prepared, facts, thresholds, metrics)
     save_model(out / MODEL, tensors, card, half=options.half)
     say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))
+
+
+def _tuned_by(p: np.ndarray, labels: np.ndarray, wanted: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Calibrate the `wanted` probabilities of all but some rows by what `p` says of these."""
+    return calibrate(wanted[~rows], tuned(p[rows], labels[rows]))
 
 
 def _predictions_by_seed(out: Path, names: list[str]) -> list[pd.DataFrame]:
@@ -204,7 +211,7 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     """Make one model of two cross-validations of the same folds: frames and measurements.
 
     The log odds of both and a constant are weighed by a logistic regression on the out-of-fold predictions, classes
-    counted alike; three numbers on hundreds of sequences, so what they give out of fold is hardly flattered.
+    counted alike. What is reported out of fold is weighed by the other folds' predictions alone.
 
     Raises
     ------
@@ -244,11 +251,13 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     thresholds = {"views": round(of_views, 4), "tracks": round(of_tracks, 4), "bias": round(bias, 4)}
     columns = [f"p_{name}" for name in classes]
     p = combine(views[columns].to_numpy(float), tracks[columns].to_numpy(float), thresholds)
+    in_folds = WITHOUT not in views
+    honest = by_others(folds_of(prepared, views), partial(combined_by, both, labels)) if in_folds else p
     by_seed = []
     for k in range(max(len(each) for each in seeds.values())):
         one, other = (seeds[kind][k % len(seeds[kind])][columns].to_numpy(float) for kind in (VIEWS, TRACKS))
         by_seed.append(combine(one, other, thresholds))
-    metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, p).items()}
+    metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, honest).items()}
     sources = _left_out_of_both(views, tracks, both, labels)
     metrics |= {} if sources is None else left_out_metrics(sources)
     joint = {"parts": parts, **{name: parts[VIEWS][name] for name in VIEW_SETTINGS if name in parts[VIEWS]}}
@@ -258,7 +267,7 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     out.mkdir(parents=True, exist_ok=True)
     table = views[["id", "group", "line", "dose", "class"]].join(pd.DataFrame(p, columns=columns))
     write_csv(out / PREDICTIONS, table)
-    _write_out_of_fold(out, table, p, classes)
+    write_out_of_fold(out, table, honest, classes)
     _write_seeds(out, labels, by_seed)
     if sources is not None:
         write_csv(out / LEFT_OUT_SOURCES, sources)
@@ -283,15 +292,3 @@ def _left_out_of_both(views: pd.DataFrame, tracks: pd.DataFrame, both: np.ndarra
         return combine(of_views, of_tracks, thresholds)
 
     return left_out_table(views, both, labels, fit, apply)
-
-
-def _write_out_of_fold(out: Path, table: pd.DataFrame, p: np.ndarray, classes: list[str]) -> None:
-    from cellscope.assays.mitosis.evaluation.evaluate import measures
-
-    known = table[["id", "group", "class"]].rename(columns={"id": "image"})
-    for column in ("line", "dose"):
-        known[column] = table[column].fillna("").replace("", "unknown").to_numpy()
-    known["predicted"] = [classes[call(row, 0.5)] for row in p]
-    known = known.join(pd.DataFrame(p, columns=[f"p_{name}" for name in classes]))
-    rows = [[m.name, m.value, m.low, m.high, m.n] for m in measures(known, tuple(classes), 0.5)]
-    write_csv(out / OUT_OF_FOLD, pd.DataFrame(rows, columns=["metric", "value", "low", "high", "n"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from cellscope.engine.train.draws import WeightedDraws
 from cellscope.engine.train.fit import fit
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.leave_out import is_left_out
-from cellscope.io.prepared import PreparedDataset
+from cellscope.io.prepared import CHOSEN_ON, PreparedDataset
 from cellscope.io.write import write_csv
 from cellscope.metrics.calibration import best_slope_and_bias, log_odds
 from cellscope.models.file import ModelCard, load_model
@@ -45,14 +46,31 @@ PREDICTIONS = "predictions.csv"
 """In a run folder: what the final model says of the sequences it was validated on."""
 
 
-def split_rows(prepared: PreparedDataset, options: TrainOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows to train on and those to validate on; UsageError where one of them would be empty."""
-    if options.leave_out is None:
-        train, val = prepared.split("train", fold=options.fold), prepared.split("val", fold=options.fold)
-    else:
+def split_rows(
+    prepared: PreparedDataset, options: TrainOptions
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
+    """Return the rows to train on, those to validate on and, of a cross-validation, the fold that is measured.
+
+    Where validation chooses nothing (the last weights of a fixed number of steps are kept), all other folds are trained
+    on and the fold itself is validated on.
+
+    Raises
+    ------
+    DatasetError
+        One of them would be empty.
+    """
+    fold = None
+    if options.leave_out is not None:
         left_out = is_left_out(prepared.items, options.leave_out)
         train, val = prepared.items[~left_out], prepared.items[left_out]
-    return train.head(options.limit) if options.limit else train, val
+    elif options.fold is not None:
+        turn = prepared.folded(options.fold, val_fold=options.val_fold)
+        train, val, fold = turn.split("train"), turn.split("val"), turn.split("test")
+        if not options.chooses:
+            train, val = turn.items[turn.items["split"] != "test"], fold
+    else:
+        train, val = prepared.split("train"), prepared.split("val")
+    return train.head(options.limit) if options.limit else train, val, fold
 
 
 def predictions(network: torch.nn.Module, sequences: Sequences, settings: dict[str, Any]) -> np.ndarray:
@@ -117,7 +135,9 @@ def make_card(
 def facts_of(prepared: PreparedDataset, options: TrainOptions, count: int) -> dict[str, Any]:
     """Return what the model card says of the training: also what was left out, and the class that is normal."""
     normal = prepared.info.get("normal") or normal_class(prepared.info["classes"])
-    own = {"fold": options.fold, "leave_out": options.leave_out, "normal": normal}
+    own: dict[str, Any] = {"fold": options.fold, "leave_out": options.leave_out, "normal": normal}
+    if options.fold is not None and not options.chooses:
+        own[CHOSEN_ON] = "nothing: the last weights"
     return training_facts(prepared, options, count) | own
 
 
@@ -172,12 +192,13 @@ def train_one(
     arguments = arguments_of(options.arch)
     classes = list(prepared.info["classes"])
     settings = {name: arguments[name] for name in VIEW_SETTINGS if name in arguments}
-    train_rows, val_rows = (prepared.items, prepared.items[:0]) if everything else split_rows(prepared, options)
-    measured, recorded = arguments["backbone"] == "tracks", options.augment == "camera"
-    train, val = (
-        load_sequences(prepared, rows, classes, measured=measured, tone=tone_of(settings), recorded=recorded)
-        for rows in (train_rows, val_rows)
+    nothing: pd.DataFrame | None = None
+    train_rows, val_rows, fold_rows = (
+        (prepared.items, prepared.items[:0], nothing) if everything else split_rows(prepared, options)
     )
+    measured, recorded = arguments["backbone"] == "tracks", options.augment == "camera"
+    load = partial(load_sequences, prepared, measured=measured, tone=tone_of(settings), recorded=recorded)
+    train, val = (load(rows, classes) for rows in (train_rows, val_rows))
     say(f"{len(train)} sequences to train on, {len(val)} to validate on")
     options = options.in_steps(len(train_rows))
     L.seed_everything(options.seed, verbose=False)
@@ -200,9 +221,15 @@ def train_one(
         facts = facts_of(prepared, options, len(train))
         if everything:
             return make_card(arguments, options.arch, classes, prepared, facts, {}, metrics)
-        p = predictions(learner.network, val, settings)
-        write_csv(out / PREDICTIONS, predictions_table(val, p, classes))
-        return make_card(arguments, options.arch, classes, prepared, facts, tuned(p, val.labels), metrics)
+        held = val if fold_rows is None else load(fold_rows, classes)
+        p = predictions(learner.network, held, settings)
+        write_csv(out / PREDICTIONS, predictions_table(held, p, classes))
+        thresholds: dict[str, float] = {}
+        if fold_rows is None:
+            thresholds = tuned(p, val.labels)
+        elif options.chooses:  # the fold has no say in what it measures
+            thresholds = tuned(predictions(learner.network, val, settings), val.labels)
+        return make_card(arguments, options.arch, classes, prepared, facts, thresholds, metrics)
 
     fit(
         learner,

@@ -60,7 +60,7 @@ def test_dice_and_distance() -> None:
 
 def test_crops_follow_from_their_number_alone(nucleus_dataset: Path) -> None:
     prepared = PreparedDataset.open(nucleus_dataset, assay="nucleus-seg")
-    smears = load_smears(prepared, "train", fold=None, limit=None, diameter=56.0)
+    smears = load_smears(prepared, "train", limit=None, diameter=56.0)
     options = TrainOptions(crop=64, pair_rate=1.0)
     crops = Crops(smears, options)
     for draw in range(6):
