@@ -88,7 +88,7 @@ class TrainingOptions(WorkerOptions):
     )
     step_every: int = option(1000, "Schedule step: number of steps between decays.", low=1, cli=False, recipe=True)
     step_gamma: float = option(0.1, "Schedule step: decay factor.", low=0.0, high=1.0, cli=False, recipe=True)
-    clip_gradient: float = option(10.0, "Gradient clipping norm; 0 for none.", low=0.0, cli=False)
+    clip_gradient: float = option(10.0, "Gradient clipping norm; 0 for none.", low=0.0, cli=False, recipe=True)
     val_every: int | None = option(
         None, "Number of steps between validations; five validations in all if not given.", low=1, cli=False
     )

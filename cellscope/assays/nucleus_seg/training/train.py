@@ -65,7 +65,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     L.seed_everything(options.seed, verbose=False)
     arch, arguments = str(options.arch), arguments_of(str(options.arch), options.pixel_classes)
     if arch == "msff-segnext":
-        arguments |= {"edge": options.edge, "hamburgers": options.hamburgers}
+        arguments |= {"edge": options.edge, "hamburgers": options.hamburgers, "hamburger": options.hamburger}
     network = build_network(arch, arguments)
     initialise(network, options, assay="nucleus-seg", part=PART)
     smears = load_smears(prepared, "train", limit=options.limit, diameter=options.diameter)
