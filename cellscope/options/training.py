@@ -133,6 +133,11 @@ class TrainingOptions(WorkerOptions):
         """Tell whether a validation follows step 1, 2, ... of a training whose options are in steps."""
         return step % (self.val_every or 1) == 0
 
-    def may_stop(self, step: int) -> bool:
-        """Tell whether early stopping counts the validation after this step."""
-        return True
+    @property
+    def second_from(self) -> int:
+        """The step with which the second of two phases begins; 0 where there is one only."""
+        return 0
+
+    def moved_on(self: T, step: int) -> T:
+        """Give the options of a training whose second phase begins after a step, earlier than planned."""
+        raise NotImplementedError(f"{type(self).__name__} has one phase")

@@ -76,8 +76,11 @@ class TrainOptions(TrainingOptions):
         "Augmentation: flips, rotation, noise and elastic deformation (paper), the same and more (strong), strong with "
         "the variation of other microscopes before normalisation (camera), or none.",
     )
-    balance: Literal["class", "dose", "none"] | None = option(
-        None, "Balanced sampling: of the classes, of the classes within each dose and cell line, or none.", cli=False
+    balance: Literal["class", "dose", "loss", "none"] | None = option(
+        None,
+        "Balance: sample the classes alike, or the classes within each dose and cell line, or weigh them in the loss "
+        "(loss), or none.",
+        cli=False,
     )
     label_smoothing: float | None = option(None, "Label smoothing.", low=0.0, high=0.5, cli=False)
     average: float | None = option(
@@ -94,7 +97,16 @@ class TrainOptions(TrainingOptions):
     freeze_first: bool | None = option(
         None, "Freeze the backbone in the first half of the training (with pretrained weights).", cli=False
     )
-    head_decay: float = option(0.0, "L2 penalty of the dense layer.", low=0.0, cli=False)
+    head_decay: float = option(0.0, "L2 penalty of the dense layer.", low=0.0, cli=False, recipe=True)
+    choose_by: Literal["score", "accuracy"] = option(
+        "score",
+        "Validation score that selects weights and stops early: mean of F1 and ROC AUC, or accuracy.",
+        cli=False,
+        recipe=True,
+    )
+    first_steps: int = option(
+        0, "Number of steps before the second learning rate; 0 for half of them.", low=0, cli=False
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,6 +117,15 @@ class TrainOptions(TrainingOptions):
     def leaves_out(self) -> bool:
         """Whether sources are kept out of the training, which then must not choose the weights."""
         return self.leave_out is not None
+
+    @property
+    def second_from(self) -> int:
+        """The step with which the second of two begins: the middle, unless the first ended early."""
+        return (self.first_steps or (self.steps or 0) // 2) if self.second_rate else 0
+
+    def moved_on(self, step: int) -> TrainOptions:
+        """Begin the second step, as long as planned, after a step of the first."""
+        return replace(self, first_steps=step, steps=(self.steps or 0) - self.second_from + step)
 
     @property
     def chooses(self) -> bool:

@@ -18,7 +18,7 @@ from cellscope.errors import UsageError
 from cellscope.io.write import write_csv, write_json, write_png
 from cellscope.metrics.intervals import bootstrap, wilson
 from cellscope.report.page import Card, Table, write_report
-from cellscope.report.plots import confusion_figure, interval_figure, reliability_figure, render_figure
+from cellscope.report.plots import confusion_figure, curve_figure, interval_figure, reliability_figure, render_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +29,7 @@ __all__ = [
     "Metric",
     "bootstrap",
     "confusion_figure",
+    "curve_figure",
     "interval_figure",
     "measure",
     "proportion",

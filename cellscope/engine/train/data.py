@@ -62,7 +62,7 @@ class DrawSampler(WeightedDraws):
         return self.numbered()
 
 
-def source_weights(text: str) -> dict[str, float]:
+def source_weights(text: str, *, what: str = "source_weights") -> dict[str, float]:
     """Read ``name=2,other=0.5``.
 
     Raises
@@ -75,7 +75,7 @@ def source_weights(text: str) -> dict[str, float]:
     try:
         return {name.strip(): float(value) for name, value in (pair.split("=") for pair in text.split(","))}
     except ValueError:
-        raise UsageError(f"source_weights {text!r} is not of the form name=2,other=0.5") from None
+        raise UsageError(f"{what} {text!r} is not of the form name=2,other=0.5") from None
 
 
 def drawn_batches(

@@ -30,6 +30,7 @@ from cellscope.assays.mitosis.training.step import SequenceLearner, TrackLearner
 from cellscope.engine.train.data import Indices, load_matching, run_record, say, training_facts
 from cellscope.engine.train.draws import WeightedDraws
 from cellscope.engine.train.fit import fit
+from cellscope.engine.train.phases import Phases
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.leave_out import is_left_out
 from cellscope.io.prepared import CHOSEN_ON, PreparedDataset
@@ -203,12 +204,13 @@ def train_one(
     options = options.in_steps(len(train_rows))
     L.seed_everything(options.seed, verbose=False)
     network = initialised(arguments, classes, options)
+    phases = Phases(options)
     if isinstance(network, TrackNet):
         if options.init == "none":
             network.standardise_by(train.measurements)
-        learner: SequenceLearner = TrackLearner(network, options, train, val, settings)
+        learner: SequenceLearner = TrackLearner(network, options, train, val, settings, phases)
     else:
-        learner = SequenceLearner(network, options, train, val, settings)
+        learner = SequenceLearner(network, options, train, val, settings, phases)
     weights = draw_weights(train, str(options.balance))
     steps, batch = options.steps or 1, options.batch_size or 1
 
@@ -242,4 +244,5 @@ def train_one(
         argv=argv,
         record=run_record(prepared, options.part),
         say=say,
+        phases=phases,
     )
