@@ -214,3 +214,6 @@ class PredictOptions(EvalOptions, DrawOptions, PlaneOptions):
     panel: ClassVar[str] = "Karyotype"
 
     explain: bool = option(False, "Write <stem>.explain.png: Grad-CAM heat maps of the classifier.")
+    save_chromosomes: bool = option(
+        False, "Write every chromosome of a metaphase as two images in <stem>.chromosomes: as cut, and turned upright."
+    )

@@ -140,3 +140,5 @@ def test_rare_types_are_drawn_more_often() -> None:
         assert weights["a/1"] + weights["a/2"] == pytest.approx(104)
         assert weights["b/0"] == pytest.approx(52)
     assert stratum_weights(strata, "none", {"b": 2.0})["b/0"] == 104
+    published = stratum_weights(strata, "published", {}, rates={1: 4.0})
+    assert published["a/1"] / published["a/2"] == pytest.approx(4 * 4 / 100)
