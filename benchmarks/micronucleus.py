@@ -28,7 +28,6 @@ import numpy as np
 import tifffile
 import timm
 import torch
-from cost import count_parameters, pytorch_multiply_adds, twice_the_weights
 from harness import compare, environment, print_table, run_process, with_bytecode
 from road import CPU, through
 
@@ -42,6 +41,7 @@ from cellscope.engine.loading import load_models
 from cellscope.io.read import read
 from cellscope.models.file import load_model
 from cellscope.models.registry import default_for
+from cellscope.nn.cost import count_parameters, pytorch_multiply_adds, twice_the_weights
 
 SIDE, NUCLEI = 1024, 200
 PAPER_SECONDS = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cellscope.errors import DatasetError, UsageError
 from cellscope.io.prepared import PreparedDataset, content_hash, write_dataset
-from cellscope.io.splits import Item, assign_folds, assign_splits
+from cellscope.io.splits import SPLITS, Item, assign_folds, assign_splits, divided
 
 
 def items_of(sizes: list[int], source: str = "src") -> list[Item]:
@@ -212,3 +212,44 @@ def test_facts_are_columns_behind_the_fixed_ones_where_any_item_has_them(tmp_pat
     assert table["source"].tolist() == ["src", "src", "other"]
     assert table["organ"].tolist() == ["liver", "", ""]
     assert table["stain"].tolist() == ["G", "", ""]
+
+
+def divide(items: list[Item], tmp_path: Path, text: str, splits=(0.6, 0.2, 0.2)):
+    table = tmp_path / "splits.csv"
+    table.write_text(text)
+    return divided(items, splits, held_out="", table=table)
+
+
+def test_a_table_fixes_the_test_cases_and_the_rest_is_shared_out(tmp_path: Path) -> None:
+    items = items_of([1] * 20)
+    named = [items[3].group, items[7].group.partition("/")[2] or items[7].group]
+    text = "group,split\n" + "".join(f"{name},test\n" for name in named)
+    fixed, splits = divide(items, tmp_path, text)
+    assert splits == pytest.approx((0.75, 0.25, 0.0))
+    split_of = assign_splits(fixed, splits, 0)
+    found = {name: sorted(item.id for item in fixed if split_of[item.group] == name) for name in SPLITS}
+    assert found["test"] == sorted([items[3].id, items[7].id])
+    assert abs(len(found["train"]) - 13.5) < 1
+    fixed, splits = divide(items, tmp_path, f"id,split\n{items[0].id},val\n")
+    assert splits == (0.6, 0.2, 0.2)
+    assert assign_splits(fixed, splits, 0)[items[0].group] == "val"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("group,split\nnobody,test\n", "no item has the group nobody"),
+        ("name,split\nx,test\n", "needs a column id or group"),
+        ("id,split\nsrc/0-0,exam\n", "'exam' is no split"),
+    ],
+)
+def test_a_table_of_splits_that_does_not_fit_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    items = items_of([2, 1])
+    with pytest.raises(UsageError, match=message):
+        divide(items, tmp_path, text)
+
+
+def test_a_table_never_parts_a_group(tmp_path: Path) -> None:
+    items = items_of([2, 1])
+    with pytest.raises(UsageError, match="items of one group stay together"):
+        divide(items, tmp_path, f"id,split\n{items[0].id},test\n{items[1].id},train\n")

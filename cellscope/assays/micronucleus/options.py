@@ -26,7 +26,6 @@ class MicronucleusPrepareOptions(PrepareOptions, PlaneOptions):
         "Class balancing; paper: augmented copies of the minority class and downsampling of the majority "
         "class in training, augmented copies of both in validation, none in test.",
     )
-    hold_out: str = option("", "Cell lines (source names) held out as test split.")
     crop_size: int = option(224, "Size of the stored crops, pixels.", low=32, high=1024)
     images: str | None = option(
         None, "Folder of the images of a table of cells; that of the table if not given.", metavar="DIR"

@@ -26,7 +26,7 @@ class MitosisPrepareOptions(PrepareOptions, FileOptions):
 
     table: Path | None = option(
         None,
-        "CSV with a column image and any of line, dose, position, date, class; overrides the file names.",
+        "CSV with a column image and any of line, dose, position, date, class, split; overrides the file names.",
         metavar="CSV",
     )
     normal: str | None = option(

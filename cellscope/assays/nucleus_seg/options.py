@@ -20,8 +20,6 @@ class NucleusPrepareOptions(PrepareOptions, PlaneOptions):
 
     panel: ClassVar[str] = "Smears"
 
-    hold_out: str = option("", "Sources (names) held out as test split.")
-
 
 @dataclass(frozen=True)
 class TrainOptions(TrainingOptions):

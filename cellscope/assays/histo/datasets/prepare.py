@@ -25,7 +25,7 @@ from cellscope.io.annotations.tally import Tally, gathering, tell
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
 from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_names
-from cellscope.io.splits import Item
+from cellscope.io.splits import Item, divided
 from cellscope.io.write import write_csv, write_labels, write_png
 from cellscope.report.preview import Shown, write_preview
 
@@ -107,6 +107,7 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
         print(f"{name}: {len(listed.records)} items, {count} nuclei, {typed} with a type", file=sys.stderr)
         tell(name, tally)
     fixed = [item.fixed_fold for item in items if item.fixed_fold is not None]
+    items, splits = divided(items, options.splits, held_out=options.hold_out, table=options.split_table)
     write_dataset(
         out,
         items,
@@ -115,7 +116,7 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
         sources=facts,
         pixel_size_um=PIXEL_SIZE_UM,
         seed=options.seed,
-        splits=options.splits,
+        splits=splits,
         folds=options.folds or (max(fixed) + 1 if fixed else 0),
         extra={"tissues": _tissues(found)} if any(r.tissue for _, _, s in found for r in s.records) else None,
         beside=tables,

@@ -23,7 +23,7 @@ from cellscope.io.choice import Wants
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
 from cellscope.io.sources import clear_dataset, recognise, refuse_existing, source_facts, source_names
-from cellscope.io.splits import Item
+from cellscope.io.splits import Item, divided
 from cellscope.io.text import one_line
 from cellscope.io.write import write_json, write_png
 from cellscope.options.common import PrepareOptions
@@ -73,15 +73,21 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
             facts[-1]["short_arm_up"] = True
         print(f"{name}: {len(items) - before} items", file=sys.stderr)
         tell(name, tally)
+    items, splits = divided(
+        dealt(items, origins, options.splits, options.seed),
+        options.splits,
+        held_out=options.hold_out,
+        table=options.split_table,
+    )
     write_dataset(
         out,
-        dealt(items, origins, options.splits, options.seed),
+        items,
         assay="karyotype",
         classes=list(CLASSES),
         sources=facts,
         pixel_size_um=None,
         seed=options.seed,
-        splits=options.splits,
+        splits=splits,
         folds=options.folds,
     )
     metaphases = [item for item in items if item.target]

@@ -30,7 +30,7 @@ from cellscope.io.annotations.picture import choosing
 from cellscope.io.annotations.tally import gathering, tell
 from cellscope.io.prepared import write_dataset
 from cellscope.io.sources import clear_dataset, recognise, refuse_existing
-from cellscope.io.splits import Item, assign_splits, hold_out
+from cellscope.io.splits import Item, assign_splits, divided
 from cellscope.io.write import write_png
 from cellscope.report.preview import Shown, write_preview
 
@@ -90,9 +90,11 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
         print(f"{where}: {len(items) - before} items", file=sys.stderr)
         tell(where, tally)
     _refuse_one_class(items)
-    items = hold_out(items, options.hold_out, what="cell line")
+    items, splits = divided(
+        items, options.splits, held_out=options.hold_out, table=options.split_table, what="cell line"
+    )
     if options.recipe == "paper":
-        items = _balance(items, out, options)
+        items = _balance(items, out, replace(options, splits=splits))
     write_dataset(
         out,
         items,
@@ -101,7 +103,7 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
         sources=facts,
         pixel_size_um=None,
         seed=options.seed,
-        splits=options.splits,
+        splits=splits,
         folds=options.folds,
         extra={"recipe": options.recipe, "hold_out": options.hold_out, "crop_size": options.crop_size},
     )

@@ -25,7 +25,7 @@ from cellscope.io.inputs import Input, resolve_inputs
 from cellscope.io.movie import MOVIE_SUFFIXES, open_movie
 from cellscope.io.prepared import write_dataset
 from cellscope.io.sequence import write_sequence
-from cellscope.io.splits import Item
+from cellscope.io.splits import SPLITS, Item, divided, without_test
 from cellscope.io.table import read_table
 from cellscope.io.text import one_line
 from cellscope.io.write import write_csv
@@ -35,6 +35,8 @@ from cellscope.report.thumbnails import to_display
 CLASSES = ("normal", "abnormal")
 _FOLDERS = {"normalmitosis": "normal", "abnormalmitosis": "abnormal", "normal": "normal", "abnormal": "abnormal"}
 FORMATS = ("folders",)
+_KEPT = {"test": "test"}
+"""Folders above the class folders that say what their sequences are kept for: the authors' TEST beside TRAIN."""
 
 
 def prepare(sources: list[Path], out: Path, options: MitosisPrepareOptions) -> int:
@@ -68,15 +70,15 @@ def prepare(sources: list[Path], out: Path, options: MitosisPrepareOptions) -> i
     for folder in sources:
         with gathering() as tally:
             own = _records(folder, stated)
-        for _, _, class_, _ in own:
+        for _, _, class_, *_ in own:
             tally.image([class_])
         found.append((own, tally))
     records = [record for own, _ in found for record in own]
-    classes, normal = _classes({class_ for _, _, class_, _ in records}, options.normal)
+    classes, normal = _classes({class_ for _, _, class_, *_ in records}, options.normal)
     _same_channels(records, Choice.of(options))
     shutil.rmtree(out / "sequences", ignore_errors=True)
     items, rows, sizes = [], [], []
-    for source, entry, class_, facts in records:
+    for source, entry, class_, facts, _ in records:
         size = _store(entry, out / "sequences" / _path(source, entry), options.nuclei_channel, Choice.of(options))
         group = (
             f"{source}/{facts.group}" if facts.position or facts.dose else f"{source}/{PurePosixPath(entry.image).stem}"
@@ -93,6 +95,7 @@ def prepare(sources: list[Path], out: Path, options: MitosisPrepareOptions) -> i
         rows.append({"id": items[-1].id, **asdict(facts)})
         sizes.append(size)
     known = [size for size in sizes if size]
+    items, splits = _divided(items, [record[3] for record in records], [record[4] for record in records], options)
     write_csv(out / SEQUENCES, pd.DataFrame(sorted(rows, key=lambda row: row["id"])))
     write_dataset(
         out,
@@ -102,7 +105,7 @@ def prepare(sources: list[Path], out: Path, options: MitosisPrepareOptions) -> i
         sources=_sources(records),
         pixel_size_um=round(float(np.median(known)), 6) if known else None,
         seed=options.seed,
-        splits=_shares(options),
+        splits=splits,
         folds=options.folds,
         extra={"normal": normal} if normal_class(classes) != normal else None,
     )
@@ -156,6 +159,36 @@ def origin_of(facts: Facts) -> dict[str, str]:
     return {"line": facts.line, "day": facts.date, "dose": facts.dose}
 
 
+def _divided(
+    items: list[Item], facts: list[Facts], stated: list[str], options: MitosisPrepareOptions
+) -> tuple[list[Item], tuple[float, float, float]]:
+    """Fix the splits that folders (TRAIN, TEST), tables and options name; give the shares for the rest.
+
+    Sequences that the authors kept for testing stay apart from those of the same movie position that they did not:
+    their division is kept, and said to share positions.
+    """
+    items, splits = divided(items, _shares(options), held_out=options.hold_out, table=options.split_table)
+    if not any(stated):
+        return items, splits
+    if "test" in stated:
+        splits = without_test(splits)
+    shared = {item.group for item, split in zip(items, stated, strict=True) if split == "test"} & {
+        item.group for item, split in zip(items, stated, strict=True) if split != "test"
+    }
+    if shared:
+        print(
+            f"warning: {len(shared)} movie positions have sequences in the test split and in others, as the division "
+            "that was given has it",
+            file=sys.stderr,
+        )
+    return [
+        replace(item, fixed_split=split, group=f"{item.group}/{split}" if item.group in shared else item.group)
+        if split
+        else item
+        for item, split in zip(items, stated, strict=True)
+    ], splits
+
+
 def _shares(options: MitosisPrepareOptions) -> tuple[float, float, float]:
     if options.validation_share is None:
         return options.splits
@@ -163,8 +196,8 @@ def _shares(options: MitosisPrepareOptions) -> tuple[float, float, float]:
     return (rest * (1 - options.validation_share), rest * options.validation_share, options.splits[2])
 
 
-def _records(source: Path, table: dict[str, dict[str, str]]) -> list[tuple[str, Input, str, Facts]]:
-    """List (source name, file, class, facts) of a source."""
+def _records(source: Path, table: dict[str, dict[str, str]]) -> list[tuple[str, Input, str, Facts, str]]:
+    """List (source name, file, class, facts, split or nothing) of a source."""
     if not source.is_dir():
         raise DatasetError(f"{source}: no such folder; give the folder that holds the class folders")
     found = []
@@ -182,7 +215,11 @@ def _records(source: Path, table: dict[str, dict[str, str]]) -> list[tuple[str, 
             )
         facts = parse_name(PurePosixPath(entry.image).stem)
         known = {field.name: said[field.name] for field in fields(Facts) if said.get(field.name)}
-        found.append((source.resolve().name, entry, class_, replace(facts, **known)))
+        above = [part.lower() for part in (source.resolve().name, *parts[:-1])]
+        split = said.get("split") or next((_KEPT[part] for part in above if part in _KEPT), "")
+        if split not in ("", *SPLITS):
+            raise UsageError(f"--table: {one_line(split)} is no split; there are {', '.join(SPLITS)}")
+        found.append((source.resolve().name, entry, class_, replace(facts, **known), split))
     return found
 
 
@@ -217,10 +254,10 @@ def _matched(table: dict[str, dict[str, str]], entries: list[Input], source: Pat
     return found
 
 
-def _same_channels(records: list[tuple[str, Input, str, Facts]], choice: Choice) -> None:
+def _same_channels(records: list[tuple[str, Input, str, Facts, str]], choice: Choice) -> None:
     """Raise DatasetError for a file that cannot be opened, or whose channels differ from those of the others."""
     first: dict[str, Any] = {}
-    for _, entry, _, _ in records:
+    for _, entry, *_ in records:
         try:
             movie = open_movie(entry.path, choice=choice)
         except InputError as error:
@@ -253,7 +290,7 @@ def _store(entry: Input, path: Path, nuclei_channel: int, choice: Choice) -> flo
     return movie.pixel_size_um
 
 
-def _sources(records: list[tuple[str, Input, str, Facts]]) -> list[dict[str, Any]]:
+def _sources(records: list[tuple[str, Input, str, Facts, str]]) -> list[dict[str, Any]]:
     counts = Counter(source for source, *_ in records)
     return [
         {"name": name, "format": "folders", "items": count, "licence": "as its owner states"}

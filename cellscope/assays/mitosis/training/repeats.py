@@ -26,6 +26,7 @@ from cellscope.assays.mitosis.training.left_out import (
 from cellscope.assays.mitosis.training.out_of_fold import by_others, combined_by, folds_of, write_out_of_fold
 from cellscope.assays.mitosis.training.train import (
     PREDICTIONS,
+    TEST,
     VIEW_SETTINGS,
     facts_of,
     make_card,
@@ -91,7 +92,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
             say(f"{name} is done")
             continue
         say(f"{name} ({number} of {len(runs)})")
-        train_one(prepared, out / name, own, argv=argv)
+        train_one(prepared, out / name, own, argv=argv, test=True)
     table = _table(out, [name for name, _ in runs])
     write_csv(out / REPEATS, table)
     say(_spread(table))
@@ -125,11 +126,15 @@ def _plan(prepared: PreparedDataset, options: TrainOptions) -> list[tuple[str, T
 
 
 def _table(out: Path, names: list[str]) -> pd.DataFrame:
-    """Return a row per training and two more: mean and standard deviation (n - 1), as in the paper's Table 1."""
+    """Return a row per training and two more: mean and standard deviation (n - 1), as in the paper's Tables 1 and 2.
+
+    ``val_`` columns are of the validation, ``test_`` columns of the test split, or of the fold left out.
+    """
     rows = []
     for name in names:
         record = json.loads((out / name / "run.json").read_text(encoding="utf-8"))
         found = {key: value for key, value in sorted(record["metrics"].items()) if key.startswith("val_")}
+        found |= {f"test_{key}": value for key, value in record.get(TEST, {}).items() if value is not None}
         rows.append({"run": name, "seed": record["seed"], "seconds": record["seconds"], **found})
     table = pd.DataFrame(rows)
     numbers = table.drop(columns=["run", "seed"])
@@ -139,9 +144,14 @@ def _table(out: Path, names: list[str]) -> pd.DataFrame:
 
 def _spread(table: pd.DataFrame) -> str:
     mean, deviation = table.iloc[-2], table.iloc[-1]
-    shown = ("val_accuracy", "val_precision", "val_recall", "val_f1")
-    parts = [f"{name[4:]} {mean[name]:.3f} +- {deviation[name]:.3f}" for name in shown if name in table]
-    return f"over {len(table) - 2} trainings: {', '.join(parts)}"
+    said = []
+    for where, what in (("val", "validation"), ("test", "test")):
+        names = [f"{where}_{name}" for name in ("accuracy", "precision", "recall", "f1")]
+        values = {name: f"{mean[name]:.3f} +- {deviation[name]:.3f}" for name in names if name in table}
+        parts = [f"{name.partition('_')[2]} {value}" for name, value in values.items()]
+        if parts:
+            said.append(f"{what} {', '.join(parts)}")
+    return f"over {len(table) - 2} trainings: {'; '.join(said)}"
 
 
 def _join(prepared: PreparedDataset, out: Path, names: list[str], options: TrainOptions) -> None:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from cellscope import __version__
 from cellscope.assays.mitosis.datasets.sequences import Sequences, draw_weights, load_sequences, plain_batch
+from cellscope.assays.mitosis.evaluation.scores import scores
 from cellscope.assays.mitosis.networks.registry import (
     ARCHS,
     TrackNet,
@@ -42,6 +43,9 @@ from cellscope.models.registry import locate
 
 VIEW_SETTINGS = ("size", "zoom_power", "follow", "turn", "field", "tone")
 """What of an architecture's arguments says how a network sees sequences."""
+
+TEST = "test"
+"""In ``run.json`` of one of several trainings: its measures on what it had not seen, at a threshold of one half."""
 
 PREDICTIONS = "predictions.csv"
 """In a run folder: what the final model says of the sequences it was validated on."""
@@ -184,11 +188,18 @@ def _from_kinetics(network: torch.nn.Module, path: Path) -> torch.nn.Module:
 
 
 def train_one(
-    prepared: PreparedDataset, out: Path, options: TrainOptions, *, argv: list[str], everything: bool = False
+    prepared: PreparedDataset,
+    out: Path,
+    options: TrainOptions,
+    *,
+    argv: list[str],
+    everything: bool = False,
+    test: bool = False,
 ) -> None:
     """Train one network into a run folder, with what it says of its validation sequences in ``predictions.csv``.
 
-    With `everything` it trains on all sequences, and nothing is left to validate on.
+    With `everything` it trains on all sequences, and nothing is left to validate on. With `test` it is measured on the
+    test split, if there is one: `TEST` of ``run.json``, as of a cross-validation on the fold that was left out.
     """
     arguments = arguments_of(options.arch)
     classes = list(prepared.info["classes"])
@@ -212,6 +223,7 @@ def train_one(
     else:
         learner = SequenceLearner(network, options, train, val, settings, phases)
     weights = draw_weights(train, str(options.balance))
+    record = run_record(prepared, options.part)
     steps, batch = options.steps or 1, options.batch_size or 1
 
     def loader(done: int) -> DataLoader:
@@ -226,6 +238,11 @@ def train_one(
         held = val if fold_rows is None else load(fold_rows, classes)
         p = predictions(learner.network, held, settings)
         write_csv(out / PREDICTIONS, predictions_table(held, p, classes))
+        if fold_rows is not None:
+            record[TEST] = scores(held.labels, p)
+        elif test and (prepared.items["split"] == "test").any():
+            tested = load(prepared.split("test"), classes)
+            record[TEST] = scores(tested.labels, predictions(learner.network, tested, settings))
         thresholds: dict[str, float] = {}
         if fold_rows is None:
             thresholds = tuned(p, val.labels)
@@ -242,7 +259,7 @@ def train_one(
         card=card,
         network=learner.network,
         argv=argv,
-        record=run_record(prepared, options.part),
+        record=record,
         say=say,
         phases=phases,
     )

@@ -68,7 +68,8 @@ def test_windows_are_the_same_for_the_same_draw(level: str) -> None:
     windows = Windows([tile()], 64, 32, TrainOptions(augment=level))  # type: ignore[arg-type]
     one, two, other = windows[1, 5], windows[1, 5], windows[1, 6]
     assert all((one[name] == two[name]).all() for name in one)
-    assert any((one[name] != other[name]).any() for name in one)
+    varied = any((one[name] != other[name]).any() for name in one)
+    assert varied == (level != "baseline")  # the paper's baseline is the centre crop alone
     assert one["image"].shape == (3, 128, 128)
     assert one["image"].min() >= 0
     assert one["image"].max() <= 1

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from cost import count_parameters, fvcore_multiply_adds
 
 from cellscope.assays.histo.networks import compact, histonext
 from cellscope.assays.histo.networks.lite import take_normalised
 from cellscope.assays.histo.networks.registry import arguments_of, build_network, geometry, normalise, to_maps
 from cellscope.errors import UsageError
+from cellscope.nn.cost import count_parameters, fvcore_multiply_adds
 from cellscope.nn.encoder import Encoder
 
 PUBLISHED = {"tiny": (82.6, 33.7), "base": (184.8, 69.5), "large": (414.0, 155.7), "xlarge": (734.4, 276.0)}

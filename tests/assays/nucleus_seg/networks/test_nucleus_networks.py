@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cost import count_parameters, torchinfo_multiply_adds
 
 from cellscope.assays.nucleus_seg.networks.registry import arguments_of, build_network, has_distance
 from cellscope.assays.nucleus_seg.networks.segnext import Cbam, EdgeGuidedAttention, Hamburger, Nmf, edge_map
 from cellscope.errors import UsageError
+from cellscope.nn.cost import count_parameters, torchinfo_multiply_adds
 
 
 @pytest.mark.parametrize(
