@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from drawn.karyotype import CLASSES, karyotype, metaphase
 
 from cellscope.assays.karyotype.cell.sizes import LOG_AREA
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase
-from cellscope.assays.karyotype.detect.detections import Detection
+from cellscope.assays.karyotype.detect.detections import Detection, raw_instances
 from cellscope.assays.karyotype.evaluation.scores import Prediction, assigned_labels, detection_metrics, metaphase_table
 
 
@@ -88,3 +89,29 @@ def test_the_cell_helps_within_the_cell_only() -> None:
     labels = assigned_labels(scores, areas, cells, aneuploidy_cost=3.0)
     assert labels.tolist() == [CLASSES.index(name) for name in names]
     assert assigned_labels(scores, areas, cells, aneuploidy_cost=0.0)[row] == CLASSES.index("10")
+
+
+def test_raw_detections_are_measured_as_the_detector_gave_them() -> None:
+    """A second box on every chromosome, of a lower score, costs the product nothing and the detector precision."""
+    truth, perfect = truth_and_perfect(3)
+    shape = truth.image.shape
+    boxes = torch.from_numpy(truth.boxes)
+    masks = torch.ones(len(boxes), 4, 4)
+    output = {
+        "boxes": torch.cat([boxes, boxes]) * 2,  # at twice the image's scale
+        "scores": torch.cat([torch.full((len(boxes),), 0.9), torch.full((len(boxes),), 0.95)]),
+        "masks": torch.cat([masks, masks]),
+    }
+    raw = raw_instances(output, 2.0, shape)
+    assert len(raw.boxes) == 2 * len(boxes)
+    np.testing.assert_allclose(raw.boxes[: len(boxes)], truth.boxes, atol=1e-3)
+    table = metaphase_table([truth], ["a"], [perfect])
+    measured = Prediction(perfect.detections, perfect.classes, raw)
+    found = {one.name: one for one in detection_metrics([truth], [measured], table, prefix="s.", seed=0)}
+    assert found["s.mask_map"].value == pytest.approx(1.0)
+    assert found["s.detector.box_map"].value < found["s.box_map"].value  # only 100 of 92 + 92 boxes count, half in vain
+    assert found["s.detector.box_ap50"].value > 0.5
+    assert "final choice" in found["s.box_map"].convention
+    assert "raw detections" in found["s.detector.box_map"].convention
+    without = {one.name for one in detection_metrics([truth], [perfect], table, prefix="s.", seed=0)}
+    assert not any("detector" in name for name in without)
