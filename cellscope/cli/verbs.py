@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from cellscope.cli.groups import Group, end_imports
-from cellscope.engine.assay import Assay
 from cellscope.options.common import BaseOptions, OutputOptions, PrepareOptions, RunOptions, WorkerOptions
 from cellscope.options.flags import with_options
 from cellscope.options.resolve import to_toml
@@ -55,7 +54,7 @@ class Verbs:
 
     The parameter ``options`` of a decorated function names the dataclass of the verb's own options; its docstring is
     the help; what other parameters it has the command has too. It is called when the command runs, imports what the
-    verb needs and returns it: for ``predict`` the assay, for the others the function that does the work.
+    verb needs and returns it: for ``predict`` the assay's name, for the others the function that does the work.
 
     Parameters
     ----------
@@ -106,11 +105,11 @@ class Verbs:
 
         self._add("eval", verb, function)
 
-    def predict(self, function: Callable[..., Assay]) -> None:
-        """Add ``predict``; `function` returns the assay."""
+    def predict(self, function: Callable[..., str]) -> None:
+        """Add ``predict``; `function` returns the name of the assay, as `cellscope.engine.find.find_assay` takes it."""
 
         def verb(
-            assay: Assay,
+            assay: str,
             inputs: Inputs,
             options: Any,
             run: RunOptions,
@@ -118,9 +117,11 @@ class Verbs:
             out: Out,
             models: Models = None,
         ) -> int:
-            from cellscope.engine.predict.plan import predict
+            from cellscope.engine.find import find_assay
+            from cellscope.engine.predict.plan import predict_shard
 
-            work = partial(predict, assay)
+            find_assay(assay)  # what it imports is imported before `speaking` ends the imports
+            work = partial(predict_shard, assay)
             return run_inputs(f"{self.assay} predict", work, inputs, out, run, options, models, argv)
 
         self._add("predict", verb, function)

@@ -226,6 +226,10 @@ class PreparedDataset:
             raise DatasetError(f"{self.root} has no item in fold {fold}")
         return rows
 
+    def splits(self, name: str) -> pd.DataFrame:
+        """Rows of one split, or with ``all`` those of every split; what `leaving_out` keeps out stays out."""
+        return self.items[self.items["split"] != LEFT_OUT] if name == "all" else self.split(name)
+
     def split(self, name: str) -> pd.DataFrame:
         """Rows of one split.
 

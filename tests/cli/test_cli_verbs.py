@@ -54,7 +54,7 @@ def worker(monkeypatch, module, name, code=0, inputs=()):
             raise code
         print("progress", file=sys.stderr)
         counts = {status: inputs.count(status) for status in ("ok", "failed", "skipped")}
-        return SimpleNamespace(code=code, counts=counts) if name == "predict" else code
+        return SimpleNamespace(code=code, counts=counts) if name == "predict_shard" else code
 
     fake(monkeypatch, module, **{name: work, "ASSAY": ASSAY})
     return calls
@@ -62,7 +62,8 @@ def worker(monkeypatch, module, name, code=0, inputs=()):
 
 @pytest.fixture
 def predict(monkeypatch):
-    return lambda **settings: worker(monkeypatch, "cellscope.engine.predict.plan", "predict", **settings)
+    fake(monkeypatch, "cellscope.engine.find", find_assay=lambda name: ASSAY)
+    return lambda **settings: worker(monkeypatch, "cellscope.engine.predict.plan", "predict_shard", **settings)
 
 
 def test_prepare(monkeypatch):
@@ -192,7 +193,7 @@ def test_predict(predict):
         "models": ["mine"],
         "argv": ["cellscope", *words],
     }
-    assert calls == [((ASSAY, ["a.tif", "folder", "@list.txt"], Path("res")), expected)]
+    assert calls == [(("karyotype", ["a.tif", "folder", "@list.txt"], Path("res")), expected)]
     assert result.stdout == "res\n"
     assert result.stderr.endswith("2 ok, 0 failed, 1 skipped\n")
     assert 'polarity = "dark"' in result.stderr, "--verbose shows the options"

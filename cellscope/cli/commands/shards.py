@@ -12,7 +12,7 @@ from cellscope.errors import EXIT_OK
 
 def merge_shards(out: Path, *, as_json: bool) -> int:
     """Join the shards below `out` and print its path, or a JSON object with the counts."""
-    from cellscope.engine.predict.shards import merge
+    from cellscope.engine.predict.merge import merge
 
     counts = merge(out)
     if as_json:

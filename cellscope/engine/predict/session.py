@@ -19,12 +19,13 @@ from cellscope.engine.predict import shards
 from cellscope.engine.predict.finish import write_results
 from cellscope.engine.predict.grouping import COLUMN
 from cellscope.engine.predict.journal import Entry, Journal
+from cellscope.engine.predict.outcome import Failure
 from cellscope.engine.predict.piece_store import PieceStores
 from cellscope.engine.predict.pieces import PieceCollector, PieceReader
 from cellscope.engine.predict.read import Reader
-from cellscope.engine.predict.record import PendingFiles, Recorder
+from cellscope.engine.predict.recorder import PendingFiles, Recorder
 from cellscope.engine.predict.resume import import_earlier, remove_outputs, remove_results, sweep
-from cellscope.engine.predict.stages import Failure, run_subjects
+from cellscope.engine.predict.stages import run_subjects
 from cellscope.engine.predict.summary import Summariser
 from cellscope.engine.predict.tables import OBJECTS, ColumnOrder
 from cellscope.engine.predict.workers import Workers, usual_count
@@ -188,7 +189,8 @@ class Session:
         mine = [known[image] for image in self.indices if image in finished]
         entries = mine + [entry for image, entry in self.kept.items() if image not in self.indices]
         orders = {OBJECTS: ColumnOrder((*OBJECT_COLUMNS, *self.assay.classes_columns(self.loaded.cards)))}
-        orders.update({name: ColumnOrder(("image", *leading)) for name, leading in self.assay.tables.items()})
+        tables = self.assay.tables_of(self.facts["options"].get(self.assay.name, {}))
+        orders.update({name: ColumnOrder(("image", *leading)) for name, leading in tables.items()})
         after = len(self.plan)
         for number, entry in enumerate(entries):
             for table, columns in entry.columns.items():

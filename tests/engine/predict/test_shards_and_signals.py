@@ -16,8 +16,9 @@ import pytest
 from contract_check import check
 from fake_assay import ASSAY, FakeOptions, options_for, table, write_images
 
+from cellscope.engine.predict.merge import merge
 from cellscope.engine.predict.plan import predict
-from cellscope.engine.predict.shards import merge, status
+from cellscope.engine.predict.shards import status
 from cellscope.errors import Interrupted, UsageError
 
 HERE = Path(__file__).parents[1]

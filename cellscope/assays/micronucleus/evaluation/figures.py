@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS
-from cellscope.engine.eval.report import confusion_figure, curve_figure, reliability_figure
 from cellscope.metrics.classification import (
     average_precision,
     confusion_matrix,
@@ -17,6 +16,7 @@ from cellscope.metrics.classification import (
     roc_auc,
     roc_points,
 )
+from cellscope.report.plots import confusion_figure, curve_figure, reliability_figure
 
 
 def class_figures(cells: pd.DataFrame, title: str) -> dict[str, Any]:

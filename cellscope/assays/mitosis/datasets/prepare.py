@@ -17,6 +17,7 @@ from cellscope.assays.mitosis.datasets.sequences import SEQUENCES
 from cellscope.assays.mitosis.options import MitosisPrepareOptions
 from cellscope.assays.mitosis.sequences.channels import two_channels
 from cellscope.assays.mitosis.sequences.names import Facts, normal_class, parse_name
+from cellscope.engine.regroup import regroup
 from cellscope.errors import DatasetError, InputError, UsageError
 from cellscope.io.annotations.names import Images
 from cellscope.io.annotations.tally import gathering, note, tell
@@ -94,8 +95,9 @@ def prepare(sources: list[Path], out: Path, options: MitosisPrepareOptions) -> i
         )
         rows.append({"id": items[-1].id, **asdict(facts)})
         sizes.append(size)
+    items = regroup(items, options.group_by)
     known = [size for size in sizes if size]
-    items, splits = _divided(items, [record[3] for record in records], [record[4] for record in records], options)
+    items, splits = _divided(items, [record[-1] for record in records], options)
     write_csv(out / SEQUENCES, pd.DataFrame(sorted(rows, key=lambda row: row["id"])))
     write_dataset(
         out,
@@ -160,7 +162,7 @@ def origin_of(facts: Facts) -> dict[str, str]:
 
 
 def _divided(
-    items: list[Item], facts: list[Facts], stated: list[str], options: MitosisPrepareOptions
+    items: list[Item], stated: list[str], options: MitosisPrepareOptions
 ) -> tuple[list[Item], tuple[float, float, float]]:
     """Fix the splits that folders (TRAIN, TEST), tables and options name; give the shares for the rest.
 
