@@ -34,6 +34,16 @@ class MitosisPrepareOptions(PrepareOptions, FileOptions):
         metavar="CLASS",
     )  # fmt: skip
     nuclei_channel: int = option(1, "Channel of the nuclei, counted from 0.", low=0, high=1)
+    events: Path | None = option(
+        None,
+        "Cut sequences out of movies: positions of divisions with their class, as a CSV (frame,y,x,class and optional "
+        "size, image, track, spot) or TrackMate XML whose spots or tracks are named by class.",
+        metavar="CSV|XML",
+    )
+    frames_before: int = option(3, "With --events: number of frames before the division.", low=0, high=100)
+    window: float = option(
+        72.0, "With --events: window size around a division, pixels, unless the table gives a size.", low=16, high=512
+    )
     validation_share: float | None = option(
         None, "Fraction of the training sequences used for validation (0.43 in the paper).", low=0, high=0.9
     )

@@ -20,7 +20,7 @@ class Architecture:
     build : callable
         Makes it, with new weights.
     shape : tuple of int
-        One input, the batch first.
+        One input, the batch first; 0 channels: as many as the network takes.
     counted : str
         What multiply-adds are counted of; empty for the whole network.
     """
@@ -51,9 +51,8 @@ def _karyotype() -> Iterator[tuple[str, Architecture]]:
         counted = "backbone and pyramid; the heads depend on what is found"
         yield name, Architecture("karyotype", "detect", lambda a=arguments: ChrRender(**a), shape, counted)  # type: ignore[misc]
     for name in (*chrnet.ARCHS, *baselines.ARCHS):
-        channels = 3 if name in baselines.ARCHS else 1
         build = lambda n=name: chrnet.build_classifier(n, classes=len(CLASSES))  # noqa: E731
-        yield name, Architecture("karyotype", "classify", build, (1, channels, 224, 224))
+        yield name, Architecture("karyotype", "classify", build, (1, 0, 224, 224))
 
 
 def _micronucleus() -> Iterator[tuple[str, Architecture]]:
@@ -118,8 +117,9 @@ def costs(arch: str, *, assay: str | None = None) -> list[dict[str, Any]]:
     for one in known[arch]:
         network = one.build()
         parameters = count_parameters(network)
-        adds = multiply_adds(network.backbone if one.counted else network, *one.shape)
-        size = " x ".join(map(str, one.shape[1:]))
+        shape = tuple(side or network.in_channels for side in one.shape)
+        adds = multiply_adds(network.backbone if one.counted else network, *shape)
+        size = " x ".join(map(str, shape[1:]))
         record = {"arch": arch, "assay": one.assay, "part": one.part, "parameters": parameters, "multiply_adds": adds}
         records.append(record | {"input": size} | ({"counted": one.counted} if one.counted else {}))
     return records
