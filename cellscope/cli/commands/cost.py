@@ -61,7 +61,7 @@ def _micronucleus() -> Iterator[tuple[str, Architecture]]:
     from cellscope.assays.micronucleus.find.finders import build_finder
 
     for name in FINDERS:
-        yield name, Architecture("micronucleus", "nuclei", lambda n=name: build_finder(n), (1, 1, 192, 192))  # type: ignore[misc]
+        yield name, Architecture("micronucleus", "nuclei", lambda n=name: build_finder(n), (1, 2, 192, 192))  # type: ignore[misc]
     for name in ARCHS:
         yield name, Architecture("micronucleus", "classify", lambda n=name: build_classifier(n), (1, 1, 224, 224))  # type: ignore[misc]
 

@@ -144,7 +144,7 @@ def _scale_bar(draw: ImageDraw.ImageDraw, strip: Strip, corner: tuple[int, int])
         return
     left, bottom = corner[0] + 5, corner[1] + TILE - 6
     draw.rectangle((left, bottom - 2, left + round(length * per_um) - 1, bottom), fill="white", outline=None)
-    draw.text((left, bottom - 16), f"{length} \u00b5m", fill="white", font=_font(11), stroke_width=1, stroke_fill=INK)
+    draw.text((left, bottom - 16), f"{length} um", fill="white", font=_font(11), stroke_width=1, stroke_fill=INK)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
