@@ -1,4 +1,4 @@
-"""Every network that can classify crops: MobileViT-MN and its variants, and the baselines of Table 4."""
+"""Every network that can classify crops: MobileViT-MN and its variants, and baselines of Table 4."""
 
 from __future__ import annotations
 

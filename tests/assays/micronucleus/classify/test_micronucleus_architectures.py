@@ -1,4 +1,4 @@
-"""Every row of the paper's Tables 2 to 4: what the documentation says of it, and a step of training by the command."""
+"""The rows of the paper's Tables 2 to 4 that are defined: what the documentation says of it, and a step of training by the command."""
 
 import json
 import re
