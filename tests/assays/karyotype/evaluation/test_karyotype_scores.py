@@ -92,7 +92,7 @@ def test_the_cell_helps_within_the_cell_only() -> None:
 
 
 def test_raw_detections_are_measured_as_the_detector_gave_them() -> None:
-    """Boxes over half of ten chromosomes, surer than all others, cost the product nothing and the detector precision."""
+    """Ten sure boxes over halves of chromosomes cost the detector precision and the product nothing."""
     truth, perfect = truth_and_perfect(3)
     shape = truth.image.shape
     boxes = torch.from_numpy(truth.boxes)

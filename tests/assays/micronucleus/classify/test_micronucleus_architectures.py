@@ -1,4 +1,4 @@
-"""The rows of the paper's Tables 2 to 4 that are defined: what the documentation says of it, and a step of training by the command."""
+"""The rows of the paper's Tables 2 to 4 that are defined: what the documentation says of them, a step of training."""
 
 import json
 import re
