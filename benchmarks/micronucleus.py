@@ -10,7 +10,7 @@ which cost no less) sees crops of the same size, both ways.
 Then one drawn field of 1024 x 1024 with 200 nuclei goes from file to table with models loaded, and through the whole
 command, whose peak memory is measured. On a busy machine the seconds of the processor say more than those of the clock.
 
-``variants`` prints parameters, FLOPs and time of every row of the paper's Tables 2 and 3 and of Table 4's defined baselines.
+``variants`` prints parameters, FLOPs and time of the rows of the paper's Tables 2 to 4 that are defined.
 """
 
 from __future__ import annotations

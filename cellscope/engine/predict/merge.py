@@ -13,6 +13,7 @@ from cellscope.engine.predict.journal import Entry
 from cellscope.engine.predict.shards import Shard, read_shards
 from cellscope.engine.predict.summary import Summariser, group_spec, remove_files, summary_files
 from cellscope.engine.predict.tables import ColumnOrder, Sheet, SheetReader, printable, read_rows
+from cellscope.engine.predict.told import told
 from cellscope.engine.provenance import counts
 from cellscope.errors import CellscopeError, UsageError
 from cellscope.models.card import ModelCard
@@ -31,7 +32,8 @@ def merge(out: Path, assay: Assay | None = None) -> dict[str, Any]:
     Returns
     -------
     dict
-        The counts of the joined run: total, ok, failed, skipped, objects.
+        The counts of the joined run (total, ok, failed, skipped, objects), and what
+        `cellscope.engine.predict.told.told` gives.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def merge(out: Path, assay: Assay | None = None) -> dict[str, Any]:
     remove_files(out, summary_files(before))
     summarise = Summariser(assay or find_assay(record["assay"]), cards)
     write_results(out, out, record, entries=entries, orders=orders, sheet=sheet, summarise=summarise)
-    return dict(record["counts"])
+    return dict(record["counts"]) | told(record)
 
 
 def _entries(images: Sequence[str], shards: Sequence[Shard]) -> list[Entry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from cellscope.engine.predict.resume import import_earlier, remove_outputs, remo
 from cellscope.engine.predict.stages import run_subjects
 from cellscope.engine.predict.summary import Summariser
 from cellscope.engine.predict.tables import OBJECTS, ColumnOrder
+from cellscope.engine.predict.told import told
 from cellscope.engine.predict.workers import Workers, usual_count
 from cellscope.engine.progress import RunProgress
 from cellscope.engine.provenance import run_record
@@ -52,10 +53,13 @@ class RunOutcome:
         The exit code.
     counts
         Inputs that are ``ok``, ``failed`` and ``skipped`` (done by an earlier run).
+    told
+        See `cellscope.engine.predict.told`.
     """
 
     code: int
     counts: dict[str, int]
+    told: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
 class Session:
@@ -227,7 +231,7 @@ class Session:
             )
         failed = sum(entry.status == "failed" for entry in mine)
         code = EXIT_OK if not failed else EXIT_FAILED if failed == len(mine) else EXIT_PARTIAL
-        return RunOutcome(code, {name: record["counts"][name] for name in ("ok", "failed", "skipped")})
+        return RunOutcome(code, {name: record["counts"][name] for name in ("ok", "failed", "skipped")}, told(record))
 
     def close(self) -> None:
         """Let go of the journal; after an error it stays for ``--skip-existing``."""
