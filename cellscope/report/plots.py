@@ -167,8 +167,8 @@ def curve_figure(
     axes = figure.subplots()
     axes.plot([0, 1], chance, color="0.6", lw=1, ls="--", label="chance")
     axes.plot(x, y, color="C0", lw=1.6)
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=labels[0], ylabel=labels[1], title=title, aspect="equal")
-    axes.title.set_size(10)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=labels[0], ylabel=labels[1], aspect="equal")
+    axes.set_title(title, fontsize=10)
     axes.legend(frameon=False, loc="lower center")
     _tidy(axes)
     return figure

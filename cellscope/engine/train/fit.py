@@ -103,7 +103,7 @@ def optimiser_and_schedule(
         if options.schedule == "poly":
             return 1.0 - done
         if options.schedule == "step":
-            every = (first and getattr(options, "frozen_step_every", 0)) or options.step_every
+            every = (getattr(options, "frozen_step_every", 0) if first else 0) or options.step_every
             return options.step_gamma ** (step // every)
         return 1.0
 

@@ -184,12 +184,12 @@ def _network(options: TrainOptions) -> tuple[torch.nn.Module, torch.nn.Module, s
         arguments["frozen_norm"] = True
     if options.backend == "native" and options.conventions == "detectron2" and arch != IMPORTED:
         arguments = training_arguments(arguments) | {"frozen_norm": options.frozen_norm}
-        network: torch.nn.Module = ChrRender(**arguments, pretrained=pretrained, weights=options.imagenet)
+        exact = ChrRender(**arguments, pretrained=pretrained, weights=options.imagenet)
         if options.init != "none":
-            network.backbone.freeze_first()
-        return network, network, arch, arguments
+            exact.backbone.freeze_first()
+        return exact, exact, arch, arguments
     if options.backend == "native":
-        network = ChrRender(**arguments, pretrained=pretrained, weights=options.imagenet)
+        network: torch.nn.Module = ChrRender(**arguments, pretrained=pretrained, weights=options.imagenet)
         return network, network, arch, arguments
     if arch != IMPORTED:
         arguments = training_arguments(arguments)
