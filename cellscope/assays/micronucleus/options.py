@@ -126,6 +126,14 @@ class PredictOptions(EvalOptions, PlaneOptions):
     corrections: str | None = option(
         None, "CSV of corrected cells, saved from the gallery in report.html.", metavar="CSV"
     )
+    control: str | None = option(
+        None, "Group of --group-by that the others are compared with (Fisher's exact test, trend).", metavar="GROUP"
+    )
+    doses: str = option(
+        "", "Dose or concentration of each group for the trend test, such as control=0,low=1,high=5; if not given, the "
+        "numbers in their names.",
+        metavar="GROUP=N,...",
+    )  # fmt: skip
     gallery: int = option(60, "Maximum number of cells per field in the review gallery; 0 for none.", low=0, high=5000)
     corrected: dict[str, list[tuple[float, float, str]]] = field(init=False, default_factory=dict)
     """What ``corrections`` holds, read when the command starts: image -> (row, column, class)."""
