@@ -25,7 +25,8 @@ import torch
 from harness import compare, print_table, run_process
 
 from cellscope.assays.mitosis.assay import build
-from cellscope.assays.mitosis.datasets.sequences import load_sequences, plain_batch
+from cellscope.assays.mitosis.datasets.batches import plain_batch
+from cellscope.assays.mitosis.datasets.sequences import load_sequences
 from cellscope.assays.mitosis.networks.registry import arguments_of, build_classifier, build_network, probabilities
 from cellscope.engine.device import autocast, pick_precision
 from cellscope.io.prepared import PreparedDataset

@@ -9,7 +9,8 @@ import torch
 
 from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.loading import LoadedModels
-from cellscope.engine.predict.stages import Failure, run_subjects
+from cellscope.engine.predict.outcome import Failure
+from cellscope.engine.predict.stages import run_subjects
 from cellscope.engine.predict.step import Conclude
 from cellscope.options.common import RunOptions
 

@@ -179,7 +179,8 @@ def test_evaluation_is_explained(tmp_path):
     import numpy as np
     import pandas as pd
 
-    from cellscope.engine.eval.report import Metric, write_evaluation
+    from cellscope.engine.eval.metric import Metric
+    from cellscope.engine.eval.report import write_evaluation
 
     write_evaluation(
         tmp_path,

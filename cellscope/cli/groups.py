@@ -28,13 +28,13 @@ _ParserError: type[Exception] = typer.BadParameter.__bases__[0].__bases__[0]
 
 
 _ROOMY = (100_000, 10, 10)
-"""Thresholds of the garbage collector while modules are imported: bounded still, but a twentieth of the looks."""
+"""Thresholds of the garbage collector while modules are imported: bounded still, but it runs a twentieth as often."""
 
 _usual = gc.get_threshold()
 
 
 def begin_imports() -> None:
-    """Let the garbage collector look seldom while modules are imported, until `end_imports`.
+    """Let the garbage collector run seldom while modules are imported, until `end_imports`.
 
     PyTorch and pandas make half a million objects that stay for good. Going through them again and again, with nothing
     to collect, was a seventh of what starting `predict` costs.

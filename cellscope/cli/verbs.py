@@ -7,7 +7,8 @@ import inspect
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from cellscope.cli.groups import Group, end_imports
-from cellscope.engine.assay import Assay
+from cellscope.cli.heard import Heard
 from cellscope.options.common import BaseOptions, OutputOptions, PrepareOptions, RunOptions, WorkerOptions
 from cellscope.options.flags import with_options
 from cellscope.options.resolve import to_toml
@@ -43,6 +44,9 @@ Split = Annotated[
     str, typer.Option("--split", metavar="train|val|test|left-out", help="Split of the dataset to evaluate.")
 ]
 
+SCHEMA = "cellscope.command/1"
+"""Of what ``--json`` prints."""
+
 Work = Callable[..., int]
 """What does the work of a verb and returns the exit code."""
 
@@ -55,7 +59,7 @@ class Verbs:
 
     The parameter ``options`` of a decorated function names the dataclass of the verb's own options; its docstring is
     the help; what other parameters it has the command has too. It is called when the command runs, imports what the
-    verb needs and returns it: for ``predict`` the assay, for the others the function that does the work.
+    verb needs and returns it: for ``predict`` the assay's name, for the others the function that does the work.
 
     Parameters
     ----------
@@ -71,9 +75,9 @@ class Verbs:
         """Add ``prepare``; `function` returns ``work(sources, out, options)``."""
 
         def verb(work: Work, sources: Sources, options: PrepareOptions, out: Out) -> int:
-            with speaking(options, hush=True):
+            with speaking(options, hush=True) as heard:
                 code = work(sources, out, options)
-            return finish(f"{self.assay} prepare", out, code, as_json=options.json)
+            return finish(f"{self.assay} prepare", out, code, as_json=options.json, warnings=heard.listed())
 
         self._add("prepare", verb, function)
 
@@ -81,9 +85,9 @@ class Verbs:
         """Add ``train``; `function` returns ``work(dataset, out, options, argv=)``."""
 
         def verb(work: Work, dataset: Dataset, options: Any, base: BaseOptions, argv: list[str], out: Out) -> int:
-            with speaking(base, options, hush=True):
+            with speaking(base, options, hush=True) as heard:
                 code = work(dataset, out, options, argv=argv)
-            return finish(f"{self.assay} train", out, code, as_json=base.json)
+            return finish(f"{self.assay} train", out, code, as_json=base.json, warnings=heard.listed())
 
         self._add("train", verb, function)
 
@@ -100,17 +104,18 @@ class Verbs:
             models: Models = None,
             split: Split = "test",
         ) -> int:
-            with speaking(run, options, hush=True):
+            with speaking(run, options, hush=True) as heard:
                 code = work(dataset, out, run=run, options=options, models=list(models or []), split=split, argv=argv)
-            return finish(f"{self.assay} eval", out, code, as_json=run.json)
+            facts = {"failures": failures_of(out), "warnings": heard.listed()}
+            return finish(f"{self.assay} eval", out, code, as_json=run.json, **facts)
 
         self._add("eval", verb, function)
 
-    def predict(self, function: Callable[..., Assay]) -> None:
-        """Add ``predict``; `function` returns the assay."""
+    def predict(self, function: Callable[..., str]) -> None:
+        """Add ``predict``; `function` returns the name of the assay, as `cellscope.engine.find.find_assay` takes it."""
 
         def verb(
-            assay: Assay,
+            assay: str,
             inputs: Inputs,
             options: Any,
             run: RunOptions,
@@ -118,9 +123,11 @@ class Verbs:
             out: Out,
             models: Models = None,
         ) -> int:
-            from cellscope.engine.predict.plan import predict
+            from cellscope.engine.find import find_assay
+            from cellscope.engine.predict.plan import predict_shard
 
-            work = partial(predict, assay)
+            find_assay(assay)  # what it imports is imported before `speaking` ends the imports
+            work = partial(predict_shard, assay)
             return run_inputs(f"{self.assay} predict", work, inputs, out, run, options, models, argv)
 
         self._add("predict", verb, function)
@@ -161,19 +168,37 @@ def run_inputs(
 ) -> int:
     """Do a command that goes over inputs, ``work(inputs, out, run=, options=, models=, argv=)``.
 
-    How many inputs went well is said on stderr, unless ``--quiet``.
+    Warnings, each kind once, and how many inputs went well are said on stderr, unless ``--quiet``.
     """
     with speaking(run, options):
         outcome = work(inputs, out, run=run, options=options, models=list(models or []), argv=argv)
-    counts = outcome.counts
+    facts = outcome.counts | outcome.told
     if not run.quiet:
-        skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
-        typer.echo(f"{counts['ok']} ok, {counts['failed']} failed{skipped}", err=True)
-    return finish(command, out, outcome.code, as_json=run.json, **counts)
+        say_outcome(facts)
+    return finish(command, out, outcome.code, as_json=run.json, **facts)
+
+
+def say_outcome(facts: Mapping[str, Any]) -> None:
+    """Say on stderr what a run over inputs came to: its warnings, how many inputs went well."""
+    from cellscope.engine.predict.told import warning_lines
+
+    for line in warning_lines(facts.get("warnings", [])):
+        typer.echo(line, err=True)
+    skipped = f", {facts['skipped']} skipped" if facts["skipped"] else ""
+    typer.echo(f"{facts['ok']} ok, {facts['failed']} failed{skipped}", err=True)
+
+
+def failures_of(out: Path) -> list[dict[str, Any]]:
+    """Give the items that an evaluation could not measure, ``image`` and ``error``, from its ``eval.json``."""
+    try:
+        found: list[dict[str, Any]] = json.loads((out / "eval.json").read_text(encoding="utf-8")).get("failed", [])
+    except (OSError, ValueError):
+        return []
+    return found
 
 
 @contextlib.contextmanager
-def speaking(base: OutputOptions, *options: Any, hush: bool = False) -> Iterator[None]:
+def speaking(base: OutputOptions, *options: Any, hush: bool = False) -> Iterator[Heard]:
     """Say on stderr as much as the user wants while a verb runs.
 
     Parameters
@@ -185,13 +210,19 @@ def speaking(base: OutputOptions, *options: Any, hush: bool = False) -> Iterator
     hush : bool
         With ``--quiet``, drop everything written to stderr: for verbs that do not know the option themselves. Errors
         are printed after this context has ended.
+
+    Yields
+    ------
+    heard : Heard
+        Knows the warnings that were said.
     """
     end_imports()  # a verb has imported what it needs by now
     if base.verbose:
         for instance in {id(item): item for item in (base, *options)}.values():
             typer.echo(to_toml(instance), err=True)
-    with contextlib.redirect_stderr(io.StringIO()) if hush and base.quiet else contextlib.nullcontext():
-        yield
+    heard = Heard(io.StringIO() if hush and base.quiet else sys.stderr)
+    with contextlib.redirect_stderr(heard) if hush else contextlib.nullcontext():
+        yield heard
 
 
 def finish(command: str, out: Path, code: int, *, as_json: bool, **facts: Any) -> int:
@@ -199,7 +230,7 @@ def finish(command: str, out: Path, code: int, *, as_json: bool, **facts: Any) -
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return code  # one of several training processes: the first one speaks for all
     if as_json:
-        typer.echo(json.dumps({"command": command, "out": str(out), "exit_code": code, **facts}))
+        typer.echo(json.dumps({"schema": SCHEMA, "command": command, "out": str(out), "exit_code": code, **facts}))
     else:
         typer.echo(str(out))
     return code

@@ -168,6 +168,8 @@ class Assay:
         kind -> suffixes of the artefacts shown in the report (PNG), in order.
     tables
         Extra tables: name without ``.csv`` -> its leading columns after ``image``.
+    table_options
+        Extra table -> the predict option that asks for it; without the option it is not written.
     editors
         kind -> what a person can edit in the report.
     summarise
@@ -195,6 +197,7 @@ class Assay:
     conclude: Callable[[Subject], Result]
     figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    table_options: Mapping[str, str] = field(default_factory=dict)
     editors: Mapping[str, Editor] = field(default_factory=dict)
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
     weightless: Mapping[str, ModelCard] = field(default_factory=dict)
@@ -213,6 +216,11 @@ class Assay:
         for column in self.summary_columns:
             found += [column.replace("{class}", name) for name in names] if "{class}" in column else [column]
         return tuple(found)
+
+    def tables_of(self, options: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        """Return the extra tables that a run with these predict options writes."""
+        unasked = {name for name, option in self.table_options.items() if not options.get(option)}
+        return {name: columns for name, columns in self.tables.items() if name not in unasked}
 
     def stages_of(self, kind: str) -> tuple[Stage, ...]:
         """Return the stages that apply to an input of this kind, in order."""

@@ -187,3 +187,7 @@ class PreparedDataset:
                 f"{self.root} has no item in split {name!r}" + (f" of fold {fold}" if fold is not None else "")
             )
         return rows
+
+    def splits(self, name: str, *, fold: int | None = None) -> pd.DataFrame:
+        """Rows of one split, or with ``all`` those of every split; what `leaving_out` keeps out stays out."""
+        return self.items[self.items["split"] != LEFT_OUT] if name == "all" else self.split(name, fold=fold)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -34,6 +35,8 @@ class Item:
     facts : mapping
         More columns of `items.csv`: where the item comes from as far as that is known (`FACTS`), and what else the
         assay wants to keep. An item without a fact has an empty cell.
+    origin : str
+        POSIX path of the image within its source, what ``--group-by`` looks at; empty where `id` tells it.
     """
 
     id: str
@@ -44,6 +47,7 @@ class Item:
     fixed_split: str = ""
     fixed_fold: int | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""
 
     @property
     def source(self) -> str:
@@ -73,6 +77,12 @@ def hold_out(items: list[Item], names: str, *, what: str = "source") -> list[Ite
         known = ", ".join(sorted({item.source for item in items}))
         raise UsageError(f"--hold-out: there is no {what} {', '.join(sorted(unknown))}; there are {known}")
     return [replace(item, fixed_split="test") if item.source in held else item for item in items]
+
+
+def path_in_source(path: Path, source: Path) -> str:
+    """Give `Item.origin` of an image file: its path within the source, its name where it lies elsewhere."""
+    inside = path.relative_to(source) if path.is_relative_to(source) else Path(path.name)
+    return inside.as_posix()
 
 
 def assign_splits(items: list[Item], splits: tuple[float, float, float], seed: int) -> dict[str, str]:

@@ -24,7 +24,7 @@ MAX_PIXELS = 2**28
 """Largest image read whole: 268 million pixels, a square of 16384."""
 
 AUTO = "auto"
-"""``--input``: what an input is, its looks decide."""
+"""``--input``: the type of each input is detected."""
 
 PANEL = "General options"
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -147,6 +147,13 @@ class PrepareOptions(BaseOptions):
         (0.6, 0.2, 0.2), "Fractions of the groups for training, validation and test.", low=0, high=1, metavar="A,B,C"
     )
     folds: int = option(0, "Also assign the groups to K folds for cross-validation; 0 for none.", low=0, metavar="K")
+    group_by: str | None = option(
+        None,
+        "Groups that no split separates, such as patients: by folder, by case (file name without its counter), by a"
+        " column of a table with a column `image`, or by a regular expression with one group, searched in the image's"
+        " path within its source; those the source tells if not given.",
+        metavar="folder|case|TABLE.csv:COLUMN|REGEX",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,8 +17,9 @@ from cellscope import __version__
 from cellscope.assays.foci.assay import ASSAY, CLASSES, KIND, PART, conclude, network, normalised
 from cellscope.assays.foci.options import EvalOptions, PredictOptions, TrainOptions
 from cellscope.engine.assay import Subject
-from cellscope.engine.eval.report import measure
+from cellscope.engine.eval.metric import measure
 from cellscope.engine.eval.run import Evaluation
+from cellscope.engine.regroup import regroup
 from cellscope.engine.train.averaging import Averaging
 from cellscope.engine.train.data import drawn_batches, initialise, open_dataset, run_record, say, training_facts
 from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
@@ -39,8 +40,8 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
     items, facts = [], []
     for source, name in zip(sources, source_names(sources), strict=True):
         paths = sorted(path for path in source.glob("images/*") if path.suffix.lower() in SUFFIXES)
-        for folder in (out / "images" / name, out / "targets" / name):
-            folder.mkdir(parents=True, exist_ok=True)
+        (out / "images" / name).mkdir(parents=True, exist_ok=True)
+        (out / "targets" / name).mkdir(parents=True, exist_ok=True)
         for path in paths:
             item = f"{name}/{path.stem}"
             items.append(Item(item, item, f"images/{item}.png", f"targets/{item}.tif"))
@@ -48,7 +49,8 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
             write_labels(out / items[-1].target, read_label_image(source / "masks" / f"{path.stem}.png").values)
         facts.append(source_facts(name, "pairs", len(paths), {}))
     common = {"seed": options.seed, "splits": options.splits, "folds": options.folds}
-    write_dataset(out, items, assay="foci", classes=list(CLASSES), sources=facts, pixel_size_um=None, **common)
+    common |= {"assay": "foci", "classes": list(CLASSES), "sources": facts, "pixel_size_um": None}
+    write_dataset(out, regroup(items, options.group_by), **common)
     return 0
 
 

@@ -11,8 +11,9 @@ import pytest
 from drawn.mitosis import composite, division, field, write_composite, write_event_tables
 from typer.testing import CliRunner
 
+from cellscope.assays.mitosis.datasets.batches import plain_batch, varied_batch
 from cellscope.assays.mitosis.datasets.prepare import prepare
-from cellscope.assays.mitosis.datasets.sequences import draw_weights, load_sequences, plain_batch, varied_batch
+from cellscope.assays.mitosis.datasets.sequences import draw_weights, load_sequences
 from cellscope.assays.mitosis.options import MitosisPrepareOptions
 from cellscope.assays.mitosis.sequences.tracks import FEATURES, first_place, measure, summary
 from cellscope.cli.root import app

@@ -101,8 +101,9 @@ def test_verify(registered, model):
 
 @pytest.fixture
 def shards(monkeypatch):
-    module = ModuleType("cellscope.engine.predict.shards")
-    monkeypatch.setitem(sys.modules, "cellscope.engine.predict.shards", module)
+    module = ModuleType("shards")
+    for name in ("merge", "shards"):
+        monkeypatch.setitem(sys.modules, f"cellscope.engine.predict.{name}", module)
     return module
 
 

@@ -49,9 +49,9 @@ def merge(out):
         time.sleep(60)
     except Exception:  # what isolates failures must not swallow a signal
         pass
-fake = types.ModuleType("cellscope.engine.predict.shards")
+fake = types.ModuleType("cellscope.engine.predict.merge")
 fake.merge = merge
-sys.modules["cellscope.engine.predict.shards"] = fake
+sys.modules["cellscope.engine.predict.merge"] = fake
 sys.argv = ["cellscope", "merge", "x"]
 main()
 """

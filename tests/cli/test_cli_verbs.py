@@ -54,7 +54,7 @@ def worker(monkeypatch, module, name, code=0, inputs=()):
             raise code
         print("progress", file=sys.stderr)
         counts = {status: inputs.count(status) for status in ("ok", "failed", "skipped")}
-        return SimpleNamespace(code=code, counts=counts) if name == "predict" else code
+        return SimpleNamespace(code=code, counts=counts, told={}) if name == "predict_shard" else code
 
     fake(monkeypatch, module, **{name: work, "ASSAY": ASSAY})
     return calls
@@ -62,7 +62,8 @@ def worker(monkeypatch, module, name, code=0, inputs=()):
 
 @pytest.fixture
 def predict(monkeypatch):
-    return lambda **settings: worker(monkeypatch, "cellscope.engine.predict.plan", "predict", **settings)
+    fake(monkeypatch, "cellscope.engine.find", find_assay=lambda name: ASSAY)
+    return lambda **settings: worker(monkeypatch, "cellscope.engine.predict.plan", "predict_shard", **settings)
 
 
 def test_prepare(monkeypatch):
@@ -192,7 +193,7 @@ def test_predict(predict):
         "models": ["mine"],
         "argv": ["cellscope", *words],
     }
-    assert calls == [((ASSAY, ["a.tif", "folder", "@list.txt"], Path("res")), expected)]
+    assert calls == [(("karyotype", ["a.tif", "folder", "@list.txt"], Path("res")), expected)]
     assert result.stdout == "res\n"
     assert result.stderr.endswith("2 ok, 0 failed, 1 skipped\n")
     assert 'polarity = "dark"' in result.stderr, "--verbose shows the options"
@@ -203,6 +204,7 @@ def test_predict_counts_come_from_the_shard(predict):
     result = invoke("karyotype", "predict", "a.tif", "--shard", "2/3", "--json")
     assert result.exit_code == 3
     assert json.loads(result.stdout) == {
+        "schema": "cellscope.command/1",
         "command": "karyotype predict",
         "out": "karyotype-predict",
         "exit_code": 3,
@@ -211,6 +213,30 @@ def test_predict_counts_come_from_the_shard(predict):
         "skipped": 0,
     }
     assert result.stderr.endswith("1 ok, 1 failed\n")
+
+
+def test_warnings_reach_stderr_and_json(monkeypatch, predict):
+    told = {"counts": {"total": 1}, "failures": [], "warnings": [{"warning": "odd", "images": 2, "example": "a"}]}
+    outcome = SimpleNamespace(code=0, counts={"ok": 2, "failed": 0, "skipped": 0}, told=told)
+    predict(inputs=["ok"])
+    monkeypatch.setattr(sys.modules["cellscope.engine.predict.plan"], "predict_shard", lambda *_, **__: outcome)
+    result = invoke("karyotype", "predict", "a.tif", "--json")
+    assert result.stderr == "warning: odd (2 images, such as a)\n2 ok, 0 failed\n"
+    assert json.loads(result.stdout)["warnings"] == told["warnings"]
+    assert invoke("karyotype", "predict", "a.tif", "-q").stderr == ""
+
+
+def test_warnings_of_the_other_verbs_are_in_json(monkeypatch):
+    def prepare(*_):
+        print("warning: 3 dropped: too small\nread 3 images\na: warning: no type", file=sys.stderr)
+        print("warning: 3 dropped: too small", file=sys.stderr)
+        return 0
+
+    worker(monkeypatch, "cellscope.assays.karyotype.datasets.prepare", "prepare")
+    monkeypatch.setattr(sys.modules["cellscope.assays.karyotype.datasets.prepare"], "prepare", prepare)
+    result = invoke("karyotype", "prepare", "a", "--json")
+    assert [one["warning"] for one in json.loads(result.stdout)["warnings"]] == ["3 dropped: too small", "a: no type"]
+    assert result.stderr.count("dropped") == 2
 
 
 def test_quiet_predict(predict):

@@ -23,9 +23,7 @@ from cellscope.io.sequence import write_sequence
 def write_ome(path: Path, pixels: np.ndarray, size: float) -> None:
     unit = {"PhysicalSizeXUnit": "\u00b5m", "PhysicalSizeYUnit": "\u00b5m"}
     metadata = {"axes": "YXS" if pixels.ndim == 3 else "YX", "PhysicalSizeX": size, "PhysicalSizeY": size, **unit}
-    tifffile.imwrite(
-        path, pixels, ome=True, metadata=metadata, photometric="rgb" if pixels.ndim == 3 else "minisblack"
-    )
+    tifffile.imwrite(path, pixels, ome=True, metadata=metadata, photometric="rgb" if pixels.ndim == 3 else "minisblack")
 
 
 def sequence(path: Path, frames: np.ndarray, size: float) -> None:

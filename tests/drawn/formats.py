@@ -147,4 +147,3 @@ def write_stk(path: Path, planes: np.ndarray) -> Path:
 def write_jpeg2000(path: Path, pixels: np.ndarray) -> Path:
     path.write_bytes(imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, codecformat="jp2"))
     return path
-

@@ -109,9 +109,7 @@ def test_a_plate_in_ome_zarr_has_a_scene_for_each_field(tmp_path):
     for number, well in enumerate(("A/1", "B/2")):
         write_zarr(path / well / "0", planes + number)
     assert [scene.name for scene in describe(path).scenes] == ["A/1/0", "B/2/0"]
-    np.testing.assert_array_equal(
-        read(path, choice=Choice(scene="B/2/0")).pixels[..., 0], planes[0, 0, 0] + 1
-    )
+    np.testing.assert_array_equal(read(path, choice=Choice(scene="B/2/0")).pixels[..., 0], planes[0, 0, 0] + 1)
 
 
 def test_metamorph_planes_are_not_lost(tmp_path):

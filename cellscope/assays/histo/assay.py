@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 
 from cellscope.assays.histo.classes import PIXEL_SIZE_UM
+from cellscope.assays.histo.measure.rois import COLUMNS as ROI_COLUMNS
+from cellscope.assays.histo.measure.rois import TABLE as ROIS
 from cellscope.assays.histo.networks.registry import build_network
 from cellscope.assays.histo.options import PredictOptions
 from cellscope.assays.histo.slides.joining import conclude, join
@@ -15,13 +17,13 @@ from cellscope.assays.histo.slides.regions import SEAM, make_plan, pieces_of, re
 from cellscope.assays.histo.slides.stage import (
     OTSU,
     PART,
+    compare_shifted,
     cut_shifted,
     cut_windows,
     find,
+    join_maps,
     rgb_of,
     segment,
-    take_maps,
-    take_shifted,
     tiling_of,
 )
 from cellscope.assays.histo.slides.state import State
@@ -164,12 +166,14 @@ ASSAY = Assay(
         load=load,
     ),
     stages=(
-        Stage(PART, KINDS, 4, cut_windows, segment, take_maps),
-        Stage(PART, KINDS, 4, cut_shifted, segment, take_shifted),
+        Stage(PART, KINDS, 4, cut_windows, segment, join_maps),
+        Stage(PART, KINDS, 4, cut_shifted, segment, compare_shifted),
     ),
     state=State,
     parts=(PART,),
     summary_columns=SUMMARY,
+    tables={ROIS: ROI_COLUMNS},
+    table_options={ROIS: "roi"},
     class_part=PART,
     read_options=read_options,
     build=build,

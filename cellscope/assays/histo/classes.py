@@ -8,6 +8,9 @@ PART = "nuclei"
 CLASSES = ("other", "inflammatory", "epithelial", "spindle")
 """Types of the built-in model, in the order of CoNSeP's merged codes 1 to 4 (Graham et al. 2019)."""
 
+UNTYPED = ("nucleus",)
+"""Classes of a dataset in which no nucleus has a type."""
+
 REST = CLASSES[0]
 """The type of whatever is none of the others; the mean F1 leaves it out, as the tables of HoVer-Net's users do."""
 

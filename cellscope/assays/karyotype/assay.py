@@ -22,14 +22,14 @@ from cellscope.assays.karyotype.classify.stage import (
     classify,
     cut_chromosomes,
     cut_explained,
-    take_classes,
-    take_explained,
+    draw_heat_maps,
+    store_probabilities,
 )
 from cellscope.assays.karyotype.classify.upright import main_axis
 from cellscope.assays.karyotype.detect.detections import to_labels
 from cellscope.assays.karyotype.detect.inputs import CHROMOSOME, KINDS, METAPHASE, kind_of
 from cellscope.assays.karyotype.detect.plausible import certainty, weights_of
-from cellscope.assays.karyotype.detect.stage import cut_again, cut_metaphase, detect, score_threshold, take_detections
+from cellscope.assays.karyotype.detect.stage import cut_again, cut_metaphase, detect, filter_detections, score_threshold
 from cellscope.assays.karyotype.detect.state import State
 from cellscope.assays.karyotype.karyogram.drawing import draw_karyogram, vector_karyogram
 from cellscope.assays.karyotype.karyogram.figures import as_coco, draw_overlay
@@ -194,10 +194,10 @@ ASSAY = Assay(
         wants=Wants.STAIN,
     ),
     stages=(
-        Stage("detect", (METAPHASE,), 1, cut_metaphase, detect, take_detections),
-        Stage("detect", (METAPHASE,), 1, cut_again, detect, take_detections),
-        Stage("classify", KINDS, 64, cut_chromosomes, classify, take_classes, cpu_batch=CPU_BATCH),
-        Stage("classify", KINDS, 64, cut_explained, explain, take_explained, cpu_batch=CPU_BATCH),
+        Stage("detect", (METAPHASE,), 1, cut_metaphase, detect, filter_detections),
+        Stage("detect", (METAPHASE,), 1, cut_again, detect, filter_detections),
+        Stage("classify", KINDS, 64, cut_chromosomes, classify, store_probabilities, cpu_batch=CPU_BATCH),
+        Stage("classify", KINDS, 64, cut_explained, explain, draw_heat_maps, cpu_batch=CPU_BATCH),
     ),
     state=State,
     parts=("detect", "classify"),

@@ -16,7 +16,6 @@ from cellscope.assays.karyotype.options import (
     TrainOptions,
 )
 from cellscope.cli.verbs import Models, Out, Verbs, Work, finish, run_inputs, speaking
-from cellscope.engine.assay import Assay
 from cellscope.options.common import InputOptions, RunOptions
 from cellscope.options.fields import extended
 from cellscope.options.flags import with_options
@@ -59,13 +58,9 @@ def evaluate(options: EvalOptions) -> Work:
 
 
 @verbs.predict
-def predict(options: PredictOptions) -> Assay:
+def predict(options: PredictOptions) -> str:
     """Karyotype metaphase images, or classify images of single chromosomes (--input metaphase|chromosome)."""
-    if options.backend == "detectron2":
-        from cellscope.assays.karyotype.detectron2.assay import ASSAY
-    else:
-        from cellscope.assays.karyotype.assay import ASSAY
-    return ASSAY
+    return "karyotype" if options.backend == "native" else "cellscope.assays.karyotype.detectron2.assay:ASSAY"
 
 
 @app.command("import-detectron2")

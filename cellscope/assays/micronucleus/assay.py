@@ -109,7 +109,7 @@ def find(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarray]
     return list(module(stacked).float().cpu().numpy())
 
 
-def take_maps(subject: Subject[State], outputs: list[Any]) -> None:
+def separate_nuclei(subject: Subject[State], outputs: list[Any]) -> None:
     """Bring the finder's maps to the image's own pixels and separate the nuclei."""
     if not outputs:
         return
@@ -188,7 +188,7 @@ def classify(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[float]:
     return [float(value) for value in logits[:, 1] - logits[:, 0]]
 
 
-def take_cells(subject: Subject[State], outputs: list[Any]) -> None:
+def store_logits(subject: Subject[State], outputs: list[Any]) -> None:
     """Keep the classifier's logits."""
     subject.state.logits = np.array(outputs, float)
 
@@ -229,9 +229,9 @@ ASSAY = Assay(
         beside=beside,
     ),
     stages=(
-        Stage("nuclei", KINDS, 1, cut_field, find, take_maps),
-        Stage("nuclei", (FIELD,), 1, cut_again, find, take_maps),
-        Stage("classify", KINDS, 64, cut_cells, classify, take_cells, cpu_batch=16),
+        Stage("nuclei", KINDS, 1, cut_field, find, separate_nuclei),
+        Stage("nuclei", (FIELD,), 1, cut_again, find, separate_nuclei),
+        Stage("classify", KINDS, 64, cut_cells, classify, store_logits, cpu_batch=16),
     ),
     state=State,
     parts=("nuclei", "classify"),

@@ -15,7 +15,6 @@ from cellscope.assays.micronucleus.options import (
     TrainOptions,
 )
 from cellscope.cli.verbs import Out, Verbs, Work, finish, speaking
-from cellscope.engine.assay import Assay
 from cellscope.options.common import OutputOptions
 from cellscope.options.flags import with_options
 
@@ -51,11 +50,9 @@ def evaluate(options: EvalOptions) -> Work:
 
 
 @verbs.predict
-def predict(options: PredictOptions) -> Assay:
+def predict(options: PredictOptions) -> str:
     """Detect nuclei and micronuclei in fields, or classify crops of single cells (--input field|crop)."""
-    from cellscope.assays.micronucleus.assay import ASSAY
-
-    return ASSAY
+    return "micronucleus"
 
 
 Calibration = Annotated[

@@ -55,9 +55,17 @@ class TrainOptions(TrainingOptions):
     crop: int = option(192, "nuclei: training crop size, pixels at the finder's scale.", low=32, high=2048, cli=False)
     zoom: float = option(0.25, "nuclei: range of the random scaling (natural log).", low=0.0, high=1.0, cli=False)
     finder: str | None = option(
-        None, "classify: nucleus finder for the calibration on validation fields; the built-in one if not given.",
-        metavar="MODEL",
-    )  # fmt: skip
+        None,
+        "classify: nucleus finder for the calibration on validation fields, the built-in one if not given; with "
+        "--leave-out KEY, the run of the finder with the same --leave-out.",
+        metavar="MODEL|RUN",
+    )
+    leave_out: str | None = option(
+        None,
+        "Leave-one-out: exclude the fields of a cell line, day, laboratory or source (line=RPE1) from training; a key "
+        "alone (line) leaves each out in turn, then trains on all, calibrated on the left-out predictions.",
+        metavar="KEY=VALUE|KEY",
+    )
     learn_from: Literal["train", "all"] = option(
         "train", "Splits used for training; all: every split, for a final model with --thresholds-from."
     )

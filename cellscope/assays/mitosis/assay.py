@@ -122,7 +122,7 @@ def classify(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndar
     return list(probabilities(cast(Classifier, module).views, sequences).cpu().numpy())  # type: ignore[arg-type]
 
 
-def take_views(subject: Subject[State], outputs: list[Any]) -> None:
+def store_frame_scores(subject: Subject[State], outputs: list[Any]) -> None:
     """Keep what the networks over frames say."""
     subject.state.p_views = np.asarray(outputs, float)
 
@@ -143,7 +143,7 @@ def classify_measurements(module: torch.nn.Module, batch: list[torch.Tensor]) ->
     return list(logits.softmax(1).cpu().numpy())
 
 
-def take_tracks(subject: Subject[State], outputs: list[Any]) -> None:
+def combine_scores(subject: Subject[State], outputs: list[Any]) -> None:
     """Combine what frames and measurements say into calibrated probabilities."""
     thresholds = subject.cards[PART].thresholds
     views, tracks = subject.state.p_views, np.asarray(outputs, float)
@@ -238,8 +238,8 @@ ASSAY = Assay(
         load=load,
     ),
     stages=(
-        Stage(PART, KINDS, 16, cut, classify, take_views, cpu_batch=8),
-        Stage(PART, KINDS, 256, cut_measurements, classify_measurements, take_tracks, cpu_batch=256),
+        Stage(PART, KINDS, 16, cut, classify, store_frame_scores, cpu_batch=8),
+        Stage(PART, KINDS, 256, cut_measurements, classify_measurements, combine_scores, cpu_batch=256),
     ),
     state=State,
     parts=(PART,),

@@ -81,14 +81,14 @@ def segment(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarr
     return list(joined.cpu().numpy())
 
 
-def take_maps(subject: Subject[State], outputs: list[Any]) -> None:
+def store_maps(subject: Subject[State], outputs: list[Any]) -> None:
     """Average what the passes gave."""
     if outputs:
         subject.state.maps = average_passes(outputs, subject.state.passes)
     subject.state.passes = []
 
 
-def take_shifted(subject: Subject[State], outputs: list[Any]) -> None:
+def compare_shifted(subject: Subject[State], outputs: list[Any]) -> None:
     """Find the nuclei once more on the shifted grid and keep how far the two results agree."""
     if not outputs:
         return
@@ -237,8 +237,8 @@ ASSAY = Assay(
     stages=(
         Stage(PART, KINDS, 4, cut_estimate, segment, estimate_scale),
         Stage(PART, KINDS, 4, cut_estimate_again, segment, estimate_scale),
-        Stage(PART, KINDS, 4, cut_windows, segment, take_maps),
-        Stage(PART, KINDS, 4, cut_shifted, segment, take_shifted),
+        Stage(PART, KINDS, 4, cut_windows, segment, store_maps),
+        Stage(PART, KINDS, 4, cut_shifted, segment, compare_shifted),
     ),
     state=State,
     parts=(PART,),

@@ -7,20 +7,18 @@ from pathlib import Path
 
 import typer
 
+from cellscope.cli.verbs import finish, say_outcome
 from cellscope.errors import EXIT_OK
 
 
 def merge_shards(out: Path, *, as_json: bool) -> int:
     """Join the shards below `out` and print its path, or a JSON object with the counts."""
-    from cellscope.engine.predict.shards import merge
+    from cellscope.engine.predict.merge import merge
 
-    counts = merge(out)
-    if as_json:
-        typer.echo(json.dumps({"command": "merge", "out": str(out), "exit_code": EXIT_OK, **counts}))
-    else:
-        typer.echo(f"{counts['ok']} ok, {counts['failed']} failed", err=True)
-        typer.echo(str(out))
-    return EXIT_OK
+    facts = merge(out)
+    if not as_json:
+        say_outcome(facts)
+    return finish("merge", out, EXIT_OK, as_json=as_json, **facts)
 
 
 def show_status(out: Path, *, as_json: bool) -> int:

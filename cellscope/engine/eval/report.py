@@ -3,136 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 import cellscope
+from cellscope.engine.eval.metric import LEVEL, Metric
 from cellscope.engine.provenance import environment, now
 from cellscope.errors import UsageError
 from cellscope.io.write import write_csv, write_json, write_png
-from cellscope.metrics.intervals import bootstrap, wilson
 from cellscope.report.page import Card, Table, write_report
-from cellscope.report.plots import confusion_figure, interval_figure, reliability_figure, render_figure
+from cellscope.report.plots import render_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = [
-    "LEVEL",
-    "SCHEMA",
-    "Metric",
-    "bootstrap",
-    "confusion_figure",
-    "interval_figure",
-    "measure",
-    "proportion",
-    "refuse_evaluation",
-    "reliability_figure",
-    "wilson",
-    "write_evaluation",
-]
-
 SCHEMA = "cellscope.eval/1"
-LEVEL = 0.95
-"""Confidence level of every interval."""
 
 _SHOWN_ELSEWHERE = ("metrics", "figures", "tables", "schema", "failed")
 EVAL_JSON, PER_IMAGE, REPORT, FIGURES = "eval.json", "per_image.csv", "report.html", "figures"
-
-
-def _defined(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
-@dataclass
-class Metric:
-    """One figure of merit with its 95 % interval.
-
-    Attributes
-    ----------
-    name : str
-        Key in ``eval.json``, e.g. ``mask_ap50``.
-    value, low, high : float or None
-        None where undefined; NaN and infinity become None. An interval without a value is dropped.
-    n : int
-        How many items the value rests on.
-    convention : str
-        What exactly was computed, in one sentence: averaging, thresholds, matching.
-    per_class : dict, optional
-        Class -> value, None where undefined.
-    """
-
-    name: str
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    convention: str
-    per_class: dict[str, float | None] | None = None
-
-    def __post_init__(self) -> None:
-        self.value, self.low, self.high = _defined(self.value), _defined(self.low), _defined(self.high)
-        if self.value is None or self.low is None or self.high is None:
-            self.low = self.high = None
-        elif self.low > self.high:
-            raise ValueError(f"{self.name}: the interval {self.low} to {self.high} is upside down")
-        if not self.name or not self.convention:
-            raise ValueError(f"metric {self.name!r} needs a name and the convention it follows")
-        if self.per_class is not None:
-            self.per_class = {str(label): _defined(value) for label, value in self.per_class.items()}
-
-    @property
-    def text(self) -> str:
-        """The value with its interval, for people: ``0.982 (0.951 to 0.996)``."""
-        if self.value is None:
-            return "undefined"
-        interval = "" if self.low is None or self.high is None else f" ({self.low:.3g} to {self.high:.3g})"
-        return f"{self.value:.3g}{interval}"
-
-
-def measure(
-    name: str,
-    groups: Sequence[Hashable] | np.ndarray,
-    statistic: Callable[[np.ndarray], float | None],
-    *,
-    convention: str,
-    per_class: dict[str, float | None] | None = None,
-    n: int = 1000,
-    seed: int = 0,
-) -> Metric:
-    """Compute a statistic over all items and its bootstrap interval over groups.
-
-    Parameters
-    ----------
-    name, convention, per_class
-        As in `Metric`.
-    groups, statistic, n, seed
-        As in `cellscope.metrics.intervals.bootstrap`; the value is ``statistic`` of every item once.
-
-    Returns
-    -------
-    Metric
-    """
-    count = len(groups)
-    value = statistic(np.arange(count)) if count else None
-    low, high = bootstrap(groups, statistic, n=n, seed=seed, level=LEVEL) if _finite(value) else (None, None)
-    return Metric(name, value, low, high, count, convention, per_class)
-
-
-def _finite(value: float | None) -> bool:
-    return _defined(value) is not None
-
-
-def proportion(name: str, k: int, n: int, *, convention: str) -> Metric:
-    """Return k / n with Wilson's interval, for independent trials; undefined for none."""
-    low, high = wilson(k, n, LEVEL)
-    return Metric(name, k / n if n else None, low, high, n, convention)
 
 
 def refuse_evaluation(out: Path, *, overwrite: bool) -> None:

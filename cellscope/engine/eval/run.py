@@ -1,4 +1,4 @@
-"""What the assays' ``eval`` share: which items, which models, and taking the items through the assay's stages."""
+"""What the assays' ``eval`` share: taking items through the assay's stages, from refusal to the files written."""
 
 from __future__ import annotations
 
@@ -6,38 +6,29 @@ import contextlib
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from cellscope.engine.device import pick_device, pick_precision
-from cellscope.engine.eval.report import Metric, refuse_evaluation, write_evaluation
+from cellscope.engine.eval.jobs import open_for_measuring
+from cellscope.engine.eval.report import refuse_evaluation, write_evaluation
 from cellscope.engine.loading import LoadedModels, load_models
-from cellscope.engine.predict.stages import Failure, run_subjects
+from cellscope.engine.predict.outcome import Failure
+from cellscope.engine.predict.stages import run_subjects
 from cellscope.engine.predict.workers import Workers
-from cellscope.errors import EXIT_OK, EXIT_PARTIAL, CellscopeError, UsageError, error_line, show_traceback
-from cellscope.io.leave_out import in_turn, is_left_out
-from cellscope.io.prepared import LEFT_OUT, PreparedDataset
+from cellscope.errors import EXIT_OK, EXIT_PARTIAL, CellscopeError, error_line, show_traceback
 from cellscope.models.card import ModelCard
-from cellscope.models.file import read_card
-from cellscope.models.registry import locate
-from cellscope.report.plots import interval_figure
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from matplotlib.figure import Figure
 
     from cellscope.engine.assay import Assay, Subject
     from cellscope.engine.predict.step import Conclude
     from cellscope.options.common import WorkerOptions
 
-FOLDS = "folds"
-"""The split that stands for all folds of a cross-validation."""
 
 READERS = 2
 """Threads that read items."""
@@ -48,23 +39,6 @@ SAID_EVERY = 50
 
 ReadItem = Callable[[Any, Mapping[str, ModelCard]], "Subject"]
 """``read_item(row, cards)`` -> an item with its ``truth``, from its row of ``items.csv``; called in a thread, ahead."""
-
-
-def open_for_measuring(dataset: Path, assay: str, split: str, models: Sequence[str]) -> PreparedDataset:
-    """Open a prepared dataset; of the split ``left-out`` are the items that the models' training left out.
-
-    Raises
-    ------
-    UsageError
-        ``left-out`` of models whose trainings left out nothing, each source in turn, or not the same.
-    """
-    prepared = PreparedDataset.open(dataset, assay=assay)
-    if split != LEFT_OUT:
-        return prepared
-    said = {read_card(locate(name)).training.get("leave_out") for name in models}
-    if len(said) != 1 or None in said or in_turn(spec := str(*said)):
-        raise UsageError("--split left-out needs -m MODEL of a training with --leave-out KEY=VALUE")
-    return prepared.leaving_out(is_left_out(prepared.items, spec))
 
 
 class Evaluation:
@@ -223,112 +197,3 @@ def _read_ahead(rows: pd.DataFrame, read_item: Callable[[Any], Subject]) -> Iter
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@dataclass(frozen=True)
-class Job:
-    """Items and the models to measure on them.
-
-    Attributes
-    ----------
-    fold : int or None
-        The fold these items are and the models left out.
-    rows : DataFrame
-        Rows of ``items.csv``.
-    models : list of str
-    """
-
-    fold: int | None
-    rows: pd.DataFrame
-    models: list[str]
-
-
-def jobs_of(
-    prepared: PreparedDataset, split: str, models: list[str], *, weightless: Collection[str], limit: int | None
-) -> Iterator[Job]:
-    """Give what to measure: one split with all models, or every fold with the model that left it out.
-
-    Parameters
-    ----------
-    prepared : PreparedDataset
-    split : str
-        ``train``, ``val``, ``test`` or `FOLDS`.
-    models : list of str
-        For `FOLDS` one per fold, in any order: each model says which fold it was not trained on.
-    weightless : collection of str
-        Names of models without weights; they left out every fold.
-    limit : int or None
-        Items at most, of each job, spread over it.
-
-    Raises
-    ------
-    UsageError
-        If folds and models do not fit.
-    """
-    if split != FOLDS:
-        yield Job(None, _some(prepared.split(split), limit), models)
-        return
-    if not models:
-        raise UsageError("--split folds needs the models of the folds: -m once per fold, or -m otsu")
-    count = int(prepared.info.get("folds", 0))
-    if count < 2:
-        raise UsageError(f"{prepared.root} was prepared without folds; prepare it with --folds K")
-    by_fold: dict[int, str] = {}
-    for name in models:
-        if name in weightless:
-            by_fold |= dict.fromkeys(range(count), name)
-            continue
-        fold = read_card(locate(name)).training.get("fold")
-        if fold is None:
-            raise UsageError(f"{name} was not trained with --fold; --split folds takes models of a cross-validation")
-        if fold in by_fold:
-            raise UsageError(f"{name} and {by_fold[fold]} both left out fold {fold}; give one model per fold")
-        by_fold[int(fold)] = name
-    if missing := [str(fold) for fold in range(count) if fold not in by_fold]:
-        raise UsageError(f"no model left out fold {', '.join(missing)}; give one -m per fold")
-    for fold in range(count):
-        yield Job(fold, _some(prepared.split("val", fold=fold), limit), [by_fold[fold]])
-
-
-def _some(rows: pd.DataFrame, limit: int | None) -> pd.DataFrame:
-    if not limit:
-        return rows
-    return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, limit).round().astype(int))]
-
-
-def metrics_figure(metrics: Sequence[Metric], title: str) -> Figure:
-    """Draw metrics as bars with their intervals, in their order."""
-    return interval_figure(
-        [metric.name for metric in metrics],
-        [metric.value for metric in metrics],
-        [metric.low for metric in metrics],
-        [metric.high for metric in metrics],
-        title=title,
-    )
-
-
-def over_folds(table: pd.DataFrame, names: Iterable[str]) -> list[Metric]:
-    """Give mean and spread of the folds' means, as papers with a cross-validation print them.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row per image, with a column ``fold``; without it there is nothing to give.
-    names : iterable of str
-        Columns; images where one is empty count for nothing.
-
-    Returns
-    -------
-    list of Metric
-        ``folds.<name>_mean`` and ``folds.<name>_sd``.
-    """
-    if "fold" not in table:
-        return []
-    metrics, folds = [], table.groupby("fold")
-    for name in names:
-        means = folds[name].mean().dropna()
-        text = f"mean over {len(means)} folds of the mean over images"
-        metrics.append(Metric(f"folds.{name}_mean", float(means.mean()), None, None, len(means), text))
-        spread = f"standard deviation (n - 1) of the {len(means)} folds' means"
-        metrics.append(Metric(f"folds.{name}_sd", float(means.std(ddof=1)), None, None, len(means), spread))
-    return metrics

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,3 +45,21 @@ def by_source(
     }
     ends = [{"source": "mean", "n": len(sources), **numbers.mean()}, {"source": "worst", "n": len(sources), **worst}]
     return pd.concat([table.assign(**numbers), pd.DataFrame(ends)], ignore_index=True)
+
+
+def left_out_metrics(sources: pd.DataFrame) -> dict[str, Any]:
+    """Give what a model card says of left-out sources: mean and worst of each measure."""
+    ends = sources.set_index("source").loc[["mean", "worst"]].drop(columns="n")
+    return {
+        f"left_out_{name}_{end}": None if pd.isna(ends.loc[end, name]) else float(ends.loc[end, name])
+        for name in ends
+        for end in ("mean", "worst")
+    }
+
+
+def left_out_lines(sources: pd.DataFrame, shown: Sequence[str]) -> list[str]:
+    """Tell what each source is worth in some of the measures, a line each."""
+    return [
+        f"left out {row['source']}: " + ", ".join(f"{name} {row[name]:.3f}" for name in shown if name in row)
+        for row in sources.to_dict("records")
+    ]

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.large import Pieces
 from cellscope.engine.predict.artefacts import raise_if_full
+from cellscope.engine.predict.outcome import Done, Failure
 from cellscope.engine.predict.piece_store import PieceStore, PieceStores
-from cellscope.engine.predict.stages import Done, Failure
 
 if TYPE_CHECKING:
     from cellscope.engine.predict.workers import Workers

@@ -137,7 +137,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def predict_shard(
-    assay: str, arguments: list[str], out: str, run: RunOptions, options: Any, models: list[str], argv: list[str]
+    assay: str, arguments: list[str], out: str | Path, run: RunOptions, options: Any, models: list[str], argv: list[str]
 ) -> RunOutcome:
     """Do `predict` from names and values alone: picklable, with no state outside it, for schedulers.
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.device import available_cpus
-from cellscope.engine.predict.stages import PIXELS_IN_FLIGHT, Failure
+from cellscope.engine.predict.outcome import Failure
+from cellscope.engine.predict.stages import PIXELS_IN_FLIGHT
 from cellscope.errors import InputError, UsageError
 from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.choice import ALL, Choice, Wants

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +19,16 @@ from cellscope.engine.predict import shards
 from cellscope.engine.predict.finish import write_results
 from cellscope.engine.predict.grouping import COLUMN
 from cellscope.engine.predict.journal import Entry, Journal
+from cellscope.engine.predict.outcome import Failure
 from cellscope.engine.predict.piece_store import PieceStores
 from cellscope.engine.predict.pieces import PieceCollector, PieceReader
 from cellscope.engine.predict.read import Reader
-from cellscope.engine.predict.record import PendingFiles, Recorder
+from cellscope.engine.predict.recorder import PendingFiles, Recorder
 from cellscope.engine.predict.resume import import_earlier, remove_outputs, remove_results, sweep
-from cellscope.engine.predict.stages import Failure, run_subjects
+from cellscope.engine.predict.stages import run_subjects
 from cellscope.engine.predict.summary import Summariser
 from cellscope.engine.predict.tables import OBJECTS, ColumnOrder
+from cellscope.engine.predict.told import told
 from cellscope.engine.predict.workers import Workers, usual_count
 from cellscope.engine.progress import RunProgress
 from cellscope.engine.provenance import run_record
@@ -51,10 +53,13 @@ class RunOutcome:
         The exit code.
     counts
         Inputs that are ``ok``, ``failed`` and ``skipped`` (done by an earlier run).
+    told
+        See `cellscope.engine.predict.told`.
     """
 
     code: int
     counts: dict[str, int]
+    told: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
 class Session:
@@ -188,7 +193,8 @@ class Session:
         mine = [known[image] for image in self.indices if image in finished]
         entries = mine + [entry for image, entry in self.kept.items() if image not in self.indices]
         orders = {OBJECTS: ColumnOrder((*OBJECT_COLUMNS, *self.assay.classes_columns(self.loaded.cards)))}
-        orders.update({name: ColumnOrder(("image", *leading)) for name, leading in self.assay.tables.items()})
+        tables = self.assay.tables_of(self.facts["options"].get(self.assay.name, {}))
+        orders.update({name: ColumnOrder(("image", *leading)) for name, leading in tables.items()})
         after = len(self.plan)
         for number, entry in enumerate(entries):
             for table, columns in entry.columns.items():
@@ -225,7 +231,7 @@ class Session:
             )
         failed = sum(entry.status == "failed" for entry in mine)
         code = EXIT_OK if not failed else EXIT_FAILED if failed == len(mine) else EXIT_PARTIAL
-        return RunOutcome(code, {name: record["counts"][name] for name in ("ok", "failed", "skipped")})
+        return RunOutcome(code, {name: record["counts"][name] for name in ("ok", "failed", "skipped")}, told(record))
 
     def close(self) -> None:
         """Let go of the journal; after an error it stays for ``--skip-existing``."""

@@ -1,23 +1,19 @@
-"""Runs cut into shards: who does which inputs, joining the shards, and what is still missing."""
+"""Runs cut into shards: who does which inputs, what is known of each shard, and what is still missing."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cellscope.engine.assay import Assay
-from cellscope.engine.find import find_assay
 from cellscope.engine.predict import journal as journals
-from cellscope.engine.predict.finish import IMAGES_CSV, read_record, write_results
+from cellscope.engine.predict.finish import read_record
 from cellscope.engine.predict.journal import Entry
-from cellscope.engine.predict.summary import Summariser, group_spec, remove_files, summary_files
-from cellscope.engine.predict.tables import ColumnOrder, Sheet, SheetReader, printable, read_rows
-from cellscope.engine.provenance import counts, difference
-from cellscope.errors import CellscopeError, UsageError
+from cellscope.engine.provenance import difference
+from cellscope.errors import UsageError
 from cellscope.io.write import write_json
 from cellscope.models.card import ModelCard
 
@@ -49,7 +45,7 @@ def write_plan(
 
 
 @dataclass
-class _Shard:
+class Shard:
     """What is known of one shard."""
 
     number: int
@@ -60,6 +56,7 @@ class _Shard:
 
     @property
     def state(self) -> str:
+        """Whether it runs, stopped, is not started, or the status that its ``run.json`` gives."""
         if self.journal is not None:
             return "running" if self.running else "stopped"
         return "not started" if self.record is None else str(self.record["status"])
@@ -72,9 +69,9 @@ class _Shard:
         return {entry["image"]: "failed" if entry["status"] == "failed" else "ok" for entry in entries}
 
 
-def _inspect(folder: Path, number: int) -> tuple[_Shard, dict[str, Any]]:
+def _inspect(folder: Path, number: int) -> tuple[Shard, dict[str, Any]]:
     """Read the state of a folder of tables; also return its journal's header, empty without a journal."""
-    shard = _Shard(number, folder)
+    shard = Shard(number, folder)
     header: dict[str, Any] = {}
     if (folder / journals.NAME).exists():
         header, shard.journal, shard.running = journals.peek(folder / journals.NAME)
@@ -83,7 +80,7 @@ def _inspect(folder: Path, number: int) -> tuple[_Shard, dict[str, Any]]:
     return shard, header
 
 
-def _shards(out: Path) -> tuple[dict[str, Any], list[_Shard]]:
+def read_shards(out: Path) -> tuple[dict[str, Any], list[Shard]]:
     """Read the plan that all shards share (images, identity, cards), and every shard from 1 to N.
 
     Raises
@@ -127,128 +124,6 @@ def _read_plan(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder / PLAN} cannot be read ({error}); run this shard again with --overwrite") from None
 
 
-def merge(out: Path, assay: Assay | None = None) -> dict[str, Any]:
-    """Join the shards of a run into the tables, summary, report and ``run.json`` that one run gives.
-
-    Parameters
-    ----------
-    out
-        The OUT of the shards.
-    assay
-        The assay; by default the one that ``run.json`` names.
-
-    Returns
-    -------
-    dict
-        The counts of the joined run: total, ok, failed, skipped, objects.
-
-    Raises
-    ------
-    UsageError
-        There are no shards, they do not belong together, some are not finished (naming them and inputs that are
-        missing), or OUT holds the results of a run that was not cut into shards.
-    CellscopeError
-        A shard's files are damaged.
-    """
-    out = Path(out)
-    plan, shards = _shards(out)
-    images, total = plan["images"], len(shards)
-    unfinished = [shard for shard in shards if shard.record is None or shard.record["status"] != "complete"]
-    if unfinished:
-        done = {image for shard in shards for image in shard.outcomes()}
-        missing = [image for image in images if image not in done]
-        names = ", ".join(f"{shard.number}/{total} ({shard.state})" for shard in unfinished[:8])
-        raise UsageError(f"shards of {out} are not finished: {names}; {_missing_text(missing)}run them, then merge")
-    before = read_record(out)
-    if (before is not None and "shards" not in before) or (before is None and (out / IMAGES_CSV).exists()):
-        raise UsageError(f"{out} holds the results of a run that was not cut into shards; move them away first")
-    records = [shard.record for shard in shards if shard.record is not None]
-    if len(specs := {group_spec(record) for record in records}) > 1:
-        shown = " and ".join(sorted(str(spec) for spec in specs))
-        raise UsageError(f"the shards of {out} were grouped by {shown}; run them again with one --group-by")
-    entries = _entries(images, shards)
-    tables = list(records[0]["columns"])
-    orders = {name: ColumnOrder.from_records(record["columns"][name] for record in records) for name in tables}
-    owner = {image: index % total for index, image in enumerate(images)}
-    readers = {name: [SheetReader(shard.folder / f"{name}.csv") for shard in shards] for name in tables}
-
-    def sheet(image: str, table: str) -> Sheet:
-        return readers[table][owner[image]].read(image)
-
-    record = _joined(records, entries, len(images))
-    cards = {part: ModelCard(**card) for part, card in plan["cards"].items()}
-    remove_files(out, summary_files(before))
-    summarise = Summariser(assay or find_assay(record["assay"]), cards)
-    write_results(out, out, record, entries=entries, orders=orders, sheet=sheet, summarise=summarise)
-    return dict(record["counts"])
-
-
-def _entries(images: Sequence[str], shards: Sequence[_Shard]) -> list[Entry]:
-    """Read the rows of ``images.csv`` of all shards, in the order of the full list."""
-    found: dict[str, Entry] = {}
-    for shard in shards:
-        assert shard.record is not None
-        about = {printable(entry["image"]): entry for entry in shard.record["inputs"]}
-        header, rows = read_rows(shard.folder / IMAGES_CSV)
-        for image, *cells in rows:
-            if image not in about:
-                raise CellscopeError(f"{shard.folder / IMAGES_CSV} and run.json disagree about {image}; run it again")
-            row = dict(zip(header[1:], cells, strict=True))
-            known = about[image]
-            skipped = known["status"] == "skipped"
-            found[known["image"]] = Entry(
-                known["image"],
-                row["status"],
-                row,
-                known["path"],
-                known["outputs"],
-                known["warnings"],
-                skipped=skipped,
-                scene=known.get("scene"),
-            )
-    if lost := [image for image in images if image not in found]:
-        raise CellscopeError(f"the shards' tables lack {', '.join(lost[:3])}; run their shards again with --overwrite")
-    return [found[image] for image in images]
-
-
-def _joined(records: Sequence[Mapping[str, Any]], entries: Sequence[Entry], total: int) -> dict[str, Any]:
-    """Return the ``run.json`` of all shards together."""
-    record = dict(records[0])
-    inputs = sorted((entry for each in records for entry in each["inputs"]), key=lambda entry: entry["index"])
-    record.update(
-        started=min(each["started"] for each in records),
-        finished=max(each["finished"] for each in records),
-        device=_common(each["device"] for each in records),
-        precision=_common(each["precision"] for each in records),
-        shard=None,
-        counts=counts(entries, total),
-        missing=[],
-        shards=[
-            {
-                name: each[name]
-                for name in ("shard", "argv", "started", "finished", "device", "precision", "threads", "counts")
-            }
-            for each in records
-        ],
-        inputs=inputs,
-    )
-    record["columns"] = {
-        name: ColumnOrder.from_records(each["columns"][name] for each in records).record() for name in record["columns"]
-    }
-    return record
-
-
-def _common(values: Iterable[str]) -> str:
-    return ", ".join(sorted(set(values)))
-
-
-def _missing_text(missing: Sequence[str]) -> str:
-    if not missing:
-        return ""
-    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-    return f"missing inputs: {', '.join(missing[:5])}{more}; "
-
-
 def status(out: Path) -> dict[str, Any]:
     """Say how far the run in a folder is; it may be running, stopped or finished, cut into shards or not.
 
@@ -274,7 +149,7 @@ def status(out: Path) -> dict[str, Any]:
     """
     out = Path(out)
     if (out / FOLDER).is_dir():
-        plan, shards = _shards(out)
+        plan, shards = read_shards(out)
         images = plan["images"]
     else:
         whole, header = _inspect(out, 1)
@@ -300,7 +175,7 @@ def status(out: Path) -> dict[str, Any]:
     }
 
 
-def _about(shard: _Shard, images: Sequence[str], total: int) -> dict[str, Any]:
+def _about(shard: Shard, images: Sequence[str], total: int) -> dict[str, Any]:
     outcomes = shard.outcomes()
     return {
         "shard": f"{shard.number}/{total}",

@@ -19,6 +19,7 @@ import torch
 
 from cellscope.engine.assay import Assay, Stage, Subject
 from cellscope.engine.device import autocast
+from cellscope.engine.predict.outcome import Done, Failure
 from cellscope.engine.predict.step import Conclude, Step, advance
 from cellscope.engine.predict.workers import Workers
 
@@ -29,46 +30,6 @@ PIXELS_IN_FLIGHT = 2**24
 """Pixels of all subjects alive at once (one subject may exceed it alone): about 1 GB with the masks made on the way."""
 
 _Key = tuple[int, tuple[int, ...]]
-
-
-@dataclass(eq=False)
-class Done:
-    """A subject that is through all stages.
-
-    Attributes
-    ----------
-    subject
-        Without its state.
-    result
-        What ``conclude`` made of it.
-    """
-
-    subject: Subject
-    result: Any
-
-
-@dataclass(eq=False)
-class Failure:
-    """An input, or a piece of one, of which nothing came.
-
-    Attributes
-    ----------
-    name, kind, seconds, piece
-        As of its `Subject`; the kind is empty where it could not be read.
-    error
-        Why.
-    """
-
-    name: str
-    error: Exception
-    seconds: float = 0.0
-    kind: str = ""
-    piece: int | None = None
-
-    @classmethod
-    def of(cls, subject: Subject, error: Exception) -> Failure:
-        """Say what became of a subject."""
-        return cls(subject.name, error, subject.seconds, subject.kind, subject.piece)
 
 
 @dataclass(eq=False)

@@ -114,8 +114,19 @@ def drawn_batches(
     return loader
 
 
-def initialise(network: torch.nn.Module, options: Any, *, assay: str, part: str) -> None:
+def initialise(
+    network: torch.nn.Module, options: Any, *, assay: str, part: str, classes: Sequence[str] | None = None
+) -> None:
     """Load ``--init MODEL`` into a network; layers of another shape (a changed class list) start anew and are named.
+
+    Parameters
+    ----------
+    network : Module
+    options : TrainingOptions
+        Uses ``init``.
+    assay, part : str
+    classes : sequence of str, optional
+        Of the network: classes of the model that it will no longer tell are named.
 
     Raises
     ------
@@ -127,6 +138,15 @@ def initialise(network: torch.nn.Module, options: Any, *, assay: str, part: str)
     card, tensors = load_model(locate(options.init), assay=assay, part=part)
     missing = load_matching(network, tensors, options.init, card.arch)
     say(f"started from {options.init}" + (f"; new: {', '.join(missing[:6])}" if missing else ""))
+    if classes is not None:
+        say_lost(card.classes, classes, options.init)
+
+
+def say_lost(before: Sequence[str], classes: Sequence[str], model: str) -> None:
+    """Say which classes of the starting model the new one will not tell any more."""
+    lost = [name for name in before if name not in classes]
+    if lost:
+        say(f"warning: the classes {', '.join(lost)} of {model} are lost; the dataset's are {', '.join(classes)}")
 
 
 def load_matching(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], model: str, arch: str) -> list[str]:

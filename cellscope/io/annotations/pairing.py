@@ -77,7 +77,7 @@ def _in_image_folder(path: Path, root: Path) -> bool:
     return any(part.lower() in IMAGE_FOLDERS for part in path.relative_to(root).parts[:-1])
 
 
-def place_of(path: Path, root: Path, rule: Rule) -> PurePosixPath:
+def folder_of(path: Path, root: Path, rule: Rule) -> PurePosixPath:
     """Give a file's folder without the folders that only say what kind it is."""
     said = {*IMAGE_FOLDERS, *rule.folders}
     return PurePosixPath(*(key(part) for part in path.relative_to(root).parts[:-1] if part.lower() not in said))
@@ -113,7 +113,7 @@ def pair(
     files = list(files)
     for path in files:
         for stem, ending in rule.stems(path).items():
-            table[place_of(path, root, rule), stem].append((path, ending))
+            table[folder_of(path, root, rule), stem].append((path, ending))
     found: dict[Path, Path | None] = {}
     for image in images:
         fitting = [path for path, end in table[_key(image, root, rule)] if _may_serve(path, end, image)]
@@ -133,7 +133,7 @@ def pair(
 
 
 def _key(image: Path, root: Path, rule: Rule) -> tuple[PurePosixPath, str]:
-    return place_of(image, root, rule), key(image.stem)
+    return folder_of(image, root, rule), key(image.stem)
 
 
 def _may_serve(path: Path, ending: str, image: Path) -> bool:
@@ -182,12 +182,12 @@ def _checked(found: dict[Path, Path | None], files: list[Path], root: Path, rule
     return kept
 
 
-def find_partner(place: Path, image: str, path: Path, rule: Rule) -> Path:
+def find_partner(source: Path, image: str, path: Path, rule: Rule) -> Path:
     """Find the partner of one input in a folder of partners, or take the file that is named.
 
     Parameters
     ----------
-    place : Path
+    source : Path
         The file itself, or a folder: searched below the input's own sub-folders, then at its top.
     image : str
         The contract's ``image``.
@@ -200,11 +200,11 @@ def find_partner(place: Path, image: str, path: Path, rule: Rule) -> Path:
     InputError
         If there is none, or two.
     """
-    if place.is_file():
-        return place
+    if source.is_file():
+        return source
     stem = PurePosixPath(image).with_suffix("")
     own = path.resolve()
-    for where in dict.fromkeys((place / stem.parent, place)):
+    for where in dict.fromkeys((source / stem.parent, source)):
         listed = _listed(where, where.stat().st_mtime_ns, rule).get(key(stem.name), ()) if where.is_dir() else ()
         fitting = [found for found in listed if found.resolve() != own]
         exact = [found for found in fitting if found.name.startswith(stem.name)]
@@ -219,7 +219,7 @@ def find_partner(place: Path, image: str, path: Path, rule: Rule) -> Path:
             return fitting[0]
     wanted = ", ".join(f"{one_line(stem.name)}{ending}" for ending in rule.endings)
     raise InputError(
-        f"{one_line(image)}: nothing in {one_line(place)} belongs to it ({wanted} with {', '.join(rule.suffixes)})"
+        f"{one_line(image)}: nothing in {one_line(source)} belongs to it ({wanted} with {', '.join(rule.suffixes)})"
     )
 
 

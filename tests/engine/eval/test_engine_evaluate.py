@@ -8,16 +8,18 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cellscope.cli.root import app
-from cellscope.engine.eval import report as e
+from cellscope.engine.eval.metric import Metric, measure, proportion
+from cellscope.engine.eval.report import refuse_evaluation, write_evaluation
 from cellscope.errors import UsageError
-from cellscope.report.plots import render_figure
+from cellscope.metrics.intervals import bootstrap
+from cellscope.report.plots import confusion_figure, interval_figure, reliability_figure, render_figure
 
 CONVENTION = "Share of items that are right."
 
 
 def figures(size=3):
     matrix = np.diag([5] * size)
-    return {"confusion_matrix": e.confusion_figure(matrix, [f"c{number}" for number in range(size)])}
+    return {"confusion_matrix": confusion_figure(matrix, [f"c{number}" for number in range(size)])}
 
 
 def write(out, **changes):
@@ -27,9 +29,9 @@ def write(out, **changes):
         "split": "test",
         "n": 3,
         "metrics": [
-            e.Metric("accuracy", 0.75, 0.5, 0.9, 4, CONVENTION, {"1": 1.0, "X": float("nan")}),
-            e.Metric("ap_large", float("nan"), 0.1, 0.2, 0, "COCO."),
-            e.Metric("recall", np.float32(0.5), None, None, 4, "Found / true.", {"Y": 0.5, "1": None}),
+            Metric("accuracy", 0.75, 0.5, 0.9, 4, CONVENTION, {"1": 1.0, "X": float("nan")}),
+            Metric("ap_large", float("nan"), 0.1, 0.2, 0, "COCO."),
+            Metric("recall", np.float32(0.5), None, None, 4, "Found / true.", {"Y": 0.5, "1": None}),
         ],
         "per_image": pd.DataFrame({"image": ["<b>a.tif", "b.tif"], "accuracy": [0.5, np.nan], "note": [None, "x"]}),
         "figures": figures(),
@@ -38,7 +40,7 @@ def write(out, **changes):
         "seconds": 1.23456,
         "overwrite": False,
     }
-    e.write_evaluation(out, **{**arguments, **changes})
+    write_evaluation(out, **{**arguments, **changes})
 
 
 def test_everything_is_written_and_undefined_is_null(tmp_path):
@@ -89,11 +91,11 @@ def test_results_are_not_overwritten_unless_asked(tmp_path):
 
 @pytest.mark.parametrize("name", ["eval.json", "per_image.csv", "report.html"])
 def test_any_result_in_the_folder_is_noticed_before_the_work(tmp_path, name):
-    e.refuse_evaluation(tmp_path, overwrite=False)
+    refuse_evaluation(tmp_path, overwrite=False)
     (tmp_path / name).write_text("x")
     with pytest.raises(UsageError, match=name):
-        e.refuse_evaluation(tmp_path, overwrite=False)
-    e.refuse_evaluation(tmp_path, overwrite=True)
+        refuse_evaluation(tmp_path, overwrite=False)
+    refuse_evaluation(tmp_path, overwrite=True)
 
 
 def test_a_record_of_somebody_elses_cannot_make_it_remove_other_files(tmp_path):
@@ -116,7 +118,7 @@ def test_eval_json_comes_last(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr(e, "write_report", fail)
+    monkeypatch.setattr("cellscope.engine.eval.report.write_report", fail)
     with pytest.raises(RuntimeError):
         write(tmp_path, overwrite=True)
     # Neither the old record nor a new one claims that the folder is whole.
@@ -124,7 +126,7 @@ def test_eval_json_comes_last(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path):
-    one = e.Metric("a", 1.0, None, None, 1, "x")
+    one = Metric("a", 1.0, None, None, 1, "x")
     with pytest.raises(ValueError, match="share a name: a"):
         write(tmp_path, metrics=[one, one])
     with pytest.raises(ValueError, match="no hash"):
@@ -133,35 +135,35 @@ def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path):
         write(tmp_path, figures={"../x": figures()["confusion_matrix"]})
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="upside down"):
-        e.Metric("a", 0.5, 0.9, 0.1, 1, "x")
+        Metric("a", 0.5, 0.9, 0.1, 1, "x")
     with pytest.raises(ValueError, match="convention"):
-        e.Metric("a", 0.5, 0.1, 0.9, 1, "")
+        Metric("a", 0.5, 0.1, 0.9, 1, "")
 
 
 def test_measure_gives_the_value_of_all_items_and_an_interval_over_groups():
     right = np.array([1.0, 1, 1, 0, 1, 1, 0, 0])
     groups = list("aabbccdd")
-    metric = e.measure("accuracy", groups, lambda items: float(right[items].mean()), convention=CONVENTION, n=300)
+    metric = measure("accuracy", groups, lambda items: float(right[items].mean()), convention=CONVENTION, n=300)
     assert metric.value == 0.625
-    assert (metric.low, metric.high) == e.bootstrap(groups, lambda items: float(right[items].mean()), n=300)
+    assert (metric.low, metric.high) == bootstrap(groups, lambda items: float(right[items].mean()), n=300)
     assert 0 < metric.low < 0.625 < metric.high < 1.01
     assert metric.n == 8
-    none = e.measure("accuracy", [], lambda items: float(right[items].mean()), convention=CONVENTION)
+    none = measure("accuracy", [], lambda items: float(right[items].mean()), convention=CONVENTION)
     assert (none.value, none.low, none.high, none.n) == (None, None, None, 0)
-    undefined = e.measure("auc", groups, lambda items: None, convention="x")
+    undefined = measure("auc", groups, lambda items: None, convention="x")
     assert (undefined.value, undefined.low) == (None, None)
 
 
 def test_a_proportion_has_wilsons_interval():
-    metric = e.proportion("whole_correct", 81, 263, convention="x")
+    metric = proportion("whole_correct", 81, 263, convention="x")
     assert (metric.value, metric.low, metric.high) == pytest.approx((81 / 263, 0.2553, 0.3662), abs=5e-5)
-    assert e.proportion("x", 0, 0, convention="x").value is None
+    assert proportion("x", 0, 0, convention="x").value is None
 
 
 def test_text_is_for_people():
-    assert e.Metric("a", 0.98214, 0.951, 1.0, 9, "x").text == "0.982 (0.951 to 1)"
-    assert e.Metric("a", 0.5, None, None, 9, "x").text == "0.5"
-    assert e.Metric("a", None, 0.1, 0.2, 9, "x").text == "undefined"
+    assert Metric("a", 0.98214, 0.951, 1.0, 9, "x").text == "0.982 (0.951 to 1)"
+    assert Metric("a", 0.5, None, None, 9, "x").text == "0.5"
+    assert Metric("a", None, 0.1, 0.2, 9, "x").text == "undefined"
 
 
 def shades(pixels):
@@ -172,20 +174,20 @@ def test_figures_are_drawn_without_a_display_or_global_state():
     import matplotlib
 
     backend = matplotlib.rcParams._get("backend")
-    confusion = render_figure(e.confusion_figure(np.array([[9, 1], [0, 10]]), ["normal", "abnormal"], title="t"))
+    confusion = render_figure(confusion_figure(np.array([[9, 1], [0, 10]]), ["normal", "abnormal"], title="t"))
     assert confusion.dtype == np.uint8
     assert confusion.shape[2] == 3
     assert tuple(confusion[0, 0]) == (255, 255, 255)
     # An all-wrong matrix puts the dark cells elsewhere.
-    wrong = render_figure(e.confusion_figure(np.array([[1, 9], [10, 0]]), ["normal", "abnormal"], title="t"))
+    wrong = render_figure(confusion_figure(np.array([[1, 9], [10, 0]]), ["normal", "abnormal"], title="t"))
     assert not np.array_equal(confusion, wrong)
-    many = e.confusion_figure(np.eye(31, dtype=int), [str(number) for number in range(31)])
+    many = confusion_figure(np.eye(31, dtype=int), [str(number) for number in range(31)])
     assert render_figure(many).shape[0] > confusion.shape[0]
     table = pd.DataFrame(
         {"low": [0.0, 0.5], "high": [0.5, 1.0], "n": [0, 3], "confidence": [None, 0.8], "accuracy": [None, 0.6]}
     )
-    assert len(shades(render_figure(e.reliability_figure(table, error=0.2, title="t")))) > 10
-    bars = e.interval_figure(["a", "b", "c"], [0.5, None, 0.7], [0.4, None, None], [0.6, None, None], label="x")
+    assert len(shades(render_figure(reliability_figure(table, error=0.2, title="t")))) > 10
+    bars = interval_figure(["a", "b", "c"], [0.5, None, 0.7], [0.4, None, None], [0.6, None, None], label="x")
     first = render_figure(bars)
     assert len(shades(first)) > 10
     assert np.array_equal(render_figure(bars), first)
@@ -194,9 +196,9 @@ def test_figures_are_drawn_without_a_display_or_global_state():
 
 def test_figures_refuse_what_does_not_fit():
     with pytest.raises(ValueError, match="2 classes cannot be"):
-        e.confusion_figure(np.eye(3), ["a", "b"])
+        confusion_figure(np.eye(3), ["a", "b"])
     with pytest.raises(ValueError, match="argument"):
-        e.interval_figure(["a"], [0.1, 0.2], [0.1], [0.2])
+        interval_figure(["a"], [0.1, 0.2], [0.1], [0.2])
 
 
 def test_an_item_that_fails_does_not_stop_the_others(nucleus_dataset, tmp_path):

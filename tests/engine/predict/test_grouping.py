@@ -15,8 +15,8 @@ from fake_assay import ASSAY, FakeOptions, options_for, table, write_images
 
 from cellscope.engine.assay import RunSummary
 from cellscope.engine.predict.grouping import groups_of
+from cellscope.engine.predict.merge import merge
 from cellscope.engine.predict.plan import predict
-from cellscope.engine.predict.shards import merge
 from cellscope.errors import UsageError
 from cellscope.io.inputs import Input
 

@@ -18,9 +18,9 @@ from fake_assay import FORWARD, FakeOptions, build, forward_find, options_for, s
 
 from cellscope.engine.assay import Assay, InputSpec, Large, Pieces, Result, Rows, Stage, Subject
 from cellscope.engine.predict import tables
+from cellscope.engine.predict.merge import merge
 from cellscope.engine.predict.piece_store import PieceStore
 from cellscope.engine.predict.plan import predict
-from cellscope.engine.predict.shards import merge
 from cellscope.errors import InputError, Interrupted
 from cellscope.io.image import Image
 from cellscope.io.stream import Bands, Features

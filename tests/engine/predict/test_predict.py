@@ -26,7 +26,7 @@ from fake_assay import (
     write_models,
 )
 
-from cellscope.engine.predict import record as recording
+from cellscope.engine.predict import recorder as recording
 from cellscope.engine.predict import session as sessions
 from cellscope.engine.predict.plan import predict_shard
 from cellscope.engine.predict.session import RunOutcome

@@ -11,8 +11,8 @@ import pytest
 from fake_assay import ASSAY, FakeOptions, options_for
 
 from cellscope.engine.predict import read as reading
+from cellscope.engine.predict.outcome import Failure
 from cellscope.engine.predict.read import Reader
-from cellscope.engine.predict.stages import Failure
 from cellscope.errors import InputError
 from cellscope.io.image import Image
 from cellscope.io.inputs import Input

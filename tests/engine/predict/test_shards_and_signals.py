@@ -16,8 +16,9 @@ import pytest
 from contract_check import check
 from fake_assay import ASSAY, FakeOptions, options_for, table, write_images
 
+from cellscope.engine.predict.merge import merge
 from cellscope.engine.predict.plan import predict
-from cellscope.engine.predict.shards import merge, status
+from cellscope.engine.predict.shards import status
 from cellscope.errors import Interrupted, UsageError
 
 HERE = Path(__file__).parents[1]
@@ -91,7 +92,10 @@ def test_two_shards_at_once_merge_into_what_one_run_gives(tmp_path, job):
         assert check("fake", out / "shards" / f"{k}-of-2", artefacts=out) == []
     assert not (out / "images.csv").exists()
     counts = merge(out, ASSAY)
-    assert counts == {"total": 7, "ok": 6, "failed": 1, "skipped": 0, "objects": sum((0, 1, 3, 0, 1, 2))}
+    expected = {"total": 7, "ok": 6, "failed": 1, "skipped": 0, "objects": sum((0, 1, 3, 0, 1, 2))}
+    assert counts.items() >= expected.items()
+    assert counts["counts"] == expected
+    assert len(counts["failures"]) == 1
     assert check("fake", out) == []
     here(job(out="one", options={"delay": 0.02}))
     same_results(out, tmp_path / "one")

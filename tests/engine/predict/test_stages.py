@@ -13,7 +13,8 @@ from fake_assay import ASSAY, CONCLUDE, CUT, FINISH, FORWARD, KILL, FakeOptions,
 
 from cellscope.engine.assay import Stage, Subject
 from cellscope.engine.predict import stages
-from cellscope.engine.predict.stages import Done, run_subjects
+from cellscope.engine.predict.outcome import Done
+from cellscope.engine.predict.stages import run_subjects
 from cellscope.engine.predict.workers import Workers, usual_count
 from cellscope.errors import InputError, error_line
 from cellscope.io.image import Image

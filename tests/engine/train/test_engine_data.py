@@ -52,6 +52,17 @@ def test_starting_weights(tmp_path) -> None:
         initialise(torch.nn.Linear(7, 7), options, assay="fake", part="net")
 
 
+def test_classes_that_a_new_model_loses_are_named(tmp_path, capsys) -> None:
+    card = ModelCard("fake", "net", "linear", {}, ("a", "b", "c"), ("x",), {}, None, {}, {}, {}, "0")
+    network = torch.nn.Linear(2, 3)
+    save_model(tmp_path / "m.safetensors", network.state_dict(), card, half=False)
+    options = SimpleNamespace(init=str(tmp_path / "m.safetensors"))
+    initialise(network, options, assay="fake", part="net", classes=("c", "a", "b", "new"))
+    assert "lost" not in capsys.readouterr().err
+    initialise(network, options, assay="fake", part="net", classes=("b", "new"))
+    assert "the classes a, c of" in capsys.readouterr().err
+
+
 def test_draws_go_on_where_they_stopped() -> None:
     items = ["a"] * 6 + ["b"] * 2
     whole = list(DrawSampler(items, {}, 40, seed=1))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from cellscope.assays.histo.classes import CLASSES, PIXEL_SIZE_UM
-from cellscope.assays.histo.datasets.sources.record import CASE, Annotated, Record, Source
+from cellscope.assays.histo.datasets.sources.tissue_record import CASE, Annotated, Record, Source
 
 #: Organ by the tissue source site of The Cancer Genome Atlas, the second part of a case's name (GDC's code tables).
 #: Lists of the KUMAR tiles call the lung's ones liver.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from cellscope.assays.histo.classes import PIXEL_SIZE_UM
+from cellscope.assays.histo.classes import PIXEL_SIZE_UM, UNTYPED
 from cellscope.assays.histo.datasets.known import licence_of, with_facts
 from cellscope.assays.histo.datasets.sources import FORMATS, Annotated, Choices, Record, Source
-from cellscope.assays.histo.datasets.sources.record import CASE, separate
+from cellscope.assays.histo.datasets.sources.tissue_record import CASE, separate
 from cellscope.assays.histo.options import HistoPrepareOptions
+from cellscope.engine.regroup import regroup
 from cellscope.errors import DatasetError
 from cellscope.imaging.labels import relabel
 from cellscope.io.annotations.label_image import read_label_image
@@ -25,14 +27,12 @@ from cellscope.io.annotations.tally import Tally, gathering, tell
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
 from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_names
-from cellscope.io.splits import Item
+from cellscope.io.splits import Item, path_in_source
 from cellscope.io.write import write_csv, write_labels, write_png
 from cellscope.report.preview import Shown, write_preview
 
 #: Scanners' 40x differ by a few per cent, and resampling costs sharpness: nearer scales are left alone.
 SAME_SCALE = 0.1
-UNTYPED = ("nucleus",)
-"""Classes of a dataset in which no nucleus has a type."""
 
 
 def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int:
@@ -78,14 +78,14 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
     items: list[Item] = []
     facts: list[dict[str, Any]] = []
     tables: list[str] = []
-    for (name, layout, listed), tally in zip(found, tallies, strict=True):
+    for source, (name, layout, listed), tally in zip(sources, found, tallies, strict=True):
         count, typed = 0, 0
         for record in listed.records:
             with gathering(tally), choosing(options):
                 nuclei = separate(record.load(), record.path, split=options.pieces == "split")
             stated = listed.pixel_size_um or options.pixel_size or nuclei.pixel_size_um
             nuclei = at_scale(nuclei, stated or PIXEL_SIZE_UM)
-            items.append(_store(record, nuclei, name, out))
+            items.append(replace(_store(record, nuclei, name, out), origin=path_in_source(record.path, source)))
             count += int(nuclei.labels.max(initial=0))
             numbers = range(1, int(nuclei.labels.max(initial=0)) + 1)
             tally.image((nuclei.types or {}).get(number, "" if listed.classes else UNTYPED[0]) for number in numbers)
@@ -109,7 +109,7 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
     fixed = [item.fixed_fold for item in items if item.fixed_fold is not None]
     write_dataset(
         out,
-        items,
+        regroup(items, options.group_by),
         assay="histo",
         classes=list(declared or UNTYPED),
         sources=facts,

@@ -23,19 +23,16 @@ from cellscope.assays.histo.options import EvalOptions, PredictOptions
 from cellscope.assays.histo.slides.stage import rgb_of
 from cellscope.assays.histo.slides.state import State
 from cellscope.engine.assay import Subject
-from cellscope.engine.eval.report import (
-    Metric,
-    confusion_figure,
-    measure,
-    reliability_figure,
-)
-from cellscope.engine.eval.run import Evaluation, Job, jobs_of, metrics_figure, over_folds
+from cellscope.engine.eval.jobs import Job, jobs_of
+from cellscope.engine.eval.metric import Metric, measure, metrics_figure, over_folds
+from cellscope.engine.eval.run import Evaluation
 from cellscope.io.image import Image
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, expected_calibration_error, reliability_table
 from cellscope.metrics.conventions import IMAGE_METRICS, RADIUS_UM
 from cellscope.metrics.instance_summary import ImageInstances, Summary
 from cellscope.options.fields import extended
+from cellscope.report.plots import confusion_figure, reliability_figure
 
 if TYPE_CHECKING:
     from cellscope.models.card import ModelCard

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.histo.classes import named_types
-from cellscope.engine.eval.report import Metric, measure
+from cellscope.engine.eval.metric import Metric, measure
 from cellscope.metrics.conventions import CONVENTIONS, FORMULAS, IMAGE_METRICS, Convention
 from cellscope.metrics.instance_summary import Summary
 

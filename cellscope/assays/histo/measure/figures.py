@@ -11,8 +11,10 @@ import pandas as pd
 from scipy import ndimage
 
 from cellscope.assays.histo.measure.legend import INK, PAPER, add_legend, colours_of, entries_of
+from cellscope.assays.histo.measure.rois import draw_regions
 from cellscope.imaging.overlay import overlay_scale, to_overlay
 from cellscope.imaging.polygons import collection, feature, outlines
+from cellscope.imaging.regions import Regions
 
 #: Smaller images are enlarged by a whole factor to at least this width, larger ones shrunk to at most this.
 SMALLEST_WIDTH, LARGEST_WIDTH = 1000, 4096
@@ -26,6 +28,7 @@ def draw_overlay(
     table: pd.DataFrame,
     classes: tuple[str, ...],
     pixel_size_um: float | None = None,
+    regions: Regions | None = None,
 ) -> np.ndarray:
     """Draw the outline of every nucleus in its type's colour, a dot on those to review, and a legend below.
 
@@ -38,6 +41,8 @@ def draw_overlay(
     classes : tuple of str
     pixel_size_um : float, optional
         For the scale bar.
+    regions : Regions, optional
+        Drawn over the nuclei, with their names.
 
     Returns
     -------
@@ -51,6 +56,8 @@ def draw_overlay(
     review = table[table["review"].astype(bool)]
     for row, column in zip(review["centroid-0"].tolist(), review["centroid-1"].tolist(), strict=True):
         _dot(canvas, (column + 0.5) * scale - 0.5, (row + 0.5) * scale - 0.5, 1.1 + thickness)
+    if regions is not None:
+        canvas = draw_regions(canvas, regions, scale)
     entries = entries_of(table["class"].value_counts().to_dict(), len(review), classes)
     return add_legend(canvas, entries, pixel_size_um / scale if pixel_size_um else None)
 
@@ -123,7 +130,7 @@ def features(
         The labels in the whole image, per row, where `labels` and `table` have the window's own.
     """
     shapes, colours = outlines(labels), colours_of(classes)
-    left_out = {"label", "class", "review", "reasons", "cut_by_border"}
+    left_out = {"label", "class", "review", "reasons", "cut_by_border", "roi"}
     return [
         feature(
             _moved(shapes[row["label"]], origin),

@@ -14,16 +14,17 @@ from PIL import ImageDraw, ImageFont
 Colour = tuple[int, int, int]
 
 #: Tell apart on pink and purple, also for eyes that do not see red or green: they differ in lightness and blueness.
+#: None is white, which QuPath would draw on white glass and in white lists.
 _NAMED: dict[str, Colour] = {
     "nucleus": (0, 205, 255),
-    "other": (255, 255, 255),
+    "other": (255, 120, 0),
     "inflammatory": (255, 225, 0),
     "epithelial": (0, 205, 255),
     "spindle": (0, 150, 70),
 }
 _FURTHER: tuple[Colour, ...] = (
-    (0, 205, 255), (255, 225, 0), (0, 150, 70), (255, 255, 255), (10, 60, 200), (255, 120, 0), (20, 20, 20),
-    (130, 230, 160),
+    (0, 205, 255), (255, 225, 0), (0, 150, 70), (255, 120, 0), (10, 60, 200), (20, 20, 20), (130, 230, 160),
+    (200, 0, 110),
 )  # fmt: skip
 INK, PAPER, BEHIND = (24, 28, 34), (255, 255, 255), (168, 130, 180)
 
@@ -114,14 +115,14 @@ def add_legend(picture: np.ndarray, entries: Sequence[Entry], um_per_px: float |
     """
     width = picture.shape[1]
     size = int(np.clip(width // 68, 13, 44))
-    font = _font(size)
+    letters = font(size)
     mark, gap, line = round(1.5 * size), round(0.5 * size), round(2.0 * size)
     measure = ImageDraw.Draw(Picture.new("RGB", (1, 1)))
     bar = scale_length(um_per_px, width) if um_per_px else None
     name = (f"{bar[0] / 1000:g} mm" if bar[0] >= 1000 else f"{bar[0]:g} µm") if bar else ""
-    blocks = [mark + gap + measure.textlength(entry.text, font=font) + 2 * gap for entry in entries]
+    blocks = [mark + gap + measure.textlength(entry.text, font=letters) + 2 * gap for entry in entries]
     if bar:
-        blocks.append(bar[1] + gap + measure.textlength(name, font=font) + gap)
+        blocks.append(bar[1] + gap + measure.textlength(name, font=letters) + gap)
     places, x, row = [], float(gap), 0
     for block in blocks:
         if x + block > width and x > gap:
@@ -136,17 +137,17 @@ def add_legend(picture: np.ndarray, entries: Sequence[Entry], um_per_px: float |
         middle = at * line + line / 2 + gap / 2
         _draw_mark(draw, entry, left, middle, size)
         shift = gap if entry.mark == "none" else mark + gap
-        draw.text((left + shift, middle), entry.text, fill=INK, font=font, anchor="lm")
+        draw.text((left + shift, middle), entry.text, fill=INK, font=letters, anchor="lm")
     if bar:
         left, at = places[-1]
         middle = at * line + line / 2 + gap / 2
         draw.rectangle((left, middle - size / 8, left + bar[1], middle + size / 8), fill=INK)
-        draw.text((left + bar[1] + gap, middle), name, fill=INK, font=font, anchor="lm")
+        draw.text((left + bar[1] + gap, middle), name, fill=INK, font=letters, anchor="lm")
     return np.concatenate([picture, np.asarray(strip)])
 
 
 @lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def font(size: int) -> ImageFont.FreeTypeFont:
     """Give the font that comes with matplotlib: Pillow's own lacks the micro sign."""
     import matplotlib
 

@@ -48,7 +48,7 @@ class LiteUNet(nn.Module):
         self.encoder = Encoder(encoder, 3)
         if pretrained:
             self.encoder.load_imagenet(weights)
-        take_normalised(self.encoder)
+        accept_normalised(self.encoder)
         fine, *coarse = self.encoder.channels
         self.decoder = Decoder(coarse, widths[:3])
         last = widths[3]
@@ -67,7 +67,7 @@ class LiteUNet(nn.Module):
         return registered(torch.cat([self.np(x), hv, tp], 1), self.margin)
 
 
-def take_normalised(encoder: Encoder) -> None:
+def accept_normalised(encoder: Encoder) -> None:
     """Let an encoder take pixels that were normalised by ImageNet's figures, in place of pixels between 0 and 1."""
     mean, deviation = torch.tensor(MEAN), torch.tensor(DEVIATION)
     with torch.no_grad():

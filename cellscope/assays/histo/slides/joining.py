@@ -10,6 +10,9 @@ import pandas as pd
 
 from cellscope.assays.histo.classes import PART
 from cellscope.assays.histo.measure.figures import as_geojson, draw_overlay, features
+from cellscope.assays.histo.measure.rois import COLUMN as ROI
+from cellscope.assays.histo.measure.rois import TABLE as ROIS
+from cellscope.assays.histo.measure.rois import RegionCounts, names_at
 from cellscope.assays.histo.measure.rows import context, measure_nuclei
 from cellscope.assays.histo.measure.summary import shift_summary, summarise
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
@@ -45,10 +48,15 @@ def conclude(subject: Subject[State]) -> Result:
     columns, more = shift_summary([shift] if shift else [])
     artefacts = {
         ".labels.tif": labels,
-        ".overlay.png": draw_overlay(rgb, labels, table, card.classes, pixel),
+        ".overlay.png": draw_overlay(rgb, labels, table, card.classes, pixel, regions),
         ".geojson": as_geojson(labels, table, subject.name, card.classes),
     }
-    return Result(objects=table, summary=summary | columns, artefacts=artefacts, warnings=notes + more)
+    tables = {}
+    if regions is not None:
+        counts = RegionCounts(regions, card.classes)
+        counts.add(table)
+        tables[ROIS] = counts.table(shape, pixel)
+    return Result(objects=table, summary=summary | columns, tables=tables, artefacts=artefacts, warnings=notes + more)
 
 
 def conclude_piece(subject: Subject[State]) -> Result:
@@ -90,6 +98,7 @@ def _own(
         keep &= (y >= core.top) & (y < core.bottom) & (x >= core.left) & (x < core.right)
     if regions is not None:
         keep &= regions.contains(rows, columns)
+        table[ROI] = names_at(regions, rows, columns)
     if keep.all():
         return nuclei.labels, table
     numbers = np.zeros(len(nuclei.score) + 1, np.int32)
@@ -105,10 +114,14 @@ def join(subject: Subject[State], results: Sequence[Result]) -> Result:
 
     whole = Whole(subject, results)
     plan, shape, classes = whole.plan, whole.shape, subject.cards[PART].classes
-    overview = Overview(plan.picture, plan.picture.shape[1] / shape[1], classes, subject.image.pixel_size_um)
+    regions, pixel = subject.state.regions, subject.image.pixel_size_um
+    overview = Overview(plan.picture, plan.picture.shape[1] / shape[1], classes, pixel, regions)
+    of_regions = RegionCounts(regions, classes) if regions is not None else None
     counts: dict[str, int] = dict.fromkeys(classes, 0)
     for table, labels, origin in whole.windows():
         overview.add(table, labels, origin)
+        if of_regions is not None:
+            of_regions.add(table)
         for name, count in table["class"].value_counts().items():
             counts[str(name)] += int(count)
     summary, notes = summarise(subject, counts, overview.reviewed, plan.area)
@@ -124,6 +137,7 @@ def join(subject: Subject[State], results: Sequence[Result]) -> Result:
         objects=pd.DataFrame(),
         rows=Rows(whole.resolved.count, whole.tables),
         summary=summary | columns,
+        tables={} if of_regions is None else {ROIS: of_regions.table(shape, pixel, plan.tissue)},
         artefacts=artefacts,
         warnings=notes + more + _slide_warnings(subject, plan, results),
     )
@@ -155,7 +169,8 @@ class Whole:
         if not len(self.results):
             types = len(self.subject.cards[PART].classes)
             nothing = Nuclei(np.zeros((2, 2), np.int32), np.zeros((0, types), np.float32), np.zeros(0, np.float32))
-            yield self._measure(np.zeros((2, 2, 3), np.uint8), nothing, (0, 0))
+            table = self._measure(np.zeros((2, 2, 3), np.uint8), nothing, (0, 0))
+            yield table if self.subject.state.regions is None else table.assign(**{ROI: ""})
         for number, result in enumerate(self.results):
             table = self._own(number, result)
             yield table.assign(label=self.resolved.numbers[number][table["label"].to_numpy(int)])
@@ -222,6 +237,8 @@ class Whole:
         origin = (place[0] + top, place[1] + left)
         box = Box(*origin, origin[0] + labels.shape[0], origin[1] + labels.shape[1])
         measured = self._measure(_input_rgb(pixels, self.plan, box), nuclei, origin)
+        if ROI in row:
+            measured[ROI] = row[ROI].iloc[0]
         return measured[measured["label"] == 1].assign(label=label)
 
 

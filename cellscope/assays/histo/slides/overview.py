@@ -10,6 +10,8 @@ import pandas as pd
 
 from cellscope.assays.histo.measure.figures import draw_outlines
 from cellscope.assays.histo.measure.legend import add_legend, colours_of, entries_of, scale_length
+from cellscope.assays.histo.measure.rois import draw_regions
+from cellscope.imaging.regions import Regions
 from cellscope.report.plots import new_figure, render_figure
 
 #: Width of the disc in which nuclei are counted for the density map (standard deviation of its Gaussian), micrometres.
@@ -42,6 +44,8 @@ class Overview:
     classes : tuple of str
     pixel_size_um : float or None
         Of the slide.
+    regions : Regions, optional
+        Drawn with their names; densities are those inside them.
 
     Attributes
     ----------
@@ -50,8 +54,14 @@ class Overview:
     """
 
     def __init__(
-        self, thumbnail: np.ndarray, factor: float, classes: tuple[str, ...], pixel_size_um: float | None
+        self,
+        thumbnail: np.ndarray,
+        factor: float,
+        classes: tuple[str, ...],
+        pixel_size_um: float | None,
+        regions: Regions | None = None,
     ) -> None:
+        self.regions = regions
         self.factor, self.classes, self.pixel_size_um = factor, classes, pixel_size_um
         self.thumbnail = thumbnail
         self.outlined = (_SMALL_UM / pixel_size_um if pixel_size_um else _SMALL_PX) * factor >= _SEEN
@@ -65,6 +75,8 @@ class Overview:
         self.counts = np.zeros((*shape, len(classes)), np.float32)
         self.reviewed = 0
         self._inside = _inside(height, width, shape, self.cell)
+        if regions is not None:
+            self._inside *= _share_of(regions, shape, self.cell)
 
     def add(self, table: pd.DataFrame, labels: np.ndarray | None = None, origin: tuple[int, int] = (0, 0)) -> None:
         """Draw and count a batch of nuclei.
@@ -108,20 +120,23 @@ class Overview:
         counts = dict(zip(self.classes, self.counts.sum((0, 1), dtype=float).astype(int).tolist(), strict=True))
         um_per_px = self.pixel_size_um / self.factor if self.pixel_size_um else None
         entries = entries_of(counts, self.reviewed, self.classes, discs=not self.outlined, dots=False)
-        return add_legend(self.canvas, entries, um_per_px)
+        canvas = self.canvas if self.regions is None else draw_regions(self.canvas, self.regions, self.factor)
+        return add_legend(canvas, entries, um_per_px)
 
     def per_area(self) -> np.ndarray:
         """Give the density of every type, (gh, gw, K) float32: nuclei per mm2, or per 1000 x 1000 pixels of the slide.
 
         Counts are smoothed with a Gaussian of `SPREAD_UM` and divided by the area that the same Gaussian covers inside
-        the slide, so that borders are not too low.
+        the slide, or inside the regions, so that borders are not too low. Beyond the regions it
+        goes on as far as the Gaussian reaches, and `density` shows what is inside.
         """
         unit = (1000.0 / self.pixel_size_um) ** 2 if self.pixel_size_um else 1e6  # pixels of the slide
         sigma = max(self.spread / self.cell, 0.5)
         covered = _blur(self._inside, sigma) * self.cell**2
-        return np.stack(
-            [_blur(self.counts[..., k], sigma) / covered * unit for k in range(len(self.classes))], -1
-        ).astype(np.float32)
+        weight = np.where(covered > 1e-3 * self.cell**2, unit / np.maximum(covered, 1e-6), 0)
+        return np.stack([_blur(self.counts[..., k], sigma) * weight for k in range(len(self.classes))], -1).astype(
+            np.float32
+        )
 
     def density(self) -> np.ndarray:
         """Draw the density of all nuclei and of every type over the slide in grey: (h, w, 3) uint8."""
@@ -145,6 +160,8 @@ class Overview:
             axis.imshow(grey, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
             top = float(np.percentile(values, 99.8)) or 1.0
             opaque = np.clip(values / (0.1 * top), 0, 0.8)  # empty glass stays the slide
+            if self.regions is not None:
+                values, opaque = self._within(values, opaque, extent, axis)
             drawn = axis.imshow(
                 values, cmap="viridis", vmin=0, vmax=top, alpha=opaque, extent=extent, interpolation="bilinear"
             )
@@ -167,6 +184,19 @@ class Overview:
         figure.suptitle(note, fontsize=9, x=0.01, ha="left", color="#586673")
         return render_figure(figure)
 
+    def _within(
+        self, values: np.ndarray, opaque: np.ndarray, extent: tuple[float, float, float, float], axis: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Enlarge a density and its opacity so that they end where the regions do, and draw the regions' outlines."""
+        assert self.regions is not None
+        fine = max(int(extent[1] / 2), 1), max(int(extent[2] / 2), 1)
+        inside = self.regions.mask(fine[::-1], self.factor * fine[0] / extent[1])
+        for ring in (ring for polygon in self.regions.polygons for ring in polygon):
+            closed = np.vstack([ring, ring[:1]]) * self.factor
+            axis.plot(closed[:, 0], closed[:, 1], color="black", linewidth=1.2)
+        values, opaque = (cv2.resize(each.astype(np.float32), fine) for each in (values, opaque))
+        return values, opaque * inside
+
 
 def _opaque(drawn: Any) -> Any:
     """Give the colours of an image without its transparency, for the colour bar."""
@@ -179,6 +209,13 @@ def _inside(height: float, width: float, shape: tuple[int, int], cell: float) ->
     """Give the share of every grid cell that lies in the slide: the last row and column may be cut."""
     sides = [np.clip(size / cell - np.arange(count), 0, 1) for size, count in zip((height, width), shape, strict=True)]
     return np.outer(*sides).astype(np.float32)
+
+
+def _share_of(regions: Regions, shape: tuple[int, int], cell: float) -> np.ndarray:
+    """Give the share of every grid cell that lies in the regions, (gh, gw) float32."""
+    finer = max(1, min(8, 4096 // max(shape)))
+    drawn = regions.mask((shape[0] * finer, shape[1] * finer), finer / cell)
+    return cv2.resize(drawn.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA)
 
 
 def _blur(values: np.ndarray, sigma: float) -> np.ndarray:

@@ -83,6 +83,8 @@ class Plan:
         The whole, at most `PICTURE` long.
     mask : (h, w) bool or None
         Where nuclei are segmented, at any size; None for everywhere.
+    tissue : (h, w) bool or None
+        The tissue, whatever the regions; None for everywhere.
     area : float
         Of that, input pixels.
     otsu : float or None
@@ -95,6 +97,7 @@ class Plan:
     pixels: Pixels
     picture: np.ndarray
     mask: np.ndarray | None
+    tissue: np.ndarray | None
     area: float
     otsu: float | None
 
@@ -150,11 +153,11 @@ def make_plan(subject: Subject[State], *, model_um: float | None, baseline: bool
     mask: np.ndarray | None = None
     if options.tissue and isinstance(image, Slide):
         mask = tissue_mask(small, image.pixel_size_um / factor if image.pixel_size_um else None)
-    regions = subject.state.regions
+    found, regions = mask, subject.state.regions
     if regions is not None:
         drawn = regions.mask(small.shape[:2], factor)
         mask = drawn if mask is None else mask & drawn
-    tissue = small if mask is None or not mask.any() else small[mask][None]
+    seen = small if mask is None or not mask.any() else small[mask][None]
     return Plan(
         frames=[frame for frame in windows(shape, scale, options.block) if touches(mask, frame.core, frame)],
         level=level,
@@ -162,8 +165,9 @@ def make_plan(subject: Subject[State], *, model_um: float | None, baseline: bool
         pixels=pixels,
         picture=picture,
         mask=mask,
+        tissue=found,
         area=float(shape[0] * shape[1]) * (1.0 if mask is None else float(mask.mean())),
-        otsu=otsu_threshold(tissue) if baseline and (mask is None or mask.any()) else None,
+        otsu=otsu_threshold(seen) if baseline and (mask is None or mask.any()) else None,
     )
 
 

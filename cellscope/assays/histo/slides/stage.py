@@ -117,13 +117,13 @@ def segment(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarr
     return list(to_maps(module(images)).cpu().numpy())
 
 
-def take_maps(subject: Subject[State], outputs: list[Any]) -> None:
+def join_maps(subject: Subject[State], outputs: list[Any]) -> None:
     """Put the tiles' maps together."""
     if outputs:
         subject.state.maps = _join(subject, outputs, shifted=False)
 
 
-def take_shifted(subject: Subject[State], outputs: list[Any]) -> None:
+def compare_shifted(subject: Subject[State], outputs: list[Any]) -> None:
     """Find the nuclei once more on the shifted grid and keep how far the two results agree, in the window's core."""
     if not outputs:
         return

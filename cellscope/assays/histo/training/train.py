@@ -24,6 +24,7 @@ from cellscope.assays.histo.networks.registry import (
     takes_drop_path,
 )
 from cellscope.assays.histo.options import TrainOptions
+from cellscope.assays.histo.training.kept_types import KeptTypes, types_to_keep
 from cellscope.assays.histo.training.losses import branch_losses
 from cellscope.assays.histo.training.tune import tune
 from cellscope.assays.histo.training.validation import score_tiles
@@ -62,7 +63,8 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
         Exit code 0; errors and signals raise.
     """
     prepared = open_dataset(dataset, "histo", options)
-    classes = tuple(prepared.info["classes"])
+    start = types_to_keep(options, tuple(prepared.info["classes"]))
+    classes = start.classes if start is not None else tuple(prepared.info["classes"])
     tiles = load_tiles(prepared, "train", classes, fold=options.fold, limit=options.limit)
     validation: list[Tile] = []
     with contextlib.suppress(DatasetError):  # there may be none
@@ -78,13 +80,13 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     windows = Windows(tiles, core, margin, options)
     options = options.in_steps(len(windows))
     L.seed_everything(options.seed, verbose=False)
-    network = _start(options, arguments)
+    network = _start(options, arguments, classes)
     typed = sum(tile.typed for tile in tiles)
     say(f"{len(tiles)} images to train on, {typed} with types; {len(validation)} to validate on")
     weights = stratum_weights(windows.strata, options.sampling, source_weights(options.source_weights))
-    learner = Learner(network, options, validation, classes)
+    learner = Learner(network, options, validation, classes, start)
     if step:
-        setattr(learner.student, "margin", margin)  # noqa: B010  a module's attributes are typed as modules
+        learner.set_margin(margin)
     fit(
         learner,
         window_batches(windows, weights, options),
@@ -102,7 +104,8 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
             pixel_size_um=prepared.info["pixel_size_um"],
             thresholds=learner.calibrated(),
             training=training_facts(prepared, options, len(tiles))
-            | {"preset": options.preset, "fold": options.fold, "typed_items": typed},
+            | {"preset": options.preset, "fold": options.fold, "typed_items": typed}
+            | ({"types_of": options.init} if start is not None else {}),
             metrics=metrics,
             cellscope_version=__version__,
         ),
@@ -114,11 +117,11 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     return 0
 
 
-def _start(options: TrainOptions, arguments: dict[str, Any]) -> torch.nn.Module:
+def _start(options: TrainOptions, arguments: dict[str, Any], classes: tuple[str, ...]) -> torch.nn.Module:
     """Make the network with the weights to start from."""
     more = {"drop_path": options.drop_path} if takes_drop_path(arguments) else {}
     network = build_network(arguments | more, pretrained=options.init == "imagenet", weights=options.imagenet)
-    initialise(network, options, assay="histo", part=PART)
+    initialise(network, options, assay="histo", part=PART, classes=classes)
     return network
 
 
@@ -164,13 +167,26 @@ class Learner(Averaging):
         Settled.
     validation : list of Tile
     classes : tuple of str
+    start : ModelCard, optional
+        Of the model whose types are kept, see `types_to_keep`: `network` has its weights.
     """
 
     def __init__(
-        self, network: torch.nn.Module, options: TrainOptions, validation: list[Tile], classes: tuple[str, ...]
+        self,
+        network: torch.nn.Module,
+        options: TrainOptions,
+        validation: list[Tile],
+        classes: tuple[str, ...],
+        start: ModelCard | None = None,
     ):
         super().__init__(network, options.ema)
         self.options, self.validation, self.classes = options, validation, classes
+        self.kept = KeptTypes(network, start) if start is not None else None
+
+    def set_margin(self, margin: int) -> None:
+        """Learn from windows with another margin than that of prediction."""
+        for network in (self.student, *([self.kept.teacher] if self.kept else [])):
+            setattr(network, "margin", margin)  # noqa: B010  a module's attributes are typed as modules
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Keep the encoder as it is in the first phase."""
@@ -184,8 +200,9 @@ class Learner(Averaging):
         """Losses of the three branches of one batch of windows."""
         images = normalise(batch["image"]).contiguous(memory_format=torch.channels_last)
         options = self.options
+        outputs = self.student(images).float()
         parts = branch_losses(
-            self.student(images).float(),
+            outputs,
             batch,
             np_loss=options.np_loss,
             tp_loss=options.tp_loss,
@@ -193,6 +210,8 @@ class Learner(Averaging):
             gamma_negative=options.gamma_negative,
             focal_gamma=options.focal_gamma,
         )
+        if self.kept is not None:
+            parts["tp"] = self.kept.loss(images, outputs[:, 4:], batch["nucleus"] >= 0)
         loss = parts["np"] + options.hv_weight * (parts["hv_mse"] + parts["hv_msge"]) + options.tp_weight * parts["tp"]
         logged = {f"loss_{name}": value.detach() for name, value in parts.items()}
         self.log_dict({"loss": loss.detach(), **logged}, batch_size=len(images))
@@ -204,7 +223,8 @@ class Learner(Averaging):
 
     def calibrated(self) -> dict[str, float]:
         """Give the thresholds for the model card, from the validation tiles and the weights that are kept."""
-        return tune(self.network.eval(), self.validation)
+        before = self.kept.calibration if self.kept is not None else {}
+        return before | tune(self.network.eval(), self.validation)
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by options; no weight decay on norms and biases."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+from scipy.special import betaincinv
 
 from cellscope.assays.karyotype.cell.iscn import AUTOSOMES, draft_iscn
 from cellscope.assays.karyotype.classes import CLASSES
@@ -60,6 +61,8 @@ class Case:
         The largest first, the normal one last.
     tally : dict of Change to list of str
         Every change and the cells that show it.
+    non_clonal : list of str
+        Cells that depart from the normal complement by changes that too few cells share: neither normal nor a clone.
     unusable : list of str
         Incomplete cells, which are not in `clones` and `tally`.
     """
@@ -69,13 +72,28 @@ class Case:
     counts: dict[int, int]
     clones: list[tuple[str, tuple[Change, ...], list[str]]] = field(default_factory=list)
     tally: dict[Change, list[str]] = field(default_factory=dict)
+    non_clonal: list[str] = field(default_factory=list)
     unusable: list[str] = field(default_factory=list)
 
     @property
+    def usable(self) -> int:
+        """Cells that were compared."""
+        return sum(len(cells) for _, _, cells in self.clones) + len(self.non_clonal)
+
+    @property
     def mosaic_draft(self) -> str:
-        """The draft karyotype of the case, cells in brackets: ``mos 47,XX,+21[5]/46,XX[15]``."""
+        """The draft karyotype, cells in brackets (``mos 47,XX,+21[5]/46,XX[15]``), or that there is no clone."""
+        if not self.usable:
+            return "no clone; no usable cell"
+        if not self.clones:
+            return f"no clone; 0 of {self.usable} cells read as 46,{self.sex}"
         lines = "/".join(f"{draft}[{len(cells)}]" for draft, _, cells in self.clones)
         return f"mos {lines}" if len(self.clones) > 1 else lines
+
+    @property
+    def departing(self) -> int:
+        """Cells with a change that is not clonal, whatever they share with others."""
+        return len({name for change, names in self.tally.items() if not self.is_clonal(change) for name in names})
 
     def is_clonal(self, change: Change) -> bool:
         """Tell whether enough cells share a change."""
@@ -85,8 +103,8 @@ class Case:
 def analyse_case(cells: Mapping[str, Sequence[str]], unusable: Sequence[str] = ()) -> Case:
     """Find the clones of one case.
 
-    Two cells with the same gain, or three with the same loss, make a clone. What fewer cells show is in the tally and
-    no more: their other changes decide which clone they belong to.
+    Two cells with the same gain, or three with the same loss, make a clone. What fewer cells show is not clonal: such a
+    cell belongs to the clone of its other changes, and if it has no others to none. It is not normal.
 
     Parameters
     ----------
@@ -108,7 +126,11 @@ def analyse_case(cells: Mapping[str, Sequence[str]], unusable: Sequence[str] = (
             case.tally.setdefault(change, []).append(name)
     members: dict[tuple[Change, ...], list[str]] = {}
     for name, changes in shown.items():
-        members.setdefault(tuple(change for change in changes if case.is_clonal(change)), []).append(name)
+        clonal = tuple(change for change in changes if case.is_clonal(change))
+        if changes and not clonal:
+            case.non_clonal.append(name)
+        else:
+            members.setdefault(clonal, []).append(name)
     for changes, names in sorted(members.items(), key=lambda item: (not item[0], -len(item[1]), str(item[0]))):
         case.clones.append((_draft(changes, sex), changes, names))
     return case
@@ -131,13 +153,18 @@ def _draft(changes: Sequence[Change], sex: str) -> str:
     return draft_iscn(classes.elements(), most=None)
 
 
-def excluded_mosaicism(cells: int) -> float | None:
-    """Give the share of a second cell line that would have shown in this many cells with 95 % certainty (Hook 1977).
+def excluded_mosaicism(cells: int, departing: int = 0) -> float | None:
+    """Give the share of a second cell line that this many cells exclude with 95 % certainty.
 
-    >>> round(excluded_mosaicism(20), 2)
-    0.14
+    Hook (1977) for cells that all agree, the exact binomial limit (Clopper and Pearson 1934) where some depart: each of
+    these may be the second line.
+
+    >>> round(excluded_mosaicism(20), 2), round(excluded_mosaicism(20, 1), 2)
+    (0.14, 0.22)
     """
-    return 1 - 0.05 ** (1 / cells) if cells else None
+    if departing >= cells:
+        return None
+    return float(betaincinv(departing + 1, cells - departing, 0.95))
 
 
 def summarise(images: pd.DataFrame, objects: pd.DataFrame, _options: Any, _cards: Any) -> RunSummary:
@@ -159,7 +186,7 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, _options: Any, _cards
         drafts = dict(zip(rows["image"], rows["iscn_draft"].fillna("").astype(str), strict=True))
         unusable = [name for name in cells if not cells[name] or drafts[name].endswith(",inc")]
         case = analyse_case(cells, unusable)
-        usable = len(cells) - len(case.unusable)
+        usable = case.usable
         cases.append(
             {
                 "group": group,
@@ -170,7 +197,8 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, _options: Any, _cards
                 "counts": " ".join(f"{count}:{number}" for count, number in case.counts.items()),
                 "sex": case.sex if usable else "",
                 "mosaic_draft": case.mosaic_draft,
-                "excluded_mosaicism": excluded_mosaicism(usable) if len(case.clones) == 1 else None,
+                "excluded_mosaicism": excluded_mosaicism(usable, case.departing) if len(case.clones) == 1 else None,
+                "non_clonal_cells": len(case.non_clonal),
             }
         )
         for draft, shared, names in case.clones:
@@ -199,6 +227,10 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, _options: Any, _cards
                 }
             )
     warnings = ["Drafts from counts alone: a person confirms every cell before a clone is reported."] if cases else []
+    cells_apart = sum(case["non_clonal_cells"] for case in cases)
+    if cells_apart:
+        told = "; ".join(f"{one['group']} {one['non_clonal_cells']}" for one in cases if one["non_clonal_cells"])
+        warnings.append(f"{cells_apart} cells are in no clone and not normal: too few share their changes ({told}).")
     return RunSummary(
         tables={
             "cases": pd.DataFrame(cases),

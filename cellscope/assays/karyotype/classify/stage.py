@@ -57,7 +57,7 @@ def cut_explained(subject: Subject[State]) -> list[np.ndarray]:
     return cut_chromosomes(subject) if subject.options.explain else []
 
 
-def take_explained(subject: Subject[State], outputs: list[np.ndarray]) -> None:
+def draw_heat_maps(subject: Subject[State], outputs: list[np.ndarray]) -> None:
     """Draw the heat maps: chromosomes by their most probable class, the surest first."""
     if not outputs:
         return
@@ -75,7 +75,7 @@ def classify(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[tuple[n
     return list(zip(scores.float().cpu().numpy(), ups, strict=True))
 
 
-def take_classes(subject: Subject[State], outputs: list[Any]) -> None:
+def store_probabilities(subject: Subject[State], outputs: list[Any]) -> None:
     """Keep the classifier's outputs, tempered as the model card says."""
     subject.state.log_probabilities = tempered(subject, outputs)
     known = [output[1] for output in outputs]

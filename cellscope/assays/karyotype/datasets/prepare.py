@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.datasets.grouping import Origin, dealt
 from cellscope.assays.karyotype.datasets.sources import FORMATS, Instance, Record
 from cellscope.assays.karyotype.datasets.sources.known import KNOWN
+from cellscope.engine.regroup import regroup
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.tone import to_grey
 from cellscope.io.annotations.picture import choosing, read_picture
@@ -23,7 +25,7 @@ from cellscope.io.choice import Wants
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
 from cellscope.io.sources import clear_dataset, recognise, refuse_existing, source_facts, source_names
-from cellscope.io.splits import Item
+from cellscope.io.splits import Item, path_in_source
 from cellscope.io.text import one_line
 from cellscope.io.write import write_json, write_png
 from cellscope.options.common import PrepareOptions
@@ -64,7 +66,7 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
         before = len(items)
         with gathering(tally), choosing(options):
             for record in FORMATS[layout].read(source):
-                items.append(_store(record, name, out))
+                items.append(replace(_store(record, name, out), origin=path_in_source(record.path, source)))
                 origins.append(Origin(record.group, record.case, record.abnormal))
                 alone = [record.class_] if record.instances is None else []
                 tally.image([*alone, *(instance.class_ or "" for instance in record.instances or ())])
@@ -75,7 +77,7 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
         tell(name, tally)
     write_dataset(
         out,
-        dealt(items, origins, options.splits, options.seed),
+        regroup(dealt(items, origins, options.splits, options.seed), options.group_by),
         assay="karyotype",
         classes=list(CLASSES),
         sources=facts,

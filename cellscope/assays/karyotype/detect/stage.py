@@ -62,7 +62,7 @@ def detect(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[dict[str,
     return [{name: value.float().cpu() for name, value in output.items()} for output in module(batch)]
 
 
-def take_detections(subject: Subject[State], outputs: list[Any]) -> None:
+def filter_detections(subject: Subject[State], outputs: list[Any]) -> None:
     """Keep what is confident enough, at the image's own resolution."""
     if not outputs:
         return

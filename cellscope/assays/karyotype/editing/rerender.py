@@ -45,7 +45,7 @@ def render_assay(documents: Mapping[str, Mapping[str, Any]]) -> Assay:
     return replace(
         ASSAY,
         stages=(
-            Stage("classify", (METAPHASE,), 64, partial(cut_new, documents), classify, take_new, cpu_batch=CPU_BATCH),
+            Stage("classify", (METAPHASE,), 64, partial(cut_new, documents), classify, score_new, cpu_batch=CPU_BATCH),
         ),
         state=RenderState,
         parts=("classify",),
@@ -79,7 +79,7 @@ def cut_new(documents: Mapping[str, Mapping[str, Any]], subject: Subject[RenderS
     return [view_of(*cut_out(normalised, chromosome.detection), settings)[None] for chromosome in new]
 
 
-def take_new(subject: Subject[RenderState], outputs: list[Any]) -> None:
+def score_new(subject: Subject[RenderState], outputs: list[Any]) -> None:
     """Give new shapes their probabilities, and those without a class the best of those."""
     cell: Cell = subject.state.cell
     new = _new_shapes(cell)

@@ -27,13 +27,8 @@ from cellscope.assays.karyotype.evaluation.karyotype_scores import (
 from cellscope.assays.karyotype.evaluation.scores import Prediction, assigned_labels, detection_metrics, metaphase_table
 from cellscope.assays.karyotype.options import EvalOptions, PredictOptions
 from cellscope.engine.assay import Assay, Subject
-from cellscope.engine.eval.report import (
-    Metric,
-    confusion_figure,
-    measure,
-    reliability_figure,
-)
-from cellscope.engine.eval.run import Evaluation, metrics_figure
+from cellscope.engine.eval.metric import Metric, measure, metrics_figure
+from cellscope.engine.eval.run import Evaluation
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.classification import (
@@ -45,6 +40,7 @@ from cellscope.metrics.classification import (
     reliability_table,
 )
 from cellscope.options.fields import extended
+from cellscope.report.plots import confusion_figure, reliability_figure
 
 if TYPE_CHECKING:
     from cellscope.models.card import ModelCard

@@ -15,7 +15,7 @@ import numpy as np
 
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase
-from cellscope.engine.eval.report import Metric, measure
+from cellscope.engine.eval.metric import Metric, measure
 from cellscope.metrics.detection import box_iou, match
 
 if TYPE_CHECKING:

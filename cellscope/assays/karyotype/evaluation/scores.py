@@ -13,7 +13,7 @@ from cellscope.assays.karyotype.cell.chromosomes import cell_evidence
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase
 from cellscope.assays.karyotype.detect.detections import Detection, as_instances, encode
-from cellscope.engine.eval.report import Metric, measure
+from cellscope.engine.eval.metric import Metric, measure
 from cellscope.metrics.coco import CocoScore, Instances
 from cellscope.metrics.detection import box_iou, detection_rates, match
 

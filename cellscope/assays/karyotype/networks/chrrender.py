@@ -10,14 +10,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
+from torchvision.models.detection.roi_heads import fastrcnn_loss
+from torchvision.ops import clip_boxes_to_image
 
-from cellscope.assays.karyotype.networks.conventions import AlignedPooler, ExactAnchors, ExactHeads, ExactProposals
+from cellscope.assays.karyotype.networks.box_heads import box_heads, pad_images, pooler, proposal_network
 from cellscope.assays.karyotype.networks.mask_head import SIDE, ConvMaskHead, masks_in_boxes
 from cellscope.assays.karyotype.networks.render_head import RenderHead
 from cellscope.assays.karyotype.networks.trunk import Trunk
@@ -117,39 +114,17 @@ class ChrRender(nn.Module):
             frozen=frozen_norm,
             stride_in_1x1=stride_in_1x1,
         )
-        ratios = ((0.5, 1.0, 2.0),) * len(anchor_sizes)
-        anchors = (ExactAnchors if exact else AnchorGenerator)(tuple((size,) for size in anchor_sizes), ratios)
-        kept = proposals or (1000 if exact else 400)
-        self.rpn = (ExactProposals if exact else RegionProposalNetwork)(
-            anchors,
-            RPNHead(fpn_channels, 3),
-            fg_iou_thresh=0.7,
-            bg_iou_thresh=0.3,
-            batch_size_per_image=256 if exact else 128,
-            positive_fraction=0.5,
-            pre_nms_top_n={"training": 2000 if exact else 800, "testing": 1000},
-            post_nms_top_n={"training": kept, "testing": kept},
-            nms_thresh=0.7,
-        )
+        self.rpn = proposal_network(fpn_channels, anchor_sizes, exact=exact, proposals=proposals)
         levels = [str(index) for index in range(stages)]
-
-        def pooler(side: int) -> nn.Module:
-            if exact:
-                return AlignedPooler(levels, side)
-            return MultiScaleRoIAlign(levels, side, 2, canonical_scale=56, canonical_level=4 if stages == 4 else 3)
-
-        self.roi_heads = (ExactHeads if exact else RoIHeads)(
-            pooler(7),
-            TwoMLPHead(fpn_channels * 49, box_hidden),
-            FastRCNNPredictor(box_hidden, classes + 1),
-            fg_iou_thresh=0.5,
-            bg_iou_thresh=0.5,
-            batch_size_per_image=512 if exact else 96,
-            positive_fraction=0.25 if exact else 0.33,
-            bbox_reg_weights=None,
-            score_thresh=score_threshold,
-            nms_thresh=box_nms,
-            detections_per_img=max_detections,
+        self.roi_heads = box_heads(
+            fpn_channels,
+            levels,
+            hidden=box_hidden,
+            classes=classes,
+            score_threshold=score_threshold,
+            nms=box_nms,
+            most=max_detections,
+            exact=exact,
         )
         self.render_head: RenderHead | ConvMaskHead | None = None
         if mask == "points":
@@ -162,7 +137,7 @@ class ChrRender(nn.Module):
                 steps=steps,
             )
         elif mask == "conv":
-            self.render_head = ConvMaskHead(pooler(SIDE), fpn_channels, mask_hidden, classes)
+            self.render_head = ConvMaskHead(pooler(levels, SIDE, exact=exact), fpn_channels, mask_hidden, classes)
         self.pixel_mean: Tensor
         self.pixel_std: Tensor
         self.normalises, self.grey_range = pixel_mean is not None, grey_range
@@ -193,7 +168,7 @@ class ChrRender(nn.Module):
             images = [image.expand(self.in_channels, -1, -1) * self.grey_range for image in images]
         if self.normalises:
             images = [(image - self.pixel_mean) / self.pixel_std for image in images]
-        batch, sizes = _pad(images)
+        batch, sizes = pad_images(images)
         features = self.backbone(batch)
         image_list = ImageList(batch, sizes)
         if self.training:
@@ -288,7 +263,7 @@ class ChrRender(nn.Module):
         (N, S, S) float
             Probabilities over each box.
         """
-        batch, sizes = _pad([image])
+        batch, sizes = pad_images([image])
         classes = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
         return self._render(self.backbone(batch), [boxes], classes, sizes, tuple(batch.shape[-2:]))  # type: ignore[arg-type]
 
@@ -313,14 +288,3 @@ class ChrRender(nn.Module):
             [clip_boxes_to_image(box, size) for box, size in zip(moved, sizes, strict=True)],
             [(old + new) / 2 for old, new in zip(confidences, again, strict=True)],
         )
-
-
-def _pad(images: list[Tensor], multiple: int = 32) -> tuple[Tensor, list[tuple[int, int]]]:
-    """Stack images of different sizes, zeros (background) at the right and bottom."""
-    sizes = [(image.shape[-2], image.shape[-1]) for image in images]
-    height = -(-max(size[0] for size in sizes) // multiple) * multiple
-    width = -(-max(size[1] for size in sizes) // multiple) * multiple
-    batch = images[0].new_zeros(len(images), images[0].shape[0], height, width)
-    for index, image in enumerate(images):
-        batch[index, :, : image.shape[-2], : image.shape[-1]] = image
-    return batch.contiguous(memory_format=torch.channels_last), sizes  # convolutions keep it, and are faster in it

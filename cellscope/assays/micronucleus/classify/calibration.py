@@ -14,13 +14,15 @@ RIDGE = 0.001
 DECISION = 0.5
 
 
-def fit_logistic(features: np.ndarray, positive: np.ndarray) -> np.ndarray:
+def fit_logistic(features: np.ndarray, positive: np.ndarray, *, weights: np.ndarray | None = None) -> np.ndarray:
     """Fit ``P(positive) = expit(w0 + w1 x1 + ...)`` by maximum likelihood with a slight ridge on w1...
 
     Parameters
     ----------
     features : (N, F) float
     positive : (N,) bool
+    weights : (N,) float, optional
+        Of the cells; all alike if not given.
 
     Returns
     -------
@@ -31,12 +33,14 @@ def fit_logistic(features: np.ndarray, positive: np.ndarray) -> np.ndarray:
 
     design = np.column_stack([np.ones(len(features)), features])
     sign = np.where(positive, 1.0, -1.0)
+    share = np.ones(len(sign)) if weights is None else np.asarray(weights, float)
+    share = share / share.sum()
 
-    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        margin = sign * (design @ weights)
-        slope = design.T @ (-sign * expit(-margin)) / len(sign)
-        ridge = np.append(0.0, weights[1:])
-        return float(np.mean(np.logaddexp(0, -margin)) + RIDGE / 2 * ridge @ ridge), slope + RIDGE * ridge
+    def loss(betas: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = sign * (design @ betas)
+        slope = design.T @ (-sign * expit(-margin) * share)
+        ridge = np.append(0.0, betas[1:])
+        return float(share @ np.logaddexp(0, -margin) + RIDGE / 2 * ridge @ ridge), slope + RIDGE * ridge
 
     start = np.zeros(design.shape[1])
     return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B").x)
@@ -46,7 +50,14 @@ BOTH = ("offset", "classify", "finder")
 """Weights of the two scores: `field_offset` and so on for cells of fields, `cell_offset` and so on for crops."""
 
 
-def fit_both(kind: str, logits: np.ndarray, finder_scores: np.ndarray, positive: np.ndarray) -> dict[str, float]:
+def fit_both(
+    kind: str,
+    logits: np.ndarray,
+    finder_scores: np.ndarray,
+    positive: np.ndarray,
+    *,
+    weights: np.ndarray | None = None,
+) -> dict[str, float]:
     """Fit the weights of both scores; none where a class is missing.
 
     Parameters
@@ -54,11 +65,13 @@ def fit_both(kind: str, logits: np.ndarray, finder_scores: np.ndarray, positive:
     kind : {"field", "cell"}
     logits, finder_scores : (N,) float
     positive : (N,) bool
+    weights : (N,) float, optional
+        Of the cells.
     """
     if not positive.any() or positive.all():
         return {}
-    weights = fit_logistic(np.column_stack([logits, finder_scores]), positive)
-    return {f"{kind}_{name}": float(f"{weight:.5g}") for name, weight in zip(BOTH, weights, strict=True)}
+    fitted = fit_logistic(np.column_stack([logits, finder_scores]), positive, weights=weights)
+    return {f"{kind}_{name}": float(f"{weight:.5g}") for name, weight in zip(BOTH, fitted, strict=True)}
 
 
 def field_probability(

@@ -25,6 +25,7 @@ from cellscope.assays.micronucleus.datasets.fields import OUTLINED, SOME
 from cellscope.assays.micronucleus.datasets.sources import FORMATS, CropRecord, FieldRecord
 from cellscope.assays.micronucleus.field.field import median_diameter
 from cellscope.assays.micronucleus.options import MicronucleusPrepareOptions
+from cellscope.engine.regroup import regroup
 from cellscope.errors import DatasetError
 from cellscope.io.annotations.picture import choosing
 from cellscope.io.annotations.tally import gathering, tell
@@ -72,7 +73,7 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
     formats, tallies = recognise(sources, options.format, FORMATS)
     clear_dataset(out, FOLDERS)
     items: list[Item] = []
-    facts = []
+    facts, places = [], []
     for source, name, tally in zip(sources, formats, tallies, strict=True):
         before, where = len(items), source.resolve().name
         origin = {"laboratory": LABORATORIES.get(where, "")}
@@ -84,12 +85,15 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
                 else:
                     items.append(_store_crop(record, out, origin))
                     tally.image([record.class_])
-        items[before:] = _largest_to_training(items[before:], options.splits)
+        places.append(slice(before, len(items)))
         licence = LICENCES.get(where, LICENCES.get(name, "the user's own"))
         facts.append({"name": where, "format": name, "items": len(items) - before, "licence": licence})
         print(f"{where}: {len(items) - before} items", file=sys.stderr)
         tell(where, tally)
     _refuse_one_class(items)
+    items = regroup(items, options.group_by)
+    for place in places:
+        items[place] = _largest_to_training(items[place], options.splits)
     items = hold_out(items, options.hold_out, what="cell line")
     if options.recipe == "paper":
         items = _balance(items, out, options)

@@ -31,8 +31,8 @@ from cellscope.assays.micronucleus.field.field import classical_nuclei
 from cellscope.assays.micronucleus.field.state import State
 from cellscope.assays.micronucleus.options import EvalOptions, PredictOptions
 from cellscope.engine.assay import Subject
-from cellscope.engine.eval.report import Metric
-from cellscope.engine.eval.run import Evaluation, metrics_figure
+from cellscope.engine.eval.metric import Metric, metrics_figure
+from cellscope.engine.eval.run import Evaluation
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.instances import matched_labels

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS
-from cellscope.engine.eval.report import confusion_figure, reliability_figure
 from cellscope.metrics.classification import confusion_matrix, reliability_table
+from cellscope.report.plots import confusion_figure, reliability_figure
 
 
 def class_figures(cells: pd.DataFrame, title: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS
 from cellscope.assays.micronucleus.evaluation.scores import frequency_error, sensitivity_at
-from cellscope.engine.eval.report import Metric, measure
+from cellscope.engine.eval.metric import Metric, measure
 from cellscope.metrics.classification import (
     average_precision,
     balanced_accuracy,

@@ -24,15 +24,15 @@ FRAGMENT = 0.2
 """A piece of less than this share of a nucleus's largest piece is a slip of the brush, not a second nucleus."""
 
 
-def find_mask(place: str, image: str, path: Path) -> Path:
-    """Find the mask of an image, named `image` and read from `path`.
+def find_mask(source: str, image: str, path: Path) -> Path:
+    """Find the mask of an image, named `image` and read from `path`, in a folder of masks; or `source` is the mask.
 
     Raises
     ------
     InputError
         If there is none, or several.
     """
-    return find_partner(Path(place), image, path, RULE)
+    return find_partner(Path(source), image, path, RULE)
 
 
 def read_mask(path: Path, shape: tuple[int, ...], *, binary: str = "refuse") -> np.ndarray:

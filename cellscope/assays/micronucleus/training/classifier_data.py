@@ -42,14 +42,14 @@ class Crop:
 def load_crops(
     dataset: PreparedDataset, split: str, *, fold: int | None = None, limit: int | None = None
 ) -> list[Crop]:
-    """Read the crops of a split (``all``: of every split), `limit` of them spread evenly.
+    """Read the crops of a split (``all``: of every split, but nothing that is left out), `limit` of them spread evenly.
 
     Raises
     ------
     DatasetError
         For a class that is neither of the two.
     """
-    rows = dataset.items if split == "all" else dataset.split(split, fold=fold)
+    rows = dataset.splits(split, fold=fold)
     rows = rows[rows["class"] != ""].rename(columns={"class": "class_"})
     if limit is not None and len(rows) > limit:
         rows = rows.iloc[np.linspace(0, len(rows) - 1, limit).round().astype(int)]

@@ -21,6 +21,7 @@ from cellscope.assays.micronucleus.options import TrainOptions
 from cellscope.assays.micronucleus.training.classifier import ClassifyLearner
 from cellscope.assays.micronucleus.training.classifier_data import CropViews, load_crops
 from cellscope.assays.micronucleus.training.finder import FinderLearner
+from cellscope.assays.micronucleus.training.left_out import train_in_turn
 from cellscope.assays.micronucleus.training.tune import tune_classifier, tune_finder
 from cellscope.engine.train.data import (
     Indices,
@@ -34,6 +35,7 @@ from cellscope.engine.train.data import (
 )
 from cellscope.engine.train.fit import fit
 from cellscope.errors import DatasetError, ModelError, UsageError
+from cellscope.io.leave_out import in_turn
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import ModelCard, load_model, read_card
 from cellscope.models.registry import default_for, locate
@@ -59,10 +61,11 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     int
         Exit code 0; errors and signals raise.
     """
-    prepared = open_dataset(dataset, ASSAY, options)
-    L.seed_everything(options.seed, verbose=False)
-    parts = {"nuclei": _train_nuclei, "classify": _train_classify}
-    parts[options.part](prepared, out, options, argv)
+    train_part = {"nuclei": _train_nuclei, "classify": _train_classify}[options.part]
+    if in_turn(options.leave_out):
+        train_in_turn(PreparedDataset.open(dataset, assay=ASSAY), out, options, argv, train_part)
+    else:
+        train_part(open_dataset(dataset, ASSAY, options), out, options, argv)
     return 0
 
 
@@ -96,6 +99,7 @@ def _taken_over(options: TrainOptions) -> tuple[dict[str, float], dict[str, Any]
 
 
 def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
+    L.seed_everything(options.seed, verbose=False)
     arch = str(options.arch)
     network = finders.build_finder(arch, pretrained=options.init == "imagenet", weights=_imagenet_file(options))
     taken = _taken_over(options)
@@ -139,6 +143,7 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
 
 
 def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
+    L.seed_everything(options.seed, verbose=False)
     arch, size = str(options.arch), int(options.input_size or 96)
     network = build_classifier(arch, pretrained=options.init == "imagenet", weights=_imagenet_file(options))
     network = network.to(memory_format=torch.channels_last)

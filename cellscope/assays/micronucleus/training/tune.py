@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.utils.data import DataLoader
 
+from cellscope.assays.micronucleus.classes import CLASSES, NORMAL
+from cellscope.assays.micronucleus.classes import MICRONUCLEUS as MICRONUCLEATED
 from cellscope.assays.micronucleus.classify.calibration import (
     crop_probability,
     field_probability,
@@ -45,12 +48,17 @@ def tune_finder(network: torch.nn.Module, fields: list[Field]) -> dict[str, floa
     A found one is right when it touches a true one of at least 5 pixels. Fields in which not all micronuclei are
     outlined cannot tell.
     """
-    fields = [field for field in fields if field.complete]
-    if not fields:
+    return tune_finders([(network, fields)])
+
+
+def tune_finders(judged: Sequence[tuple[torch.nn.Module, list[Field]]]) -> dict[str, float]:
+    """Choose ``mn_threshold`` over the fields of several finders, each judging those that it has not seen."""
+    pairs_of = [(network, field) for network, fields in judged for field in fields if field.complete]
+    if not pairs_of:
         return {"mn_threshold": MICRONUCLEUS}
-    network.eval()
     hits = np.zeros((len(CANDIDATES), 3))
-    for field in fields:
+    for network, field in pairs_of:
+        network.eval()
         logits = maps_of(network, field)[2]
         reach = reachable(field.nuclei, field.diameter)
         areas = np.bincount(field.micronuclei.ravel())
@@ -78,31 +86,59 @@ def crop_logits(network: torch.nn.Module, views: list[np.ndarray]) -> np.ndarray
     return np.concatenate(found)
 
 
-def score_field(
-    classifier: torch.nn.Module, finder: torch.nn.Module, field: Field, size: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def score_found(classifier: torch.nn.Module | None, finder: torch.nn.Module, field: Field, size: int) -> pd.DataFrame:
     """Score the nuclei of a field that the finder finds with both networks, as `predict` does.
+
+    Parameters
+    ----------
+    classifier : CropClassifier or None
+        None leaves its logits empty.
+    finder : Finder
+    field : Field
+    size : int
+        Side of the classifier's input.
 
     Returns
     -------
-    logits, finder_scores : (N,) float64
-        Of the found nuclei that an outlined one corresponds to.
-    positive : (N,) bool
+    DataFrame
+        A row per nucleus found, then one per outlined nucleus that was not found: ``image``, ``label`` (0 where not
+        found), ``true_label`` (0 where none is outlined), ``class`` (of the outlined one, else empty),
+        ``classify_logit`` and ``finder_logit`` (empty where not found).
     """
     finder.eval()
     maps = maps_of(finder, field)
     found = nuclei_of(maps[0], maps[1], field.diameter)
-    pairs = matched_labels(field.nuclei, found)
+    true_of = {label: true for true, label in matched_labels(field.nuclei, found).items()}
+    labels = list(range(1, int(found.max()) + 1))
+    logits = np.full(len(labels), np.nan)
+    if classifier is not None and labels:
+        logits = crop_logits(classifier, _views(field, found, labels, size))
     diameter = median_diameter(found) or field.diameter
-    table = label_table(found, shapes=("area",)).set_index("label").loc[list(pairs.values())]
+    missed = sorted(set(np.unique(field.nuclei)[1:].tolist()) - set(true_of.values()))
+    table = pd.DataFrame(
+        {
+            "image": field.id,
+            "label": labels + [0] * len(missed),
+            "true_label": [true_of.get(label, 0) for label in labels] + missed,
+            "classify_logit": np.append(logits, np.full(len(missed), np.nan)),
+            "finder_logit": np.append(score_cells(maps[2], found, diameter, labels), np.full(len(missed), np.nan)),
+        }
+    )
+    positive = field.positive()
+    classes = ["" if not true else MICRONUCLEATED if true in positive else NORMAL for true in table["true_label"]]
+    table.insert(3, "class", classes)
+    return table
+
+
+def _views(field: Field, found: np.ndarray, labels: list[int], size: int) -> list[np.ndarray]:
+    """Cut the cells out as the classifier sees them."""
+    diameter = median_diameter(found) or field.diameter
+    table = label_table(found, shapes=("area",)).set_index("label").loc[labels]
     owner = owners(found)
-    views = [
+    return [
         crop_view(normalise_crop(cell_crop(field.grey, found, owner, int(label), (row, column), diameter)), size)
         for label, row, column in zip(table.index, table["centroid-0"], table["centroid-1"], strict=True)
     ]
-    finder_scores = score_cells(maps[2], found, diameter, list(pairs.values()))
-    positive = field.positive()
-    return crop_logits(classifier, views), finder_scores, np.array([label in positive for label in pairs], bool)
 
 
 @torch.no_grad()
@@ -160,31 +196,73 @@ def tune_classifier(
         logits = crop_logits(network, list(torch.cat(views).numpy()))
         offset, scale = fit_logistic(logits[:, None], positive)
         thresholds |= {"crop_offset": _short(offset), "crop_scale": _short(scale)}
-        calibration = _by_class(crop_probability(logits, thresholds), positive, "crops")
+        calibration = calibration_of(crop_probability(logits, thresholds), positive, "crops")
     if finder is None:
         return thresholds, calibration
     finder.eval()
     if crops:
-        finder_scores = np.array([score_crop(finder, crop) for crop in crops])
-        known = np.isfinite(finder_scores)
-        both = fit_both("cell", logits[known], finder_scores[known], positive[known])
-        if both:  # a finder that finds nothing yet gives no score
-            thresholds |= both | {name.replace("cell", "field"): weight for name, weight in both.items()}
-            together = field_probability(logits[known], finder_scores[known], thresholds, kind="cell")
-            calibration = _by_class(together, positive[known], "crops")
+        scored = score_crops(network, finder, crops, size)
+        thresholds |= calibrate_crops(scored)
+        known = scored[scored["finder_logit"].notna()]
+        if "cell_offset" in thresholds:  # a finder that finds nothing yet gives no score
+            together = field_probability(
+                known["classify_logit"].to_numpy(float), known["finder_logit"].to_numpy(float), thresholds, kind="cell"
+            )
+            calibration = calibration_of(together, (known["class"] == MICRONUCLEATED).to_numpy(), "crops")
     fields = [field for field in fields if field.complete]
     if fields:
-        found = [score_field(network, finder, field, size) for field in fields]
-        logits, finder_scores, positive = (np.concatenate(values) for values in zip(*found, strict=True))
+        table = pd.concat([score_found(network, finder, field, size) for field in fields], ignore_index=True)
+        matched = table[(table["label"] > 0) & (table["true_label"] > 0)]
+        logits, finder_scores = (matched[name].to_numpy(float) for name in ("classify_logit", "finder_logit"))
+        positive = (matched["class"] == MICRONUCLEATED).to_numpy()
         both = fit_both("field", logits, finder_scores, positive)
         if both:
             thresholds |= both
-            calibration = _by_class(field_probability(logits, finder_scores, thresholds), positive, "fields")
+            calibration = calibration_of(field_probability(logits, finder_scores, thresholds), positive, "fields")
             calibration["fields"] = [field.id for field in fields]
     return thresholds, calibration
 
 
-def _by_class(probabilities: np.ndarray, positive: np.ndarray, measured_on: str) -> dict[str, Any]:
+def score_crops(classifier: torch.nn.Module, finder: torch.nn.Module, crops: Sequence[Crop], size: int) -> pd.DataFrame:
+    """Score stored crops with both networks, as `predict` does.
+
+    Returns
+    -------
+    DataFrame
+        ``id``, ``class``, ``classify_logit``, ``finder_logit`` (empty where the finder sees no nucleus).
+    """
+    views = [crop_view(crop.pixels.astype(np.float32), size) for crop in crops]
+    return pd.DataFrame(
+        {
+            "id": [crop.id for crop in crops],
+            "class": [CLASSES[crop.label] for crop in crops],
+            "classify_logit": crop_logits(classifier, views),
+            "finder_logit": [score_crop(finder, crop) for crop in crops],
+        }
+    )
+
+
+def calibrate_crops(scored: pd.DataFrame, weights: np.ndarray | None = None) -> dict[str, float]:
+    """Fit what turns the scores of crops into probabilities: both together, and the classifier alone.
+
+    Parameters
+    ----------
+    scored : DataFrame
+        From `score_crops`.
+    weights : (N,) float, optional
+        Of the rows.
+    """
+    weights = np.ones(len(scored)) if weights is None else weights
+    positive, known = (scored["class"] == MICRONUCLEATED).to_numpy(), scored["finder_logit"].notna().to_numpy()
+    logits, finder_scores = (scored[name].to_numpy(float) for name in ("classify_logit", "finder_logit"))
+    offset, scale = fit_logistic(logits[:, None], positive, weights=weights)
+    thresholds = {"crop_offset": _short(offset), "crop_scale": _short(scale)}
+    both = fit_both("cell", logits[known], finder_scores[known], positive[known], weights=weights[known])
+    return thresholds | both | {name.replace("cell", "field"): weight for name, weight in both.items()}
+
+
+def calibration_of(probabilities: np.ndarray, positive: np.ndarray, measured_on: str) -> dict[str, Any]:
+    """Give the probabilities of the calibration's cells by class, for thresholds at a specificity and corrections."""
     return {
         "measured_on": measured_on,
         "normal": [_short(value) for value in np.sort(probabilities[~positive])],

@@ -17,6 +17,7 @@ from cellscope.assays.mitosis.datasets.sequences import SEQUENCES
 from cellscope.assays.mitosis.options import MitosisPrepareOptions
 from cellscope.assays.mitosis.sequences.channels import two_channels
 from cellscope.assays.mitosis.sequences.names import Facts, normal_class, parse_name
+from cellscope.engine.regroup import regroup
 from cellscope.errors import DatasetError, InputError, UsageError
 from cellscope.io.annotations.names import Images
 from cellscope.io.annotations.tally import gathering, note, tell
@@ -92,6 +93,7 @@ def prepare(sources: list[Path], out: Path, options: MitosisPrepareOptions) -> i
         )
         rows.append({"id": items[-1].id, **asdict(facts)})
         sizes.append(size)
+    items = regroup(items, options.group_by)
     known = [size for size in sizes if size]
     write_csv(out / SEQUENCES, pd.DataFrame(sorted(rows, key=lambda row: row["id"])))
     write_dataset(

@@ -20,22 +20,16 @@ from cellscope.assays.mitosis.sequences.inputs import SEQUENCE, load, read_input
 from cellscope.assays.mitosis.sequences.names import Facts
 from cellscope.assays.mitosis.sequences.state import State
 from cellscope.engine.assay import Subject
-from cellscope.engine.eval.report import (
-    LEVEL,
-    Metric,
-    bootstrap,
-    confusion_figure,
-    reliability_figure,
-    wilson,
-)
-from cellscope.engine.eval.run import Evaluation, metrics_figure
+from cellscope.engine.eval.metric import LEVEL, Metric, metrics_figure
+from cellscope.engine.eval.run import Evaluation
 from cellscope.errors import UsageError
 from cellscope.io.choice import Choice
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, reliability_table
-from cellscope.metrics.intervals import f1_wilson, wider
+from cellscope.metrics.intervals import bootstrap, f1_wilson, wider, wilson
 from cellscope.options.common import MAX_PIXELS
 from cellscope.options.fields import extended
+from cellscope.report.plots import confusion_figure, reliability_figure
 
 if TYPE_CHECKING:
     from cellscope.models.card import ModelCard

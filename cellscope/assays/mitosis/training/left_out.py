@@ -18,23 +18,18 @@ from cellscope.assays.mitosis.assay import calibrate
 from cellscope.assays.mitosis.evaluation.scores import scores
 from cellscope.assays.mitosis.options import TrainOptions
 from cellscope.assays.mitosis.training.train import PREDICTIONS, train_one, tuned
-from cellscope.engine.eval.sources import LEFT_OUT_SOURCES, by_source
-from cellscope.engine.provenance import now, training_record
+from cellscope.engine.eval.sources import LEFT_OUT_SOURCES, by_source, left_out_lines, left_out_metrics
 from cellscope.engine.train.data import say
 from cellscope.engine.train.folder import MODEL
-from cellscope.errors import UsageError
+from cellscope.engine.train.turns import ALL, WITHOUT, Training, finish_turns, own_options, train_turns, trainings_of
 from cellscope.io.leave_out import each_of
 from cellscope.io.prepared import PreparedDataset
-from cellscope.io.write import write_csv, write_json, write_text
+from cellscope.io.write import write_csv
 from cellscope.models.card import ModelCard
 from cellscope.models.file import load_model, save_model
-from cellscope.options.resolve import to_toml
 
-ALL = "all"
-"""In a run folder: the training on all sequences."""
-
-WITHOUT = "left-out"
-"""In the table of predictions: what was left out by the network that gave them."""
+SHOWN = ("accuracy", "balanced_accuracy", "f1_balanced", "roc_auc")
+"""Measures of a left-out source that are printed."""
 
 
 def train_in_turn(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
@@ -46,22 +41,13 @@ def train_in_turn(prepared: PreparedDataset, out: Path, options: TrainOptions, a
         `out` holds a training, or the key has one value only.
     """
     out = Path(out)
-    if not options.resume and not options.overwrite and (out / "run.json").exists():
-        raise UsageError(f"{out} already holds a training; use --resume auto, --overwrite or another folder")
     turns = each_of(prepared.items, str(options.leave_out))
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "run.json").unlink(missing_ok=True)
-    write_text(out / "config.toml", to_toml(options))
-    runs = [(turn, folder, seed) for turn in (*turns, ALL) for folder, seed in _trainings(turn, options)]
-    for number, (turn, name, seed) in enumerate(runs, 1):
-        folder = out / name
-        if options.resume == "auto" and (folder / "run.json").is_file():
-            say(f"{name} is done")
-            continue
-        say(f"{name} ({number} of {len(runs)})")
-        everything = turn == ALL
-        own = replace(options, leave_out=None if everything else turn, seed=seed, repeats=1)
-        train_one(prepared, folder, own, argv=argv, everything=everything)
+
+    def train_turn(training: Training, folder: Path) -> None:
+        own = own_options(options, training, repeats=1)
+        train_one(prepared, folder, own, argv=argv, everything=training.everything)
+
+    trainings = train_turns(turns, out, options, argv, train_turn, repeats=options.repeats)
     classes: list[str] = list(prepared.info["classes"])
     table = _predictions(out, turns, options, classes)
     write_csv(out / PREDICTIONS, table)
@@ -73,9 +59,8 @@ def train_in_turn(prepared: PreparedDataset, out: Path, options: TrainOptions, a
     facts = {**card.training, "leave_out": options.leave_out, "left_out": len(turns)}
     card = replace(card, thresholds=thresholds, training=facts, metrics=left_out_metrics(sources))
     save_model(out / MODEL, tensors, card, half=options.half)
-    record = training_record(argv, options, device="", precision="", seconds=0.0, steps=0)
-    write_json(out / "run.json", record | {"runs": [name for _, name, _ in runs], "finished": now()})
-    say_left_out(sources)
+    finish_turns(out, options, argv, trainings)
+    say("\n".join(left_out_lines(sources, SHOWN)))
 
 
 def left_out_table(
@@ -106,38 +91,12 @@ def left_out_table(
     return by_source(left_out, lambda rows: scores(labels[rows], honest[rows]))
 
 
-def left_out_metrics(sources: pd.DataFrame) -> dict[str, Any]:
-    """Give what a model card says of left-out sources: mean and worst of each measure."""
-    ends = sources.set_index("source").loc[["mean", "worst"]].drop(columns="n")
-    return {f"left_out_{name}_{end}": None if pd.isna(ends.loc[end, name]) else float(ends.loc[end, name])
-            for name in ends for end in ("mean", "worst")}  # fmt: skip
-
-
-def say_left_out(sources: pd.DataFrame) -> None:
-    """Say on stderr what each source is worth."""
-    for row in sources.to_dict("records"):
-        shown = ("accuracy", "balanced_accuracy", "f1_balanced", "roc_auc")
-        say(f"left out {row['source']}: " + ", ".join(f"{name} {row[name]:.3f}" for name in shown))
-
-
-def _folder(turn: str) -> str:
-    """Name the folder of a training: ``line=PC3,day=160930`` is ``without-PC3-160930``."""
-    if turn == ALL:
-        return ALL
-    said = "-".join(pair.partition("=")[2] for pair in turn.split(","))
-    return "without-" + "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in said)
-
-
-def _trainings(turn: str, options: TrainOptions) -> list[tuple[str, int]]:
-    """List folder and seed of the trainings that leave one source out: one, or ``--repeats`` of them."""
-    if options.repeats == 1:
-        return [(_folder(turn), options.seed)]
-    return [(f"{_folder(turn)}/repeat-{k + 1}", options.seed + k) for k in range(options.repeats)]
-
-
 def _members(out: Path, options: TrainOptions) -> tuple[ModelCard, dict[str, Any]]:
     """Load the networks trained on all sequences as one."""
-    loaded = [load_model(out / name / MODEL, assay="mitosis", part="classify") for name, _ in _trainings(ALL, options)]
+    loaded = [
+        load_model(out / one.folder / MODEL, assay="mitosis", part="classify")
+        for one in trainings_of(ALL, options.seed, repeats=options.repeats)
+    ]
     card, tensors = loaded[0]
     if len(loaded) == 1:
         return card, tensors
@@ -150,8 +109,8 @@ def _predictions(out: Path, turns: list[str], options: TrainOptions, classes: li
     columns, parts = [f"p_{name}" for name in classes], []
     for turn in turns:
         each = [
-            pd.read_csv(out / name / PREDICTIONS, dtype={"dose": str, "line": str}, keep_default_na=False)
-            for name, _ in _trainings(turn, options)
+            pd.read_csv(out / one.folder / PREDICTIONS, dtype={"dose": str, "line": str}, keep_default_na=False)
+            for one in trainings_of(turn, options.seed, repeats=options.repeats)
         ]
         part = each[0].copy()
         part[columns] = np.mean([one[columns].to_numpy(float) for one in each], axis=0)

@@ -14,14 +14,7 @@ from cellscope.assays.mitosis.assay import calibrate, call, combine
 from cellscope.assays.mitosis.evaluation.scores import scores
 from cellscope.assays.mitosis.networks.registry import TRACKS, VIEWS, kinds_of
 from cellscope.assays.mitosis.options import TrainOptions
-from cellscope.assays.mitosis.training.left_out import (
-    LEFT_OUT_SOURCES,
-    WITHOUT,
-    left_out_metrics,
-    left_out_table,
-    say_left_out,
-    train_in_turn,
-)
+from cellscope.assays.mitosis.training.left_out import SHOWN, left_out_table, train_in_turn
 from cellscope.assays.mitosis.training.train import (
     PREDICTIONS,
     VIEW_SETTINGS,
@@ -30,9 +23,11 @@ from cellscope.assays.mitosis.training.train import (
     train_one,
     tuned,
 )
+from cellscope.engine.eval.sources import LEFT_OUT_SOURCES, left_out_lines, left_out_metrics
 from cellscope.engine.provenance import now, training_record
 from cellscope.engine.train.data import say
 from cellscope.engine.train.folder import MODEL, refuse_training
+from cellscope.engine.train.turns import WITHOUT
 from cellscope.errors import UsageError
 from cellscope.io.leave_out import in_turn
 from cellscope.io.prepared import PreparedDataset
@@ -262,7 +257,7 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     _write_seeds(out, labels, by_seed)
     if sources is not None:
         write_csv(out / LEFT_OUT_SOURCES, sources)
-        say_left_out(sources)
+        say("\n".join(left_out_lines(sources, SHOWN)))
     save_model(out / MODEL, tensors, card, half=options.half)
     shown = {key[12:]: value for key, value in metrics.items() if key.startswith("out_of_fold_") and value is not None}
     say("out of fold: " + ", ".join(f"{key} {value:.3f}" for key, value in shown.items()))

@@ -7,7 +7,8 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 
-from cellscope.assays.mitosis.datasets.sequences import Sequences, plain_batch, varied_batch
+from cellscope.assays.mitosis.datasets.batches import plain_batch, varied_batch
+from cellscope.assays.mitosis.datasets.sequences import Sequences
 from cellscope.assays.mitosis.evaluation.scores import scores
 from cellscope.assays.mitosis.networks.registry import TrackNet, probabilities
 from cellscope.assays.mitosis.options import TrainOptions

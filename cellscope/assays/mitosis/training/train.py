@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from cellscope import __version__
-from cellscope.assays.mitosis.datasets.sequences import Sequences, draw_weights, load_sequences, plain_batch
+from cellscope.assays.mitosis.datasets.batches import plain_batch
+from cellscope.assays.mitosis.datasets.sequences import Sequences, draw_weights, load_sequences
 from cellscope.assays.mitosis.networks.registry import (
     ARCHS,
     TrackNet,
@@ -26,7 +27,7 @@ from cellscope.assays.mitosis.options import TrainOptions
 from cellscope.assays.mitosis.sequences.names import normal_class
 from cellscope.assays.mitosis.sequences.view import FRAMES, tone_of
 from cellscope.assays.mitosis.training.step import SequenceLearner, TrackLearner
-from cellscope.engine.train.data import Indices, load_matching, run_record, say, training_facts
+from cellscope.engine.train.data import Indices, load_matching, run_record, say, say_lost, training_facts
 from cellscope.engine.train.draws import WeightedDraws
 from cellscope.engine.train.fit import fit
 from cellscope.errors import ModelError, UsageError
@@ -136,6 +137,7 @@ def initialised(arguments: dict[str, Any], classes: list[str], options: TrainOpt
     tensors = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     network = build_network(arguments, len(classes))
     load_matching(network, tensors, options.init, arch)
+    say_lost(card.classes, classes, options.init)
     return network
 
 

@@ -16,6 +16,7 @@ from cellscope.assays.nucleus_seg.classes import CODES, CYTOPLASM, NUCLEUS, PIXE
 from cellscope.assays.nucleus_seg.datasets.known import LABORATORIES, LICENCES, alike
 from cellscope.assays.nucleus_seg.datasets.sources import FORMATS, Record
 from cellscope.assays.nucleus_seg.options import NucleusPrepareOptions
+from cellscope.engine.regroup import regroup
 from cellscope.errors import DatasetError
 from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.picture import choosing
@@ -23,7 +24,7 @@ from cellscope.io.annotations.tally import Tally, gathering, tell
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
 from cellscope.io.sources import clear_dataset, recognise, refuse_existing, source_facts, source_names
-from cellscope.io.splits import Item, hold_out
+from cellscope.io.splits import Item, hold_out, path_in_source
 from cellscope.io.write import write_png
 from cellscope.report.preview import Shown, write_preview
 
@@ -66,23 +67,24 @@ def prepare(
     clear_dataset(out, ("images", "targets"))
     items: list[Item] = []
     facts: list[dict[str, Any]] = []
-    first: dict[str, str] = {}  # what an image's pixels are -> the group of the first image with them
-    same_as: dict[str, str] = {}
+    digests: list[str] = []
     for source, name, layout, tally in zip(sources, names, layouts, tallies, strict=True):
         before = len(items)
         with gathering(tally), choosing(options):
             for record in FORMATS[layout].read(source):
                 item, digest = _store(record, name, out, tally)
-                known, own = _joined(first.setdefault(digest, item.group), same_as), _joined(item.group, same_as)
-                if known != own:
-                    same_as[own] = known
-                items.append(item)
+                items.append(replace(item, origin=path_in_source(record.path, source)))
+                digests.append(digest)
         if len(items) == before:
             raise DatasetError(f"{source} holds no image with a mask in the layout '{layout}'")
         facts.append(source_facts(name, layout, len(items) - before, LICENCES))
         print(f"{name}: {len(items) - before} items", file=sys.stderr)
         tell(name, tally)
-    for one, other in alike(item.group for item in items):
+    items = regroup(items, options.group_by)
+    same_as: dict[str, str] = {}
+    first: dict[str, str] = {}  # what an image's pixels are -> the group of the first image with them
+    twins = [(first.setdefault(digest, item.group), item.group) for item, digest in zip(items, digests, strict=True)]
+    for one, other in (*twins, *alike(item.group for item in items)):
         known, own = _joined(one, same_as), _joined(other, same_as)
         if known != own:
             same_as[own] = known

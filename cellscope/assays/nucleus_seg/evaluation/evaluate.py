@@ -18,8 +18,9 @@ from cellscope.assays.nucleus_seg.evaluation.scores import MEASURES, compare_tab
 from cellscope.assays.nucleus_seg.options import EvalOptions, PredictOptions
 from cellscope.assays.nucleus_seg.segment.state import State
 from cellscope.engine.assay import Subject
-from cellscope.engine.eval.report import Metric, measure
-from cellscope.engine.eval.run import Evaluation, Job, jobs_of, metrics_figure, over_folds
+from cellscope.engine.eval.jobs import Job, jobs_of
+from cellscope.engine.eval.metric import Metric, measure, metrics_figure, over_folds
+from cellscope.engine.eval.run import Evaluation
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read

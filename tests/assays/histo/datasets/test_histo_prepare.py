@@ -160,3 +160,15 @@ def test_the_real_sets(real_data: Path, tmp_path: Path) -> None:
         ("consep", 27, 15555, 15555),
         ("labels", 13, 4949, 0),
     ]
+
+
+def test_tiles_of_a_patient_stay_together(tmp_path: Path) -> None:
+    """Plain label masks say nothing of patients; ``--group-by`` does."""
+    source = write_tiles(tmp_path / "own", 6, typed=False)
+    for path in (*source.rglob("tile?.png"), *source.rglob("tile?.tif")):
+        path.rename(path.with_name(f"P{int(path.stem[4]) % 3}_{path.name}"))
+    prepare([source], tmp_path / "out", Options(splits=(0.4, 0.3, 0.3), group_by=r"(P\d)_"))
+    items = opened(tmp_path / "out").items
+    assert sorted(items["group"].unique()) == ["P0", "P1", "P2"]
+    assert (items.groupby("group")["split"].nunique() == 1).all()
+    assert items["split"].nunique() == 3

@@ -150,6 +150,7 @@ def test_the_overlay_shows_types_and_reviews(tile: tuple[np.ndarray, Nuclei, pd.
 def test_colours_differ_and_hold_for_any_types() -> None:
     for classes in (CLASSES, ("nucleus",), ("a", "b", "c", "d", "e", "f", "g", "h")):
         assert len(set(colours_of(classes).values())) == len(classes)
+        assert all(min(colour) < 160 for colour in colours_of(classes).values())  # not white on QuPath's white
     assert colours_of(("epithelial", "mine"))["epithelial"] == colours_of(CLASSES)["epithelial"]
     assert len(colours_of(tuple("abcdefghij"))) == 10
 

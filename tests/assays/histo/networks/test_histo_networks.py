@@ -8,7 +8,7 @@ import torch
 from cost import count_parameters, fvcore_multiply_adds
 
 from cellscope.assays.histo.networks import compact, histonext
-from cellscope.assays.histo.networks.lite import take_normalised
+from cellscope.assays.histo.networks.lite import accept_normalised
 from cellscope.assays.histo.networks.registry import arguments_of, build_network, geometry, normalise, to_maps
 from cellscope.errors import UsageError
 from cellscope.nn.encoder import Encoder
@@ -49,7 +49,7 @@ def test_encoder_sees_the_same_pixels_whoever_normalises_them() -> None:
     pictures = torch.rand(1, 3, 64, 64)
     encoder = Encoder("lite0", 3)
     before = encoder(pictures)[0]
-    take_normalised(encoder)
+    accept_normalised(encoder)
     assert torch.allclose(encoder(normalise(pictures))[0], before, atol=1e-4)
 
 

@@ -13,7 +13,7 @@ from cellscope.assays.histo.datasets.targets import distance_maps
 from cellscope.assays.histo.networks.registry import arguments_of
 from cellscope.assays.histo.nuclei.augmentation import augmented, average
 from cellscope.assays.histo.options import PredictOptions
-from cellscope.assays.histo.slides.stage import PART, cut_windows, take_maps, tiling_of
+from cellscope.assays.histo.slides.stage import PART, cut_windows, join_maps, tiling_of
 from cellscope.assays.histo.slides.state import State
 from cellscope.assays.histo.slides.whole import whole_maps
 from cellscope.engine.assay import Subject
@@ -102,7 +102,7 @@ def test_prediction_puts_views_together_again(views: int) -> None:
         said[..., 0] = tile[0]
         said[..., 1] = 0.25
         outputs.append(said[margin:-margin, margin:-margin])
-    take_maps(subject, outputs)
+    join_maps(subject, outputs)
     maps = subject.state.maps
     np.testing.assert_allclose(maps[..., 0].astype(float), pixels[..., 0] / 255, atol=1e-3)
     # To the right in the tile, to the left in the half turn, and along the other axis in the quarter turn.
@@ -121,7 +121,7 @@ def test_empty_glass_is_not_looked_at(spread: int) -> None:
     tiles = cut_windows(subject)
     assert len(tiles) == (2 if spread == 8 else 4)
     margin = tiling_of(subject).margin
-    take_maps(subject, [np.ones((*tile.shape[1:], 4), np.float16)[margin:-margin, margin:-margin] for tile in tiles])
+    join_maps(subject, [np.ones((*tile.shape[1:], 4), np.float16)[margin:-margin, margin:-margin] for tile in tiles])
     maps = subject.state.maps
     assert maps.shape[:2] == (1280, 90)
     assert (maps[:640, :, 0] == 1).all()

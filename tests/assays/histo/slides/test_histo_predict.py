@@ -280,6 +280,36 @@ def test_a_slide_at_twice_the_pixel_size_gives_the_same_nuclei(image: np.ndarray
         assert abs(np.median(axis[np.arange(len(nearest)), nearest])) < 0.25
 
 
+def test_every_region_is_counted_named_and_drawn(slide: Path, done: Path, tmp_path: Path) -> None:
+    boxes = {"Gland": (60, 60, 200, 250), "Rim": (150, 60, 300, 400), "Empty": (2000, 2000, 2010, 2010)}
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"name": name},
+            "geometry": {"type": "Polygon", "coordinates": [[[a, b], [c, b], [c, d], [a, d], [a, b]]]},
+        }
+        for name, (a, b, c, d) in boxes.items()
+    ]
+    (tmp_path / "roi.geojson").write_text(json.dumps(features))
+    assert predict(slide, tmp_path / "out", "--roi", tmp_path / "roi.geojson", "--no-tissue")[0] == 0
+    _, objects = tables(tmp_path / "out")
+    x, y = objects["centroid-1"] + 0.5, objects["centroid-0"] + 0.5
+    rois = pd.read_csv(tmp_path / "out/rois.csv").set_index("roi")
+    assert list(rois.index) == list(boxes)
+    for name, (a, b, c, d) in boxes.items():
+        inside = x.between(a, c) & y.between(b, d)
+        assert rois.loc[name, "n_objects"] == inside.sum()
+        assert (objects["roi"].str.split("; ").map(lambda names, name=name: name in names) == inside).all()
+    assert objects["roi"].isin(["Gland", "Gland; Rim", "Rim"]).all()
+    assert objects["roi"].nunique() == 3
+    assert rois.loc["Gland", "area_mm2"] == pytest.approx(140 * 190 * 0.0625e-6, rel=1e-3)
+    assert rois.loc["Rim", "density_per_mm2"] == pytest.approx(
+        rois.loc["Rim", "n_objects"] / (150 * 340 * 0.0625e-6), rel=1e-3
+    )
+    assert not (done / "rois.csv").exists()
+    assert "roi" not in tables(done)[1]
+
+
 def test_regions(slide: Path, done: Path, tmp_path: Path) -> None:
     ring = [[60, 60], [200, 60], [200, 250], [60, 250], [60, 60]]
     hole = [[100, 100], [150, 100], [150, 150], [100, 150], [100, 100]]

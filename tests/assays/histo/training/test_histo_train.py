@@ -20,6 +20,7 @@ from cellscope.assays.histo.options import HistoPrepareOptions as Options
 from cellscope.assays.histo.options import TrainOptions
 from cellscope.assays.histo.training import train as training
 from cellscope.assays.histo.training import tune as tuning
+from cellscope.assays.histo.training.kept_types import KeptTypes, types_to_keep
 from cellscope.assays.histo.training.train import Learner, _Batches, train
 from cellscope.assays.histo.training.validation import score_tiles
 from cellscope.errors import Interrupted, ModelError, UsageError
@@ -154,6 +155,56 @@ def test_going_on_from_a_model_of_other_types(dataset: Path, tmp_path: Path, cap
     assert all(name in said.partition("; new: ")[2] for name in new)
     learnt = {name for name, _ in _network().named_parameters()} - new
     assert all(torch.equal(weights[name], other[name]) for name in learnt)
+
+
+def test_types_are_kept_where_the_dataset_has_none(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    prepare([dataset.parent / "plain"], tmp_path / "ds", Options(splits=(0.5, 0.5, 0.0), pixel_size=0.25))
+    torch.manual_seed(9)
+    start = build_network(arguments_of("histonext-test", 3))
+    card = _card(("a", "b", "c"), temperature=1.7, threshold=0.3)
+    save_model(tmp_path / "typed.safetensors", start.state_dict(), card)
+    options = replace(TINY, init=str(tmp_path / "typed.safetensors"), half=False, ema=0.0, warmup_steps=0)
+    train(tmp_path / "ds", tmp_path / "run", replace(options, learning_rate=1e-3), argv=[])
+    assert "keeps those of" in capsys.readouterr().err
+    after, weights = load_model(tmp_path / "run" / "model.safetensors", assay="histo")
+    assert (after.classes, after.arch_args["types"]) == (("a", "b", "c"), 3)
+    assert (after.thresholds["temperature"], after.training["typed_items"]) == (1.7, 0)
+    assert after.thresholds["threshold"] != 0.3  # tuned on the new images
+    assert not all(torch.equal(value, start.state_dict()[name]) for name, value in weights.items())
+
+
+def test_the_teacher_holds_the_type_branch_and_no_other() -> None:
+    torch.manual_seed(1)
+    student = _network().eval()
+    kept = KeptTypes(student, _card())
+    images, known = torch.rand(2, 3, 128, 128), torch.ones(2, 64, 64, dtype=torch.bool)
+    for network in (student, kept.teacher):
+        network.margin = 32  # type: ignore[assignment]
+    assert float(kept.loss(images, student(images)[:, 4:], known).detach()) == pytest.approx(0, abs=1e-6)
+    with torch.no_grad():
+        student.tp.bias += torch.tensor([0.0, 2.0, 0.0])
+    loss = kept.loss(images, student(images)[:, 4:], known)
+    loss.backward()
+    assert float(loss.detach()) > 0.01
+    assert student.tp.weight.grad.abs().sum() > 0
+    assert student.np.weight.grad is None or not student.np.weight.grad.any()
+    assert all(value.grad is None for value in kept.teacher.parameters())
+    half = kept.loss(images, torch.where(known[:, None], student(images)[:, 4:], 0), known & False)
+    assert float(half.detach()) == 0
+
+
+def test_types_of_the_dataset_come_first(dataset: Path, tmp_path: Path) -> None:
+    save_model(tmp_path / "plain.safetensors", _network().state_dict(), _card(("nucleus",)))
+    save_model(tmp_path / "typed.safetensors", _network().state_dict(), _card(("a", "b")))
+    plain, typed = (replace(TINY, init=str(tmp_path / f"{name}.safetensors")) for name in ("plain", "typed"))
+    assert types_to_keep(typed, ("flat", "round")) is None
+    assert types_to_keep(plain, ("nucleus",)) is None
+    assert types_to_keep(TINY, ("nucleus",)) is None
+    kept = types_to_keep(typed, ("nucleus",))
+    assert kept is not None
+    assert kept.classes == ("a", "b")
 
 
 def test_tuning_anew_keeps_the_weights_and_what_they_were_trained_on(dataset: Path, tmp_path: Path) -> None:

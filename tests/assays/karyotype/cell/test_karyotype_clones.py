@@ -32,15 +32,17 @@ def test_the_mosaic_of_the_textbook() -> None:
 def test_a_gain_needs_two_cells(count: int, clonal: bool) -> None:
     case = analyse_case(cells(a=(count, [*karyotype("XY"), "8"]), b=(10, karyotype("XY"))))
     assert case.is_clonal(Change("8", 1)) is clonal
-    assert case.mosaic_draft == (f"mos 47,XY,+8[{count}]/46,XY[10]" if clonal else "46,XY[11]")
+    assert case.mosaic_draft == (f"mos 47,XY,+8[{count}]/46,XY[10]" if clonal else "46,XY[10]")
+    assert case.non_clonal == ([] if clonal else ["a0"])
 
 
 @pytest.mark.parametrize(("count", "clonal"), [(1, False), (2, False), (3, True)])
 def test_a_loss_needs_three_cells(count: int, clonal: bool) -> None:
     case = analyse_case(cells(a=(count, without(karyotype("XX"), "7")), b=(10, karyotype("XX"))))
     assert case.is_clonal(Change("7", -1)) is clonal
-    expected = f"mos 45,XX,-7[{count}]/46,XX[10]" if clonal else f"46,XX[{10 + count}]"
+    expected = f"mos 45,XX,-7[{count}]/46,XX[10]" if clonal else "46,XX[10]"
     assert case.mosaic_draft == expected
+    assert len(case.non_clonal) == (0 if clonal else count)
 
 
 def test_a_random_loss_does_not_leave_its_clone() -> None:
@@ -49,6 +51,21 @@ def test_a_random_loss_does_not_leave_its_clone() -> None:
     assert case.mosaic_draft == "mos 47,XX,+21[5]/46,XX[6]"
     assert case.tally[Change("9", -1)] == ["b0"]
     assert not case.is_clonal(Change("9", -1))
+    assert (case.non_clonal, case.departing) == ([], 1)
+
+
+def test_a_case_without_a_clone_says_so() -> None:
+    one = analyse_case({"a": [*karyotype("XY"), "19", "22"]})
+    assert one.mosaic_draft == "no clone; 0 of 1 cells read as 46,XY"
+    apart = {name: [*karyotype("XY"), *gained] for name, gained in zip("abcd", ("1", "23", "456", "7"), strict=True)}
+    case = analyse_case(apart)
+    assert case.mosaic_draft == "no clone; 0 of 4 cells read as 46,XY"
+    assert (case.clones, case.non_clonal, case.usable) == ([], [*"abcd"], 4)
+
+
+def test_a_count_of_46_alone_is_not_normal() -> None:
+    exchanged = [*without(karyotype("XX"), "5"), "6"]
+    assert analyse_case({"a": exchanged}).mosaic_draft == "no clone; 0 of 1 cells read as 46,XX"
 
 
 def test_sex_chromosomes() -> None:
@@ -59,7 +76,7 @@ def test_sex_chromosomes() -> None:
     lost = analyse_case(cells(a=(6, karyotype("X")), b=(5, karyotype("XY"))))
     assert (lost.sex, lost.mosaic_draft) == ("XY", "mos 45,X[6]/46,XY[5]")
     one_mistake = analyse_case(cells(a=(9, karyotype("XX")), b=(1, karyotype("XY"))))
-    assert (one_mistake.sex, one_mistake.mosaic_draft) == ("XX", "46,XX[10]")
+    assert (one_mistake.sex, one_mistake.mosaic_draft) == ("XX", "46,XX[9]")
 
 
 def test_incomplete_cells_count_chromosomes_but_make_no_clone() -> None:
@@ -70,7 +87,7 @@ def test_incomplete_cells_count_chromosomes_but_make_no_clone() -> None:
     assert case.modal_count == 46
     assert case.unusable == ["b0", "b1", "b2"]
     nothing = analyse_case({})
-    assert (nothing.modal_count, nothing.mosaic_draft) == (None, "")
+    assert (nothing.modal_count, nothing.mosaic_draft) == (None, "no clone; no usable cell")
 
 
 def test_many_shared_changes_are_written_out() -> None:
@@ -81,6 +98,9 @@ def test_many_shared_changes_are_written_out() -> None:
 def test_excluded_mosaicism_is_hooks() -> None:
     assert [round(excluded_mosaicism(n) or 0, 2) for n in (5, 10, 20, 30, 50)] == [0.45, 0.26, 0.14, 0.1, 0.06]
     assert excluded_mosaicism(0) is None
+    # One-sided Clopper-Pearson limits, as tables give them: 1 of 20 and 2 of 30.
+    assert (excluded_mosaicism(20, 1), excluded_mosaicism(30, 2)) == pytest.approx((0.2161, 0.1953), abs=1e-3)
+    assert excluded_mosaicism(3, 3) is None
 
 
 def tables(grouped: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -109,7 +129,18 @@ def test_the_tables_of_a_run() -> None:
     assert made.tables["changes"].to_dict("records") == [
         {"group": "one", "change": "+21", "cells": 2, "needed": 2, "clonal": True, "images": "a0;a1"}
     ]
-    assert made.warnings
+    assert made.tables["cases"]["non_clonal_cells"].tolist() == [0, 0]
+    assert len(made.warnings) == 1
+
+
+def test_cells_in_no_clone_are_counted_and_told() -> None:
+    images, objects = tables(True)
+    objects = pd.concat([objects, pd.DataFrame([{"image": "b3", "class": "13", "review": False}])], ignore_index=True)
+    made = summarise(images, objects, None, {})
+    assert made.tables["cases"]["mosaic_draft"].tolist()[1] == "46,XX[2]"
+    assert made.tables["cases"]["non_clonal_cells"].tolist() == [0, 1]
+    assert made.tables["clones"]["share"].tolist()[-1] == pytest.approx(2 / 3)
+    assert "1 cells are in no clone and not normal: too few share their changes (two 1)" in made.warnings[1]
 
 
 def test_without_groups_there_is_nothing_to_say() -> None:

@@ -23,7 +23,7 @@ from drawn.karyotype import (
 
 from cellscope.assays.karyotype.datasets.sources import FORMATS, adir, bioimlab, folders
 from cellscope.assays.karyotype.datasets.sources.adir import MEGABASES, instances_of
-from cellscope.assays.karyotype.datasets.sources.record import Instance
+from cellscope.assays.karyotype.datasets.sources.metaphase_record import Instance
 from cellscope.errors import DatasetError
 from cellscope.io.sources import choose_format
 

@@ -9,8 +9,8 @@ from drawn.networks import build_chrrender
 from torch import nn
 
 from cellscope.assays.karyotype.networks import chrnet, detectors
+from cellscope.assays.karyotype.networks.box_heads import pad_images
 from cellscope.assays.karyotype.networks.chrnet import CentreLoss, build_chrnet, classify_views, for_network
-from cellscope.assays.karyotype.networks.chrrender import _pad
 from cellscope.assays.karyotype.networks.render_head import RenderHead
 from cellscope.errors import ModelError
 
@@ -225,7 +225,7 @@ def test_boxes_go_through_the_head_again_as_often_as_asked() -> None:
     image = torch.rand(1, 96, 80)
     with torch.inference_mode():
         [first], [second] = once([image]), twice([image])
-        features = twice.backbone(_pad([image])[0])
+        features = twice.backbone(pad_images([image])[0])
         [boxes], [scores] = twice._refine(features, [first["boxes"]], [first["scores"]], [first["labels"]], [(96, 80)])
     torch.testing.assert_close(second["boxes"], boxes)
     torch.testing.assert_close(second["scores"], scores)

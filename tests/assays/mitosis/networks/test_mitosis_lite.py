@@ -9,8 +9,9 @@ import torch
 from typer.testing import CliRunner
 
 from cellscope.assays.mitosis.assay import build
+from cellscope.assays.mitosis.datasets.batches import varied_batch
 from cellscope.assays.mitosis.datasets.cameras import other_microscope
-from cellscope.assays.mitosis.datasets.sequences import load_sequences, varied_batch
+from cellscope.assays.mitosis.datasets.sequences import load_sequences
 from cellscope.assays.mitosis.networks.lite import as_pictures
 from cellscope.assays.mitosis.networks.registry import Members, arguments_of, build_network, probabilities
 from cellscope.assays.mitosis.sequences.view import network_view, normalise

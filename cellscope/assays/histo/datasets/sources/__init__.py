@@ -8,7 +8,7 @@ from typing import Protocol
 
 from cellscope.assays.histo.datasets.sources import consep, labels, mat, pannuke
 from cellscope.assays.histo.datasets.sources.outlines import Outlines
-from cellscope.assays.histo.datasets.sources.record import Annotated, Choices, Record, Source
+from cellscope.assays.histo.datasets.sources.tissue_record import Annotated, Choices, Record, Source
 
 
 class Reader(Protocol):

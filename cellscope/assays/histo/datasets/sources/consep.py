@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cellscope.assays.histo.classes import CLASSES, PIXEL_SIZE_UM
 from cellscope.assays.histo.datasets.sources import labels
-from cellscope.assays.histo.datasets.sources.record import Choices, Source, image_files
+from cellscope.assays.histo.datasets.sources.tissue_record import Choices, Source, image_files
 
 _NAME = re.compile(r"(train|test)_\d+")
 

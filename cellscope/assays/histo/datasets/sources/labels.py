@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from cellscope.assays.histo.datasets.sources.record import (
+from cellscope.assays.histo.datasets.sources.tissue_record import (
     Annotated,
     Choices,
     Record,

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from cellscope.assays.histo.classes import CLASSES, PIXEL_SIZE_UM
-from cellscope.assays.histo.datasets.sources.record import (
+from cellscope.assays.histo.datasets.sources.tissue_record import (
     Annotated,
     Choices,
     Record,

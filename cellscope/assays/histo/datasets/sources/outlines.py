@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cellscope.assays.histo.datasets.sources.record import (
+from cellscope.assays.histo.datasets.sources.tissue_record import (
     Annotated,
     Choices,
     Record,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cellscope.assays.histo.classes import PIXEL_SIZE_UM
-from cellscope.assays.histo.datasets.sources.record import Annotated, Choices, Record, Source
+from cellscope.assays.histo.datasets.sources.tissue_record import Annotated, Choices, Record, Source
 from cellscope.errors import DatasetError
 
 TYPES = ("neoplastic", "inflammatory", "connective", "dead", "epithelial")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from cellscope.assays.karyotype.datasets.sources import adir, bioimlab, clusters, folders, karyonet
+from cellscope.assays.karyotype.datasets.sources.metaphase_record import Instance, Record
 from cellscope.assays.karyotype.datasets.sources.outlines import Outlines
-from cellscope.assays.karyotype.datasets.sources.record import Instance, Record
 
 
 class Reader(Protocol):

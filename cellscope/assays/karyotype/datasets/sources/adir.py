@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from cellscope.assays.karyotype.classes import CLASSES
-from cellscope.assays.karyotype.datasets.sources.record import Instance, Record, crop_mask
+from cellscope.assays.karyotype.datasets.sources.metaphase_record import Instance, Record, crop_mask
 from cellscope.errors import DatasetError, InputError
 from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.leftovers import files_below

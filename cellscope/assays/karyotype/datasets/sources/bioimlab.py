@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cellscope.assays.karyotype.classes import parse_class
+from cellscope.assays.karyotype.datasets.sources.metaphase_record import Record
 from cellscope.assays.karyotype.datasets.sources.outlines import Outlines
-from cellscope.assays.karyotype.datasets.sources.record import Record
 from cellscope.errors import DatasetError
 from cellscope.io.leftovers import files_below
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from cellscope.assays.karyotype.datasets.sources.record import Record
+from cellscope.assays.karyotype.datasets.sources.metaphase_record import Record
 from cellscope.io.leftovers import files_below
 from cellscope.io.read import SUFFIXES
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cellscope.assays.karyotype.classes import parse_class
-from cellscope.assays.karyotype.datasets.sources.record import Record
+from cellscope.assays.karyotype.datasets.sources.metaphase_record import Record
 from cellscope.io.annotations.tally import note
 from cellscope.io.leftovers import files_below
 from cellscope.io.read import SUFFIXES

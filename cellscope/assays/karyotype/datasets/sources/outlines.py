@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cellscope.assays.karyotype.classes import parse_class
-from cellscope.assays.karyotype.datasets.sources.record import Instance, Record, crop_mask
+from cellscope.assays.karyotype.datasets.sources.metaphase_record import Instance, Record, crop_mask
 from cellscope.errors import DatasetError, InputError
 from cellscope.io.annotations.formats import FORMATS
 from cellscope.io.annotations.outline import AnnotatedImage, CocoPolygons, Outline, Runs

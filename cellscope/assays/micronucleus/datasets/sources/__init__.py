@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cellscope.assays.micronucleus.datasets.sources import cells, folders, instances, mnfinder
+from cellscope.assays.micronucleus.datasets.sources.field_record import CropRecord, FieldRecord
 from cellscope.assays.micronucleus.datasets.sources.outlines import Outlines
-from cellscope.assays.micronucleus.datasets.sources.record import CropRecord, FieldRecord
 
 
 class Reader(Protocol):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cellscope.assays.micronucleus.classes import parse_class
-from cellscope.assays.micronucleus.datasets.sources.record import FieldRecord
+from cellscope.assays.micronucleus.datasets.sources.field_record import FieldRecord
 from cellscope.assays.micronucleus.field.field import classical_nuclei, grey_of, median_diameter, to_integers
 from cellscope.assays.micronucleus.field.masks import find_mask, read_mask
 from cellscope.errors import DatasetError, InputError, UsageError

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cellscope.assays.micronucleus.classes import parse_class
-from cellscope.assays.micronucleus.datasets.sources.record import CropRecord
+from cellscope.assays.micronucleus.datasets.sources.field_record import CropRecord
 from cellscope.assays.micronucleus.field.field import grey_of, to_integers
 from cellscope.errors import DatasetError, InputError
 from cellscope.io.annotations.picture import read_picture

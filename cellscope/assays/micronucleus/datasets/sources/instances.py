@@ -19,8 +19,8 @@ from skimage.measure import regionprops
 
 from cellscope.assays.micronucleus.classes import MICRONUCLEUS, NORMAL
 from cellscope.assays.micronucleus.classify.crops import owners
+from cellscope.assays.micronucleus.datasets.sources.field_record import FieldRecord
 from cellscope.assays.micronucleus.datasets.sources.mnfinder import mask_of, masks_of
-from cellscope.assays.micronucleus.datasets.sources.record import FieldRecord
 from cellscope.assays.micronucleus.field.field import grey_of, to_integers
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.labels import relabel

@@ -17,7 +17,7 @@ from skimage.measure import label as components
 from skimage.measure import regionprops
 
 from cellscope.assays.micronucleus.classes import MICRONUCLEUS, NORMAL
-from cellscope.assays.micronucleus.datasets.sources.record import FieldRecord
+from cellscope.assays.micronucleus.datasets.sources.field_record import FieldRecord
 from cellscope.assays.micronucleus.field.field import grey_of, to_integers
 from cellscope.errors import DatasetError, InputError
 from cellscope.io.annotations.label_image import read_label_image

@@ -17,8 +17,8 @@ from skimage.measure import regionprops
 
 from cellscope.assays.micronucleus.classes import MICRONUCLEUS, NORMAL, parse_class
 from cellscope.assays.micronucleus.classify.crops import owners
+from cellscope.assays.micronucleus.datasets.sources.field_record import FieldRecord
 from cellscope.assays.micronucleus.datasets.sources.mnfinder import SMALLEST
-from cellscope.assays.micronucleus.datasets.sources.record import FieldRecord
 from cellscope.assays.micronucleus.field.field import grey_of, to_integers
 from cellscope.errors import DatasetError, InputError
 from cellscope.io.annotations.formats import FORMATS

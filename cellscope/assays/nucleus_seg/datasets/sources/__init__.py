@@ -8,7 +8,7 @@ from typing import Protocol
 
 from cellscope.assays.nucleus_seg.datasets.sources import bccd, pairs, raabin, snam, table, wbc
 from cellscope.assays.nucleus_seg.datasets.sources.outlines import Outlines
-from cellscope.assays.nucleus_seg.datasets.sources.record import Record
+from cellscope.assays.nucleus_seg.datasets.sources.smear_record import Record
 
 
 class Reader(Protocol):

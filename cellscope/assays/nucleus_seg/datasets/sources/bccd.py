@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cellscope.assays.nucleus_seg.datasets.sources import pairs
-from cellscope.assays.nucleus_seg.datasets.sources.record import Record, three_levels
+from cellscope.assays.nucleus_seg.datasets.sources.smear_record import Record, three_levels
 
 
 def detect(folder: Path) -> bool:

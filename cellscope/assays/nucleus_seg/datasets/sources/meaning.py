@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from cellscope.assays.nucleus_seg.classes import BACKGROUND, CYTOPLASM, NUCLEUS, OUTSIDE
-from cellscope.assays.nucleus_seg.datasets.sources.record import by_table, read_values, three_levels
+from cellscope.assays.nucleus_seg.datasets.sources.smear_record import by_table, read_values, three_levels
 from cellscope.errors import DatasetError
 from cellscope.io.annotations.meaning import FEW, pieces_of
 from cellscope.io.annotations.tally import note

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cellscope.assays.nucleus_seg.classes import BACKGROUND, CYTOPLASM, NUCLEUS, OUTSIDE
-from cellscope.assays.nucleus_seg.datasets.sources.record import Record
+from cellscope.assays.nucleus_seg.datasets.sources.smear_record import Record
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.smear import to_rgb8
 from cellscope.io.annotations.formats import FORMATS

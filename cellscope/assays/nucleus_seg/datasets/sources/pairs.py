@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cellscope.assays.nucleus_seg.datasets.sources.meaning import meaning_of
-from cellscope.assays.nucleus_seg.datasets.sources.record import Record, load_pair
+from cellscope.assays.nucleus_seg.datasets.sources.smear_record import Record, load_pair
 from cellscope.errors import DatasetError
 from cellscope.io.annotations.label_image import SUFFIXES as MASKS
 from cellscope.io.annotations.pairing import IMAGE_FOLDERS, Rule, images_among, pair

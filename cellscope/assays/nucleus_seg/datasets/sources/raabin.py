@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from cellscope.assays.nucleus_seg.datasets.sources.pairs import image_files
-from cellscope.assays.nucleus_seg.datasets.sources.record import Record, load_pair, tolerant
+from cellscope.assays.nucleus_seg.datasets.sources.smear_record import Record, load_pair, tolerant
 from cellscope.errors import DatasetError
 
 IMAGES = ("Original", "original", "Images")

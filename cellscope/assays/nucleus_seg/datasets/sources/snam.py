@@ -15,7 +15,7 @@ from skimage.measure import label as components
 
 from cellscope.assays.nucleus_seg.classes import NUCLEUS, OUTSIDE
 from cellscope.assays.nucleus_seg.datasets.sources.pairs import MASKS, image_files
-from cellscope.assays.nucleus_seg.datasets.sources.record import Record, load_pair, read_values
+from cellscope.assays.nucleus_seg.datasets.sources.smear_record import Record, load_pair, read_values
 from cellscope.errors import DatasetError
 from cellscope.imaging.labels import relabel
 from cellscope.io.annotations.pairing import Rule, pair

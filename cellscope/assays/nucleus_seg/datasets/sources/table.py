@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from cellscope.assays.nucleus_seg.datasets.sources.meaning import meaning_of
-from cellscope.assays.nucleus_seg.datasets.sources.record import Record, load_pair
+from cellscope.assays.nucleus_seg.datasets.sources.smear_record import Record, load_pair
 from cellscope.errors import DatasetError
 from cellscope.io.annotations.names import plain
 from cellscope.io.table import read_table

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from cellscope.assays.nucleus_seg.datasets.sources.record import Record, load_pair, tolerant
+from cellscope.assays.nucleus_seg.datasets.sources.smear_record import Record, load_pair, tolerant
 from cellscope.errors import DatasetError
 from cellscope.io.leftovers import files_below
 

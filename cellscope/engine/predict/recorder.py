@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.engine.predict.artefacts import raise_if_full, write_artefacts
 from cellscope.engine.predict.journal import Entry, Journal
+from cellscope.engine.predict.outcome import Failure
 from cellscope.engine.predict.pieces import Divided
-from cellscope.engine.predict.stages import Failure
 from cellscope.engine.predict.tables import OBJECTS, Sheet, text, to_long_sheet, to_sheet
 from cellscope.errors import error_line, show_traceback
 from cellscope.io.image import one_line
