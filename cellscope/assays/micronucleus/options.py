@@ -151,6 +151,22 @@ class PredictOptions(EvalOptions, PlaneOptions):
 
 
 @dataclass(frozen=True)
+class CalibrateOptions:
+    """Options of ``cellscope micronucleus calibrate``."""
+
+    panel: ClassVar[str] = "Calibration"
+
+    model: str | None = option(
+        None, "Classifier to calibrate: a model file or a built-in model; the built-in one if not given.",
+        metavar="MODEL", short="-m",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check(self)
+
+
+@dataclass(frozen=True)
 class DoseOptions:
     """Options of ``cellscope micronucleus dose``."""
 

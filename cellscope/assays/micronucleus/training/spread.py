@@ -3,8 +3,8 @@
 Sensitivity and false positive rate of a field are binomial; their logits are normal over the lines and over the fields
 of a line (a generalised linear mixed model, as meta-analyses of diagnostic tests use it: Chu and Cole, J. Clin.
 Epidemiol. 59 (2006) 1331-1332). The standard deviations maximise the likelihood times themselves, which keeps them off
-zero when there are few lines (Chung, Rabe-Hesketh, Dorie, Gelman and Liu, Psychometrika 78 (2013) 685-709). What a few lines say
-of one more is then tried on each of them in turn, and widened until it holds.
+zero when there are few lines (Chung, Rabe-Hesketh, Dorie, Gelman and Liu, Psychometrika 78 (2013) 685-709). What a few
+lines say of one more is then tried on each of them in turn, and widened until it holds.
 """
 
 from __future__ import annotations
