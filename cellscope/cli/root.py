@@ -76,11 +76,15 @@ def merge(out: OutArgument, json: JsonFlag = False) -> int:
 
 
 @app.command()
-def status(out: OutArgument, json: JsonFlag = False) -> int:
-    """Show which inputs of a run in parts (--shard) are done, failed or missing."""
+def status(
+    out: OutArgument,
+    missing: Annotated[bool, typer.Option("--missing", help="List the inputs without a result.")] = False,
+    json: JsonFlag = False,
+) -> int:
+    """Show how far a run is, also one in parts (--shard). Exit code 0 if all is done, 3 if not all, 1 if nothing."""
     from cellscope.cli.commands.shards import show_status
 
-    return show_status(out, as_json=json)
+    return show_status(out, missing=missing, as_json=json)
 
 
 @app.command()

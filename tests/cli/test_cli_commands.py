@@ -127,14 +127,40 @@ def test_status(shards, tmp_path):
     }
     shards.status = lambda out: found
     result = invoke("status", tmp_path)
-    assert result.exit_code == 0
-    assert result.stdout.splitlines() == [
+    assert result.exit_code == 3
+    summary = [
         "running: 4 inputs, 1 done, 1 failed, 2 missing",
-        "shard 1/2: running, 2 inputs, 1 done, 1 failed",
-        "missing: c.tif",
-        "missing: d.tif",
+        "1 shards: 1 running",
+        "shard 1/2: running, 1 of 2 done, 1 failed",
     ]
-    assert json.loads(invoke("status", tmp_path, "--json").stdout) == {"out": str(tmp_path), **found}
+    assert result.stdout.splitlines() == summary
+    listed = invoke("status", tmp_path, "--missing").stdout.splitlines()
+    assert listed == [*summary, "missing: c.tif", "missing: d.tif"]
+    printed = json.loads(invoke("status", tmp_path, "--json").stdout)
+    assert printed.items() >= {"out": str(tmp_path), "exit_code": 3, **found}.items()
+
+
+@pytest.mark.parametrize(("done", "failed", "code"), [(4, 0, 0), (3, 1, 3), (2, 0, 3), (0, 4, 1), (0, 0, 1)])
+def test_the_exit_code_of_status(shards, tmp_path, done, failed, code):
+    missing = ["x"] * (4 - done - failed)
+    found = {"total": 4, "done": done, "failed": failed, "missing": missing, "state": "stopped", "shards": []}
+    shards.status = lambda out: found
+    assert invoke("status", tmp_path).exit_code == code
+
+
+def test_a_hundred_shards_are_a_few_lines(shards, tmp_path):
+    states = ["complete"] * 60 + ["stopped"] * 2 + ["not started"] * 38
+    listed = [
+        {"shard": f"{n}/100", "state": state, "total": 1, "done": 0, "failed": 0} for n, state in enumerate(states, 1)
+    ]
+    found = {"total": 100, "done": 60, "failed": 0, "missing": ["x"] * 40, "state": "stopped", "shards": listed}
+    shards.status = lambda out: found
+    lines = invoke("status", tmp_path).stdout.splitlines()
+    assert lines[1] == "100 shards: 60 complete, 38 not started, 2 stopped"
+    assert lines[2] == "shard 61/100: stopped, 0 of 1 done, 0 failed"
+    assert lines[4].startswith("not started: 63/100, 64/100")
+    assert lines[4].endswith("74/100, ...")
+    assert len(lines) == 6
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ class PieceCollector:
         """Note a subject that was divided, before its first piece is read."""
         store = self.stores.open(subject, count)
         divided = Divided(subject, store, len(store.missing))
-        self.progress.more(divided.waiting)
+        self.progress.divide(subject.name, count, done=count - divided.waiting)
         self.workers.expect(divided.waiting)
         if divided.waiting:
             self._under_way[subject.name] = divided
@@ -106,7 +106,7 @@ class PieceCollector:
         divided.subject.seconds += outcome.subject.seconds
         divided.writing.append(self.writers.submit(divided.store.put, outcome.subject.piece, outcome.result))
         divided.waiting -= 1
-        self.progress.step()
+        self.progress.step(window_of=outcome.subject.name)
         try:
             # At most two wait to be written, so that a slow disk holds up the work and not the memory.
             while divided.writing and (not divided.waiting or len(divided.writing) > 2 or divided.writing[0].done()):
@@ -124,7 +124,7 @@ class PieceCollector:
         if divided is None:
             return None
         divided.failed = True
-        self.progress.more(-divided.waiting)
+        self.progress.give_up(failure.name)
         return Failure.of(divided.subject, failure.error)
 
     def whole(self) -> Iterator[Divided]:

@@ -101,6 +101,8 @@ def read_shards(out: Path) -> tuple[dict[str, Any], list[Shard]]:
     total, folders = next(iter(found.items()))
     first: dict[str, Any] = {}
     for folder in folders.values():
+        if not (folder / PLAN).exists():  # it begins just now, or was killed when it did
+            continue
         plan = _read_plan(folder)
         first = first or plan
         if plan["images"] != first["images"]:
@@ -108,6 +110,8 @@ def read_shards(out: Path) -> tuple[dict[str, Any], list[Shard]]:
             raise UsageError(f"{folder} was made from another list of inputs ({', '.join(odd[:3]) or 'other order'})")
         if unlike := difference(plan["identity"], first["identity"]):
             raise UsageError(f"{folder} does not belong with the other shards: {unlike}")
+    if not first:
+        raise UsageError(f"no shard of {out} has begun; run them again with --overwrite if none is running")
     shards = [
         _inspect(folders.get(number, tables_folder(out, (number, total))), number)[0] for number in range(1, total + 1)
     ]
@@ -137,8 +141,8 @@ def status(out: Path) -> dict[str, Any]:
     dict
         ``total``, ``done`` and ``failed`` (numbers of inputs), ``missing`` (inputs without a result, in order),
         ``state`` and ``shards`` (shard, state, total, done, failed of each; empty for a run that was not cut). ``done``
-        does not count the failed. States: ``running``, ``stopped`` (killed), ``interrupted``, ``complete``, ``not
-        started``.
+        does not count the failed. States: ``running``, ``stopped`` (killed, or some shards are done and others not
+        started), ``interrupted``, ``complete``, ``not started``.
 
     Raises
     ------
@@ -164,15 +168,22 @@ def status(out: Path) -> dict[str, Any]:
     outcomes = {image: outcome for shard in shards for image, outcome in shard.outcomes().items()}
     parts = [_about(shard, part(images, (shard.number, len(shards))), len(shards)) for shard in shards]
     states = [shard.state for shard in shards]
-    order = ("running", "stopped", "interrupted", "not started", "complete")
     return {
         "total": len(images),
         "done": sum(outcomes.get(image) == "ok" for image in images),
         "failed": sum(outcomes.get(image) == "failed" for image in images),
         "missing": [image for image in images if image not in outcomes],
-        "state": next(state for state in order if state in states),
+        "state": _state(states),
         "shards": parts if (out / FOLDER).is_dir() else [],
     }
+
+
+def _state(states: Sequence[str]) -> str:
+    """Give the state of all shards together."""
+    if len(set(states)) == 1:
+        return states[0]
+    # Some are done or on their way: the run has begun, whatever is not started.
+    return next((state for state in ("running", "stopped", "interrupted") if state in states), "stopped")
 
 
 def _about(shard: Shard, images: Sequence[str], total: int) -> dict[str, Any]:

@@ -116,7 +116,9 @@ def test_merge_and_status_name_what_is_missing(tmp_path, job):
         merge(out, ASSAY)
     found = status(out)
     assert found["missing"] == ["a01.tif", "a04.tif"]
-    assert (found["total"], found["done"], found["failed"], found["state"]) == (7, 5, 0, "not started")
+    assert (found["total"], found["done"], found["failed"], found["state"]) == (7, 5, 0, "stopped")
+    (out / "shards" / "2-of-3").mkdir()  # killed, or about to begin, before it wrote anything
+    assert status(out)["missing"] == ["a01.tif", "a04.tif"]
     assert [shard["state"] for shard in found["shards"]] == ["complete", "not started", "complete"]
     assert found["shards"][1] == {"shard": "2/3", "state": "not started", "total": 2, "done": 0, "failed": 0}
     here(job(shard="2/3"))
