@@ -30,7 +30,10 @@ def runs(tmp_path_factory):
     prepare([source], folder / "cells", MicronucleusPrepareOptions(splits=(1.0, 0.0, 0.0)))
     train(folder / "cells", folder / "nuclei", TrainOptions(**FINDER, **SHARED), argv=[])
     train(
-        folder / "cells", folder / "classify", TrainOptions(**CLASSIFIER, **SHARED, finder=str(folder / "nuclei")), argv=[]
+        folder / "cells",
+        folder / "classify",
+        TrainOptions(**CLASSIFIER, **SHARED, finder=str(folder / "nuclei")),
+        argv=[],
     )
     return folder
 
