@@ -1,4 +1,4 @@
-"""``cellscope micronucleus``: four verbs, `calibrate`, `dose`. Options only; heavy imports wait until one of them runs."""
+"""``cellscope micronucleus``: the four verbs, `calibrate`, `dose`. Options only; heavy imports wait until one runs."""
 
 from __future__ import annotations
 

@@ -94,9 +94,7 @@ def _say(facts: dict[str, Any]) -> None:
         + f"; those of chance alone in {facts['coverage_by_chance']:.0%}"
     )
     if len(facts["lines"]) < 5:
-        say(
-            f"note: {len(facts['lines'])} lines say little about the next one; leave out more, or days, if there are any"
-        )
+        say(f"note: {len(facts['lines'])} lines say little about the next one; leave out more of them")
 
 
 def _of_line(fields: pd.DataFrame) -> dict[str, float | None]:
@@ -139,9 +137,7 @@ def read_cells(measured: Sequence[Path]) -> pd.DataFrame:
         if again := sorted(seen & set(part["image"])):
             raise UsageError(f"{table}: the field {again[0]} is in another table too; give each line once")
         if _split(path) not in (None, LEFT_OUT):
-            say(
-                f"note: {path} measured the split {_split(path)}, which the networks may know; left-out lines are needed"
-            )
+            say(f"note: {path} measured the split {_split(path)}, which the networks may know; leave lines out")
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 

@@ -152,7 +152,8 @@ def test_the_command_writes_a_model_that_predict_obeys(fitted, untrained, drawn,
         assert ((table["adjusted_low"] <= table["adjusted_per_1000"]) & (table["adjusted_high"] <= 1000)).all()
         widths.append([table["per_1000_high"][0] - table["per_1000_low"][0]])
         widths[-1].append(float((images["mn_frequency_high"] - images["mn_frequency_low"]).mean()))
-    assert np.all(np.array(widths[1]) > np.array(widths[0]))
+    assert widths[1][0] >= widths[0][0]  # all cells may be called: then the interval of chance reaches far enough
+    assert widths[1][1] > widths[0][1]
 
 
 def test_tables_that_cannot_be_used(fitted, tmp_path):
