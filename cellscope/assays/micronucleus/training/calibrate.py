@@ -15,11 +15,13 @@ import torch
 from cellscope.assays.micronucleus.classes import MICRONUCLEUS, parse_class
 from cellscope.assays.micronucleus.count.rates import BETWEEN_LINES
 from cellscope.assays.micronucleus.options import CalibrateOptions
+from cellscope.assays.micronucleus.training.left_out import PREDICTIONS
 from cellscope.assays.micronucleus.training.spread import DECISIONS, covered, fit_spread
 from cellscope.engine.eval.sources import LEFT_OUT_SOURCES, by_source
 from cellscope.engine.provenance import environment, now
 from cellscope.engine.train.data import say
 from cellscope.engine.train.folder import MODEL
+from cellscope.engine.train.turns import WITHOUT
 from cellscope.errors import UsageError
 from cellscope.io.prepared import LEFT_OUT
 from cellscope.io.table import read_table
@@ -30,7 +32,7 @@ from cellscope.options.common import OutputOptions
 
 CELLS = "cells.csv"
 FIELDS = "fields.csv"
-COLUMNS = ("image", "line", "class", f"p_{MICRONUCLEUS}")
+COLUMNS = ("image", "class", f"p_{MICRONUCLEUS}")
 
 
 def run_calibrate(
@@ -114,8 +116,8 @@ def read_cells(measured: Sequence[Path]) -> pd.DataFrame:
     Parameters
     ----------
     measured : sequence of Path
-        Folders of `eval` (with ``cells.csv``), or tables with ``image``, ``line``, ``class``, ``p_micronucleus`` and,
-        if not all cells can be scored, ``scorable``.
+        Folders of `eval` (with ``cells.csv``) or of ``train --leave-out KEY`` (``predictions.csv``), or tables with
+        ``image``, ``line``, ``class``, ``p_micronucleus`` and, if not all cells can be scored, ``scorable``.
 
     Returns
     -------
@@ -129,8 +131,9 @@ def read_cells(measured: Sequence[Path]) -> pd.DataFrame:
     """
     parts: list[pd.DataFrame] = []
     for path in measured:
-        table = path / CELLS if path.is_dir() else path
-        if path.is_dir() and not table.is_file():
+        tables = [path / name for name in (CELLS, PREDICTIONS)] if path.is_dir() else [path]
+        table = next((one for one in tables if one.is_file() or one == path), None)
+        if table is None:
             raise UsageError(f"{path} has no {CELLS}; give OUT of `eval` on fields")
         part = _read(table)
         seen = {image for other in parts for image in other["image"]}
@@ -161,8 +164,9 @@ def _read(path: Path) -> pd.DataFrame:
             p = float(row[f"p_{MICRONUCLEUS}"]) if row[f"p_{MICRONUCLEUS}"] else np.nan
         except ValueError:
             raise UsageError(f"{path}, line {number}: p_{MICRONUCLEUS} must be a number") from None
-        if not row["line"] or p < 0 or p > 1:
+        line = row.get("line") or row.get(WITHOUT)
+        if not line or p < 0 or p > 1:
             raise UsageError(f"{path}, line {number}: a line and a probability from 0 to 1 are needed")
         scorable = row.get("scorable", "true").lower() in ("true", "1") and not np.isnan(p)
-        rows.append((row["image"], row["line"], class_, p, scorable))
+        rows.append((row["image"], line, class_, p, scorable))
     return pd.DataFrame(rows, columns=["image", "line", "class", "p", "scorable"])

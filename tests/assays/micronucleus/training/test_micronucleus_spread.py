@@ -156,6 +156,18 @@ def test_the_command_writes_a_model_that_predict_obeys(fitted, untrained, drawn,
     assert widths[1][1] > widths[0][1]
 
 
+def test_predictions_of_a_training_that_left_lines_out_are_read(fitted, tmp_path):
+    cells, _ = fitted
+    folder = tmp_path / "run"
+    folder.mkdir()
+    few = cells.head(3).rename(columns={"line": "left-out"}).assign(**{"class": ["normal", "", "micronucleus"]})
+    written(few.assign(p=[0.2, 0.3, np.nan]).drop(columns="scorable"), folder / "predictions.csv")
+    read = read_cells([folder])
+    assert read["line"].tolist() == ["L0"] * 3
+    assert read["class"].tolist() == ["normal", "", "micronucleus"]
+    assert read["scorable"].tolist() == [True, True, False]
+
+
 def test_tables_that_cannot_be_used(fitted, tmp_path):
     cells, _ = fitted
     table = written(cells.head(50), tmp_path / "a.csv")
