@@ -8,7 +8,9 @@
 the CPU, and writes the SHA-256 of every output file, of what each command prints on stdout, and its exit code. What
 cannot be the same twice, such as times, is taken out first: `same_outputs_hashes.py` says what. Progress and notes on
 stderr are not compared. `compare` prints what differs, command by command and with the columns or sections that do, and
-exits with 1 if anything does. Both recordings are to be made by the same script on the same machine.
+exits with 1 if anything does. ``--reasons FILE.csv`` names the differences that are meant: columns command, file and
+part, which are patterns, and reason; only what none of them explains is then listed. Both recordings are to be made by
+the same script on the same machine.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from same_outputs_commands import Command, roads, write_inputs
+from same_outputs_compare import compare, read_reasons
 from same_outputs_hashes import Hashes, digest, of_weights
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,37 +128,6 @@ def record(out: Path, tree: Path, folder: Path, *, jobs: int, only: str) -> None
     print(f"{out}: {files} files of {len(found)} commands in {times}")
 
 
-def compare(old: Path, new: Path) -> bool:
-    """Print what differs; tell whether nothing does."""
-    one, other = (json.loads(path.read_text("utf-8")) for path in (old, new))
-    if one["schema"] != other["schema"]:
-        sys.exit(f"{old} and {new} were not made by the same script; record both anew")
-    before, after = one["commands"], other["commands"]
-    names = [*before, *(name for name in after if name not in before)]
-    if one["only"] != other["only"]:
-        names = [name for name in names if name in before and name in after]
-        print(f"only the {len(names)} commands that both recordings hold")
-    different = 0
-    for name in names:
-        lines = []
-        if name not in before or name not in after:
-            lines.append(f"only in {old if name in before else new}")
-        else:
-            files = before[name]["files"], after[name]["files"]
-            for path in sorted({*files[0], *files[1]}):
-                was, now = (each.get(path) for each in files)
-                if was is None or now is None:
-                    lines.append(f"{path}: only in {new if was is None else old}")
-                elif was != now:
-                    changed = [part for part in {**was, **now} if part and was.get(part) != now.get(part)]
-                    lines.append(f"{path}: differs" + (f" ({', '.join(changed)})" if changed else ""))
-        different += len(lines)
-        if lines:
-            print("\n  ".join([name, *lines]))
-    print(f"{different} differences" if different else "the same")
-    return not different
-
-
 def main() -> None:
     """Record or compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -169,13 +141,14 @@ def main() -> None:
     comparer = verbs.add_parser("compare", help="print what differs; exit code 1 if anything does")
     comparer.add_argument("old", type=Path)
     comparer.add_argument("new", type=Path)
+    comparer.add_argument("--reasons", type=Path, help="CSV file of differences that are meant")
     arguments = parser.parse_args()
     if arguments.verb == "record":
         with tempfile.TemporaryDirectory(prefix="same-outputs-") as temporary:
             folder = arguments.keep or Path(temporary)
             folder.mkdir(parents=True, exist_ok=arguments.keep is None)
             record(arguments.out, arguments.tree, folder, jobs=arguments.jobs, only=arguments.only)
-    elif not compare(arguments.old, arguments.new):
+    elif not compare(arguments.old, arguments.new, read_reasons(arguments.reasons) if arguments.reasons else None):
         sys.exit(1)
 
 

@@ -113,9 +113,13 @@ def idle(monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "locate", lambda name: locate(name) if name in builtin_names() else Path(name))
     monkeypatch.setattr("cellscope.models.average.average_models", lambda *_: (None, {}))
     monkeypatch.setattr("cellscope.models.file.save_model", nothing)
-    engine = ModuleType("cellscope.engine.predict.plan")
-    vars(engine).update(predict=lambda *_, **__: outcome)
-    monkeypatch.setitem(sys.modules, engine.__name__, engine)
+    for module, members in {
+        "find": {"find_assay": nothing},
+        "predict.plan": {"predict_shard": lambda *_, **__: outcome},
+    }.items():
+        fake = ModuleType(f"cellscope.engine.{module}")
+        vars(fake).update(members)
+        monkeypatch.setitem(sys.modules, fake.__name__, fake)
     for target in ("shards.merge_shards", "shards.show_status", "doctor.run_doctor", "info.show_info"):
         monkeypatch.setattr(f"cellscope.cli.commands.{target}", nothing)
     monkeypatch.chdir(tmp_path)

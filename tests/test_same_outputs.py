@@ -5,7 +5,7 @@ from pathlib import Path
 
 import house
 import pytest
-import same_outputs
+from same_outputs_compare import compare, read_reasons
 from same_outputs_hashes import Hashes, of_weights
 
 HASHES = Hashes({"/somewhere/tree": "TREE", "0.1.0": "VERSION"})
@@ -70,19 +70,34 @@ def test_weights_are_what_a_model_file_is_without_its_card(tmp_path: Path) -> No
     assert write("one", b"1234") == write("another card", b"1234") != write("one", b"1235")
 
 
-def test_compare_names_commands_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def recording(name: str, files: dict[str, dict[str, str]]) -> Path:
-        (tmp_path / name).write_text(
-            json.dumps({"schema": "1", "only": "*", "commands": {"histo predict": {"files": files}}})
-        )
-        return tmp_path / name
+def recording(path: Path, files: dict[str, dict[str, str]]) -> Path:
+    path.write_text(json.dumps({"schema": "1", "only": "*", "commands": {"histo predict": {"files": files}}}))
+    return path
 
-    old = recording("old", {"a.csv": {"": "1", "area": "1"}, "b.png": {"": "1"}})
-    assert same_outputs.compare(old, old)
-    assert not same_outputs.compare(old, recording("new", {"a.csv": {"": "2", "area": "2"}}))
+
+def test_compare_names_commands_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = recording(tmp_path / "old", {"a.csv": {"": "1", "area": "1"}, "b.png": {"": "1"}, "c.png": {"": "1"}})
+    assert compare(old, old)
+    assert "1 commands: 3 files the same, 0 differ" in capsys.readouterr().out
+    new = recording(tmp_path / "new", {"a.csv": {"": "2", "area": "2"}, "c.png": {"": "2"}})
+    assert not compare(old, new)
     said = capsys.readouterr().out
-    assert "a.csv: differs (area)" in said
-    assert f"b.png: only in {old}" in said
+    assert "histo predict\n  a.csv: area\n  b.png: (gone)\n  c.png: (bytes)\n" in said
+    assert "3 without a reason" in said
+
+
+def test_a_difference_is_meant_only_if_all_its_parts_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = recording(tmp_path / "old", {"x/a.csv": {"": "1", "area": "1", "n": "1"}})
+    new = recording(tmp_path / "new", {"x/a.csv": {"": "2", "area": "2", "n": "1", "read": "1"}, "b.png": {"": "1"}})
+    table = tmp_path / "reasons.csv"
+    table.write_text("command,file,part,reason\nhisto *,*a.csv,read,a new column\n*,b.png,(added),a new picture\n")
+    assert not compare(old, new, read_reasons(table))
+    said = capsys.readouterr().out
+    assert "  x/a.csv: area\n" in said
+    assert "    1 a new column\n" in said
+    table.write_text(table.read_text() + "*,*,area,measured otherwise\n")
+    assert compare(old, new, read_reasons(table))
+    assert "all differences have a reason" in capsys.readouterr().out
 
 
 def test_lines_of_code_are_neither_blank_nor_words() -> None:

@@ -35,7 +35,7 @@ class Cellscope(Root):
         groups = [
             LazyGroup(name, f"cellscope.assays.{name.replace('-', '_')}.cli:app", text) for name, text in ASSAYS.items()
         ]
-        models = "List, show, verify and average models."
+        models = "List, show, verify, average and describe models."
         groups.append(LazyGroup("models", "cellscope.cli.commands.models:app", models))
         self.commands = {**{str(group.name): group for group in groups}, **self.commands}
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from cellscope.cli.brief import Command
+from cellscope.cli.complete import complete_model
 from cellscope.cli.groups import Group, end_imports
 from cellscope.cli.heard import Heard
 from cellscope.options.common import BaseOptions, OutputOptions, PrepareOptions, RunOptions, WorkerOptions
@@ -38,6 +40,7 @@ Models = Annotated[
         "--model",
         metavar="MODEL",
         help="Model file or built-in model; repeat for each part. Default: the built-in models.",
+        autocompletion=complete_model,
     ),
 ]
 Split = Annotated[
@@ -85,8 +88,12 @@ class Verbs:
         """Add ``train``; `function` returns ``work(dataset, out, options, argv=)``."""
 
         def verb(work: Work, dataset: Dataset, options: Any, base: BaseOptions, argv: list[str], out: Out) -> int:
+            from cellscope.engine.train.data import say
+            from cellscope.engine.train.describe import describe_trained
+
             with speaking(base, options, hush=True) as heard:
                 code = work(dataset, out, options, argv=argv)
+                describe_trained(dataset, out, options, say=say)
             return finish(f"{self.assay} train", out, code, as_json=base.json, warnings=heard.listed())
 
         self._add("train", verb, function)
@@ -153,7 +160,7 @@ class Verbs:
         )
         command.__signature__ = signature  # type: ignore[attr-defined]
         command.__name__, command.__doc__, command.__module__ = name, function.__doc__, function.__module__
-        self.app.command(name)(with_options(command))
+        self.app.command(name, cls=Command)(with_options(command))
 
 
 def run_inputs(

@@ -40,6 +40,7 @@ __all__ = [
     "RunSummary",
     "Stage",
     "Subject",
+    "all_alike",
     "probability_columns",
 ]
 
@@ -49,8 +50,9 @@ OBJECT_COLUMNS = ("image", "label", "class", "score", "review")
 IMAGE_COLUMNS = ("image", "status", "error", "kind", "n_objects", "seconds")
 """The columns every ``images.csv`` starts with."""
 
-LAST_IMAGE_COLUMNS = ("read", "warnings")
-"""The columns every ``images.csv`` ends with: what was read of the file, number of warnings."""
+LAST_IMAGE_COLUMNS = ("familiarity", "unfamiliar", "read", "warnings")
+"""The columns every ``images.csv`` ends with: how like the training images the input is and whether it is unlike them
+(empty where no model has a description), what was read of the file, number of warnings."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,11 @@ class Stage:
         Items that ``forward`` gets at once on a CPU, which large ones keep busy one at a time; on other devices, as
         many as a batch holds. Blank items (zeros) make up the number, always: libraries choose their algorithms by it,
         and the last bits of a result with them, which must not depend on how items were pooled.
+    weigh
+        ``weigh(subject, n)`` -> the weights of the n items just cut in the features that say how familiar the image is
+        (`cellscope.engine.familiarity`); 0 for an item that shows again what another shows. None for a stage whose
+        items do not stand for the image, such as those seen at a first guess of the scale. Of several stages with one
+        part's network the last that cuts an item counts.
     """
 
     part: str
@@ -90,6 +97,12 @@ class Stage:
     forward: Callable[[torch.nn.Module, list[torch.Tensor]], Sequence[Any]]
     finish: Callable[[Subject, list[Any]], None]
     cpu_batch: int = 1
+    weigh: Callable[[Subject, int], Sequence[float]] | None = None
+
+
+def all_alike(_subject: Subject, count: int) -> list[float]:
+    """Weigh all items of a stage the same."""
+    return [1.0] * count
 
 
 @dataclass(eq=False)
@@ -184,6 +197,11 @@ class Assay:
     read_options
         ``read_options(options)`` -> the predict options of a run once the files they name were read, before any work.
         UsageError says what is wrong with one.
+    layers
+        Part -> names of submodules of its networks, the first that a network has is listened to for its features; see
+        `cellscope.engine.familiarity.tap.Tap`.
+    described_as
+        Kind -> the kind whose training images its inputs are like: a slide is described by tiles.
     """
 
     name: str
@@ -203,6 +221,8 @@ class Assay:
     weightless: Mapping[str, ModelCard] = field(default_factory=dict)
     large: Large | None = None
     read_options: Callable[[Any], Any] | None = None
+    layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    described_as: Mapping[str, str] = field(default_factory=dict)
 
     def classes_columns(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
         """Return the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no object."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from cellscope.engine.assay import Assay
 from cellscope.errors import UsageError
@@ -34,3 +35,17 @@ def find_assay(name: str) -> Assay:
     if not isinstance(found, Assay):
         raise UsageError(f"{name!r} is not an assay")
     return found
+
+
+def find_predict_options(name: str) -> Any:
+    """Make the predict options of an assay with nothing set.
+
+    Parameters
+    ----------
+    name
+        As for `find_assay`; an assay of a ``module:attribute`` keeps its ``PredictOptions`` in that module.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not attribute:
+        module_name = f"cellscope.assays.{name.replace('-', '_')}.options"
+    return importlib.import_module(module_name).PredictOptions()

@@ -9,9 +9,12 @@ from typing import Any
 import torch
 
 from cellscope.engine.assay import Assay
+from cellscope.engine.familiarity.judge import Judge
+from cellscope.engine.familiarity.tap import Tap, first_layer
 from cellscope.engine.provenance import model_records, weightless_records
 from cellscope.errors import ModelError
 from cellscope.models.card import ModelCard
+from cellscope.models.described import load_descriptions
 from cellscope.models.file import load_model, sha256
 from cellscope.models.registry import choose
 
@@ -26,11 +29,17 @@ class LoadedModels:
         By part; modules in eval mode on the run's device.
     records
         What ``run.json`` says of them.
+    taps
+        Part -> what listens to its network, where the model describes its training images.
+    judge
+        Says how like those an image is.
     """
 
     cards: dict[str, ModelCard]
     modules: dict[str, torch.nn.Module]
     records: list[dict[str, Any]]
+    taps: dict[str, Tap]
+    judge: Judge
 
 
 def load_models(assay: Assay, models: Sequence[str], device: torch.device) -> LoadedModels:
@@ -61,8 +70,14 @@ def load_models(assay: Assay, models: Sequence[str], device: torch.device) -> Lo
     modules = {part: assay.build(card, {}).eval().to(device) for part, card in cards.items()}
     records = weightless_records(cards)
     hashes = {}
+    taps, descriptions = {}, {}
     for part, path in paths.items():
         cards[part], tensors = load_model(path, assay=assay.name, part=part)
         modules[part] = assay.build(cards[part], tensors).eval().to(device)
         hashes[part] = sha256(path)
-    return LoadedModels(cards, modules, records + model_records(paths, cards, hashes))
+        if described := load_descriptions(path):
+            layer = first_layer(modules[part], [str(cards[part].familiarity.get("layer", ""))])
+            if layer:  # a network that another library computes has other layers
+                descriptions[part], taps[part] = described, Tap(modules[part], layer)
+    records += model_records(paths, cards, hashes)
+    return LoadedModels(cards, modules, records, taps, Judge(assay, descriptions))

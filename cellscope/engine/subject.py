@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from cellscope.io.annotations.label_image import LabelImage
@@ -15,6 +16,22 @@ if TYPE_CHECKING:
 
 
 State = TypeVar("State", covariant=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What a network's layer said of an image, on the way.
+
+    Attributes
+    ----------
+    values : (F,) float32
+        Mean over the network's items.
+    weight : float
+        Of all of them together.
+    """
+
+    values: np.ndarray
+    weight: float
 
 
 @dataclass(eq=False)
@@ -46,6 +63,9 @@ class Subject(Generic[State]):
         In an evaluation: what is known of the item.
     piece
         Its number, where this is a piece of a larger subject (see `cellscope.engine.large.Pieces`); else None.
+    features
+        Part -> features of the stages whose items are weighed, where the part's model has a description; kept by the
+        engine.
     """
 
     name: str
@@ -59,6 +79,7 @@ class Subject(Generic[State]):
     loaded_pixels: int = 0
     truth: Any = None
     piece: int | None = None
+    features: dict[str, Features] = field(default_factory=dict)
 
     @property
     def pixels(self) -> int:

@@ -1,14 +1,21 @@
-"""The sources of `prepare`: their names and readers, and the output folder of the dataset."""
+"""The sources of `prepare`: their names and readers, how their records are stored, and the folder of the dataset."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from cellscope.errors import DatasetError, UsageError
-from cellscope.io.annotations.tally import Tally, gathering
+from cellscope.io.annotations.picture import choosing
+from cellscope.io.annotations.tally import Tally, gathering, tell
+from cellscope.io.splits import Item
+from cellscope.options.common import PrepareOptions
+
+OWN = "the user's own"
+"""Licence of a source that is no known one."""
 
 
 class Reader(Protocol):
@@ -74,9 +81,70 @@ def recognise(
     return layouts, tallies
 
 
-def source_facts(name: str, layout: str, items: int, licences: Mapping[str, str]) -> dict[str, Any]:
-    """Give what ``dataset.json`` says of a source; one that has no known licence is the user's own."""
-    return {"name": name, "format": layout, "items": items, "licence": licences.get(name, "the user's own")}
+def store_sources(
+    sources: Sequence[Path],
+    names: Sequence[str],
+    out: Path,
+    options: PrepareOptions,
+    formats: Mapping[str, Any],
+    store: Callable[[Any, Path, str, Tally], list[Item]],
+    *,
+    folders: Iterable[str],
+    licence: Callable[[str, str], str],
+    read: Callable[[Any, Path], Iterable[Any]] = lambda reader, source: reader.read(source),
+) -> tuple[list[list[Item]], list[dict[str, Any]]]:
+    """Read every source in its layout and store its records in a new dataset; what was found is told on stderr.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+    names : sequence of str
+        Of the sources.
+    out : Path
+        The dataset folder; an earlier dataset is removed once all sources are recognised.
+    options : PrepareOptions
+    formats : mapping
+        Layout's name -> reader, in the order they are tried.
+    store : callable
+        ``store(record, source, name, tally)`` writes a record's files, counts what it holds and returns its items.
+    folders : iterable of str
+        Folders of the dataset.
+    licence : callable
+        ``licence(name, layout)`` of a source.
+    read : callable
+        ``read(reader, source)`` -> records; the reader's own ``read`` by default.
+
+    Returns
+    -------
+    items : list of list of Item
+        Of each source.
+    facts : list of dict
+        What ``dataset.json`` says of each source.
+
+    Raises
+    ------
+    UsageError
+        `out` holds a dataset, or a source or layout is not there.
+    DatasetError
+        A source is in no known layout, or holds nothing.
+    """
+    refuse_existing(out, overwrite=options.overwrite)
+    layouts, tallies = recognise(sources, options.format, formats)
+    clear_dataset(out, folders)
+    items: list[list[Item]] = []
+    facts: list[dict[str, Any]] = []
+    for source, name, layout, tally in zip(sources, names, layouts, tallies, strict=True):
+        own: list[Item] = []
+        with gathering(tally), choosing(options):
+            for record in read(formats[layout], source):
+                own += store(record, source, name, tally)
+        if not own:
+            raise DatasetError(f"{source} holds no annotated image in the layout '{layout}'")
+        items.append(own)
+        facts.append({"name": name, "format": layout, "items": len(own), "licence": licence(name, layout)})
+        print(f"{name}: {len(own)} items", file=sys.stderr)
+        tell(name, tally)
+    return items, facts
 
 
 def refuse_existing(out: Path, *, overwrite: bool) -> None:

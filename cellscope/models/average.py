@@ -80,5 +80,5 @@ def average_models(shares: Mapping[Path, float]) -> tuple[ModelCard, dict[str, T
             for path, share in shares.items()
         ]
     }
-    card = replace(chosen, metrics={}, training=training, cellscope_version=__version__)
+    card = replace(chosen, metrics={}, training=training, familiarity={}, cellscope_version=__version__)
     return card, tensors | mean

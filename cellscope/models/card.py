@@ -6,13 +6,16 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cellscope.errors import ModelError
 
 FORMAT = 1
 """Version of the JSON object in the metadata. Raised when an older cellscope could not read a newer file."""
+
+DESCRIBED = "familiarity."
+"""Names of tensors that begin so are no weights: they describe the training images."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,9 @@ class ModelCard:
         Version of cellscope that wrote the file.
     format : int
         Format version of this description.
+    familiarity : dict
+        How the training images are described, by which `predict` tells images that are unlike them; empty for a model
+        without.
 
     Raises
     ------
@@ -65,6 +71,7 @@ class ModelCard:
     metrics: dict[str, Any]
     cellscope_version: str
     format: int = FORMAT
+    familiarity: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("assay", "part", "arch", "cellscope_version"):
@@ -77,7 +84,7 @@ class ModelCard:
             object.__setattr__(self, name, tuple(value))
         if not self.classes or len(set(self.classes)) != len(self.classes):
             raise ModelError(f"model card: 'classes' must be one or more different names, not {list(self.classes)}")
-        for name in ("arch_args", "normalisation", "thresholds", "training", "metrics"):
+        for name in ("arch_args", "normalisation", "thresholds", "training", "metrics", "familiarity"):
             if not isinstance(getattr(self, name), dict):
                 raise ModelError(f"model card: '{name}' must be an object of named values, not {getattr(self, name)!r}")
         if not all(_is_number(value) for value in self.thresholds.values()):

@@ -17,18 +17,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellscope.errors import ModelError
-from cellscope.models.card import FORMAT, ModelCard, to_json
+from cellscope.models.card import DESCRIBED, FORMAT, ModelCard, to_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["FORMAT", "ModelCard", "check_purpose", "load_model", "read_card", "save_model", "sha256"]
+__all__ = ["FORMAT", "ModelCard", "check_purpose", "load_model", "raw_tensors", "read_card", "save_model", "sha256"]
 
 METADATA_KEY = "cellscope"
 MAX_HEADER_BYTES = 100_000_000
 """The safetensors library's own limit on the header; a larger length means that the file is something else."""
 
 _DIGEST_KEY = "tensors_sha256"
+_LATER = "familiarity"
+"""The key of a card that models without a description lack."""
 _LENGTH_BYTES = 8
 
 
@@ -78,8 +80,11 @@ def save_model(
         stored[name] = tensor
     # The digest covers names, types, shapes and numbers, none of which depend on the metadata that will hold it.
     digest = _tensor_digest(*_split(save(stored)))
+    about = asdict(card)
+    if not any(name.startswith(DESCRIBED) for name in stored):
+        del about[_LATER]  # of a model whose weights were taken over without the description
     try:
-        text = to_json({**asdict(card), _DIGEST_KEY: digest})
+        text = to_json({**about, _DIGEST_KEY: digest})
     except (TypeError, ValueError) as error:
         raise ModelError(f"{path}: the model card cannot be written as JSON: {error}") from error
     raw = save(stored, metadata={METADATA_KEY: text})
@@ -128,7 +133,7 @@ def load_model(
     -------
     card : ModelCard
     tensors : dict of str to Tensor
-        On the CPU, writable. float16 and bfloat16 tensors come back as float32, others as stored.
+        The weights, on the CPU, writable. float16 and bfloat16 tensors come back as float32, others as stored.
 
     Raises
     ------
@@ -136,14 +141,39 @@ def load_model(
         For everything :func:`read_card` refuses, another assay or part, or tensors that do not match their digest.
     """
     import torch
+
+    path = Path(path)
+    card = read_card(path)
+    check_purpose(path, card, assay=assay, part=part)
+    widened = (torch.float16, torch.bfloat16)
+    tensors = raw_tensors(path)
+    return card, {name: value.float() if value.dtype in widened else value for name, value in tensors.items()}
+
+
+def raw_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read the weights of a model file as they are stored.
+
+    Parameters
+    ----------
+    path : path-like
+        A model file.
+
+    Returns
+    -------
+    dict of str to Tensor
+        On the CPU, writable.
+
+    Raises
+    ------
+    ModelError
+        The file is damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     path = Path(path)
-    header = _read_header(path)
-    description = _description(path, header)
-    card = _card(path, description)
-    check_purpose(path, card, assay=assay, part=part)
+    description = _description(path, _read_header(path))
+    _card(path, description)
     try:
         raw = path.read_bytes()
         if _tensor_digest(*_split(raw)) != description[_DIGEST_KEY]:
@@ -155,9 +185,8 @@ def load_model(
         raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: the safetensors data is not valid ({_one_line(error)})") from error
-    widened = (torch.float16, torch.bfloat16)
     # clone: what safetensors hands out are views of the file's bytes
-    return card, {name: value.float() if value.dtype in widened else value.clone() for name, value in loaded.items()}
+    return {name: value.clone() for name, value in loaded.items() if not name.startswith(DESCRIBED)}
 
 
 def check_purpose(path: Path, card: ModelCard, *, assay: str, part: str | None = None) -> None:
@@ -231,7 +260,7 @@ def _description(path: Path, header: dict[str, Any]) -> dict[str, Any]:
 
 
 def _card(path: Path, description: dict[str, Any]) -> ModelCard:
-    names = [field.name for field in fields(ModelCard)]
+    names = [field.name for field in fields(ModelCard) if field.name != _LATER or _LATER in description]
     for name in [*names, _DIGEST_KEY]:
         if name not in description:
             raise ModelError(f"{path}: its model card lacks '{name}'")

@@ -28,6 +28,8 @@ ARGV = "argv"
 CONTEXT = "cellscope_context"
 CONFIG = "cellscope_config"
 SET = "cellscope_set"
+WHOLE_HELP = "cellscope_help_all"
+HELP_ALL = "--help-all"
 PREFIX = "option_"
 PANEL = "Options of this command"
 
@@ -61,6 +63,7 @@ def with_options(function: Callable[..., int]) -> Callable[..., int]:
 
     def command(**values: Any) -> int:
         context = values.pop(CONTEXT)
+        values.pop(WHOLE_HELP)
         config, sets = values.pop(CONFIG), values.pop(SET)
         given = {key: values.pop(PREFIX + key.replace(".", "__"), None) for key in shown}
         made = resolve_all(
@@ -98,10 +101,12 @@ def describe_flag(spec: Spec) -> str:
     notes = []
     if spec.limits() and not (spec.option.choices or spec.kind.choices):
         notes.append(spec.limits())
-    if spec.default is not None and spec.default != "" and spec.default is not False:
-        notes.append(f"default {spec.kind.to_text(spec.default)}")
+    default = "" if spec.default is None or spec.default is False else spec.kind.to_text(spec.default)
+    if default:
+        notes.append(f"default {default}")
     notes.append(spec.env)
-    text = f"{spec.option.help.rstrip('.')} ({'; '.join(notes)})"
+    said = spec.option.help if spec.option.help.endswith("...") else spec.option.help.rstrip(".")
+    text = f"{said} ({'; '.join(notes)})"
     # Typer renders help as rich markup, where brackets are tags; versions differ in whether they can be escaped
     return text.replace("[", "(").replace("]", ")")
 
@@ -152,15 +157,31 @@ def _sources() -> list[inspect.Parameter]:
         show_default=False,
         rich_help_panel=PANEL,
     )
+    help_all = typer.Option(
+        False, HELP_ALL, help="Show all options and exit.", is_eager=True, callback=_show_all, show_default=False
+    )
     keyword = inspect.Parameter.KEYWORD_ONLY
     return [
+        inspect.Parameter(WHOLE_HELP, keyword, default=help_all, annotation=bool),
         inspect.Parameter(CONFIG, keyword, default=config, annotation=Optional[Path]),  # noqa: UP045
         inspect.Parameter(SET, keyword, default=sets, annotation=Optional[list[str]]),  # noqa: UP045
     ]
 
 
+def _show_all(context: typer.Context, wanted: bool) -> None:
+    """Show the help with all options; most commands leave the rarer ones out of ``--help``."""
+    if not wanted:
+        return
+    command: Any = context.command
+    if hasattr(command, "format_whole_help"):
+        command.format_whole_help(context)
+    else:
+        typer.echo(context.get_help())
+    raise typer.Exit(0)
+
+
 def _refuse_shared_flags(shown: Mapping[str, Spec]) -> None:
-    owners = {"--config": "config", "--set": "set", "--help": "help", "-h": "help"}
+    owners = {HELP_ALL: "help", "--config": "config", "--set": "set", "--help": "help", "-h": "help"}
     for key, spec in shown.items():
         for flag in filter(None, (spec.flag, spec.option.short)) if spec.option.cli else ():
             if flag in owners:

@@ -98,6 +98,12 @@ class TrainingOptions(WorkerOptions):
         "csv", "Training curves: metrics.csv only, or also TensorBoard event files in OUT/tensorboard."
     )
     half: bool = option(True, "Store the weights as float16.", cli=False)
+    describe: int = option(
+        400,
+        "Training images that are described at the end, so that predict can tell images unlike them; 0 for none.",
+        low=0,
+        cli=False,
+    )
 
     def __post_init__(self) -> None:
         fill(self, (*self.recipes, COMMON))

@@ -50,6 +50,8 @@ class Card:
     warnings : list of str
     anchor : str
         Fragment of the page's address; made unique. Empty: numbered.
+    badge : str
+        Few words beside the title, for what changes how the whole card is to be read.
     widget : Widget, optional
         Something to work with, below the figures.
     """
@@ -59,6 +61,7 @@ class Card:
     facts: list[tuple[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     anchor: str = ""
+    badge: str = ""
     widget: Widget | None = None
 
 
@@ -229,6 +232,7 @@ def _cards(cards: Sequence[Card], anchors: Sequence[str], folder: Path | None) -
     return [
         {
             "title": card.title,
+            "badge": card.badge,
             "anchor": anchor,
             "figures": [
                 {"caption": caption, "href": _href(figure, folder), **next(pictures)}

@@ -10,7 +10,7 @@ import torch
 from skimage.measure import label as components
 from skimage.segmentation import find_boundaries
 
-from cellscope.engine.assay import Assay, InputSpec, Result, Stage, Subject
+from cellscope.engine.assay import Assay, InputSpec, Result, Stage, Subject, all_alike
 from cellscope.imaging.labels import label_table, relabel, remove_small
 from cellscope.imaging.measure import add_physical
 from cellscope.io.choice import Wants
@@ -86,7 +86,7 @@ def build(card: ModelCard, tensors: dict[str, torch.Tensor]) -> torch.nn.Module:
 
 
 ASSAY = Assay(
-    name="foci", inputs=InputSpec((KIND,), SUFFIXES, kind_of, Wants.STAIN),
-    state=State, parts=(PART,), build=build, stages=(Stage(PART, (KIND,), 8, cut, forward, finish),),
+    name="foci", inputs=InputSpec((KIND,), SUFFIXES, kind_of, Wants.STAIN), layers={PART: ("3",)},
+    state=State, parts=(PART,), build=build, stages=(Stage(PART, (KIND,), 8, cut, forward, finish, weigh=all_alike),),
     conclude=conclude, class_part=PART, summary_columns=("n_review",), figures={KIND: (".overlay.png",)},
 )  # fmt: skip

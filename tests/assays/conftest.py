@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import drawn.networks
+import few_resamples  # noqa: F401
 import numpy as np
 import pytest
 import tifffile

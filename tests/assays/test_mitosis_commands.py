@@ -274,7 +274,7 @@ def test_a_movie_wants_events(movie, both, tmp_path):
     write_sequence(tmp_path / "long.tif", np.repeat(field([], frames=5), 14, axis=0))
     code, said = cellscope("mitosis", "predict", tmp_path / "long.tif", "-m", both, "-o", tmp_path / "out", *QUICK)
     assert code == 1
-    assert "needs a table of divisions (--events)" in said
+    assert "may be a movie with several divisions: --events" in said
 
 
 def test_sequences_of_other_lengths_and_groups(both, tmp_path):

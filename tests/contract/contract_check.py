@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import tifffile
 
-LAST = ["read", "warnings"]
+LAST = ["familiarity", "unfamiliar", "read", "warnings"]
 IMAGES = ["image", "status", "error", "kind", "n_objects", "seconds"]
 OBJECTS = ["image", "label", "class", "score", "review"]
 SUMMARY = {

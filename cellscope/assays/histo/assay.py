@@ -25,6 +25,7 @@ from cellscope.assays.histo.slides.stage import (
     rgb_of,
     segment,
     tiling_of,
+    weigh_views,
 )
 from cellscope.assays.histo.slides.state import State
 from cellscope.assays.histo.slides.windows import model_shape, scale_between, working_um
@@ -166,7 +167,7 @@ ASSAY = Assay(
         load=load,
     ),
     stages=(
-        Stage(PART, KINDS, 4, cut_windows, segment, join_maps),
+        Stage(PART, KINDS, 4, cut_windows, segment, join_maps, weigh=weigh_views),
         Stage(PART, KINDS, 4, cut_shifted, segment, compare_shifted),
     ),
     state=State,
@@ -175,6 +176,8 @@ ASSAY = Assay(
     tables={ROIS: ROI_COLUMNS},
     table_options={ROIS: "roi"},
     class_part=PART,
+    layers={PART: ("encoder",)},
+    described_as={SLIDE: IMAGE},
     read_options=read_options,
     build=build,
     conclude=conclude,

@@ -39,7 +39,7 @@ from cellscope.assays.karyotype.networks import baselines
 from cellscope.assays.karyotype.networks.baselines import Baseline
 from cellscope.assays.karyotype.networks.chrnet import ChrNet
 from cellscope.assays.karyotype.networks.chrrender import ChrRender
-from cellscope.engine.assay import Assay, Editor, InputSpec, Result, Stage, Subject
+from cellscope.engine.assay import Assay, Editor, InputSpec, Result, Stage, Subject, all_alike
 from cellscope.errors import ModelError
 from cellscope.imaging.doubt import trusted_pixel_size
 from cellscope.imaging.measure import add_physical, measure_mask
@@ -194,15 +194,18 @@ ASSAY = Assay(
         wants=Wants.STAIN,
     ),
     stages=(
-        Stage("detect", (METAPHASE,), 1, cut_metaphase, detect, filter_detections),
-        Stage("detect", (METAPHASE,), 1, cut_again, detect, filter_detections),
-        Stage("classify", KINDS, 64, cut_chromosomes, classify, store_probabilities, cpu_batch=CPU_BATCH),
+        Stage("detect", (METAPHASE,), 1, cut_metaphase, detect, filter_detections, weigh=all_alike),
+        Stage("detect", (METAPHASE,), 1, cut_again, detect, filter_detections, weigh=all_alike),
+        Stage(
+            "classify", KINDS, 64, cut_chromosomes, classify, store_probabilities, cpu_batch=CPU_BATCH, weigh=all_alike
+        ),
         Stage("classify", KINDS, 64, cut_explained, explain, draw_heat_maps, cpu_batch=CPU_BATCH),
     ),
     state=State,
     parts=("detect", "classify"),
     summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags"),
     class_part="classify",
+    layers={"detect": ("backbone.body",), "classify": ("blocks", "body")},
     build=build,
     conclude=conclude,
     figures={METAPHASE: (".karyogram.png", ".overlay.png", ".explain.png"), CHROMOSOME: (".explain.png",)},

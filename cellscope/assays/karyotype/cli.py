@@ -15,6 +15,7 @@ from cellscope.assays.karyotype.options import (
     RenderOptions,
     TrainOptions,
 )
+from cellscope.cli.brief import Command
 from cellscope.cli.verbs import Models, Out, Verbs, Work, finish, run_inputs, speaking
 from cellscope.options.common import InputOptions, RunOptions
 from cellscope.options.fields import extended
@@ -63,7 +64,7 @@ def predict(options: PredictOptions) -> str:
     return "karyotype" if options.backend == "native" else "cellscope.assays.karyotype.detectron2.assay:ASSAY"
 
 
-@app.command("import-detectron2")
+@app.command("import-detectron2", cls=Command)
 @with_options
 def import_detectron2(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="detectron2 checkpoint (.pth or .pkl).")],
@@ -80,7 +81,7 @@ def import_detectron2(
     return finish("karyotype import-detectron2", out, code, as_json=options.json)
 
 
-@app.command("render")
+@app.command("render", cls=Command)
 @with_options
 def render(
     inputs: Karyotypes,

@@ -30,7 +30,7 @@ from cellscope.assays.micronucleus.field.state import State
 from cellscope.assays.micronucleus.find.finder import DIAMETER
 from cellscope.assays.micronucleus.find.finders import finder_from
 from cellscope.assays.micronucleus.find.instances import nuclei_of
-from cellscope.engine.assay import Assay, InputSpec, Stage, Subject
+from cellscope.engine.assay import Assay, InputSpec, Stage, Subject, all_alike
 from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.imaging.labels import label_table
 from cellscope.imaging.scaling import far_off
@@ -229,9 +229,9 @@ ASSAY = Assay(
         beside=beside,
     ),
     stages=(
-        Stage("nuclei", KINDS, 1, cut_field, find, separate_nuclei),
-        Stage("nuclei", (FIELD,), 1, cut_again, find, separate_nuclei),
-        Stage("classify", KINDS, 64, cut_cells, classify, store_logits, cpu_batch=16),
+        Stage("nuclei", KINDS, 1, cut_field, find, separate_nuclei, weigh=all_alike),
+        Stage("nuclei", (FIELD,), 1, cut_again, find, separate_nuclei, weigh=all_alike),
+        Stage("classify", KINDS, 64, cut_cells, classify, store_logits, cpu_batch=16, weigh=all_alike),
     ),
     state=State,
     parts=("nuclei", "classify"),
@@ -245,6 +245,17 @@ ASSAY = Assay(
         "mn_per_nucleus",
     ),
     class_part="classify",
+    layers={
+        "nuclei": ("encoder", "down.3"),
+        "classify": (
+            "network.encoder",
+            "network.final_conv",
+            "network.layer4",
+            "network.blocks",
+            "network.inception5b",
+            "network.features",
+        ),
+    },
     read_options=with_corrections,
     build=build,
     conclude=conclude,

@@ -15,6 +15,7 @@ from cellscope.assays.micronucleus.options import (
     PredictOptions,
     TrainOptions,
 )
+from cellscope.cli.brief import Command
 from cellscope.cli.verbs import Out, Verbs, Work, finish, speaking
 from cellscope.options.common import OutputOptions
 from cellscope.options.flags import with_options
@@ -85,7 +86,7 @@ Calibration = Annotated[
 ]
 
 
-@app.command("dose")
+@app.command("dose", cls=Command)
 @with_options
 def dose(
     curve: Calibration,

@@ -37,7 +37,7 @@ from cellscope.assays.mitosis.sequences.state import State
 from cellscope.assays.mitosis.sequences.tracks import measure, nucleus_diameter
 from cellscope.assays.mitosis.sequences.view import TRAINED_PIXEL_UM, network_view, normalise, tone_of
 from cellscope.assays.mitosis.sequences.windows import crop, follow
-from cellscope.engine.assay import Assay, InputSpec, Result, Stage, Subject, probability_columns
+from cellscope.engine.assay import Assay, InputSpec, Result, Stage, Subject, all_alike, probability_columns
 from cellscope.imaging.doubt import trusted_pixel_size
 from cellscope.io.choice import Wants
 from cellscope.io.movie import MOVIE_SUFFIXES
@@ -238,13 +238,15 @@ ASSAY = Assay(
         load=load,
     ),
     stages=(
-        Stage(PART, KINDS, 16, cut, classify, store_frame_scores, cpu_batch=8),
+        Stage(PART, KINDS, 16, cut, classify, store_frame_scores, cpu_batch=8, weigh=all_alike),
         Stage(PART, KINDS, 256, cut_measurements, classify_measurements, combine_scores, cpu_batch=256),
     ),
     state=State,
     parts=(PART,),
     summary_columns=SUMMARY,
     class_part=PART,
+    layers={PART: ("views.backbone", "views.members.0.backbone", "views.layer4")},
+    described_as={MOVIE: SEQUENCE},
     read_options=read_options,
     build=build,
     conclude=conclude,

@@ -56,6 +56,12 @@ def cut_shifted(subject: Subject[State]) -> list[np.ndarray]:
     return _cut(subject, shift=True) if subject.options.check_grid and subject.state.maps is not None else []
 
 
+def weigh_first_pass(subject: Subject[State], count: int) -> list[float]:
+    """Weigh the items of the first pass: the others show the same at other scales or mirrored."""
+    first = subject.state.passes[0].items
+    return [1.0] * first + [0.0] * (count - first)
+
+
 def _cut(subject: Subject[State], *, shift: bool) -> list[np.ndarray]:
     if subject.cards[PART].arch == OTSU:
         return []
@@ -237,13 +243,15 @@ ASSAY = Assay(
     stages=(
         Stage(PART, KINDS, 4, cut_estimate, segment, estimate_scale),
         Stage(PART, KINDS, 4, cut_estimate_again, segment, estimate_scale),
-        Stage(PART, KINDS, 4, cut_windows, segment, store_maps),
+        Stage(PART, KINDS, 4, cut_windows, segment, store_maps, weigh=weigh_first_pass),
         Stage(PART, KINDS, 4, cut_shifted, segment, compare_shifted),
     ),
     state=State,
     parts=(PART,),
     summary_columns=SUMMARY,
     class_part=PART,
+    layers={PART: ("stages.2", "encoder", "downs.4", "backbone.layer4")},
+    described_as={SLIDE: IMAGE},
     build=build,
     conclude=conclude,
     figures={IMAGE: (".overlay.png",), SLIDE: (".overlay.png",)},

@@ -1,4 +1,4 @@
-"""``cellscope models``: which models there are, what one is, whether they are undamaged, and the mean of several."""
+"""``cellscope models``: which models there are, what one is, whether they are undamaged; their mean, their data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from cellscope.cli.groups import Group
 from cellscope.errors import EXIT_FAILED, EXIT_OK
 
-app = typer.Typer(cls=Group, help="List, show, verify and average models.")
+app = typer.Typer(cls=Group, help="List, show, verify, average and describe models.")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 NONE_YET = "no built-in models in this installation"
@@ -19,7 +19,7 @@ NONE_YET = "no built-in models in this installation"
 
 @app.callback(invoke_without_command=True)
 def models(context: typer.Context) -> int:
-    """List, show, verify and average models; `cellscope models` alone lists them."""
+    """List, show, verify, average and describe models; `cellscope models` alone lists them."""
     if context.invoked_subcommand is None:
         return list_models()
     return EXIT_OK
@@ -118,6 +118,53 @@ def average(
     card, tensors = average_models(shares)
     save_model(out, tensors, card, half=True)
     typer.echo(str(out))
+    return EXIT_OK
+
+
+@app.command()
+def describe(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model file, training folder or built-in model.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Prepared dataset that the model was trained on.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="Model file to write.")] = Path(
+        "described.safetensors"
+    ),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing FILE.")] = False,
+    leave_out: Annotated[
+        str | None,
+        typer.Option("--leave-out", metavar="KEY=VALUE", help="Leave out items, as in `train`. Default: as trained."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=8, help="Images at most, of all sources.")] = 400,
+    layer: Annotated[
+        str | None,
+        typer.Option("--layer", metavar="NAME", help="Layer whose features are described. Default: the usual one."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Compute device.")
+    ] = "auto",
+    json: JsonFlag = False,
+) -> int:
+    """Describe a model's training images, so that `predict` tells images that are unlike them.
+
+    Weights do not change. `train` does this at its end.
+    """
+    from functools import partial
+
+    from cellscope.engine.familiarity.describe import describe_model
+    from cellscope.errors import UsageError
+    from cellscope.models.registry import locate
+
+    if out.suffix != ".safetensors":
+        raise UsageError(f"{out}: a model file ends in .safetensors")
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} is already there; --overwrite replaces it")
+    about = describe_model(
+        locate(model), dataset, out, layer=layer, limit=limit, leave_out=leave_out, device=device,
+        say=partial(typer.echo, err=True),
+    )  # fmt: skip
+    if json:
+        _print_json({"out": str(out), **about})
+    else:
+        typer.echo(str(out))
     return EXIT_OK
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 """Confidence level of every interval."""
 
+RESAMPLES = 1000
+"""Of every bootstrap interval."""
+
 
 def _defined(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
@@ -78,7 +81,7 @@ def measure(
     *,
     convention: str,
     per_class: dict[str, float | None] | None = None,
-    n: int = 1000,
+    n: int | None = None,
     seed: int = 0,
 ) -> Metric:
     """Compute a statistic over all items and its bootstrap interval over groups.
@@ -87,8 +90,10 @@ def measure(
     ----------
     name, convention, per_class
         As in `Metric`.
-    groups, statistic, n, seed
+    groups, statistic, seed
         As in `cellscope.metrics.intervals.bootstrap`; the value is ``statistic`` of every item once.
+    n : int, optional
+        Resamples; `RESAMPLES` by default.
 
     Returns
     -------
@@ -96,6 +101,7 @@ def measure(
     """
     count = len(groups)
     value = statistic(np.arange(count)) if count else None
+    n = RESAMPLES if n is None else n
     low, high = bootstrap(groups, statistic, n=n, seed=seed, level=LEVEL) if _finite(value) else (None, None)
     return Metric(name, value, low, high, count, convention, per_class)
 

@@ -15,6 +15,7 @@ import pandas as pd
 from cellscope.engine.device import pick_device, pick_precision
 from cellscope.engine.eval.jobs import open_for_measuring
 from cellscope.engine.eval.report import refuse_evaluation, write_evaluation
+from cellscope.engine.eval.verdicts import with_verdicts
 from cellscope.engine.loading import LoadedModels, load_models
 from cellscope.engine.predict.outcome import Failure
 from cellscope.engine.predict.stages import run_subjects
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cellscope.engine.assay import Assay, Subject
+    from cellscope.engine.familiarity.judge import Verdict
     from cellscope.engine.predict.step import Conclude
     from cellscope.options.common import WorkerOptions
 
@@ -91,6 +93,8 @@ class Evaluation:
         self.assay, self.run = assay, run
         self.prepared = open_for_measuring(dataset, assay.name, split, models)
         self.models: list[dict[str, Any]] = []
+        self._verdicts: dict[str, Verdict | None] = {}
+        self._judged = False
         self.failed: list[Failure] = []
         self._device = pick_device(run.device)
         self._out = out
@@ -106,6 +110,7 @@ class Evaluation:
         """Load the models to measure, as `cellscope.engine.loading.load_models` does."""
         loaded = load_models(self.assay, models, self._device)
         self.models += [record for record in loaded.records if record not in self.models]
+        self._judged = self._judged or bool(loaded.judge)
         return loaded
 
     def measure(
@@ -150,6 +155,7 @@ class Evaluation:
             window=window,
             conclude=conclude,
             workers=workers,
+            taps=loaded.taps,
         )
         with contextlib.closing(workers):
             for number, outcome in enumerate(outcomes, 1):
@@ -159,6 +165,7 @@ class Evaluation:
                     failed.append(outcome)
                 else:
                     found[outcome.subject.name] = outcome.result
+                    self._verdicts[outcome.subject.name] = loaded.judge(outcome.subject)
                 if number % SAID_EVERY == 0 and not self.run.quiet:
                     print(f"{self.assay.name} eval: {number} of {len(rows)}", file=sys.stderr, flush=True)
         if failed and not found:
@@ -172,6 +179,8 @@ class Evaluation:
         `found` is what `write_evaluation` takes besides what is known already.
         """
         failed = {failure.name: error_line(failure.error) for failure in self.failed}
+        if self._judged:
+            found["per_image"] = with_verdicts(found["per_image"], self._verdicts)
         seconds = time.monotonic() - self._began
         write_evaluation(self._out, **self._facts, models=self.models, failed=failed, seconds=seconds, **found)
         return EXIT_PARTIAL if failed else EXIT_OK

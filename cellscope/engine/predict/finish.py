@@ -27,6 +27,9 @@ IMAGES_CSV = "images.csv"
 RUN_JSON = "run.json"
 REPORT = "report.html"
 
+BADGE = "Unlike the training images"
+_READ = ("familiarity", "read")
+
 MAX_CARDS = 200
 MAX_OBJECT_ROWS = 2000
 """What the report shows at most; the tables hold everything."""
@@ -109,13 +112,24 @@ def _write_report(
             for name in entry.outputs
             if name.endswith(suffix) and (out / name).is_file()
         ]
-        facts = [(name, entry.row.get(name, "")) for name in ("kind", "n_objects", *record["summary_columns"], "read")]
+        facts = [(name, entry.row.get(name, "")) for name in ("kind", "n_objects", *record["summary_columns"], *_READ)]
         facts = [(name.replace("_", " "), value) for name, value in facts if value != ""]
         error = [f"failed: {entry.row.get('error', '')}"] if entry.status == "failed" else []
-        cards.append(Card(entry.image, figures, facts, error + entry.warnings, widget=_editor(out, record, entry)))
+        unlike = entry.row.get("unfamiliar") == "True"
+        cards.append(
+            Card(
+                entry.image, figures, facts, error + entry.warnings,
+                badge=BADGE if unlike else "", widget=_editor(out, record, entry),
+            )
+        )  # fmt: skip
     warnings = list(overall.warnings)
     if counts["failed"]:
         warnings.append(f"{counts['failed']} of {counts['total']} inputs failed; the table of images says why")
+    if counts["unfamiliar"]:
+        warnings.append(
+            f"{counts['unfamiliar']} of {counts['total']} images are unlike the training images: what was found in "
+            "them stands, but probabilities and intervals do not hold there"
+        )
     if record["missing"]:
         warnings.append(
             f"the run was interrupted: {len(record['missing'])} inputs are missing; --skip-existing resumes it"
@@ -128,7 +142,7 @@ def _write_report(
     note = shown if counts["objects"] > MAX_OBJECT_ROWS else ""
     tables.append(Table("Objects", _frame(folder / f"{OBJECTS}.csv", MAX_OBJECT_ROWS), note))
     summary = [("images", counts["total"]), ("objects", counts["objects"]), ("objects to review", review)]
-    summary += [(name, counts[name]) for name in ("failed", "skipped") if counts[name]]
+    summary += [(name, counts[name]) for name in ("unfamiliar", "failed", "skipped") if counts[name]]
     hidden = ("inputs", "columns", "figures", "editors", "summary_columns", "missing", "identity")
     write_report(
         folder / REPORT,

@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 
 from cellscope.engine.assay import Result, Subject
+from cellscope.engine.familiarity.judge import average
+from cellscope.engine.subject import Features
 from cellscope.errors import CellscopeError
 from cellscope.io.write import atomic, write_json
 
 _KEY = "key.json"
-_OBJECTS, _ARTEFACTS, _SUMMARY = "objects/", "artefacts/", "summary"
+_OBJECTS, _ARTEFACTS, _FEATURES, _SUMMARY = "objects/", "artefacts/", "features/", "summary"
 
 
 class PieceStore(Sequence[Result]):
@@ -56,11 +58,14 @@ class PieceStore(Sequence[Result]):
         with self._lock:
             return [number for number in range(self.total) if number not in self._done]
 
-    def put(self, number: int, result: Result) -> None:
-        """Keep what a piece came to: a table, arrays as artefacts, JSON as summary, warnings."""
+    def put(self, number: int, result: Result, features: Mapping[str, Features] | None = None) -> None:
+        """Keep what a piece came to: a table, arrays as artefacts, JSON as summary, warnings; and its features."""
         arrays = {f"{_OBJECTS}{name}": _column(column) for name, column in result.objects.items()}
         arrays |= {f"{_ARTEFACTS}{name}": np.asarray(value) for name, value in result.artefacts.items()}
-        about = json.dumps({"summary": result.summary, "warnings": result.warnings})
+        known = features or {}
+        arrays |= {f"{_FEATURES}{part}": one.values for part, one in known.items()}
+        weights = {part: one.weight for part, one in known.items()}
+        about = json.dumps({"summary": result.summary, "warnings": result.warnings, "weights": weights})
         with atomic(self.folder / f"{number:06d}.npz") as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **{_SUMMARY: np.array(about)}, **arrays)
         with self._lock:
@@ -72,6 +77,16 @@ class PieceStore(Sequence[Result]):
             table = {name.removeprefix(_OBJECTS): file[name] for name in file.files if name.startswith(_OBJECTS)}
             arrays = {name.removeprefix(_ARTEFACTS): file[name] for name in file.files if name.startswith(_ARTEFACTS)}
         return Result(pd.DataFrame(table), about["summary"], arrays, about["warnings"])
+
+    def features(self) -> dict[str, Features]:
+        """Average the features of all pieces, in their order."""
+        found: dict[str, list[Features]] = {}
+        for number in range(self.total):
+            with np.load(self.folder / f"{number:06d}.npz", allow_pickle=False) as file:
+                for part, weight in json.loads(str(file[_SUMMARY])).get("weights", {}).items():
+                    found.setdefault(part, []).append(Features(file[f"{_FEATURES}{part}"], weight))
+        means = {part: average(each) for part, each in found.items()}
+        return {part: mean for part, mean in means.items() if mean is not None}
 
     def remove(self) -> None:
         """Remove all of it."""

@@ -104,7 +104,8 @@ class PieceCollector:
         if divided is None:
             return None  # another piece of it failed
         divided.subject.seconds += outcome.subject.seconds
-        divided.writing.append(self.writers.submit(divided.store.put, outcome.subject.piece, outcome.result))
+        piece, features = outcome.subject.piece, outcome.subject.features
+        divided.writing.append(self.writers.submit(divided.store.put, piece, outcome.result, features))
         divided.waiting -= 1
         self.progress.step(window_of=outcome.subject.name)
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellscope.engine.assay import Assay, Result, Subject
+from cellscope.engine.familiarity.judge import SENTENCE
 from cellscope.engine.predict.artefacts import raise_if_full, write_artefacts
 from cellscope.engine.predict.journal import Entry, Journal
 from cellscope.engine.predict.outcome import Failure
@@ -20,6 +21,7 @@ from cellscope.io.image import one_line
 from cellscope.io.inputs import stem
 
 if TYPE_CHECKING:
+    from cellscope.engine.familiarity.judge import Judge, Verdict
     from cellscope.engine.progress import RunProgress
     from cellscope.models.card import ModelCard
 
@@ -76,6 +78,8 @@ class Recorder:
         Image -> its file, absolute.
     scenes : mapping
         Image -> number of its scene, of inputs that are one of several in a file.
+    judge : Judge
+        Says how like the training images an input is.
 
     Attributes
     ----------
@@ -94,6 +98,7 @@ class Recorder:
         *,
         paths: Mapping[str, str],
         scenes: Mapping[str, int | None],
+        judge: Judge,
     ):
         self.assay = assay
         self.cards = cards
@@ -103,6 +108,7 @@ class Recorder:
         self.progress = progress
         self.paths = paths
         self.scenes = scenes
+        self.judge = judge
         self.done: set[str] = set()
         self._said: dict[str, int] = {}
 
@@ -117,6 +123,7 @@ class Recorder:
     def _join(self, divided: Divided) -> Files:
         assert self.assay.large is not None
         start = time.perf_counter()
+        divided.subject.features = divided.store.features()
         files = self._write(divided.subject, self.assay.large.join(divided.subject, divided.store))
         files.seconds = time.perf_counter() - start
         return files
@@ -156,7 +163,10 @@ class Recorder:
             "seconds": text(round(subject.seconds + files.seconds, 3)),
             **{name: text(result.summary.get(name)) for name in self.assay.summaries(self.cards)},
         }
-        warnings = list(dict.fromkeys([*subject.image.warnings, *result.warnings]))
+        verdict = self.judge(subject)
+        unlike = [SENTENCE] if verdict is not None and verdict.unfamiliar else []
+        warnings = list(dict.fromkeys([*unlike, *subject.image.warnings, *result.warnings]))
+        row |= familiarity_cells(verdict)
         row |= {"read": subject.image.taken, "warnings": text(len(warnings))}
         scene = self.scenes.get(subject.name)
         entry = Entry(subject.name, "ok", row, self.paths[subject.name], files.outputs, warnings, scene=scene)
@@ -184,6 +194,7 @@ class Recorder:
             "kind": failure.kind,
             "n_objects": "",
             "seconds": text(round(failure.seconds, 3)),
+            **familiarity_cells(None),
             "read": "",
             "warnings": "0",
         }
@@ -194,3 +205,11 @@ class Recorder:
     def _append(self, entry: Entry, sheets: dict[str, Sheet]) -> None:
         self.journal.append(entry, sheets)
         self.done.add(entry.image)
+
+
+def familiarity_cells(verdict: Verdict | None) -> dict[str, str]:
+    """Give the cells of ``images.csv`` that say how familiar an input is; empty where nothing is known."""
+    return {
+        "familiarity": text(None if verdict is None else verdict.familiarity),
+        "unfamiliar": text(None if verdict is None else verdict.unfamiliar),
+    }

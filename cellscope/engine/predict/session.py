@@ -145,6 +145,7 @@ class Session:
             progress,
             paths=self.paths,
             scenes={entry.image: entry.scene for entry in self.inputs},
+            judge=self.loaded.judge,
         )
         self.done = recorder.done
         stores = PieceStores(self.journal.folder, paths=self.paths, identity=self.facts["identity"])
@@ -162,6 +163,7 @@ class Session:
             window=2 * max(2, *sizes),
             workers=workers,
             stop=lambda: self.stop.received is not None,
+            taps=self.loaded.taps,
         )
         pending: deque[PendingFiles] = deque()
         with contextlib.ExitStack() as stack:

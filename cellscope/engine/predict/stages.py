@@ -19,9 +19,12 @@ import torch
 
 from cellscope.engine.assay import Assay, Stage, Subject
 from cellscope.engine.device import autocast
+from cellscope.engine.familiarity.judge import average
+from cellscope.engine.familiarity.tap import Tap
 from cellscope.engine.predict.outcome import Done, Failure
 from cellscope.engine.predict.step import Conclude, Step, advance
 from cellscope.engine.predict.workers import Workers
+from cellscope.engine.subject import Features
 
 if TYPE_CHECKING:
     from cellscope.options.common import ComputeOptions
@@ -41,6 +44,8 @@ class _Flight:
     number: int = -1
     outputs: list[Any] = field(default_factory=list)
     missing: int = 0
+    weights: list[float] | None = None
+    features: list[np.ndarray | None] = field(default_factory=list)
     job: Future | None = None
     outcome: Done | Failure | None = None
 
@@ -61,6 +66,7 @@ def run_subjects(
     conclude: Conclude | None = None,
     workers: Workers | None = None,
     stop: Callable[[], bool] = lambda: False,
+    taps: Mapping[str, Tap] | None = None,
 ) -> Iterator[Done | Failure]:
     """Run subjects through all stages of an assay.
 
@@ -85,6 +91,8 @@ def run_subjects(
         Who runs ``cut``, ``finish`` and ``conclude``; None runs them here.
     stop
         Asked between batches; once true, subjects not finished are dropped and the iteration ends.
+    taps
+        Part -> what listens to its network; subjects then have ``features``.
 
     Yields
     ------
@@ -93,7 +101,7 @@ def run_subjects(
     """
     workers = workers or Workers(assay, 0)
     return _Runner(
-        assay, iter(subjects), modules, run, device, dtype, max(1, window), conclude, workers, stop
+        assay, iter(subjects), modules, run, device, dtype, max(1, window), conclude, workers, stop, taps or {}
     ).outcomes()
 
 
@@ -110,6 +118,7 @@ class _Runner:
         conclude: Conclude | None,
         workers: Workers,
         stop: Callable[[], bool],
+        taps: Mapping[str, Tap],
     ):
         self.assay = assay
         self.subjects = subjects
@@ -125,6 +134,7 @@ class _Runner:
         self.sizes = [run.batch_size or stage.batch_size for stage in assay.stages]
         self.exhausted = False
         self.stop = stop
+        self.taps = taps
 
     def outcomes(self) -> Iterator[Done | Failure]:
         while not self.stop():
@@ -214,6 +224,7 @@ class _Runner:
             return
         flight.outputs = [None] * len(step.items)
         flight.missing = len(step.items)
+        flight.weights, flight.features = step.weights, [None] * len(step.items)
         stage = self.assay.stages.index(flight.stages[step.number])
         for position, item in enumerate(step.items):
             self.queues.setdefault((stage, item.shape), deque()).append((flight, position, item))
@@ -245,7 +256,7 @@ class _Runner:
             return
         start = time.perf_counter()
         try:
-            outputs = self._call(number, [item for _, _, item in entries])
+            outputs, features = self._call(number, [item for _, _, item in entries])
         except Exception as error:
             if isinstance(error, torch.cuda.OutOfMemoryError):
                 torch.cuda.empty_cache()
@@ -255,13 +266,14 @@ class _Runner:
                 return
         else:
             share = (time.perf_counter() - start) / len(entries)
-            for (flight, position, _), output in zip(entries, outputs, strict=True):
+            for (flight, position, _), output, seen in zip(entries, outputs, features, strict=True):
                 assert flight.subject is not None
-                flight.outputs[position] = output
+                flight.outputs[position], flight.features[position] = output, seen
                 flight.missing -= 1
                 flight.subject.seconds += share
             for flight in {id(entry[0]): entry[0] for entry in entries}.values():
                 if flight.missing == 0:
+                    self._keep_features(flight, self.assay.stages[number].part)
                     self._advance(flight)
             return
         # out of the handler: the failed batch's tensors, held by its traceback, are gone by now
@@ -269,18 +281,36 @@ class _Runner:
         self._forward(number, entries[:middle])
         self._forward(number, entries[middle:])
 
-    def _call(self, number: int, items: list[np.ndarray]) -> list[Any]:
+    def _keep_features(self, flight: _Flight, part: str) -> None:
+        """Average the features of a stage's items, in their order, whatever batches they came in."""
+        if flight.weights is None or flight.subject is None:
+            return
+        weighed = zip(flight.features, flight.weights, strict=True)
+        found = average(Features(seen, weight) for seen, weight in weighed if seen is not None and weight > 0)
+        if found is not None:
+            flight.subject.features[part] = found
+        flight.weights, flight.features = None, []
+
+    def _call(self, number: int, items: list[np.ndarray]) -> tuple[list[Any], list[np.ndarray | None]]:
+        """Run a network; give outputs and features, None where nobody listens."""
         stage, size = self.assay.stages[number], self.sizes[number]
+        tap = None if stage.weigh is None else self.taps.get(stage.part)
         if self.device.type == "cpu":
             size = min(size, stage.cpu_batch)
         outputs: list[Any] = []
+        features: list[np.ndarray | None] = []
         for first in range(0, len(items), size):
             few = items[first : first + size]
             blanks = [np.zeros_like(few[0])] * (size - len(few))
             batch = torch.from_numpy(np.stack([*few, *blanks])).to(self.device)
+            if tap is not None:
+                tap.begin(size)
             with torch.inference_mode(), autocast(self.device, self.dtype):
                 given = list(stage.forward(self.modules[stage.part], list(batch.unbind(0))))
             if len(given) != size:
                 raise RuntimeError(f"stage {stage.part!r} gave {len(given)} outputs for {size} items")
             outputs += given[: len(few)]
-        return outputs
+            with torch.inference_mode():
+                seen = None if tap is None else tap.read(batch)
+            features += [None] * len(few) if seen is None else list(seen[: len(few)])
+        return outputs, features

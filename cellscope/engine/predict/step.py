@@ -31,6 +31,8 @@ class Step:
         The subject's, as it is now.
     seconds
         What this step took.
+    weights
+        Of the items, in the features of the image; None where they do not stand for it.
     """
 
     number: int
@@ -38,6 +40,7 @@ class Step:
     result: Any
     state: Any
     seconds: float
+    weights: list[float] | None = None
 
     @property
     def done(self) -> bool:
@@ -80,7 +83,9 @@ def advance(assay: Assay, subject: Subject, number: int, outputs: list[Any], con
         if wrong := next((item.shape for item in items if item.ndim != 3), None):
             raise ValueError(f"stage {stages[number].part!r} cut an item of shape {wrong}, not (C, H, W)")
         if items:
-            return Step(number, items, None, subject.state, time.perf_counter() - start)
+            weigh = stages[number].weigh
+            weights = None if weigh is None else [float(weight) for weight in weigh(subject, len(items))]
+            return Step(number, items, None, subject.state, time.perf_counter() - start, weights)
         outputs = []
 
 

@@ -117,7 +117,7 @@ def test_one_run(tmp_path, go):
     assert go() == 3
     out = tmp_path / "out"
     images = table(out / "images.csv")
-    assert list(images.columns[-3:]) == ["group", "read", "warnings"]
+    assert list(images.columns[-5:]) == ["group", "familiarity", "unfamiliar", "read", "warnings"]
     assert images["group"].tolist() == ["0", "1", "2", "3", "", "", ""]
     # image k holds k % 4 objects; 4 is broken, 5 and 6 belong to no group
     groups = table(out / "groups.csv")

@@ -176,11 +176,11 @@ def test_a_failed_piece_fails_its_input_alone(tmp_path, go, images, capsys):
 def test_a_run_goes_on_with_the_pieces_that_are_missing(tmp_path, go, images, monkeypatch):
     store, kept, one_at_a_time = PieceStore.put, [], threading.Lock()
 
-    def fill(self, number, result):
+    def fill(self, number, result, features):
         with one_at_a_time:  # several threads write
             if len(kept) == 4:
                 raise OSError(28, "No space left on device")
-            store(self, number, result)
+            store(self, number, result, features)
             kept.append(number)
 
     monkeypatch.setattr(PieceStore, "put", fill)
@@ -188,9 +188,9 @@ def test_a_run_goes_on_with_the_pieces_that_are_missing(tmp_path, go, images, mo
         go("out")
     again = []
 
-    def note(self, number, result):
+    def note(self, number, result, features):
         again.append((self.folder.name, number))
-        store(self, number, result)
+        store(self, number, result, features)
 
     monkeypatch.setattr(PieceStore, "put", note)
     assert go("out", skip_existing=True) == 0
@@ -213,8 +213,8 @@ def test_a_run_goes_on_with_the_pieces_that_are_missing(tmp_path, go, images, mo
 def test_an_interrupted_run_keeps_its_pieces(tmp_path, go, images, monkeypatch):
     store, kept = PieceStore.put, []
 
-    def interrupt(self, number, result):
-        store(self, number, result)
+    def interrupt(self, number, result, features):
+        store(self, number, result, features)
         kept.append(number)
         if len(kept) == 3:
             os.kill(os.getpid(), signal.SIGINT)
@@ -226,9 +226,9 @@ def test_an_interrupted_run_keeps_its_pieces(tmp_path, go, images, monkeypatch):
     assert done >= 3
     again = []
 
-    def note(self, number, result):
+    def note(self, number, result, features):
         again.append(number)
-        store(self, number, result)
+        store(self, number, result, features)
 
     monkeypatch.setattr(PieceStore, "put", note)
     assert go("out", skip_existing=True) == 0

@@ -48,13 +48,13 @@ def test_all_done_is_0_and_keeps_the_contract(tmp_path, go):
     assert objects["centroid-1"].tolist() == ["5", "5", "15", "5", "15", "5"]
     assert objects["wide"].tolist() == ["", "", "", "1", "1", "1"]
     summary = table(out / "images.csv")
-    columns = ["image", "status", "error", "kind", "n_objects", "seconds", "brightest", "read", "warnings"]
-    assert list(summary) == columns
+    columns = ["image", "status", "error", "kind", "n_objects", "seconds", "brightest"]
+    assert list(summary) == [*columns, "familiarity", "unfamiliar", "read", "warnings"]
     assert summary["n_objects"].tolist() == ["0", "1", "2", "3", "0"]
     assert tifffile.imread(out / "a03.labels.tif").max() == 3
     assert table(out / "halves.csv").to_numpy().tolist()[0] == ["a01.tif", "1", "4.5"]
     run = record(out)
-    assert run["counts"] == {"total": 5, "ok": 5, "failed": 0, "skipped": 0, "objects": 6}
+    assert run["counts"] == {"total": 5, "ok": 5, "failed": 0, "skipped": 0, "unfamiliar": 0, "objects": 6}
     assert run["inputs"][0]["warnings"] == ["nothing bright"]
     assert run["inputs"][1]["outputs"] == ["a01.labels.tif", "a01.overlay.png", "a01.fake.json"]
     assert [model["part"] for model in run["models"]] == ["find", "classify"]

@@ -105,6 +105,17 @@ def _inside(subject: Subject[State], grid: Grid) -> list[bool]:
     return [touches(mask, box, frame) for box in boxes]
 
 
+def weigh_views(subject: Subject[State], _count: int) -> list[float]:
+    """Weigh tiles by the area of theirs inside the window, and of the views of a tile the first alone."""
+    height, width = frame_of(subject).window.shape
+    weights = []
+    for (top, left, tall, wide), here in zip(_grid(subject).cores, subject.state.wanted, strict=True):
+        if here:
+            area = (min(top + tall, height) - max(top, 0)) * (min(left + wide, width) - max(left, 0))
+            weights += [float(area), *[0.0] * (subject.options.views - 1)]
+    return weights
+
+
 def _join(subject: Subject[State], outputs: list[Any], *, shifted: bool) -> np.ndarray:
     """Put the maps of the tiles together."""
     wanted, subject.state.wanted = subject.state.wanted, []

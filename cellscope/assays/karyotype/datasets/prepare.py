@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,12 +18,12 @@ from cellscope.assays.karyotype.datasets.sources.known import KNOWN
 from cellscope.engine.regroup import regroup
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.tone import to_grey
-from cellscope.io.annotations.picture import choosing, read_picture
-from cellscope.io.annotations.tally import gathering, tell
+from cellscope.io.annotations.picture import read_picture
+from cellscope.io.annotations.tally import Tally
 from cellscope.io.choice import Wants
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
-from cellscope.io.sources import clear_dataset, recognise, refuse_existing, source_facts, source_names
+from cellscope.io.sources import OWN, source_names, store_sources
 from cellscope.io.splits import Item, path_in_source
 from cellscope.io.text import one_line
 from cellscope.io.write import write_json, write_png
@@ -54,27 +53,29 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
         If a source is not recognised or broken, or `out` already holds a dataset.
     """
     out = Path(out)
-    refuse_existing(out, overwrite=options.overwrite)
-    names = source_names(sources)
-    layouts, tallies = recognise(sources, options.format, FORMATS)
-    clear_dataset(out, ("images", "chromosomes", "targets"))
-    items: list[Item] = []
     origins: list[Origin] = []
-    licences = {known: facts.licence for known, facts in KNOWN.items()}
-    facts: list[dict[str, Any]] = []
-    for source, name, layout, tally in zip(sources, names, layouts, tallies, strict=True):
-        before = len(items)
-        with gathering(tally), choosing(options):
-            for record in FORMATS[layout].read(source):
-                items.append(replace(_store(record, name, out), origin=path_in_source(record.path, source)))
-                origins.append(Origin(record.group, record.case, record.abnormal))
-                alone = [record.class_] if record.instances is None else []
-                tally.image([*alone, *(instance.class_ or "" for instance in record.instances or ())])
-        facts.append(source_facts(name, layout, len(items) - before, licences))
-        if name in KNOWN and KNOWN[name].short_arm_up:
-            facts[-1]["short_arm_up"] = True
-        print(f"{name}: {len(items) - before} items", file=sys.stderr)
-        tell(name, tally)
+
+    def store(record: Record, source: Path, name: str, tally: Tally) -> list[Item]:
+        item = replace(_store(record, name, out), origin=path_in_source(record.path, source))
+        origins.append(Origin(record.group, record.case, record.abnormal))
+        alone = [record.class_] if record.instances is None else []
+        tally.image([*alone, *(instance.class_ or "" for instance in record.instances or ())])
+        return [item]
+
+    stored, facts = store_sources(
+        sources,
+        source_names(sources),
+        out,
+        options,
+        FORMATS,
+        store,
+        folders=("images", "chromosomes", "targets"),
+        licence=lambda name, _: KNOWN[name].licence if name in KNOWN else OWN,
+    )
+    items = [item for own in stored for item in own]
+    for each in facts:
+        if each["name"] in KNOWN and KNOWN[each["name"]].short_arm_up:
+            each["short_arm_up"] = True
     write_dataset(
         out,
         regroup(dealt(items, origins, options.splits, options.seed), options.group_by),

@@ -27,10 +27,9 @@ from cellscope.assays.micronucleus.field.field import median_diameter
 from cellscope.assays.micronucleus.options import MicronucleusPrepareOptions
 from cellscope.engine.regroup import regroup
 from cellscope.errors import DatasetError
-from cellscope.io.annotations.picture import choosing
-from cellscope.io.annotations.tally import gathering, tell
+from cellscope.io.annotations.tally import Tally
 from cellscope.io.prepared import write_dataset
-from cellscope.io.sources import clear_dataset, recognise, refuse_existing
+from cellscope.io.sources import OWN, store_sources
 from cellscope.io.splits import Item, assign_splits, hold_out
 from cellscope.io.write import write_png
 from cellscope.report.preview import Shown, write_preview
@@ -69,30 +68,32 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
         If a source is not recognised or broken, a cell line to hold out is not there, or `out` already holds a dataset.
     """
     out = Path(out)
-    refuse_existing(out, overwrite=options.overwrite)
-    formats, tallies = recognise(sources, options.format, FORMATS)
-    clear_dataset(out, FOLDERS)
-    items: list[Item] = []
-    facts, places = [], []
-    for source, name, tally in zip(sources, formats, tallies, strict=True):
-        before, where = len(items), source.resolve().name
-        origin = {"laboratory": LABORATORIES.get(where, "")}
-        with gathering(tally), choosing(options):
-            for record in FORMATS[name].read_source(source, options):
-                if isinstance(record, FieldRecord):
-                    items += _store_field(record, out, options, origin | record.facts)
-                    tally.image(_objects_of(record))
-                else:
-                    items.append(_store_crop(record, out, origin))
-                    tally.image([record.class_])
-        places.append(slice(before, len(items)))
-        licence = LICENCES.get(where, LICENCES.get(name, "the user's own"))
-        facts.append({"name": where, "format": name, "items": len(items) - before, "licence": licence})
-        print(f"{where}: {len(items) - before} items", file=sys.stderr)
-        tell(where, tally)
+
+    def store(record: FieldRecord | CropRecord, _source: Path, name: str, tally: Tally) -> list[Item]:
+        origin = {"laboratory": LABORATORIES.get(name, "")}
+        if isinstance(record, FieldRecord):
+            own = _store_field(record, out, options, origin | record.facts)
+            tally.image(_objects_of(record))
+            return own
+        tally.image([record.class_])
+        return [_store_crop(record, out, origin)]
+
+    stored, facts = store_sources(
+        sources,
+        [source.resolve().name for source in sources],
+        out,
+        options,
+        FORMATS,
+        store,
+        folders=FOLDERS,
+        licence=lambda name, layout: LICENCES.get(name, LICENCES.get(layout, OWN)),
+        read=lambda reader, source: reader.read_source(source, options),
+    )
+    items = [item for own in stored for item in own]
     _refuse_one_class(items)
-    items = regroup(items, options.group_by)
-    for place in places:
+    items, first = regroup(items, options.group_by), 0
+    for own in stored:
+        place = slice(first, first := first + len(own))
         items[place] = _largest_to_training(items[place], options.splits)
     items = hold_out(items, options.hold_out, what="cell line")
     if options.recipe == "paper":

@@ -20,13 +20,13 @@ from cellscope.assays.mitosis.sequences.inputs import SEQUENCE, load, read_input
 from cellscope.assays.mitosis.sequences.names import Facts
 from cellscope.assays.mitosis.sequences.state import State
 from cellscope.engine.assay import Subject
-from cellscope.engine.eval.metric import LEVEL, Metric, metrics_figure
+from cellscope.engine.eval.metric import LEVEL, Metric, measure, metrics_figure
 from cellscope.engine.eval.run import Evaluation
 from cellscope.errors import UsageError
 from cellscope.io.choice import Choice
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, reliability_table
-from cellscope.metrics.intervals import bootstrap, f1_wilson, wider, wilson
+from cellscope.metrics.intervals import f1_wilson, wider, wilson
 from cellscope.options.common import MAX_PIXELS
 from cellscope.options.fields import extended
 from cellscope.report.plots import confusion_figure, reliability_figure
@@ -211,8 +211,9 @@ def _metric(
 ) -> Metric:  # fmt: skip
     """Compute one metric; its interval is honest for few sequences and allows for likeness within groups."""
     statistic = partial(_statistic, name, truth, p, threshold)
-    value = statistic(np.arange(len(truth))) if len(truth) else None
-    interval = bootstrap(groups, statistic, seed=seed, level=LEVEL) if value is not None else (None, None)
+    found = measure(label, groups, statistic, convention=_CONVENTIONS[name], seed=seed)
+    value, low, high = found.value, found.low, found.high
+    interval = (low, high) if low is not None and high is not None else (None, None)
     positive = p.shape[1] - 1
     true, said = truth == positive, p[:, -1] >= threshold
     hit, missed, false = int((true & said).sum()), int((true & ~said).sum()), int((~true & said).sum())

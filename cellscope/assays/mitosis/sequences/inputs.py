@@ -22,8 +22,8 @@ from cellscope.io.tracks import EventTable, check_events, events_of, read_events
 PART = "classify"
 SEQUENCE, MOVIE = "sequence", "movie"
 KINDS = (SEQUENCE, MOVIE)
-LONGEST_SEQUENCE = 64
-"""Frames; longer files are movies unless --input says otherwise."""
+LONGEST_SEQUENCE = 3 * FRAMES // 2
+"""Frames; whether a longer file shows one division or several a person must say, with ``--events`` or ``--input``."""
 LARGEST_SEQUENCE = 384
 """Pixels of the longer side."""
 
@@ -106,6 +106,6 @@ def admit(movie: Movie, kind: str) -> None:
     """
     if kind == MOVIE and "events" not in movie.notes:
         raise InputError(
-            f"{movie.name}: a movie of {movie.frames} frames of {movie.width} x {movie.height} pixels needs a table of "
-            "divisions (--events); --input sequence takes it as one sequence"
+            f"{movie.name}: {movie.frames} frames of {movie.width} x {movie.height} pixels may be a movie with several "
+            "divisions: --events names them in a table; --input sequence takes the file as one division"
         )

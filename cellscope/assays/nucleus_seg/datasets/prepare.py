@@ -7,7 +7,6 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from skimage.measure import label as components
@@ -17,13 +16,11 @@ from cellscope.assays.nucleus_seg.datasets.known import LABORATORIES, LICENCES, 
 from cellscope.assays.nucleus_seg.datasets.sources import FORMATS, Record
 from cellscope.assays.nucleus_seg.options import NucleusPrepareOptions
 from cellscope.engine.regroup import regroup
-from cellscope.errors import DatasetError
 from cellscope.io.annotations.label_image import read_label_image
-from cellscope.io.annotations.picture import choosing
-from cellscope.io.annotations.tally import Tally, gathering, tell
+from cellscope.io.annotations.tally import Tally
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
-from cellscope.io.sources import clear_dataset, recognise, refuse_existing, source_facts, source_names
+from cellscope.io.sources import OWN, source_names, store_sources
 from cellscope.io.splits import Item, hold_out, path_in_source
 from cellscope.io.write import write_png
 from cellscope.report.preview import Shown, write_preview
@@ -61,26 +58,24 @@ def prepare(
         If a source is not recognised or broken, one to hold out is not there, or `out` already holds a dataset.
     """
     out = Path(out)
-    refuse_existing(out, overwrite=options.overwrite)
-    names = source_names(sources)
-    layouts, tallies = recognise(sources, options.format, FORMATS)
-    clear_dataset(out, ("images", "targets"))
-    items: list[Item] = []
-    facts: list[dict[str, Any]] = []
     digests: list[str] = []
-    for source, name, layout, tally in zip(sources, names, layouts, tallies, strict=True):
-        before = len(items)
-        with gathering(tally), choosing(options):
-            for record in FORMATS[layout].read(source):
-                item, digest = _store(record, name, out, tally)
-                items.append(replace(item, origin=path_in_source(record.path, source)))
-                digests.append(digest)
-        if len(items) == before:
-            raise DatasetError(f"{source} holds no image with a mask in the layout '{layout}'")
-        facts.append(source_facts(name, layout, len(items) - before, LICENCES))
-        print(f"{name}: {len(items) - before} items", file=sys.stderr)
-        tell(name, tally)
-    items = regroup(items, options.group_by)
+
+    def store(record: Record, source: Path, name: str, tally: Tally) -> list[Item]:
+        item, digest = _store(record, name, out, tally)
+        digests.append(digest)
+        return [replace(item, origin=path_in_source(record.path, source))]
+
+    stored, facts = store_sources(
+        sources,
+        source_names(sources),
+        out,
+        options,
+        FORMATS,
+        store,
+        folders=("images", "targets"),
+        licence=lambda name, _: LICENCES.get(name, OWN),
+    )
+    items = regroup([item for own in stored for item in own], options.group_by)
     same_as: dict[str, str] = {}
     first: dict[str, str] = {}  # what an image's pixels are -> the group of the first image with them
     twins = [(first.setdefault(digest, item.group), item.group) for item, digest in zip(items, digests, strict=True)]

@@ -31,7 +31,7 @@ from cellscope.engine.assay import Subject
 from cellscope.io.image import Image
 from cellscope.metrics.conventions import CONVENTIONS, IMAGE_METRICS
 from cellscope.metrics.instance_summary import Summary
-from cellscope.models.file import save_model
+from cellscope.models.file import load_model, save_model
 
 CARD = replace(OTSU_CARD, arch="histonext-test", arch_args=arguments_of("histonext-test", 4), classes=TYPES)
 
@@ -161,10 +161,10 @@ def test_examples() -> None:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four typed drawn tiles in the test split and three untyped ones."""
+    """Three typed drawn tiles in the test split and two untyped ones."""
     folder = tmp_path_factory.mktemp("drawn")
-    write_tiles(folder / "typed", 4, side=128)
-    write_tiles(folder / "plain", 3, side=128, typed=False, first=10)
+    write_tiles(folder / "typed", 3, side=96)
+    write_tiles(folder / "plain", 2, side=96, typed=False, first=10)
     prepare([folder / "typed", folder / "plain"], folder / "ds", Options(splits=(0.0, 0.0, 1.0), pixel_size=0.25))
     return folder / "ds"
 
@@ -181,7 +181,7 @@ def test_the_command_measures_a_network_beside_the_baseline(dataset: Path, tmp_p
     save_model(tmp_path / "net.safetensors", network.state_dict(), CARD)
     code, said = run(dataset, "-o", tmp_path / "net", "-m", tmp_path / "net.safetensors")
     assert code == 0, said
-    assert "typed (4 images), otsu: dice" in said
+    assert "typed (3 images), otsu: dice" in said
     record = json.loads((tmp_path / "net/eval.json").read_text())
     assert "NaN" not in (tmp_path / "net/eval.json").read_text()
     overall = record["metrics"]["overall"]
@@ -193,10 +193,10 @@ def test_the_command_measures_a_network_beside_the_baseline(dataset: Path, tmp_p
     assert "best IoU" in overall["hovernet.aji"]["convention"]
     assert set(record["metrics"]["per_class"]["hovernet.types_f1"]) == set(TYPES)
     table = pd.read_csv(tmp_path / "net/per_image.csv")
-    assert len(table) == record["n"] == 7
+    assert len(table) == record["n"] == 5
     assert table["otsu_dice"].mean() == pytest.approx(overall["otsu.strict.dice"]["value"], abs=1e-4)
     assert table["otsu_dice"].mean() > 0.6  # purple on pink
-    true = tissue(1, 128)[1]
+    true = tissue(1, 96)[1]
     assert table.loc[table["image"] == "typed/train_1", "n_true"].item() == true.max()
     assert set(pd.read_csv(tmp_path / "net/by_source.csv")["source"]) == {"all", "typed", "plain"}
     for figure in ("images", "examples_typed", "examples_plain", "metrics"):
@@ -223,15 +223,19 @@ def test_the_baseline_alone_and_what_is_refused(dataset: Path, tmp_path: Path) -
 
 
 def test_three_folds_each_with_the_network_that_left_it_out(tmp_path: Path) -> None:
-    write_tiles(tmp_path / "typed", 6, side=128)
+    write_tiles(tmp_path / "typed", 6, side=96)
     prepare([tmp_path / "typed"], tmp_path / "ds", Options(splits=(0.8, 0.1, 0.1), folds=3, pixel_size=0.25))
     settings = ["steps=1", "core=64", "val_every=1", "batch_size=1"]
     words = ["--arch", "histonext-test", "--precision", "32", *(word for one in settings for word in ("--set", one))]
-    models: list[object] = []
-    for fold in range(3):
-        code, said = run(tmp_path / "ds", "-o", tmp_path / f"{fold}", "--fold", fold, *words, command="train")
-        assert code == 0, said
-        models += ["-m", tmp_path / f"{fold}"]
+    code, said = run(tmp_path / "ds", "-o", tmp_path / "0", "--fold", 0, *words, command="train")
+    assert code == 0, said
+    card, tensors = load_model(tmp_path / "0" / "model.safetensors", assay="histo")
+    assert card.training["fold"] == 0
+    models: list[object] = ["-m", tmp_path / "0"]
+    for fold in (1, 2):  # as if trained without this fold
+        of_fold = replace(card, training=card.training | {"fold": fold})
+        save_model(tmp_path / f"{fold}.safetensors", tensors, of_fold)
+        models += ["-m", tmp_path / f"{fold}.safetensors"]
     code, said = run(tmp_path / "ds", "-o", tmp_path / "x", "--split", "folds", *models[:4])
     assert code == 2
     assert "left out fold 2" in said

@@ -1,4 +1,4 @@
-"""`train --leave-out line`: each line judged by networks that have not seen it, and the final model calibrated on that."""
+"""`train --leave-out line`: lines are judged by networks that have not seen them, which calibrates the final model."""
 
 import json
 

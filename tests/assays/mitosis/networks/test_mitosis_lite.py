@@ -20,7 +20,8 @@ from cellscope.engine.train.fit import decay_groups
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import load_model, read_card
 
-WORDS = ["--device", "cpu", "--precision", "32", "--steps", "2", "--set", "val_every=2", "--set", "augment=camera"]
+SETTINGS = ("val_every=1", "augment=camera", "batch_size=2")
+WORDS = ["--device", "cpu", "--precision", "32", "--steps", "1", *(word for one in SETTINGS for word in ("--set", one))]
 
 
 def cellscope(*words: object) -> str:
