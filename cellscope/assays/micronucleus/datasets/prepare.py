@@ -78,22 +78,21 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
         tally.image([record.class_])
         return [_store_crop(record, out, origin)]
 
-    stored, facts = store_sources(
+    items, facts = store_sources(
         sources,
-        [source.resolve().name for source in sources],
         out,
         options,
         FORMATS,
         store,
         folders=FOLDERS,
+        names=[source.resolve().name for source in sources],
         licence=lambda name, layout: LICENCES.get(name, LICENCES.get(layout, OWN)),
         read=lambda reader, source: reader.read_source(source, options),
     )
-    items = [item for own in stored for item in own]
     _refuse_one_class(items)
     items, first = regroup(items, options.group_by), 0
-    for own in stored:
-        place = slice(first, first := first + len(own))
+    for each in facts:
+        place = slice(first, first := first + each["items"])
         items[place] = _largest_to_training(items[place], options.splits)
     items = hold_out(items, options.hold_out, what="cell line")
     if options.recipe == "paper":

@@ -20,7 +20,7 @@ from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.tally import Tally
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
-from cellscope.io.sources import OWN, source_names, store_sources
+from cellscope.io.sources import OWN, store_sources
 from cellscope.io.splits import Item, hold_out, path_in_source
 from cellscope.io.write import write_png
 from cellscope.report.preview import Shown, write_preview
@@ -65,9 +65,8 @@ def prepare(
         digests.append(digest)
         return [replace(item, origin=path_in_source(record.path, source))]
 
-    stored, facts = store_sources(
+    items, facts = store_sources(
         sources,
-        source_names(sources),
         out,
         options,
         FORMATS,
@@ -75,7 +74,7 @@ def prepare(
         folders=("images", "targets"),
         licence=lambda name, _: LICENCES.get(name, OWN),
     )
-    items = regroup([item for own in stored for item in own], options.group_by)
+    items = regroup(items, options.group_by)
     same_as: dict[str, str] = {}
     first: dict[str, str] = {}  # what an image's pixels are -> the group of the first image with them
     twins = [(first.setdefault(digest, item.group), item.group) for item, digest in zip(items, digests, strict=True)]
