@@ -151,12 +151,36 @@ class PredictOptions(EvalOptions, PlaneOptions):
     corrections: str | None = option(
         None, "CSV of corrected cells, saved from the gallery in report.html.", metavar="CSV"
     )
+    control: str | None = option(
+        None, "Group of --group-by that the others are compared with (Fisher's exact test, trend).", metavar="GROUP"
+    )
+    doses: str = option(
+        "", "Dose or concentration of each group for the trend test, such as control=0,low=1,high=5; if not given, the "
+        "numbers in their names.",
+        metavar="GROUP=N,...",
+    )  # fmt: skip
     gallery: int = option(60, "Maximum number of cells per field in the review gallery; 0 for none.", low=0, high=5000)
     corrected: dict[str, list[tuple[float, float, str]]] = field(init=False, default_factory=dict)
     """What ``corrections`` holds, read when the command starts: image -> (row, column, class)."""
     review_margin: float = option(
         0.2, "Mark cells for review whose probability is within this distance of the threshold.", low=0.0, high=0.5
     )
+
+
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """Options of ``cellscope micronucleus calibrate``."""
+
+    panel: ClassVar[str] = "Calibration"
+
+    model: str | None = option(
+        None, "Classifier to calibrate: a model file or a built-in model; the built-in one if not given.",
+        metavar="MODEL", short="-m",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check(self)
 
 
 @dataclass(frozen=True)
