@@ -171,7 +171,7 @@ def train_one(
 
     With `everything` it trains on all sequences, and nothing is left to validate on.
     """
-    arguments = arguments_of(options.arch)
+    arguments = arguments_of(str(options.arch))
     classes = list(prepared.info["classes"])
     settings = {name: arguments[name] for name in VIEW_SETTINGS if name in arguments}
     train_rows, val_rows = (prepared.items, prepared.items[:0]) if everything else split_rows(prepared, options)
@@ -201,10 +201,10 @@ def train_one(
     def card(metrics: dict[str, float]) -> ModelCard:
         facts = facts_of(prepared, options, len(train))
         if everything:
-            return make_card(arguments, options.arch, classes, prepared, facts, {}, metrics)
+            return make_card(arguments, str(options.arch), classes, prepared, facts, {}, metrics)
         p = predictions(learner.network, val, settings)
         write_csv(out / PREDICTIONS, predictions_table(val, p, classes))
-        return make_card(arguments, options.arch, classes, prepared, facts, tuned(p, val.labels), metrics)
+        return make_card(arguments, str(options.arch), classes, prepared, facts, tuned(p, val.labels), metrics)
 
     fit(
         learner,
