@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from cellscope.assays.mitosis.recipes import RECIPES
-from cellscope.errors import UsageError
+from cellscope.errors import ModelError, UsageError
 from cellscope.options.common import PrepareOptions
 from cellscope.options.planes import FileOptions
 from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
 from cellscope.options.training import TrainingOptions
+
+FROM_NOTHING, FROM_IMAGENET = "mitonet-turned", "lite0-gru"
+"""Architectures of a training that starts from random weights and of one that starts from ImageNet's."""
 
 FRAME_POLICIES = ("any", "pad", "sample", "refuse")
 
@@ -57,7 +60,12 @@ class TrainOptions(TrainingOptions):
     recipes: ClassVar[Sequence[Recipe]] = RECIPES
 
     part: Literal["classify"] = option("classify", "Network to train.")
-    arch: str = option("mitonet-turned", "Network architecture.", metavar="NAME")
+    arch: str | None = option(
+        None,
+        "Network architecture; by default that of the model given with --init, lite0-gru with --init imagenet, else "
+        "mitonet-turned.",
+        metavar="NAME",
+    )
     repeats: int = option(
         1,
         "Number of trainings (or cross-validations, with --cross-validate) with different seeds; mean and "
@@ -119,6 +127,8 @@ class TrainOptions(TrainingOptions):
     )
 
     def __post_init__(self) -> None:
+        if self.arch is None:
+            object.__setattr__(self, "arch", _usual_arch(self.init))  # recipes depend on it
         super().__post_init__()
         if self.leave_out is not None and (self.cross_validate or self.fold is not None):
             raise UsageError("--leave-out chooses what is held out; give it without --fold and --cross-validate")
@@ -196,3 +206,19 @@ class PredictOptions(EvalOptions, FileOptions):
     review_below: float = option(
         0.75, "Mark divisions for review whose class probability is below this value.", low=0.0, high=1.0
     )
+
+
+def _usual_arch(init: str | None) -> str:
+    """Choose the architecture of a training by what it starts from: the network over frames of a model."""
+    if init == "imagenet":
+        return FROM_IMAGENET
+    if init in (None, "none") or Path(str(init)).suffix in (".pth", ".pt"):
+        return FROM_NOTHING
+    from cellscope.models.file import read_card  # not for a help page
+    from cellscope.models.registry import locate
+
+    try:
+        archs = read_card(locate(str(init))).arch.split("+")
+    except ModelError:  # said when the model is loaded
+        return FROM_NOTHING
+    return next((arch for arch in archs if arch != "tracknet"), archs[0])

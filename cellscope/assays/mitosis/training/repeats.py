@@ -173,7 +173,7 @@ def _join(prepared: PreparedDataset, out: Path, names: list[str], options: Train
     _write_seeds(out, labels, [by_others(fold, partial(_tuned_by, p, labels, one)) for one in seeds])
     arguments["members"] = len(names)
     facts = facts_of(prepared, options, len(table)) | {"folds": len(names) // len(each), "repeats": len(each)}
-    card = make_card(arguments, options.arch, classes, prepared, facts, thresholds, metrics)
+    card = make_card(arguments, str(options.arch), classes, prepared, facts, thresholds, metrics)
     save_model(out / MODEL, tensors, card, half=options.half)
     say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))
 

@@ -203,7 +203,7 @@ def train_one(
     With `everything` it trains on all sequences, and nothing is left to validate on. With `test` it is measured on the
     test split, if there is one: `TEST` of ``run.json``, as of a cross-validation on the fold that was left out.
     """
-    arguments = arguments_of(options.arch)
+    arguments = arguments_of(str(options.arch))
     classes = list(prepared.info["classes"])
     settings = {name: arguments[name] for name in VIEW_SETTINGS if name in arguments}
     nothing: pd.DataFrame | None = None
@@ -236,7 +236,7 @@ def train_one(
     def card(metrics: dict[str, float]) -> ModelCard:
         facts = facts_of(prepared, options, len(train))
         if everything:
-            return make_card(arguments, options.arch, classes, prepared, facts, {}, metrics)
+            return make_card(arguments, str(options.arch), classes, prepared, facts, {}, metrics)
         held = val if fold_rows is None else load(fold_rows, classes)
         p = predictions(learner.network, held, settings)
         write_csv(out / PREDICTIONS, predictions_table(held, p, classes))
@@ -250,7 +250,7 @@ def train_one(
             thresholds = tuned(p, val.labels)
         elif options.chooses:  # the fold has no say in what it measures
             thresholds = tuned(predictions(learner.network, val, settings), val.labels)
-        return make_card(arguments, options.arch, classes, prepared, facts, thresholds, metrics)
+        return make_card(arguments, str(options.arch), classes, prepared, facts, thresholds, metrics)
 
     fit(
         learner,

@@ -153,3 +153,18 @@ def test_kinetics_weights_of_a_local_file(tmp_path):
         initialised(arguments_of("resnet50-3d"), CLASSES, options)
     with pytest.raises(UsageError, match="are for --arch resnet50-3d"):
         initialised(arguments_of("gao-lstm"), CLASSES, TrainOptions(arch="gao-lstm", init=str(path)))
+
+
+@pytest.mark.parametrize(
+    ("init", "arch"),
+    [
+        ("none", "mitonet-turned"),
+        ("imagenet", "lite0-gru"),
+        ("mitosis-classify", "lite0-gru"),
+        ("kinetics.pth", "mitonet-turned"),
+        ("there-is-no-such-model", "mitonet-turned"),
+    ],
+)
+def test_the_architecture_follows_what_a_training_starts_from(init, arch):
+    assert TrainOptions(init=init).arch == arch
+    assert TrainOptions(init=init, arch="tracknet").arch == "tracknet"
