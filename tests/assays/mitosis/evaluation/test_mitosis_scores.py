@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from cellscope.assays.mitosis.assay import calibrate, call, combine
-from cellscope.assays.mitosis.evaluation.evaluate import measures
+from cellscope.assays.mitosis.evaluation.evaluate import Measured, _figures, items_table, measures
 from cellscope.assays.mitosis.evaluation.scores import majority_by, scores, within_mixed
 from cellscope.assays.mitosis.evaluation.sides import Sides
 from cellscope.assays.mitosis.report.summary import conditions_table, dose_of
 from cellscope.assays.mitosis.sequences.names import normal_class
+from cellscope.errors import UsageError
 from cellscope.metrics.calibration import apply_line, best_slope_and_bias, best_weights_and_bias, log_odds
 from cellscope.metrics.intervals import f1_wilson, wider, wilson
+from cellscope.models.card import ModelCard
 
 
 def test_scores_by_hand():
@@ -54,6 +58,28 @@ def test_of_several_classes_all_but_the_normal_one_are_positive():
     again = {metric.name: metric.value for metric in measures(turned, classes, 0.5, sides=sides)}
     assert again["recall"] == found["recall"]
     assert again["roc_auc"] == found["roc_auc"]
+
+
+def test_other_kinds_than_the_models_are_compared_as_normal_and_abnormal():
+    card = ModelCard.weightless("mitosis", "classify", "none", ("normal", "abnormal"))
+    prepared = SimpleNamespace(info={"classes": ["bipolar", "lagging", "multipolar"]})
+    sides = Sides.of(card, prepared, {"bipolar", "lagging", "multipolar"})
+    assert sides.positive == (1,)
+    assert [sides.truth[name] for name in ("normal", "abnormal", "bipolar", "lagging", "multipolar")] == [0, 1, 0, 1, 1]
+    rows = pd.DataFrame({"id": list("abcd"), "group": list("abcd")})
+    rows["class"] = ["bipolar", "bipolar", "lagging", "multipolar"]
+    shown = np.zeros((12, 2, 8, 8), np.float16)
+    abnormal = dict(zip("abcd", (0.1, 0.7, 0.9, 0.2), strict=True))
+    said = {name: Measured(np.array([1 - p, p]), shown, np.arange(12)) for name, p in abnormal.items()}
+    table = items_table(rows, said, {}, card.classes, 0.5)
+    assert list(table["predicted"]) == ["normal", "abnormal", "abnormal", "normal"]
+    metrics = measures(table, card.classes, 0.5, sides=sides)
+    assert {metric.name: metric.value for metric in metrics}["accuracy"] == 0.5
+    assert {"confusion", "reliability", "errors"} <= set(_figures(table, said, card.classes, sides, metrics, "test"))
+    with pytest.raises(UsageError, match="prepare it with --normal CLASS"):
+        Sides.of(card, SimpleNamespace(info={"classes": ["a", "b"]}), {"a", "b"})
+    with pytest.raises(UsageError, match="is one of the model's abnormal classes"):
+        Sides.of(card, SimpleNamespace(info={"classes": ["normal", "abnormal"], "normal": "abnormal"}), {"normal"})
 
 
 @pytest.mark.parametrize("names", [["abnormal", "multipolar"], ["a", "b"], ["aberrant", "lagging chromosomes"]])
