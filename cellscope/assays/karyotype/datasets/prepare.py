@@ -24,7 +24,7 @@ from cellscope.io.choice import Wants
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
 from cellscope.io.sources import OWN, store_sources
-from cellscope.io.splits import Item, path_in_source
+from cellscope.io.splits import Item, divided, path_in_source
 from cellscope.io.text import one_line
 from cellscope.io.write import write_json, write_png
 from cellscope.options.common import PrepareOptions
@@ -74,15 +74,21 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
     for each in facts:
         if each["name"] in KNOWN and KNOWN[each["name"]].short_arm_up:
             each["short_arm_up"] = True
+    items, splits = divided(
+        regroup(dealt(items, origins, options.splits, options.seed), options.group_by),
+        options.splits,
+        held_out=options.hold_out,
+        table=options.split_table,
+    )
     write_dataset(
         out,
-        regroup(dealt(items, origins, options.splits, options.seed), options.group_by),
+        items,
         assay="karyotype",
         classes=list(CLASSES),
         sources=facts,
         pixel_size_um=None,
         seed=options.seed,
-        splits=options.splits,
+        splits=splits,
         folds=options.folds,
     )
     metaphases = [item for item in items if item.target]
