@@ -3,7 +3,7 @@
 usage: python benchmarks/karyotype_paper.py DATASET [--steps 2] [--limit 8] [--imagenet FOLDER | --random] [-o OUT]
 
 DATASET is what `cellscope karyotype prepare bioimlab -o paper --splits 0.85,0.05,0.1` wrote. Each row is a training by
-its preset (docs/karyotype-paper.md), cut to `--steps` steps on the first `--limit` items, and its evaluation on as
+its preset (docs/papers/karyotype.md), cut to `--steps` steps on the first `--limit` items, and its evaluation on as
 many.
 Without the cuts (`--full`) these are the paper's own trainings, for a GPU.
 

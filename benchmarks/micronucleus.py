@@ -10,7 +10,7 @@ which cost no less) sees crops of the same size, both ways.
 Then one drawn field of 1024 x 1024 with 200 nuclei goes from file to table with models loaded, and through the whole
 command, whose peak memory is measured. On a busy machine the seconds of the processor say more than those of the clock.
 
-``variants`` prints parameters, FLOPs and time of every row of the paper's Tables 2 and 3 and of Table 4's baselines.
+``variants`` prints parameters, FLOPs and time of the rows of the paper's Tables 2 to 4 that are defined.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ import numpy as np
 import tifffile
 import timm
 import torch
-from cost import count_parameters, pytorch_multiply_adds, twice_the_weights
 from harness import compare, environment, print_table, run_process, with_bytecode
 from road import CPU, through
 
@@ -42,6 +41,7 @@ from cellscope.engine.loading import load_models
 from cellscope.io.read import read
 from cellscope.models.file import load_model
 from cellscope.models.registry import default_for
+from cellscope.nn.cost import count_parameters, pytorch_multiply_adds, twice_the_weights
 
 SIDE, NUCLEI = 1024, 200
 PAPER_SECONDS = {

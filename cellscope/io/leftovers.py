@@ -16,7 +16,7 @@ from cellscope.io.text import one_line
 
 RESULT_SUFFIXES = (
     ".labels.tif", ".cells.tif", ".micronuclei.tif", ".overlay.png", ".karyogram.png", ".filmstrip.png", ".explain.png",
-    ".density.png",
+    ".density.png", ".cut.png", ".turned.png",
 )  # fmt: skip
 """What `predict` writes per image."""
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from cellscope.errors import DatasetError
+from cellscope.errors import DatasetError, UsageError
 from cellscope.io.splits import SPLITS, Item, assign_folds, assign_splits
 from cellscope.io.text import one_line
 from cellscope.io.write import write_csv, write_json
@@ -21,6 +22,11 @@ SCHEMA = "cellscope.dataset/1"
 COLUMNS = ["id", "split", "fold", "group", "image", "target", "class"]
 #: Columns behind them, where known, in this order; an assay's own come last, by name.
 FACTS = ("source", "laboratory", "scanner", "day", "line", "organ")
+INNER = 0.15
+"""Share of the training folds of a cross-validation that weights and thresholds are chosen on."""
+CHOSEN_ON = "chosen_on"
+"""In the card of a model of a cross-validation: what chose its weights. Cards without it are of models that were chosen
+on the fold they left out."""
 LEFT_OUT = "left-out"
 """The split of items that ``--leave-out`` keeps out of a training; see `PreparedDataset.leaving_out`."""
 
@@ -169,25 +175,82 @@ class PreparedDataset:
         items.loc[chosen, "split"] = LEFT_OUT
         return replace(self, items=items)
 
-    def split(self, name: str, *, fold: int | None = None) -> pd.DataFrame:
-        """Rows of one split; with `fold`, that fold is ``val`` and the others are ``train``.
+    def folded(self, fold: int, *, val_fold: int | None = None) -> PreparedDataset:
+        """Give the same dataset as one turn of a cross-validation sees it.
+
+        Parameters
+        ----------
+        fold : int
+            The fold that is measured: the split ``test``. Nothing of it chooses weights or thresholds.
+        val_fold : int, optional
+            The fold that is ``val``. By default about `INNER` of the items of the other folds are, whole groups of
+            every source that has more than one.
+
+        Returns
+        -------
+        PreparedDataset
+            The rest is ``train``; items that were left out stay so.
 
         Raises
         ------
         DatasetError
-            If the split or fold holds no item.
+            No item is in the fold, or the other folds hold one group alone.
+        UsageError
+            `val_fold` is `fold`.
         """
-        if fold is not None and name != LEFT_OUT:
-            held = self.items["fold"] == str(fold)
-            rows = self.items[(held if name == "val" else ~held) & (self.items["split"] != LEFT_OUT)]
+        if val_fold == fold:
+            raise UsageError(f"--val-fold {fold} is the fold that --fold leaves out to be measured; give another")
+        items, present = self.items.copy(), self.items["split"] != LEFT_OUT
+        for number in (fold, *(() if val_fold is None else (val_fold,))):
+            if not (present & (items["fold"] == str(number))).any():
+                raise DatasetError(f"{self.root} has no item in fold {number}; prepare it with --folds K")
+        items.loc[present, "split"] = "train"
+        items.loc[present & (items["fold"] == str(fold)), "split"] = "test"
+        if val_fold is not None:
+            items.loc[present & (items["fold"] == str(val_fold)), "split"] = "val"
         else:
-            rows = self.items[self.items["split"] == name]
+            rest = items[items["split"] == "train"]
+            items.loc[rest.index[_inner(rest, int(self.info.get("seed", 0)) + fold)], "split"] = "val"
+        return replace(self, items=items)
+
+    def in_fold(self, fold: int) -> pd.DataFrame:
+        """Rows of one fold.
+
+        Raises
+        ------
+        DatasetError
+            If it holds no item.
+        """
+        rows = self.items[(self.items["fold"] == str(fold)) & (self.items["split"] != LEFT_OUT)]
         if rows.empty:
-            raise DatasetError(
-                f"{self.root} has no item in split {name!r}" + (f" of fold {fold}" if fold is not None else "")
-            )
+            raise DatasetError(f"{self.root} has no item in fold {fold}")
         return rows
 
-    def splits(self, name: str, *, fold: int | None = None) -> pd.DataFrame:
+    def splits(self, name: str) -> pd.DataFrame:
         """Rows of one split, or with ``all`` those of every split; what `leaving_out` keeps out stays out."""
-        return self.items[self.items["split"] != LEFT_OUT] if name == "all" else self.split(name, fold=fold)
+        return self.items[self.items["split"] != LEFT_OUT] if name == "all" else self.split(name)
+
+    def split(self, name: str) -> pd.DataFrame:
+        """Rows of one split.
+
+        Raises
+        ------
+        DatasetError
+            If the split holds no item.
+        """
+        rows = self.items[self.items["split"] == name]
+        if rows.empty:
+            raise DatasetError(f"{self.root} has no item in split {name!r}")
+        return rows
+
+
+def _inner(rows: pd.DataFrame, seed: int) -> np.ndarray:
+    """Choose the rows of the training folds that weights and thresholds are chosen on; (N,) bool."""
+    if rows["group"].nunique() < 2:
+        raise DatasetError("the other folds hold one group alone: nothing is left to validate on; use fewer folds")
+    items = [Item(str(row.id), str(row.group), str(row.image)) for row in rows.itertuples()]
+    split_of = assign_splits(items, (1 - INNER, INNER, 0.0), seed)
+    chosen = rows["group"].map(split_of).to_numpy() == "val"
+    if not chosen.any():  # few groups, each larger than the share
+        chosen = (rows["group"] == rows["group"].value_counts(sort=False).sort_index().idxmin()).to_numpy()
+    return chosen

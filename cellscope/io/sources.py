@@ -83,23 +83,21 @@ def recognise(
 
 def store_sources(
     sources: Sequence[Path],
-    names: Sequence[str],
     out: Path,
     options: PrepareOptions,
     formats: Mapping[str, Any],
     store: Callable[[Any, Path, str, Tally], list[Item]],
     *,
     folders: Iterable[str],
-    licence: Callable[[str, str], str],
+    names: Sequence[str] | None = None,
+    licence: Callable[[str, str], str] = lambda name, layout: OWN,
     read: Callable[[Any, Path], Iterable[Any]] = lambda reader, source: reader.read(source),
-) -> tuple[list[list[Item]], list[dict[str, Any]]]:
+) -> tuple[list[Item], list[dict[str, Any]]]:
     """Read every source in its layout and store its records in a new dataset; what was found is told on stderr.
 
     Parameters
     ----------
     sources : sequence of Path
-    names : sequence of str
-        Of the sources.
     out : Path
         The dataset folder; an earlier dataset is removed once all sources are recognised.
     options : PrepareOptions
@@ -109,29 +107,32 @@ def store_sources(
         ``store(record, source, name, tally)`` writes a record's files, counts what it holds and returns its items.
     folders : iterable of str
         Folders of the dataset.
+    names : sequence of str, optional
+        Of the sources; `source_names` by default.
     licence : callable
-        ``licence(name, layout)`` of a source.
+        ``licence(name, layout)`` of a source; the user's own by default.
     read : callable
         ``read(reader, source)`` -> records; the reader's own ``read`` by default.
 
     Returns
     -------
-    items : list of list of Item
-        Of each source.
+    items : list of Item
+        Of all sources, in their order.
     facts : list of dict
-        What ``dataset.json`` says of each source.
+        What ``dataset.json`` says of each source: ``name``, ``format``, ``items`` (their number), ``licence``.
 
     Raises
     ------
     UsageError
-        `out` holds a dataset, or a source or layout is not there.
+        `out` holds a dataset, a source or layout is not there, or two sources have the same name.
     DatasetError
         A source is in no known layout, or holds nothing.
     """
     refuse_existing(out, overwrite=options.overwrite)
+    names = source_names(sources) if names is None else names
     layouts, tallies = recognise(sources, options.format, formats)
     clear_dataset(out, folders)
-    items: list[list[Item]] = []
+    items: list[Item] = []
     facts: list[dict[str, Any]] = []
     for source, name, layout, tally in zip(sources, names, layouts, tallies, strict=True):
         own: list[Item] = []
@@ -140,7 +141,7 @@ def store_sources(
                 own += store(record, source, name, tally)
         if not own:
             raise DatasetError(f"{source} holds no annotated image in the layout '{layout}'")
-        items.append(own)
+        items += own
         facts.append({"name": name, "format": layout, "items": len(own), "licence": licence(name, layout)})
         print(f"{name}: {len(own)} items", file=sys.stderr)
         tell(name, tally)

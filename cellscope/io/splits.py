@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cellscope.errors import UsageError
+from cellscope.io.table import read_table
 
 SPLITS = ("train", "val", "test")
 
@@ -53,6 +54,92 @@ class Item:
     def source(self) -> str:
         """The name of the data set the item came from."""
         return self.id.split("/", 1)[0]
+
+
+def divided(
+    items: list[Item],
+    splits: tuple[float, float, float],
+    *,
+    held_out: str,
+    table: Path | None,
+    what: str = "source",
+) -> tuple[list[Item], tuple[float, float, float]]:
+    """Fix the splits that ``--hold-out`` and ``--split-table`` name.
+
+    Parameters
+    ----------
+    items : list of Item
+    splits : three fractions
+    held_out, what
+        As for `hold_out`.
+    table : Path or None
+        See `fixed_by`.
+
+    Returns
+    -------
+    items : list of Item
+    splits : three fractions
+        For the items that are left: without a test share where the table names test items.
+    """
+    items = hold_out(items, held_out, what=what)
+    if table is None:
+        return items, splits
+    items, has_test = fixed_by(items, table)
+    return items, without_test(splits) if has_test else splits
+
+
+def without_test(splits: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Share what would be tested between training and validation: the test split is fixed."""
+    rest = splits[0] + splits[1]
+    return (splits[0] / rest, splits[1] / rest, 0.0) if rest else (1.0, 0.0, 0.0)
+
+
+def fixed_by(items: list[Item], table: Path) -> tuple[list[Item], bool]:
+    """Fix the splits of items by a table, with their groups.
+
+    Parameters
+    ----------
+    items : list of Item
+    table : Path
+        CSV with the column ``split`` and ``id`` or ``group``: an item's `id` or `group`, with or without the source
+        before the first ``/``.
+
+    Returns
+    -------
+    items : list of Item
+    has_test : bool
+        The table names test items.
+
+    Raises
+    ------
+    UsageError
+        A column is missing, a split is not one of the three, a row fits no item, or two rows send a group to two
+        splits.
+    """
+    rows = read_table(table, ("split",))
+    column = next((name for name in ("id", "group") if rows and name in rows[0]), None)
+    if column is None:
+        raise UsageError(f"--split-table {table}: it needs a column id or group beside split")
+    names: dict[str, list[str]] = {}
+    for item in items:
+        name = item.id if column == "id" else item.group
+        for key in {name, name.partition("/")[2]} - {""}:
+            names.setdefault(key, []).append(item.group)
+    wanted: dict[str, str] = {}
+    for row in rows:
+        if row["split"] not in SPLITS:
+            raise UsageError(f"--split-table {table}: {row['split']!r} is no split; there are {', '.join(SPLITS)}")
+        groups = set(names.get(row[column], ()))
+        if not groups:
+            raise UsageError(f"--split-table {table}: no item has the {column} {row[column]}")
+        for group in groups:
+            if wanted.setdefault(group, row["split"]) != row["split"]:
+                raise UsageError(
+                    f"--split-table {table}: {row[column]} is {row['split']}, but its group {group} is "
+                    f"{wanted[group]}; items of one group stay together"
+                )
+    fixed = [replace(item, fixed_split=wanted.get(item.group, item.fixed_split)) for item in items]
+    return fixed, "test" in wanted.values()
 
 
 def hold_out(items: list[Item], names: str, *, what: str = "source") -> list[Item]:
@@ -113,7 +200,8 @@ def assign_splits(items: list[Item], splits: tuple[float, float, float], seed: i
         for group, size in sizes.items():
             if group in assigned:
                 have[assigned[group]] += size
-        total = sum(sizes.values())
+        # what is tested is no part of what is shared out where nothing more is to be tested
+        total = sum(sizes.values()) - (0 if splits[2] else have["test"])
         names = sorted(group for group in sizes if group not in assigned)
         np.random.default_rng([seed, *hashlib.sha256(source.encode()).digest()[:4]]).shuffle(names)
         for group in names:

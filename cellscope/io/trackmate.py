@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 from cellscope.errors import UsageError
 from cellscope.io.text import one_line
 from cellscope.io.tracks import Event, table_number
+
+_GIVEN = re.compile(r"\s*(?:ID\s*\d+|Track_\d+)?\s*", re.IGNORECASE)
+"""Names that TrackMate gives."""
 
 Spot = tuple[int, float, float]
 """Frame, y, x in the file's units."""
@@ -40,12 +45,14 @@ def read_trackmate(path: Path) -> tuple[list[Event], list[str]]:
     links: dict[str, set[tuple[str, str]]] = defaultdict(set)
     shown: set[str] | None = None
     pixel: tuple[float, float] | None = None
+    names: dict[str, str] = {}
     units, track = "", ""
     try:
         for moment, element in ElementTree.iterparse(path, events=("start", "end")):
             if moment == "start":
                 if element.tag == "Track":
                     track = element.get("TRACK_ID") or ""
+                    names[f"track {track}"] = element.get("name") or ""
                 elif element.tag == "FilteredTracks":
                     shown = set()
                 elif element.tag == "Model":
@@ -54,6 +61,7 @@ def read_trackmate(path: Path) -> tuple[list[Event], list[str]]:
             if element.tag == "Spot":
                 facts = {key: element.get(key) or "" for key in ("ID", "FRAME", "POSITION_X", "POSITION_Y")}
                 at = {key: table_number(path, f"spot {facts['ID']}", key, facts[key]) for key in list(facts)[1:]}
+                names[facts["ID"]] = element.get("name") or ""
                 spots[facts["ID"]] = (int(at["FRAME"]), at["POSITION_Y"], at["POSITION_X"])
             elif element.tag == "Edge":
                 links[track].add((element.get("SPOT_SOURCE_ID") or "", element.get("SPOT_TARGET_ID") or ""))
@@ -71,13 +79,21 @@ def read_trackmate(path: Path) -> tuple[list[Event], list[str]]:
     scale = pixel if pixel is not None and min(pixel) > 0 else (1.0, 1.0)
     found, hidden = [], 0
     for name, pairs in links.items():
-        events = _divisions(pairs, spots, scale)
+        events = [
+            replace(event, track=name, class_=_label(names[event.spot]) or _label(names.get(f"track {name}", "")))
+            for event in _divisions(pairs, spots, scale)
+        ]
         if shown is None or name in shown:
             found += events
         else:
             hidden += len(events)
     notes = [f"{hidden} divisions lie in tracks that are hidden in TrackMate and do not count"] if hidden else []
     return found, notes
+
+
+def _label(name: str) -> str:
+    """Give a name that a person chose: not TrackMate's own, such as ``ID1234`` and ``Track_7``."""
+    return "" if _GIVEN.fullmatch(name) else name.strip()
 
 
 def _divisions(pairs: set[tuple[str, str]], spots: dict[str, Spot], scale: tuple[float, float]) -> list[Event]:
@@ -93,6 +109,7 @@ def _divisions(pairs: set[tuple[str, str]], spots: dict[str, Spot], scale: tuple
             spots[mother][2] / scale[1],
             None,
             f"spot {mother}",
+            spot=mother,
         )
         for mother, daughters in later.items()
         if len(daughters) >= 2

@@ -38,6 +38,10 @@ class Event:
         Where it was said, for messages: ``line 3``, ``track 12``.
     image : str
         The movie it is in, as the table names it; empty for whichever movie is read.
+    track, spot : str
+        What the tracking program calls the track and the spot that divides; empty where the table does not say.
+    class_ : str
+        What a person called it; empty where nobody did.
     """
 
     frame: int
@@ -46,6 +50,9 @@ class Event:
     size: float | None = None
     source: str = ""
     image: str = ""
+    track: str = ""
+    spot: str = ""
+    class_: str = ""
 
 
 class EventTable(tuple[Event, ...]):
@@ -82,8 +89,9 @@ def read_events(path: str | os.PathLike[str]) -> EventTable:
     Parameters
     ----------
     path : path
-        CSV with the columns ``frame``, ``y``, ``x`` and optionally ``size`` and ``image``; TrackMate XML, in which a
-        spot that is linked with two or more later spots divides; or the text file of the Cell Tracking Challenge
+        CSV with the columns ``frame``, ``y``, ``x`` and optionally ``size``, ``image``, ``track``, ``spot`` and
+        ``class``; TrackMate XML, in which a spot that is linked with two or more later spots divides, and whose name
+        (or its track's) is its class unless TrackMate gave it; or the text file of the Cell Tracking Challenge
         (``man_track.txt``: label, begin, end, parent), or its folder, in which a label with two or more children
         divides, its place taken from the mask of its last frame.
 
@@ -169,6 +177,10 @@ def check_events(events: Sequence[Event], shape: tuple[int, int, int], table: st
             )
 
 
+_NAMED = {"image": "image", "track": "track", "spot": "spot", "class_": "class"}
+"""Columns of a CSV that hold text."""
+
+
 def _from_csv(path: Path) -> list[Event]:
     found = []
     for number, row in enumerate(read_table(path, ("frame", "y", "x")), 1):
@@ -177,7 +189,8 @@ def _from_csv(path: Path) -> list[Event]:
         size = table_number(path, where, "size", row["size"]) if row.get("size") else None
         if values["frame"] != int(values["frame"]) or (size is not None and size < 2):
             raise UsageError(f"{one_line(path)}, {where}: frame must be a whole number and size at least 2 pixels")
-        found.append(Event(int(values["frame"]), values["y"], values["x"], size, where, row.get("image", "")))
+        named = {field: row.get(column, "") for field, column in _NAMED.items()}
+        found.append(Event(int(values["frame"]), values["y"], values["x"], size, where, **named))
     return found
 
 
@@ -216,7 +229,8 @@ def _from_challenge(path: Path) -> list[Event]:
             raise UsageError(f"{one_line(path)}: track {parent} is a parent and not in the table")
         end = tracks[parent][1]
         y, x = _centroid(path, masks, end, parent)
-        found.append(Event(min(tracks[label][0] for label in labels), y, x, None, f"track {parent}"))
+        first = min(tracks[label][0] for label in labels)
+        found.append(Event(first, y, x, None, f"track {parent}", track=str(parent)))
     return found
 
 

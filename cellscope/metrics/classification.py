@@ -136,11 +136,40 @@ def average_precision(positive: np.ndarray, score: np.ndarray) -> float | None:
     total = int(positive.sum())
     if not total:
         return None
+    found, said = _ranked(positive, score)
+    return float(np.sum(np.diff(found, prepend=0) / total * found / said))
+
+
+def roc_points(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ROC curve: false and true positive rates at every distinct threshold, from (0, 0) to (1, 1).
+
+    Parameters are those of `roc_auc`; there must be cases of both kinds. The area under straight lines between the
+    points is `roc_auc`.
+
+    Returns
+    -------
+    false, true : (M,) float, not falling
+    """
+    found, said = _ranked(*_scored(positive, score))
+    total = int(np.sum(positive))
+    false, true = (said - found) / (len(score) - total), found / total
+    return np.concatenate([[0.0], false]), np.concatenate([[0.0], true])
+
+
+def precision_points(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Precision-recall curve: recall (not falling) and precision at every distinct threshold, (M,) float each.
+
+    Parameters are those of `average_precision`; there must be a positive.
+    """
+    found, said = _ranked(*_scored(positive, score))
+    return found / int(np.sum(positive)), found / said
+
+
+def _ranked(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Count positives, and all cases, from every distinct score on, the highest score first."""
     order = np.argsort(-score, kind="stable")
     last_of_tie = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    found = np.cumsum(positive[order])[last_of_tie]
-    gained = np.diff(found, prepend=0) / total
-    return float(np.sum(gained * found / (last_of_tie + 1)))
+    return np.cumsum(positive[order])[last_of_tie], last_of_tie + 1
 
 
 def reliability_table(probabilities: np.ndarray, truth: np.ndarray, bins: int = 15) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from cellscope.errors import UsageError
@@ -145,6 +146,13 @@ class PrepareOptions(BaseOptions):
     format: str | None = option(None, "Format of the source; detected if not given.", metavar="NAME")
     splits: tuple[float, float, float] = option(
         (0.6, 0.2, 0.2), "Fractions of the groups for training, validation and test.", low=0, high=1, metavar="A,B,C"
+    )
+    hold_out: str = option("", "Sources (names, such as cell lines or data sets) held out as test split.")
+    split_table: Path | None = option(
+        None,
+        "CSV of a fixed division: a column split (train, val or test) and a column id or group. Items it does not name "
+        "are divided by --splits, never into a test split that it names.",
+        metavar="CSV",
     )
     folds: int = option(0, "Also assign the groups to K folds for cross-validation; 0 for none.", low=0, metavar="K")
     group_by: str | None = option(

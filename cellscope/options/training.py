@@ -43,7 +43,15 @@ class TrainingOptions(WorkerOptions):
     )
     devices: int = option(1, "Number of GPUs or processes; more than 1 trains data-parallel (DDP).", low=1, high=64)
     fold: int | None = option(
-        None, "Validate on this fold and train on the others; needs a dataset prepared with --folds.", low=0
+        None,
+        "Cross-validation: leave out this fold, to be measured with eval --split folds; needs a dataset prepared with "
+        "--folds.",
+        low=0,
+    )
+    val_fold: int | None = option(
+        None,
+        "With --fold: fold that selects weights and thresholds; part of the groups of the other folds if not given.",
+        low=0,
     )
     leave_out: str | None = option(
         None,
@@ -80,7 +88,7 @@ class TrainingOptions(WorkerOptions):
     )
     step_every: int = option(1000, "Schedule step: number of steps between decays.", low=1, cli=False, recipe=True)
     step_gamma: float = option(0.1, "Schedule step: decay factor.", low=0.0, high=1.0, cli=False, recipe=True)
-    clip_gradient: float = option(10.0, "Gradient clipping norm; 0 for none.", low=0.0, cli=False)
+    clip_gradient: float = option(10.0, "Gradient clipping norm; 0 for none.", low=0.0, cli=False, recipe=True)
     val_every: int | None = option(
         None, "Number of steps between validations; five validations in all if not given.", low=1, cli=False
     )
@@ -110,6 +118,8 @@ class TrainingOptions(WorkerOptions):
         super().__post_init__()
         if self.steps is not None and self.epochs is not None:
             raise UsageError("--steps and --epochs both say how long to train; give one of them")
+        if self.val_fold is not None and self.fold is None:
+            raise UsageError("--val-fold belongs to --fold, the fold to leave out; give both")
         if self.imagenet is not None and self.init != "imagenet":
             raise UsageError("--imagenet is the file of --init imagenet; give both")
 
@@ -129,6 +139,11 @@ class TrainingOptions(WorkerOptions):
         """Tell whether a validation follows step 1, 2, ... of a training whose options are in steps."""
         return step % (self.val_every or 1) == 0
 
-    def may_stop(self, step: int) -> bool:
-        """Tell whether early stopping counts the validation after this step."""
-        return True
+    @property
+    def second_from(self) -> int:
+        """The step with which the second of two phases begins; 0 where there is one only."""
+        return 0
+
+    def moved_on(self: T, step: int) -> T:
+        """Give the options of a training whose second phase begins after a step, earlier than planned."""
+        raise NotImplementedError(f"{type(self).__name__} has one phase")

@@ -149,6 +149,31 @@ def reliability_figure(table: pd.DataFrame, *, error: float | None = None, title
     return figure
 
 
+def curve_figure(
+    x: np.ndarray, y: np.ndarray, labels: tuple[str, str], title: str, *, chance: tuple[float, float]
+) -> Figure:
+    """Draw a curve of rates against rates, such as a ROC curve.
+
+    Parameters
+    ----------
+    x, y : (M,) float in [0, 1]
+    labels : (str, str)
+        Of the axes.
+    title : str
+    chance : (float, float)
+        What guessing gives at 0 and at 1; a dashed line.
+    """
+    figure = new_figure(4.6, 4.4)
+    axes = figure.subplots()
+    axes.plot([0, 1], chance, color="0.6", lw=1, ls="--", label="chance")
+    axes.plot(x, y, color="C0", lw=1.6)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=labels[0], ylabel=labels[1], aspect="equal")
+    axes.set_title(title, fontsize=10)
+    axes.legend(frameon=False, loc="lower center")
+    _tidy(axes)
+    return figure
+
+
 def interval_figure(
     names: Sequence[str],
     values: Sequence[float | None],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -24,33 +25,36 @@ from cellscope.engine.train.averaging import Averaging
 from cellscope.engine.train.data import drawn_batches, initialise, open_dataset, run_record, say, training_facts
 from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
 from cellscope.io.annotations.label_image import read_label_image
+from cellscope.io.annotations.places import image_files
+from cellscope.io.annotations.tally import Tally
 from cellscope.io.prepared import Item, PreparedDataset, write_dataset
-from cellscope.io.read import SUFFIXES, read
-from cellscope.io.sources import clear_dataset, refuse_existing, source_facts, source_names
+from cellscope.io.read import read
+from cellscope.io.sources import store_sources
 from cellscope.io.write import write_labels, write_png
 from cellscope.models.card import ModelCard
 from cellscope.options.common import ComputeOptions, PrepareOptions
 from cellscope.options.fields import extended
 
+PAIRS = SimpleNamespace(detect=lambda s: (s / "images").is_dir(), read=lambda s: image_files(s / "images"))
+"""The layout of a source: ``images/*`` and ``masks/*.png`` of the same names."""
+
 
 def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
-    """Copy ``images/*`` and ``masks/*.png`` of the same names into a prepared dataset; every image is its own group."""
-    refuse_existing(out, overwrite=options.overwrite)
-    clear_dataset(out, ("images", "targets"))
-    items, facts = [], []
-    for source, name in zip(sources, source_names(sources), strict=True):
-        paths = sorted(path for path in source.glob("images/*") if path.suffix.lower() in SUFFIXES)
-        (out / "images" / name).mkdir(parents=True, exist_ok=True)
-        (out / "targets" / name).mkdir(parents=True, exist_ok=True)
-        for path in paths:
-            item = f"{name}/{path.stem}"
-            items.append(Item(item, item, f"images/{item}.png", f"targets/{item}.tif"))
-            write_png(out / items[-1].image, read(path).pixels)
-            write_labels(out / items[-1].target, read_label_image(source / "masks" / f"{path.stem}.png").values)
-        facts.append(source_facts(name, "pairs", len(paths), {}))
-    common = {"seed": options.seed, "splits": options.splits, "folds": options.folds}
-    common |= {"assay": "foci", "classes": list(CLASSES), "sources": facts, "pixel_size_um": None}
-    write_dataset(out, regroup(items, options.group_by), **common)
+    """Copy images and masks into a prepared dataset; every image is its own group."""
+
+    def store(path: Path, source: Path, name: str, tally: Tally) -> list[Item]:
+        labels = read_label_image(source / "masks" / f"{path.stem}.png").values
+        tally.image(CLASSES * (len(np.unique(labels)) - 1))
+        item = f"{name}/{path.stem}"
+        for folder in ("images", "targets"):
+            (out / folder / name).mkdir(parents=True, exist_ok=True)
+        write_png(out / f"images/{item}.png", read(path).pixels)
+        write_labels(out / f"targets/{item}.tif", labels)
+        return [Item(item, item, f"images/{item}.png", f"targets/{item}.tif")]
+
+    items, facts = store_sources(sources, out, options, {"pairs": PAIRS}, store, folders=("images", "targets"))
+    common = {"seed": options.seed, "splits": options.splits, "folds": options.folds, "assay": "foci", "sources": facts}
+    write_dataset(out, regroup(items, options.group_by), classes=list(CLASSES), pixel_size_um=None, **common)
     return 0
 
 

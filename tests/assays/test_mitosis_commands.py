@@ -174,7 +174,7 @@ def test_repeats_and_a_line_left_out(mitosis_dataset, tmp_path):
     words = ["--arch", "tracknet", "--steps", 5, "--set", "val_every=5", *QUICK]
     code, said = cellscope("mitosis", "train", mitosis_dataset, "-o", tmp_path / "r", "--repeats", 2, *words)
     assert code == 0, said
-    assert "over 2 trainings: accuracy" in said
+    assert "over 2 trainings: validation accuracy" in said
     assert (tmp_path / "r" / "model.safetensors").is_file()
     runs = [json.loads((tmp_path / "r" / f"repeat-{k}" / "run.json").read_text()) for k in (1, 2)]
     assert [run["seed"] for run in runs] == [0, 1]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cellscope.errors import DatasetError, UsageError
 from cellscope.io.prepared import PreparedDataset, content_hash, write_dataset
-from cellscope.io.splits import Item, assign_folds, assign_splits
+from cellscope.io.splits import SPLITS, Item, assign_folds, assign_splits, divided
 
 
 def items_of(sizes: list[int], source: str = "src") -> list[Item]:
@@ -96,10 +96,11 @@ def test_round_trip(tmp_path: Path) -> None:
     assert opened.hash == digest
     assert opened.info["pixel_size_um"] == 0.1
     assert sum(len(opened.split(name)) for name in ("train", "val", "test")) == 20
-    held = opened.split("val", fold=2)
-    rest = opened.split("train", fold=2)
-    assert len(held) + len(rest) == 20
-    assert not set(held["group"]) & set(rest["group"])
+    turn = opened.folded(2)
+    parts = {name: turn.split(name) for name in ("train", "val", "test")}
+    assert parts["test"]["id"].tolist() == opened.in_fold(2)["id"].tolist()
+    assert sum(map(len, parts.values())) == 20
+    assert sum(part["group"].nunique() for part in parts.values()) == 10
 
 
 def test_the_hash_follows_the_content(tmp_path: Path) -> None:
@@ -164,7 +165,36 @@ def test_empty_splits_and_folds(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="'test'"):
         opened.split("test")
     with pytest.raises(DatasetError, match="fold 0"):
-        opened.split("val", fold=0)
+        opened.in_fold(0)
+    with pytest.raises(DatasetError, match="fold 0; prepare it with --folds"):
+        opened.folded(0)
+
+
+@pytest.mark.parametrize("fold", range(3))
+def test_what_validates_a_turn_is_never_the_fold_that_is_measured(tmp_path: Path, fold: int) -> None:
+    make(tmp_path, items_of([1, 2, 3] * 10), folds=3)
+    opened = PreparedDataset.open(tmp_path, assay="karyotype")
+    turn = opened.folded(fold)
+    val = turn.split("val")
+    assert not (val["fold"] == str(fold)).any()
+    assert not (turn.split("train")["fold"] == str(fold)).any()
+    assert 0.05 < len(val) / (len(val) + len(turn.split("train"))) < 0.25
+    assert turn.items.equals(opened.folded(fold).items)
+    other = (fold + 1) % 3
+    rotated = opened.folded(fold, val_fold=other)
+    assert set(rotated.split("val")["fold"]) == {str(other)}
+    assert set(rotated.split("train")["fold"]) == {str(3 - fold - other)}
+    with pytest.raises(UsageError, match="--val-fold"):
+        opened.folded(fold, val_fold=fold)
+
+
+def test_two_large_groups_still_leave_one_to_validate_on(tmp_path: Path) -> None:
+    make(tmp_path, items_of([4, 4, 4]), folds=3)
+    turn = PreparedDataset.open(tmp_path, assay="karyotype").folded(0)
+    assert len(turn.split("val")) == len(turn.split("train")) == 4
+    make(tmp_path / "two", items_of([4, 4]), folds=2)
+    with pytest.raises(DatasetError, match="one group alone"):
+        PreparedDataset.open(tmp_path / "two", assay="karyotype").folded(0)
 
 
 def test_facts_are_columns_behind_the_fixed_ones_where_any_item_has_them(tmp_path: Path) -> None:
@@ -182,3 +212,44 @@ def test_facts_are_columns_behind_the_fixed_ones_where_any_item_has_them(tmp_pat
     assert table["source"].tolist() == ["src", "src", "other"]
     assert table["organ"].tolist() == ["liver", "", ""]
     assert table["stain"].tolist() == ["G", "", ""]
+
+
+def divide(items: list[Item], tmp_path: Path, text: str, splits=(0.6, 0.2, 0.2)):
+    table = tmp_path / "splits.csv"
+    table.write_text(text)
+    return divided(items, splits, held_out="", table=table)
+
+
+def test_a_table_fixes_the_test_cases_and_the_rest_is_shared_out(tmp_path: Path) -> None:
+    items = items_of([1] * 20)
+    named = [items[3].group, items[7].group.partition("/")[2] or items[7].group]
+    text = "group,split\n" + "".join(f"{name},test\n" for name in named)
+    fixed, splits = divide(items, tmp_path, text)
+    assert splits == pytest.approx((0.75, 0.25, 0.0))
+    split_of = assign_splits(fixed, splits, 0)
+    found = {name: sorted(item.id for item in fixed if split_of[item.group] == name) for name in SPLITS}
+    assert found["test"] == sorted([items[3].id, items[7].id])
+    assert abs(len(found["train"]) - 13.5) < 1
+    fixed, splits = divide(items, tmp_path, f"id,split\n{items[0].id},val\n")
+    assert splits == (0.6, 0.2, 0.2)
+    assert assign_splits(fixed, splits, 0)[items[0].group] == "val"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("group,split\nnobody,test\n", "no item has the group nobody"),
+        ("name,split\nx,test\n", "needs a column id or group"),
+        ("id,split\nsrc/0-0,exam\n", "'exam' is no split"),
+    ],
+)
+def test_a_table_of_splits_that_does_not_fit_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    items = items_of([2, 1])
+    with pytest.raises(UsageError, match=message):
+        divide(items, tmp_path, text)
+
+
+def test_a_table_never_parts_a_group(tmp_path: Path) -> None:
+    items = items_of([2, 1])
+    with pytest.raises(UsageError, match="items of one group stay together"):
+        divide(items, tmp_path, f"id,split\n{items[0].id},test\n{items[1].id},train\n")

@@ -3,9 +3,12 @@
 import importlib
 
 import pytest
+import torch
 
 from cellscope.assays.histo.options import TrainOptions as Histo
+from cellscope.assays.karyotype.detectron2.backend import training_arguments
 from cellscope.assays.karyotype.networks import baselines, chrnet, detectors
+from cellscope.assays.karyotype.networks.chrrender import ChrRender
 from cellscope.assays.karyotype.options import TrainOptions as Karyotype
 from cellscope.assays.micronucleus.options import TrainOptions as Micronucleus
 from cellscope.assays.mitosis.options import TrainOptions as Mitosis
@@ -41,6 +44,8 @@ def test_nucleus_seg_table_2(name):
     # cross entropy of nucleus and background, and nothing else
     assert chosen(options, "pixel_classes", "dice_weight", "distance_weight", "contact_weight") == (2, 0, 0, 0)
     assert chosen(options, "ema", "augment", "pair_rate", "balance") == (0, "none", 0, False)
+    assert chosen(options, "placing", "diameter", "clip_gradient") == ("centre", 0, 0)
+    assert (options.warmup_steps > 0) == (warmup > 0)
     if optimiser == "adam":
         assert options.learning_rate * options.final_ratio == pytest.approx(5e-7)
         assert options.warmup_steps == 0
@@ -59,17 +64,17 @@ TABLE_1 = {
 @pytest.mark.parametrize("name", TABLE_1)
 def test_mitosis_table_1(name):
     init, first, second, batch = TABLE_1[name]
-    options = Mitosis(arch=name, init=init).in_steps()
-    assert chosen(options, "learning_rate", "batch_size", "augment", "average") == (first, batch, "paper", 0.0)
-    if second == first:
-        assert chosen(options, "two_steps", "schedule") == (False, "constant")
-    else:
+    options = Mitosis(arch=name).in_steps(265)  # 57 % of the training sequences
+    assert chosen(options, "init", "learning_rate", "batch_size") == (init, first, batch)
+    assert chosen(options, "augment", "average", "clip_gradient", "label_smoothing") == ("paper", 0.0, 0.0, 0.0)
+    assert chosen(options, "optimiser", "schedule", "warmup_steps") == ("adam", "constant", 0)
+    # at most 500 epochs, 100 without a better validation accuracy; classes weighted in the loss, L2 of the dense layer
+    assert (options.steps, options.val_every, options.patience) == (500 * 265 // 10, 26, 100)
+    assert chosen(options, "choose_by", "keep", "balance", "head_decay") == ("accuracy", "best", "loss", 0.01)
+    assert options.two_steps == (second != first)
+    if second != first:
         assert options.learning_rate * options.second_rate == pytest.approx(second)
-        assert chosen(options, "schedule", "step_every", "step_gamma") == (
-            "step",
-            options.steps // 2,
-            options.second_rate,
-        )
+        assert options.second_from == options.steps // 2
     assert options.freeze_first == options.two_steps
 
 
@@ -81,7 +86,12 @@ def test_mitosis_table_1_pretrained_xception():
 def test_micronucleus_experimental_setup():
     options = Micronucleus(preset="paper", part="classify").in_steps(640)
     assert chosen(options, "input_size", "batch_size", "learning_rate") == (224, 64, 1e-3)
-    assert options.steps == 50 * 640 // 64
+    assert (options.steps, options.val_every) == (50 * 640 // 64, 640 // 64)
+    assert options.init == "imagenet"
+    # what the text does not have: no schedule, no further augmentation, balancing, smoothing or loss
+    assert chosen(options, "optimiser", "weight_decay", "schedule", "warmup_steps") == ("adam", 0.0, "constant", 0)
+    assert chosen(options, "augment", "balance", "label_smoothing", "where_weight") == ("none", False, 0.0, 0.0)
+    assert chosen(options, "clip_gradient", "tone", "synthetic", "pretrain_steps") == (0.0, "plain", 0.0, 0)
     with pytest.raises(UsageError, match="--part classify"):
         Micronucleus(preset="paper", part="nuclei")
 
@@ -89,11 +99,14 @@ def test_micronucleus_experimental_setup():
 def test_histo_training_strategy_and_final_configuration():
     options = Histo(preset="paper").in_steps(4563)  # 27 tiles of 1000 x 1000, a place every 80 pixels
     assert chosen(options, "arch", "optimiser", "learning_rate") == ("histonext-tiny", "adam", 1e-4)
-    assert chosen(options, "frozen_batch_size", "batch_size", "sampling", "augment") == (64, 16, "type-aware", "full")
+    assert chosen(options, "frozen_batch_size", "batch_size", "sampling", "augment") == (64, 16, "published", "full")
     assert chosen(options, "np_loss", "tp_loss", "gamma_positive", "gamma_negative", "focal_gamma") == (
         "asym", "focal", 1.0, 4.0, 2.0,
     )  # fmt: skip
-    assert chosen(options, "schedule", "step_gamma") == ("step", 0.1)
+    assert chosen(options, "schedule", "step_gamma", "score_types") == ("step", 0.1, "all")
+    assert options.type_rates == "other=4,normal_epithelial=3,dead=10"
+    assert chosen(options, "clip_gradient", "warmup_steps", "ema", "drop_path") == (0, 0, 0, 0)
+    assert options.tune_thresholds is False
     epoch = 4563 / 16
     assert options.val_every == int(5 * epoch)
     assert options.patience * 5 == 20
@@ -117,12 +130,34 @@ def test_karyotype_table_ii(name):
     options = Karyotype(preset=name)
     assert chosen(options, "arch", "init", "rotate", "centre_loss") == TABLE_II[name]
     assert chosen(options, "part", "view", "vary") == ("classify", (224, 224), "flips")
+    # equation 3; individual chromosome images alone; nothing else
+    assert chosen(options, "centre_reduction", "from_metaphases") == ("sum", False)
+    assert chosen(options, "label_smoothing", "polarity_weight", "clip_gradient", "warmup_steps") == (0, 0, 0, 0)
+    assert chosen(options, "schedule", "weight_decay") == ("constant", 0)
 
 
 def test_karyotype_section_iii_a():
     options = Karyotype(preset="paper-detect").in_steps(9)
     assert chosen(options, "part", "arch", "init") == ("detect", "chrrender-50", "imagenet")
     assert chosen(options, "square", "flip", "steps") == (256, 0.5, 50_000)
+    # detectron2's own: SOLVER of Base-RCNN-FPN.yaml, whose STEPS lie beyond 50,000
+    assert chosen(options, "optimiser", "learning_rate", "batch_size", "weight_decay") == ("sgd", 0.02, 16, 1e-4)
+    assert chosen(options, "warmup_steps", "warmup_ratio", "schedule") == (1000, 1e-3, "constant")
+    assert chosen(options, "conventions", "frozen_norm", "clip_gradient") == ("detectron2", True, 0)
+    arguments = training_arguments(detectors.arguments_of(options.arch))
+    wanted = {"box_nms": 0.5, "score_threshold": 0.05, "max_detections": 100, "proposals": 1000, "in_channels": 3}
+    assert wanted.items() <= arguments.items()
+    with torch.device("meta"):
+        network = ChrRender(**arguments)
+    network.backbone.freeze_first()
+    rpn, heads = network.rpn, network.roi_heads
+    assert (rpn.fg_bg_sampler.batch_size_per_image, rpn._pre_nms_top_n) == (256, {"training": 2000, "testing": 1000})
+    assert (rpn._post_nms_top_n, rpn.nms_thresh) == ({"training": 1000, "testing": 1000}, 0.7)
+    assert (heads.fg_bg_sampler.batch_size_per_image, heads.fg_bg_sampler.positive_fraction) == (512, 0.25)
+    assert (heads.nms_thresh, heads.score_thresh, heads.detections_per_img) == (0.5, 0.05, 100)
+    learns = {name for name, value in network.backbone.body.named_parameters() if value.requires_grad}
+    assert learns
+    assert {name.split(".")[0] for name in learns} == {"layer2", "layer3", "layer4"}
 
 
 @pytest.mark.parametrize("assay", sorted(ASSAYS))

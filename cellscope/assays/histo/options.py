@@ -54,7 +54,7 @@ class TrainOptions(TrainingOptions):
     part: Literal["nuclei"] = option("nuclei", "Network to train.")
     arch: str | None = option(
         None, "Network architecture: histonext-atto (built in), -pico, or the paper's -tiny, -base, -large, "
-        "-xlarge.",
+        "-xlarge, or hovernet.",
         metavar="NAME",
     )  # fmt: skip
     preset: Literal["none", "paper"] = option("none", "Training preset: the paper's settings.")
@@ -86,8 +86,27 @@ class TrainOptions(TrainingOptions):
     augment: Literal["baseline", "basic", "moderate", "strong", "full", "wide"] = option(
         "wide", "Augmentation level: those of the paper's Table 1, or wide (stronger).", cli=False, recipe=True
     )
-    sampling: Literal["none", "uniform", "type-aware"] = option(
-        "type-aware", "Sampling of windows by their dominant type (the paper's Table 3).", cli=False
+    sampling: Literal["none", "uniform", "type-aware", "published"] = option(
+        "type-aware",
+        "Sampling of windows by their dominant type (the paper's Table 3): all alike, all types alike, rarer types "
+        "more often, or at the rates of type_rates.",
+        cli=False,
+        recipe=True,
+    )
+    type_rates: str = option(
+        "other=4,normal_epithelial=3,dead=10",
+        "Sampling published: how much more often windows of a type are drawn; others 1. The default is the paper's for "
+        "CoNSeP and PanNuke.",
+        cli=False,
+    )
+    score_types: Literal["named", "all"] = option(
+        "named",
+        "Types in the validation score: all but other, or all, as in the paper's equation 12.",
+        cli=False,
+        recipe=True,
+    )
+    tune_thresholds: bool = option(
+        True, "Tune the thresholds of the post-processing on the validation images.", cli=False, recipe=True
     )
     source_weights: str = option(
         "", "Sampling weight of each source, multiplied by its size, such as consep=2,mine=0.5; others 1.", cli=False
@@ -150,9 +169,14 @@ class TrainOptions(TrainingOptions):
             return step % (self.frozen_val_every or self.val_every or 1) == 0
         return (step - self.frozen_steps) % (self.val_every or 1) == 0
 
-    def may_stop(self, step: int) -> bool:
-        """Early stopping ends the second phase alone: the first always goes on to it."""
-        return step > self.frozen_steps
+    @property
+    def second_from(self) -> int:
+        """The step with which the encoder begins to learn."""
+        return self.frozen_steps
+
+    def moved_on(self, step: int) -> TrainOptions:
+        """Begin the second phase, as long as planned, after a step of the first."""
+        return replace(self, frozen_steps=step, steps=(self.steps or 0) - self.frozen_steps + step)
 
 
 @dataclass(frozen=True)

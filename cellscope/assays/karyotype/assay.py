@@ -17,6 +17,7 @@ from cellscope.assays.karyotype.cell.clones import summarise
 from cellscope.assays.karyotype.cell.document import as_karyotype
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.explain import explain
+from cellscope.assays.karyotype.classify.separate import separated
 from cellscope.assays.karyotype.classify.stage import (
     CPU_BATCH,
     classify,
@@ -88,7 +89,21 @@ def certainties(subject: Subject[State]) -> np.ndarray:
 
 
 def _conclude_metaphase(subject: Subject[State]) -> Result:
-    return metaphase_result(subject, name_subject(subject))
+    cell = name_subject(subject)
+    result = metaphase_result(subject, cell)
+    if subject.options.save_chromosomes:
+        result.artefacts.update(_separated(subject, cell))
+    return result
+
+
+def _separated(subject: Subject[State], cell: Cell) -> dict[str, Any]:
+    return separated(
+        subject.state.normalised,
+        [(one.label, one.class_, one.detection) for one in cell.chromosomes],
+        subject.cards["classify"].normalisation,
+        rotate=subject.options.rotate,
+        bright_on_dark=cell.bright_on_dark,
+    )
 
 
 def metaphase_result(subject: Subject[State], cell: Cell, *, history: list[dict[str, Any]] | None = None) -> Result:

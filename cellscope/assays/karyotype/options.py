@@ -65,11 +65,27 @@ class TrainOptions(TrainingOptions):
         cli=False,
         recipe=True,
     )
+    conventions: Literal["torchvision", "detectron2"] = option(
+        "torchvision",
+        "detect: numbers and details of the network: ours on torchvision, or detectron2's own (sampling, proposals, "
+        "suppression, pooling, losses, frozen first layers).",
+        cli=False,
+        recipe=True,
+    )
     val_limit: int = option(
         40, "detect: number of metaphases per validation; 0 for all.", low=0, cli=False, recipe=True
     )
     source_weights: str = option(
         "", "Sampling weight of each source, such as bioimlab=2,adir_mfish=1; others 1.", cli=False
+    )
+    from_metaphases: bool = option(
+        True, "classify: also train on chromosomes cut out of metaphases.", cli=False, recipe=True
+    )
+    centre_reduction: Literal["mean", "sum"] = option(
+        "mean",
+        "classify: centre loss as the mean over features and batch, or the sum of the paper's equation 3.",
+        cli=False,
+        recipe=True,
     )
     centre_loss: float = option(
         0.0, "classify: weight of the centre loss (0.5 in the paper).", low=0.0, high=10.0, recipe=True
@@ -198,3 +214,6 @@ class PredictOptions(EvalOptions, DrawOptions, PlaneOptions):
     panel: ClassVar[str] = "Karyotype"
 
     explain: bool = option(False, "Write <stem>.explain.png: Grad-CAM heat maps of the classifier.")
+    save_chromosomes: bool = option(
+        False, "Write every chromosome of a metaphase as two images in <stem>.chromosomes: as cut, and turned upright."
+    )

@@ -1,4 +1,4 @@
-"""``cellscope micronucleus``: the four verbs and `dose`. Options only; heavy imports wait until one of them runs."""
+"""``cellscope micronucleus``: the four verbs, `calibrate`, `dose`. Options only; heavy imports wait until one runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cellscope.assays.micronucleus.options import (
+    CalibrateOptions,
     DoseOptions,
     EvalOptions,
     MicronucleusPrepareOptions,
@@ -54,6 +55,29 @@ def evaluate(options: EvalOptions) -> Work:
 def predict(options: PredictOptions) -> str:
     """Detect nuclei and micronuclei in fields, or classify crops of single cells (--input field|crop)."""
     return "micronucleus"
+
+
+LeftOut = Annotated[
+    list[Path],
+    typer.Argument(metavar="MEASURED", help="OUT of `eval` on left-out cell lines, or tables such as its cells.csv."),
+]
+
+
+@app.command("calibrate")
+@with_options
+def calibrate(
+    measured: LeftOut,
+    options: CalibrateOptions,
+    base: OutputOptions,
+    argv: list[str],
+    out: Out = Path("micronucleus-calibrate"),
+) -> int:
+    """Fit how far error rates differ between cell lines, for intervals that hold on new ones; OUT/model.safetensors."""
+    from cellscope.assays.micronucleus.training.calibrate import run_calibrate
+
+    with speaking(base, options, hush=True):
+        facts = run_calibrate(measured, out, options, base, argv)
+    return finish("micronucleus calibrate", out, 0, as_json=base.json, **facts)
 
 
 Calibration = Annotated[

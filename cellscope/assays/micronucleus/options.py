@@ -26,7 +26,6 @@ class MicronucleusPrepareOptions(PrepareOptions, PlaneOptions):
         "Class balancing; paper: augmented copies of the minority class and downsampling of the majority "
         "class in training, augmented copies of both in validation, none in test.",
     )
-    hold_out: str = option("", "Cell lines (source names) held out as test split.")
     crop_size: int = option(224, "Size of the stored crops, pixels.", low=32, high=1024)
     images: str | None = option(
         None, "Folder of the images of a table of cells; that of the table if not given.", metavar="DIR"
@@ -49,7 +48,9 @@ class TrainOptions(TrainingOptions):
     part: Literal["nuclei", "classify"] = option("classify", "Network to train.")
     arch: str | None = option(None, "Network architecture; that of the built-in model if not given.", metavar="NAME")
     preset: Literal["small", "paper"] = option(
-        "small", "Training preset; paper: 50 epochs, batch size 64, 224 pixels, learning rate 1e-3."
+        "small",
+        "Training preset; paper: ImageNet weights, 50 epochs, batch size 64, 224 pixels, learning rate 1e-3, no "
+        "further augmentation, balancing or losses.",
     )
     input_size: int | None = option(None, "classify: input size, pixels; a multiple of 32.", low=32, high=1024)
     crop: int = option(192, "nuclei: training crop size, pixels at the finder's scale.", low=32, high=2048, cli=False)
@@ -78,9 +79,25 @@ class TrainOptions(TrainingOptions):
     )
     where_weight: float = option(
         1.0, "classify: weight of the localisation loss of micronuclei (MobileViT only).",
-        low=0.0, high=100.0, cli=False,
+        low=0.0, high=100.0, cli=False, recipe=True,
     )  # fmt: skip
-    label_smoothing: float = option(0.02, "classify: label smoothing.", low=0.0, high=0.5, cli=False)
+    label_smoothing: float = option(0.02, "classify: label smoothing.", low=0.0, high=0.5, cli=False, recipe=True)
+    augment: Literal["full", "none"] = option(
+        "full", "classify: augmentation: pose, size, light and noise, or none.", cli=False, recipe=True
+    )
+    balance: bool = option(
+        True,
+        "classify: draw cell lines and classes by the square root of their number; without it every cell alike.",
+        cli=False,
+        recipe=True,
+    )
+    tone: Literal["curves", "plain", "imagenet"] = option(
+        "curves",
+        "classify: how a grey crop becomes three channels: three tone curves, one value repeated (plain), or that "
+        "normalised as ImageNet (imagenet; always so for VGG, GoogLeNet, ResNet and others with --init imagenet).",
+        cli=False,
+        recipe=True,
+    )
     source_weights: str = option("", "Sampling weight of each cell line, such as RPE1=2,U2OS=1; others 1.", cli=False)
 
     def __post_init__(self) -> None:
@@ -134,12 +151,36 @@ class PredictOptions(EvalOptions, PlaneOptions):
     corrections: str | None = option(
         None, "CSV of corrected cells, saved from the gallery in report.html.", metavar="CSV"
     )
+    control: str | None = option(
+        None, "Group of --group-by that the others are compared with (Fisher's exact test, trend).", metavar="GROUP"
+    )
+    doses: str = option(
+        "", "Dose or concentration of each group for the trend test, such as control=0,low=1,high=5; if not given, the "
+        "numbers in their names.",
+        metavar="GROUP=N,...",
+    )  # fmt: skip
     gallery: int = option(60, "Maximum number of cells per field in the review gallery; 0 for none.", low=0, high=5000)
     corrected: dict[str, list[tuple[float, float, str]]] = field(init=False, default_factory=dict)
     """What ``corrections`` holds, read when the command starts: image -> (row, column, class)."""
     review_margin: float = option(
         0.2, "Mark cells for review whose probability is within this distance of the threshold.", low=0.0, high=0.5
     )
+
+
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """Options of ``cellscope micronucleus calibrate``."""
+
+    panel: ClassVar[str] = "Calibration"
+
+    model: str | None = option(
+        None, "Classifier to calibrate: a model file or a built-in model; the built-in one if not given.",
+        metavar="MODEL", short="-m",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check(self)
 
 
 @dataclass(frozen=True)

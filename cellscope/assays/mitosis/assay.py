@@ -111,6 +111,7 @@ def _cut_windows(subject: Subject[State]) -> None:
         state.frames.append(window.frames)
         state.reasons.append(["the movie begins or ends inside the window"] if window.cut_short else [])
         state.places.append({"frame": event.frame, "centroid-0": event.y, "centroid-1": event.x, "drift": drift})
+        state.named.append({"track": event.track, "spot": event.spot})
         window.patches = np.zeros(0)
     state.windows = []
 
@@ -190,14 +191,16 @@ def conclude(subject: Subject[State]) -> Result:
         row["review"] = bool(reasons)
         row |= {f"p_{name}": float(value) for name, value in zip(classes, p, strict=True)}
         row |= {"n_frames": len(np.unique(frames)), **(place or {}), "reasons": reasons}
+        row |= state.named[label - 1] if any(any(ids.values()) for ids in state.named) else {}
         rows.append(row)
-        strips.append(Strip(shown, frames, _caption(row, place), classes[index] in counted, bool(reasons)))
+        abnormal = classes[index] in counted
+        strips.append(Strip(shown, frames, _caption(row, place), abnormal, bool(reasons), state.pixel))
     columns = ["label", "class", "score", "review", *probability_columns(classes)]
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
-    abnormal = int(table["class"].isin(counted).sum())
-    low, high = wilson(abnormal, len(rows))
-    fraction = abnormal / len(rows) if rows else None
-    summary = dict(zip(SUMMARY, (abnormal, fraction, low, high), strict=True))
+    count = int(table["class"].isin(counted).sum())
+    low, high = wilson(count, len(rows))
+    fraction = count / len(rows) if rows else None
+    summary = dict(zip(SUMMARY, (count, fraction, low, high), strict=True))
     strips.sort(key=lambda strip: (not strip.review, not strip.abnormal))  # stable: by label within
     minutes = (movie_of(subject).interval_s or 0) / 60
     artefacts = {".filmstrip.png": draw_filmstrip(strips[:MOST_STRIPS], subject.name, minutes)} if strips else {}

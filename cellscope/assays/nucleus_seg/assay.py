@@ -12,7 +12,7 @@ from cellscope.assays.nucleus_seg.classes import CLASSES
 from cellscope.assays.nucleus_seg.measure.figures import as_geojson, draw_overlay
 from cellscope.assays.nucleus_seg.measure.morphometry import measure_nuclei
 from cellscope.assays.nucleus_seg.networks.registry import build_network, has_distance, normalise
-from cellscope.assays.nucleus_seg.segment.instances import Nuclei, find_nuclei
+from cellscope.assays.nucleus_seg.segment.instances import Nuclei, find_nuclei, raw_nuclei
 from cellscope.assays.nucleus_seg.segment.passes import average_passes, cut_pass, plan_passes
 from cellscope.assays.nucleus_seg.segment.scale import cut_estimate, cut_estimate_again, estimate_scale
 from cellscope.assays.nucleus_seg.segment.state import State
@@ -69,7 +69,8 @@ def _cut(subject: Subject[State], *, shift: bool) -> list[np.ndarray]:
     diameter = subject.state.diameter
     factor = factor_of(subject, diameter) if diameter and network_diameter(subject) else 1.0
     options = subject.options
-    passes = plan_passes(rgb.shape, factor, views=options.views, scales=options.scales, shift=shift)
+    views, scales = (1, 1) if options.raw else (options.views, options.scales)
+    passes = plan_passes(rgb.shape, factor, views=views, scales=scales, shift=shift)
     subject.state.passes = passes
     return [item for way in passes for item in cut_pass(rgb, way)]
 
@@ -113,6 +114,9 @@ def compare_shifted(subject: Subject[State], outputs: list[Any]) -> None:
 def nuclei_of(subject: Subject[State], output: np.ndarray) -> Nuclei:
     """Turn averaged maps into nuclei by the subject's options."""
     options = subject.options
+    if options.raw:
+        shape = (subject.image.height, subject.image.width)
+        return raw_nuclei(maps_of(output, subject), shape, threshold=options.probability_threshold)
     return find_nuclei(
         maps_of(output, subject),
         (subject.image.height, subject.image.width),

@@ -20,8 +20,6 @@ class NucleusPrepareOptions(PrepareOptions, PlaneOptions):
 
     panel: ClassVar[str] = "Smears"
 
-    hold_out: str = option("", "Sources (names) held out as test split.")
-
 
 @dataclass(frozen=True)
 class TrainOptions(TrainingOptions):
@@ -43,6 +41,12 @@ class TrainOptions(TrainingOptions):
     hamburgers: int = option(
         2, "msff-segnext: number of Hamburger modules in the decoder (the paper's Table 6).", low=1, high=2, cli=False
     )
+    hamburger: Literal["equation", "published"] = option(
+        "equation",
+        "msff-segnext: Hamburger module by the paper's equation 4 (batch normalisation, no ReLU after the sum) or as "
+        "in the published file (group normalisation and a ReLU).",
+        cli=False,
+    )
     pixel_classes: int = option(
         3,
         "Number of pixel classes: 3 for background, cytoplasm and nucleus, 2 for background and nucleus.",
@@ -59,6 +63,13 @@ class TrainOptions(TrainingOptions):
         "Nucleus diameter, pixels, to which images are rescaled; 0 for no rescaling.",
         low=0.0,
         high=512.0,
+        cli=False,
+        recipe=True,
+    )
+    placing: Literal["random", "centre"] = option(
+        "random",
+        "Where crops lie: around a cell, shifted at random, on a background of random colour; or in the middle of the "
+        "image, on black, as in the paper.",
         cli=False,
         recipe=True,
     )
@@ -162,6 +173,11 @@ class EvalOptions:
     )
     views: int = option(
         2, "Test-time augmentation: number of mirrored and rotated views averaged.", choices=(1, 2, 4), cli=False
+    )
+    raw: bool = option(
+        False,
+        "The network's mask alone, as the paper measures it: one view, probability over the threshold, no rules about "
+        "debris, stain or touching cells.",
     )
     scales: int = option(1, "Test-time augmentation: number of scales averaged.", low=1, high=3, cli=False)
 

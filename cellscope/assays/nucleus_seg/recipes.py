@@ -26,7 +26,9 @@ _SHARED: dict[str, Any] = {
     "balance": False,
     "pixel_classes": 2,
     "crop": 352,
+    "placing": "centre",
     "diameter": 0.0,
+    "clip_gradient": 0.0,
 }
 _SEGNEXT: dict[str, Any] = {
     **_SHARED,

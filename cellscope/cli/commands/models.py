@@ -1,4 +1,4 @@
-"""``cellscope models``: which models there are, what one is, whether they are undamaged; their mean, their data."""
+"""``cellscope models``: which models there are, what one is, its mean with others, its data, what networks cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from cellscope.cli.groups import Group
 from cellscope.errors import EXIT_FAILED, EXIT_OK
 
-app = typer.Typer(cls=Group, help="List, show, verify, average and describe models.")
+app = typer.Typer(cls=Group, help="List, show, verify, average and describe models; count what networks cost.")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 NONE_YET = "no built-in models in this installation"
@@ -118,6 +118,28 @@ def average(
     card, tensors = average_models(shares)
     save_model(out, tensors, card, half=True)
     typer.echo(str(out))
+    return EXIT_OK
+
+
+@app.command()
+def cost(
+    arch: Annotated[str, typer.Argument(metavar="ARCH", help="Network architecture, as --arch of train takes it.")],
+    assay: Annotated[str | None, typer.Option("--assay", help="Assay, where several know the name.")] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Count the parameters and multiply-adds of an architecture, for one input of the size given."""
+    from cellscope.cli.commands.cost import costs
+
+    found = costs(arch, assay=assay)
+    if json:
+        _print_json({"architectures": found})
+        return EXIT_OK
+    rows = [("assay", "part", "parameters", "multiply-adds", "input", "")]
+    for one in found:
+        adds = f"{one['multiply_adds'] / 1e9:.3f} G"
+        counted = f"multiply-adds of {one['counted']}" if "counted" in one else ""
+        rows.append((one["assay"], one["part"], f"{one['parameters']:,}", adds, one["input"], counted))
+    _print_table(rows)
     return EXIT_OK
 
 

@@ -53,6 +53,7 @@ def write_evaluation(
     tables: Mapping[str, pd.DataFrame] | None = None,
     headline: Sequence[str] | None = None,
     failed: Mapping[str, str] | None = None,
+    data: Mapping[str, pd.DataFrame] | None = None,
 ) -> None:
     """Write everything an evaluation leaves behind; ``eval.json`` comes last, so its presence means the rest is whole.
 
@@ -82,6 +83,8 @@ def write_evaluation(
         Names of the metrics at the top of the report; all of them without.
     failed : mapping, optional
         Items that could not be measured and why.
+    data : mapping, optional
+        Tables that other commands read: name -> frame, written to ``<name>.csv`` and not shown in the report.
 
     Raises
     ------
@@ -128,13 +131,13 @@ def write_evaluation(
         },
         "models": [dict(model) for model in models],
         "figures": list(files.values()),
-        "tables": [f"{name}.csv" for name in tables or {}],
+        "tables": [f"{name}.csv" for name in (*(tables or {}), *(data or {}))],
         "environment": environment(),
     }
     if failed:
         record["failed"] = [{"image": name, "error": error} for name, error in failed.items()]
     write_csv(out / PER_IMAGE, per_image)
-    for name, table in (tables or {}).items():
+    for name, table in {**(tables or {}), **(data or {})}.items():
         write_csv(out / f"{name}.csv", table)
     for name, figure in figures.items():
         write_png(out / files[name], render_figure(figure), dpi=figure.dpi)

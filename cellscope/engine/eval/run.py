@@ -91,7 +91,7 @@ class Evaluation:
         self._began = time.monotonic()
         refuse_evaluation(out, overwrite=run.overwrite)
         self.assay, self.run = assay, run
-        self.prepared = open_for_measuring(dataset, assay.name, split, models)
+        self.prepared = open_for_measuring(dataset, assay, split, models)
         self.models: list[dict[str, Any]] = []
         self._verdicts: dict[str, Verdict | None] = {}
         self._judged = False

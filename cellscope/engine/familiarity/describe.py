@@ -130,14 +130,14 @@ def training_items(prepared: PreparedDataset, card: ModelCard, leave_out: str | 
     """Give the items that a model was trained, or validated, on: all but the split ``test`` and what was left out.
 
     Validation items count among the known: they are of the same origin, and no network has learnt them by heart. Of a
-    cross-validation they are what the fold's model is measured on, and are left out.
+    turn of a cross-validation ``test`` is the fold that is measured.
     """
     spec = leave_out or card.training.get("leave_out")
     if spec and not in_turn(spec):
         prepared = prepared.leaving_out(is_left_out(prepared.items, spec))
     fold = card.training.get("fold")
     if fold is not None:
-        return prepared.split("train", fold=int(fold))
+        prepared = prepared.folded(int(fold), val_fold=card.training.get("val_fold"))
     items = prepared.items
     return items[items["split"].isin(["train", "val"])]
 

@@ -15,6 +15,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
+from cellscope.engine.train.phases import MOVED_ON, Phases
 from cellscope.errors import Interrupted
 
 
@@ -141,23 +142,59 @@ class ValidateAt(Callback):
 
 
 class EarlyStop(EarlyStopping):
-    """Stop when ``val_score`` has not risen for `patience` validations, of those that count.
+    """End a phase when ``val_score`` has not risen for `patience` validations of it; after the last, stop.
 
     Parameters
     ----------
-    counts : callable
-        Whether the validation after a step counts.
+    phases : Phases
     patience : int
     """
 
-    def __init__(self, counts: Callable[[int], bool], patience: int):
+    def __init__(self, phases: Phases, patience: int):
         super().__init__("val_score", mode="max", patience=patience)
-        self.counts = counts
+        self.phases = phases
+        self._counted_in_first = False
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Compare with the best score so far."""
-        if self.counts(trainer.global_step):
-            super().on_validation_end(trainer, module)
+        """Compare with the best score of the phase so far."""
+        step = trainer.global_step
+        first = self.phases.in_first(step)
+        if self._counted_in_first and not first:
+            self._anew()
+        if step == self.phases.options.second_from and step:
+            return  # the first phase ends here anyway
+        self._counted_in_first = first
+        super().on_validation_end(trainer, module)
+        if first and trainer.should_stop:
+            trainer.should_stop = False
+            self.phases.move_on(step)
+            follow(self.phases, trainer, module)
+            self._anew()
+
+    def _anew(self) -> None:
+        self.wait_count, self.stopped_epoch = 0, 0
+        self.best_score = torch.tensor(-torch.inf)
+        self._counted_in_first = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep the count for a training that is resumed."""
+        return {**super().state_dict(), "counted_in_first": self._counted_in_first}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back."""
+        self._counted_in_first = bool(state_dict.get("counted_in_first", False))
+        super().load_state_dict(state_dict)
+
+    def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Note when the second phase began early."""
+        if self.phases.moved_on is not None:
+            checkpoint[MOVED_ON] = self.phases.moved_on
+
+
+def follow(phases: Phases, trainer: L.Trainer, module: Any) -> None:
+    """Let a training know of the options as they stand now."""
+    module.options = phases.options
+    trainer.fit_loop.epoch_loop.max_steps = phases.options.steps
 
 
 class StepSeed(Callback):

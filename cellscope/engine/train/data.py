@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from cellscope.engine.train.draws import WeightedDraws
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.leave_out import is_left_out
-from cellscope.io.prepared import PreparedDataset
+from cellscope.io.prepared import CHOSEN_ON, PreparedDataset
 from cellscope.models.file import load_model, read_card
 from cellscope.models.registry import locate
 
@@ -62,7 +62,7 @@ class DrawSampler(WeightedDraws):
         return self.numbered()
 
 
-def source_weights(text: str) -> dict[str, float]:
+def source_weights(text: str, *, what: str = "source_weights") -> dict[str, float]:
     """Read ``name=2,other=0.5``.
 
     Raises
@@ -75,7 +75,7 @@ def source_weights(text: str) -> dict[str, float]:
     try:
         return {name.strip(): float(value) for name, value in (pair.split("=") for pair in text.split(","))}
     except ValueError:
-        raise UsageError(f"source_weights {text!r} is not of the form name=2,other=0.5") from None
+        raise UsageError(f"{what} {text!r} is not of the form name=2,other=0.5") from None
 
 
 def drawn_batches(
@@ -166,13 +166,13 @@ def load_matching(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor],
 
 
 def open_dataset(path: Path, assay: str, options: Any) -> PreparedDataset:
-    """Open a dataset for training, without what ``--leave-out`` keeps out of it."""
+    """Open a dataset for training, without what ``--leave-out`` and ``--fold`` keep out of it."""
     prepared = PreparedDataset.open(path, assay=assay)
-    if options.leave_out is None:
-        return prepared
-    chosen = is_left_out(prepared.items, options.leave_out)
-    say(f"{int(chosen.sum())} of {len(chosen)} items are left out ({options.leave_out})")
-    return prepared.leaving_out(chosen)
+    if options.leave_out is not None:
+        chosen = is_left_out(prepared.items, options.leave_out)
+        say(f"{int(chosen.sum())} of {len(chosen)} items are left out ({options.leave_out})")
+        prepared = prepared.leaving_out(chosen)
+    return prepared if options.fold is None else prepared.folded(options.fold, val_fold=options.val_fold)
 
 
 def run_record(prepared: PreparedDataset, part: str) -> dict[str, Any]:
@@ -181,6 +181,14 @@ def run_record(prepared: PreparedDataset, part: str) -> dict[str, Any]:
         "dataset": {"path": str(prepared.root), "hash": prepared.hash, "sources": prepared.info["sources"]},
         "part": part,
     }
+
+
+def _turn(options: Any) -> dict[str, Any]:
+    """Say what a turn of a cross-validation left out, and what chose its weights."""
+    if options.fold is None:
+        return {}
+    inner = "groups of the other folds" if options.val_fold is None else f"fold {options.val_fold}"
+    return {"fold": options.fold, "val_fold": options.val_fold, CHOSEN_ON: inner}
 
 
 def training_facts(prepared: PreparedDataset, options: Any, n_items: int) -> dict[str, Any]:
@@ -198,4 +206,5 @@ def training_facts(prepared: PreparedDataset, options: Any, n_items: int) -> dic
         "seed": options.seed,
         "init": options.init,
         **left_out,
+        **_turn(options),
     } | weights

@@ -27,6 +27,7 @@ from cellscope.engine.provenance import training_record
 from cellscope.engine.train.callbacks import EarlyStop, Progress, SaveAndStop, StepSeed, ValidateAt
 from cellscope.engine.train.curves import EVERY, MetricsFile, draw_curves, logger_for
 from cellscope.engine.train.folder import BEST, LAST, MODEL, find_resume, make_room, steps_taken
+from cellscope.engine.train.phases import Phases
 from cellscope.engine.train.worker_errors import worker_error
 from cellscope.errors import CellscopeError, Interrupted, UsageError
 from cellscope.io.write import write_json
@@ -53,7 +54,7 @@ def decay_groups(
 
 
 def optimiser_and_schedule(
-    parameters: Any, options: Any, *, restart: int = 0, first_step_every: int = 0
+    parameters: Any, options: Any, *, phases: Phases | None = None, second_rate: float = 1.0
 ) -> dict[str, Any]:
     """Make the optimiser and the learning-rate schedule an options object asks for.
 
@@ -64,10 +65,10 @@ def optimiser_and_schedule(
         Uses ``optimiser`` (adamw, adam, sgd), ``learning_rate``, ``weight_decay``, ``schedule`` (cosine, constant,
         step, poly, exponential), ``warmup_steps``, ``warmup_ratio``, ``final_ratio``, ``steps``, ``step_every`` and
         ``step_gamma``.
-    restart : int
-        A step from which the schedule runs anew to the end, for trainings in two phases; 0 for none.
-    first_step_every : int
-        ``step_every`` of the phase before it; 0 for the same.
+    phases : Phases, optional
+        Of a training in two phases: the schedule runs anew in the second, whenever that begins.
+    second_rate : float
+        Learning rate of the second phase as a share of the first one's.
 
     Returns
     -------
@@ -80,12 +81,17 @@ def optimiser_and_schedule(
         "sgd": lambda p, **k: torch.optim.SGD(p, momentum=0.9, **k),
     }
     optimiser = kinds[options.optimiser](parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
-    warmup = options.warmup_steps
+    phases = phases or Phases(options)
 
     def factor(step: int) -> float:
-        first = step < restart
-        total = max(restart if first else options.steps - restart, 1)
-        step -= 0 if first else restart
+        second_from = phases.options.second_from
+        first = step < second_from
+        value = within(step if first else step - second_from, phases.options, second_from, first)
+        return value if first or not second_from else second_rate * value
+
+    def within(step: int, options: Any, second_from: int, first: bool) -> float:
+        total = max(second_from if first else options.steps - second_from, 1)
+        warmup = options.warmup_steps
         if step < warmup:
             return options.warmup_ratio + (1 - options.warmup_ratio) * (step + 1) / warmup
         done = min((step - warmup) / max(total - warmup, 1), 1.0)
@@ -97,7 +103,7 @@ def optimiser_and_schedule(
         if options.schedule == "poly":
             return 1.0 - done
         if options.schedule == "step":
-            every = (first and first_step_every) or options.step_every
+            every = (getattr(options, "frozen_step_every", 0) if first else 0) or options.step_every
             return options.step_gamma ** (step // every)
         return 1.0
 
@@ -117,6 +123,7 @@ def fit(
     argv: list[str],
     record: dict[str, Any],
     say: Callable[[str], None],
+    phases: Phases | None = None,
 ) -> Path:
     """Train `module` and write the run folder.
 
@@ -140,6 +147,8 @@ def fit(
         More for ``run.json`` (dataset, hash, ...).
     say : callable
         Takes progress lines.
+    phases : Phases, optional
+        Of the same options, where the module and the loader follow them.
 
     Returns
     -------
@@ -160,6 +169,9 @@ def fit(
     logger = logger_for(options.logger, out)
     resume = find_resume(out, options.resume)
     done = steps_taken(resume) if resume else 0
+    phases = phases or Phases(options)
+    if resume:
+        phases.restore(Path(resume))
     first = (
         getattr(rank_zero_only, "rank", 0) == 0
     )  # of several training processes only the first touches the folder and speaks
@@ -176,7 +188,7 @@ def fit(
             out, network, {}, began, card=card, options=options, argv=argv, record=record, steps=0,
             device=str(device), precision=precision,
         )  # fmt: skip
-    validates = options.validates if val_loader is not None else None
+    validates = phases.validates if val_loader is not None else None
     stop = SaveAndStop(out / LAST, save_every=options.save_every, validates=validates)
     table = MetricsFile(out / "metrics.csv", resumed=resume is not None or not first)
     callbacks: list[Callback] = [StepSeed(options.seed), table, Progress(say, options.steps)]
@@ -196,7 +208,7 @@ def fit(
             )
         )
         if options.patience:
-            callbacks.append(EarlyStop(options.may_stop, options.patience))
+            callbacks.append(EarlyStop(phases, options.patience))
     callbacks.append(stop)  # last, so that what it saves holds what the others know
     trainer = L.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
@@ -204,7 +216,7 @@ def fit(
         # A batch may leave a branch without a loss (boxes without masks, polarity unknown).
         strategy="ddp_find_unused_parameters_true" if options.devices > 1 else "auto",
         precision=precision,  # type: ignore[arg-type]
-        max_steps=options.steps,
+        max_steps=phases.options.steps,
         max_epochs=-1,
         val_check_interval=1,  # `ValidateAt` decides
         check_val_every_n_epoch=None,
@@ -219,6 +231,7 @@ def fit(
         default_root_dir=out,
         use_distributed_sampler=False,
     )
+    setattr(module, "options", phases.options)  # noqa: B010  a module's attributes are typed as modules
     threads = torch.get_num_threads()
     if options.devices == 1 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(available_cpus())

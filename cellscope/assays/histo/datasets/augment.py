@@ -34,6 +34,8 @@ class Changes:
         Brightness, contrast, gamma and colour balance, either way.
     jpeg : float
         Probability of another round of JPEG compression.
+    shift : bool
+        Windows lie anywhere; without it, around the places of a grid alone.
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
@@ -48,13 +50,14 @@ class Changes:
     contrast: bool = False
     light: float = 0.0
     jpeg: float = 0.0
+    shift: bool = True
 
 
 _BASIC = Changes(scale=(0.9, 1.1), rotation=90.0, shear=5.0, flips=True)
 _MODERATE = replace(_BASIC, stain_shift=8.0, stain_factor=0.05)
 _STRONG = replace(_MODERATE, blur=0.5, noise=0.025)
 LEVELS = {
-    "baseline": Changes(),
+    "baseline": Changes(shift=False),
     "basic": _BASIC,
     "moderate": _MODERATE,
     "strong": _STRONG,

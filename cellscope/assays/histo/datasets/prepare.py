@@ -27,7 +27,7 @@ from cellscope.io.annotations.tally import Tally, gathering, tell
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
 from cellscope.io.sources import choose_format, clear_dataset, refuse_existing, source_names
-from cellscope.io.splits import Item, path_in_source
+from cellscope.io.splits import Item, divided, path_in_source
 from cellscope.io.write import write_csv, write_labels, write_png
 from cellscope.report.preview import Shown, write_preview
 
@@ -107,15 +107,17 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
         print(f"{name}: {len(listed.records)} items, {count} nuclei, {typed} with a type", file=sys.stderr)
         tell(name, tally)
     fixed = [item.fixed_fold for item in items if item.fixed_fold is not None]
+    items = regroup(items, options.group_by)
+    items, splits = divided(items, options.splits, held_out=options.hold_out, table=options.split_table)
     write_dataset(
         out,
-        regroup(items, options.group_by),
+        items,
         assay="histo",
         classes=list(declared or UNTYPED),
         sources=facts,
         pixel_size_um=PIXEL_SIZE_UM,
         seed=options.seed,
-        splits=options.splits,
+        splits=splits,
         folds=options.folds or (max(fixed) + 1 if fixed else 0),
         extra={"tissues": _tissues(found)} if any(r.tissue for _, _, s in found for r in s.records) else None,
         beside=tables,

@@ -76,11 +76,9 @@ def load_tile(root: Path, row: Any, classes: tuple[str, ...]) -> Tile:
     return Tile(str(row.id), str(row.id).split("/", 1)[0], image, labels, types)
 
 
-def load_tiles(
-    prepared: PreparedDataset, split: str, classes: tuple[str, ...], *, fold: int | None, limit: int | None
-) -> list[Tile]:
+def load_tiles(prepared: PreparedDataset, split: str, classes: tuple[str, ...], *, limit: int | None) -> list[Tile]:
     """Read a split into memory; `limit` takes some, spread over the sources."""
-    rows = prepared.split(split, fold=fold)
+    rows = prepared.split(split)
     if limit and limit < len(rows):
         rows = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, limit).round().astype(int))]
     return [load_tile(prepared.root, row, classes) for row in rows.itertuples()]
@@ -134,7 +132,9 @@ class Windows(Dataset):
         number, row, column = self.places[item]
         tile = self.tiles[number]
         height, width = tile.labels.shape
-        centre = np.array([column, row]) + rng.uniform(-STEP / 2, STEP / 2, 2)
+        centre = np.array([column, row], float)
+        if self.changes.shift:
+            centre += rng.uniform(-STEP / 2, STEP / 2, 2)
         centre = np.clip(centre, 0, [width - 1, height - 1])
         matrix = draw_geometry(self.changes, rng)
         side, wide = self.core + 2 * self.margin, self.core + 2 * REACH
@@ -189,7 +189,9 @@ def _cut(
     )  # fmt: skip
 
 
-def stratum_weights(strata: list[str], sampling: str, sources: dict[str, float]) -> dict[str, float]:
+def stratum_weights(
+    strata: list[str], sampling: str, sources: dict[str, float], *, rates: dict[int, float] | None = None
+) -> dict[str, float]:
     """Say how often windows of each source and dominant type are drawn (the paper's Table 3).
 
     Parameters
@@ -198,9 +200,11 @@ def stratum_weights(strata: list[str], sampling: str, sources: dict[str, float])
         ``source/type`` of every place.
     sampling : str
         ``none``: every place alike. ``uniform``: every type of a source alike. ``type-aware``: rarer types more often,
-        by the square root of how much rarer than the commonest they are, 20 times at most.
+        by the square root of how much rarer than the commonest they are, 20 times at most. ``published``: by `rates`.
     sources : dict
         Source -> factor.
+    rates : dict, optional
+        Number of a type -> factor; 1 for others.
 
     Returns
     -------
@@ -212,7 +216,12 @@ def stratum_weights(strata: list[str], sampling: str, sources: dict[str, float])
     for stratum, number in count.items():
         source = stratum.rsplit("/", 1)[0]
         most = max(n for name, n in count.items() if name.rsplit("/", 1)[0] == source)
-        factor = {"none": 1.0, "uniform": most / number, "type-aware": float(np.clip((most / number) ** 0.5, 1, 20))}
+        factor = {
+            "none": 1.0,
+            "uniform": most / number,
+            "type-aware": float(np.clip((most / number) ** 0.5, 1, 20)),
+            "published": (rates or {}).get(int(stratum.rsplit("/", 1)[1]), 1.0),
+        }
         weights[stratum] = number * factor[sampling]
     share: dict[str, float] = defaultdict(float)
     for stratum, weight in weights.items():

@@ -25,7 +25,7 @@ from cellscope.nn.pretrained import timm_network
 
 #: Size -> encoder of timm, and of its weights where they can be had.
 ENCODERS = {
-    "tiny": "convnext_tiny.in12k_ft_in1k",
+    "tiny": "convnext_tiny.fb_in22k_ft_in1k_384",
     "base": "convnext_base.fb_in22k_ft_in1k_384",
     "large": "convnext_large.fb_in22k_ft_in1k_384",
     "xlarge": "convnext_xlarge.fb_in22k_ft_in1k_384",

@@ -9,6 +9,7 @@ import torch
 
 from cellscope.assays.histo.networks.compact import Compact
 from cellscope.assays.histo.networks.histonext import ENCODERS, HistoNeXt
+from cellscope.assays.histo.networks.hovernet import HoverNet
 from cellscope.assays.histo.networks.lite import LiteUNet
 from cellscope.cli.groups import nearest
 from cellscope.errors import UsageError
@@ -20,6 +21,7 @@ ARCHS: dict[str, dict[str, Any]] = {
     "histonext-atto": {"encoder": "convnext_atto_ols.a2_in1k"},
     "histonext-pico": {"encoder": "convnext_pico_ols.d1_in1k"},
     **{f"histonext-{size}": {"size": size} for size in ENCODERS},
+    "hovernet": {"family": "hovernet"},
 }
 #: Colour values are brought to [0, 1], then (x - mean) / std. ImageNet's figures, since encoders may come from there.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -62,9 +64,11 @@ def build_network(
 
 
 def _family(arguments: dict[str, Any]) -> Any:
-    """Tell whose arguments these are: those of our encoders, of the published network, else of ConvNeXts of timm."""
+    """Tell whose arguments these are: of our encoders, of a published network, else of ConvNeXts of timm."""
     if arguments.get("encoder") in SCALES:
         return LiteUNet
+    if arguments.get("family") == "hovernet":
+        return HoverNet
     return HistoNeXt if "size" in arguments else Compact
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from cellscope.engine.train.data import (
     training_facts,
 )
 from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
+from cellscope.engine.train.phases import Phases
 from cellscope.errors import DatasetError, UsageError
 from cellscope.models.file import ModelCard
 
@@ -65,10 +67,10 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     prepared = open_dataset(dataset, "histo", options)
     start = types_to_keep(options, tuple(prepared.info["classes"]))
     classes = start.classes if start is not None else tuple(prepared.info["classes"])
-    tiles = load_tiles(prepared, "train", classes, fold=options.fold, limit=options.limit)
+    tiles = load_tiles(prepared, "train", classes, limit=options.limit)
     validation: list[Tile] = []
     with contextlib.suppress(DatasetError):  # there may be none
-        validation = load_tiles(prepared, "val", classes, fold=options.fold, limit=options.limit)
+        validation = load_tiles(prepared, "val", classes, limit=options.limit)
     if options.learn_from == "train+val":
         tiles, validation = tiles + validation, []
     arguments = arguments_of(str(options.arch), len(classes))
@@ -83,13 +85,19 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     network = _start(options, arguments, classes)
     typed = sum(tile.typed for tile in tiles)
     say(f"{len(tiles)} images to train on, {typed} with types; {len(validation)} to validate on")
-    weights = stratum_weights(windows.strata, options.sampling, source_weights(options.source_weights))
-    learner = Learner(network, options, validation, classes, start)
+    weights = stratum_weights(
+        windows.strata,
+        options.sampling,
+        source_weights(options.source_weights),
+        rates=type_rates(options.type_rates, classes),
+    )
+    phases = Phases(options)
+    learner = Learner(network, options, validation, classes, start, phases)
     if step:
         learner.set_margin(margin)
     fit(
         learner,
-        window_batches(windows, weights, options),
+        window_batches(windows, weights, phases),
         DataLoader(Indices(1), 1) if validation else None,  # what validates whole tiles knows them itself
         out,
         options=options,
@@ -104,7 +112,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
             pixel_size_um=prepared.info["pixel_size_um"],
             thresholds=learner.calibrated(),
             training=training_facts(prepared, options, len(tiles))
-            | {"preset": options.preset, "fold": options.fold, "typed_items": typed}
+            | {"preset": options.preset, "typed_items": typed}
             | ({"types_of": options.init} if start is not None else {}),
             metrics=metrics,
             cellscope_version=__version__,
@@ -113,8 +121,23 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
         argv=argv,
         record=run_record(prepared, PART),
         say=say,
+        phases=phases,
     )
     return 0
+
+
+def type_rates(text: str, classes: tuple[str, ...]) -> dict[int, float]:
+    """Read ``name=4,other=3``: the number of a type, counted from 1, -> how much more often it is drawn.
+
+    Names that the dataset does not have count for nothing, so that one text serves several datasets.
+
+    Raises
+    ------
+    UsageError
+        If the text is not of that form.
+    """
+    rates = source_weights(text, what="type_rates")
+    return {number: rates[name] for number, name in enumerate(classes, 1) if name in rates}
 
 
 def _start(options: TrainOptions, arguments: dict[str, Any], classes: tuple[str, ...]) -> torch.nn.Module:
@@ -126,32 +149,40 @@ def _start(options: TrainOptions, arguments: dict[str, Any], classes: tuple[str,
 
 
 class _Batches(Sampler):
-    """Batches of draws, of another size in the first phase; a resumed training goes on where it was."""
+    """Batches of draws, of another size in the first phase; a resumed training goes on where it was.
 
-    def __init__(self, windows: Windows, weights: dict[str, float], options: TrainOptions, done: int):
-        self.steps, self.frozen = options.steps or 1, options.frozen_steps
-        self.size = options.batch_size or 1
-        self.first, self.done = options.frozen_batch_size or self.size, done
-        self.strata, self.weights, self.seed = windows.strata, weights, options.seed
+    When the first phase ends early, the few batches that worker processes have asked for ahead keep its size.
+    """
+
+    def __init__(self, windows: Windows, weights: dict[str, float], phases: Phases, done: int):
+        self.phases, self.done = phases, done
+        self.strata, self.weights = windows.strata, weights
 
     def _draws(self, steps: int) -> int:
-        return min(steps, self.frozen) * self.first + max(steps - self.frozen, 0) * self.size
+        options = self.phases.options
+        first = options.frozen_batch_size or options.batch_size or 1
+        return min(steps, options.frozen_steps) * first + max(steps - options.frozen_steps, 0) * (
+            options.batch_size or 1
+        )
 
     def __len__(self) -> int:
-        return self.steps
+        return self.phases.options.steps or 1
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        draws = iter(DrawSampler(self.strata, self.weights, self._draws(self.steps), self.seed, self._draws(self.done)))
-        for step in range(self.done, self.steps):
-            yield [next(draws) for _ in range(self.first if step < self.frozen else self.size)]
+        seed, done = self.phases.options.seed, self.done
+        draws = iter(DrawSampler(self.strata, self.weights, self._draws(len(self)), seed, self._draws(done)))
+        for step in count(done):
+            if step >= len(self):
+                return
+            yield [next(draws) for _ in range(self._draws(step + 1) - self._draws(step))]
 
 
-def window_batches(windows: Windows, weights: dict[str, float], options: TrainOptions) -> Callable[[int], DataLoader]:
+def window_batches(windows: Windows, weights: dict[str, float], phases: Phases) -> Callable[[int], DataLoader]:
     """Give the function that makes the training loader from the number of steps already taken."""
-    workers = options.num_workers or 0
+    workers = phases.options.num_workers or 0
 
     def loader(done: int) -> DataLoader:
-        batches = _Batches(windows, weights, options, done)
+        batches = _Batches(windows, weights, phases, done)
         return DataLoader(windows, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
 
     return loader
@@ -169,6 +200,8 @@ class Learner(Averaging):
     classes : tuple of str
     start : ModelCard, optional
         Of the model whose types are kept, see `types_to_keep`: `network` has its weights.
+    phases : Phases, optional
+        Of the same options.
     """
 
     def __init__(
@@ -178,9 +211,11 @@ class Learner(Averaging):
         validation: list[Tile],
         classes: tuple[str, ...],
         start: ModelCard | None = None,
+        phases: Phases | None = None,
     ):
         super().__init__(network, options.ema)
         self.options, self.validation, self.classes = options, validation, classes
+        self.phases = phases or Phases(options)
         self.kept = KeptTypes(network, start) if start is not None else None
 
     def set_margin(self, margin: int) -> None:
@@ -219,19 +254,13 @@ class Learner(Averaging):
 
     def validation_step(self, _batch: Any, _index: int) -> None:
         """Find the nuclei of whole tiles and compare; ``val_score`` is 0.5 AJI + 0.5 mean F1 over the types."""
-        self.log_dict(score_tiles(self.network, self.validation, self.classes))
+        self.log_dict(score_tiles(self.network, self.validation, self.classes, self.options.score_types))
 
     def calibrated(self) -> dict[str, float]:
         """Give the thresholds for the model card, from the validation tiles and the weights that are kept."""
         before = self.kept.calibration if self.kept is not None else {}
-        return before | tune(self.network.eval(), self.validation)
+        return before | (tune(self.network.eval(), self.validation) if self.options.tune_thresholds else {})
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by options; no weight decay on norms and biases."""
-        options = self.options
-        return optimiser_and_schedule(
-            decay_groups(self.student),
-            options,
-            restart=options.frozen_steps,
-            first_step_every=options.frozen_step_every,
-        )
+        return optimiser_and_schedule(decay_groups(self.student), self.options, phases=self.phases)

@@ -13,7 +13,9 @@ from cellscope.metrics.instance_counts import count_types, f1, panoptic
 from cellscope.metrics.instances import aji, dice, overlaps, pairs_by_overlap
 
 
-def score_tiles(network: torch.nn.Module, tiles: list[Tile], classes: tuple[str, ...]) -> dict[str, float]:
+def score_tiles(
+    network: torch.nn.Module, tiles: list[Tile], classes: tuple[str, ...], types: str = "named"
+) -> dict[str, float]:
     """Find the nuclei of tiles and compare with the truth.
 
     Parameters
@@ -22,15 +24,17 @@ def score_tiles(network: torch.nn.Module, tiles: list[Tile], classes: tuple[str,
         In eval mode.
     tiles : list of Tile
     classes : tuple of str
+    types : str
+        ``named``: the score's F1 is over the `named_types`; ``all``: over all types.
 
     Returns
     -------
     dict
         ``val_score``: 0.5 AJI + 0.5 mean F1 of the types (the paper's equation 12), AJI alone where no tile has types.
         AJI is the mean over sources of means over tiles, F1 (IoU over 0.5) of all tiles together; a type that is
-        nowhere has no F1, and the mean is over the `named_types`: chance hits among a few others would decide which
-        weights are kept. ``val_dice_<source>``, ``val_aji_<source>``, ``val_pq_<source>``, ``val_f1`` (detection) and
-        ``val_f1_<type>``.
+        nowhere has no F1, and the mean is over the `named_types` by default: chance hits among a few others would
+        decide which weights are kept. ``val_dice_<source>``, ``val_aji_<source>``, ``val_pq_<source>``, ``val_f1``
+        (detection) and ``val_f1_<type>``.
     """
     agreement: dict[str, list[tuple[float, float, float]]] = {}
     counts = []
@@ -54,7 +58,8 @@ def score_tiles(network: torch.nn.Module, tiles: list[Tile], classes: tuple[str,
     typed = {name: float(value) for name, value in zip(classes, overall[1:], strict=True) if np.isfinite(value)}
     scores |= {f"val_f1_{name}": value for name, value in typed.items()}
     together = float(np.mean([values[1] for values in means.values()]))
-    compared = [typed[classes[at]] for at in named_types(classes) if classes[at] in typed]
+    chosen = list(range(len(classes))) if types == "all" else named_types(classes)
+    compared = [typed[classes[at]] for at in chosen if classes[at] in typed]
     if len(classes) > 1 and compared:
         together = 0.5 * together + 0.5 * float(np.mean(compared))
     return scores | {"val_score": together}

@@ -49,7 +49,6 @@ def upright_view(
     shift: tuple[float, float] = (0.0, 0.0),
     half_turn: bool = False,
     mirror: bool = False,
-    rotate: bool = True,
     scale: float | None = None,
 ) -> np.ndarray:
     """Cut one chromosome out, turn its long axis upright and fit it to a view; everything outside its mask is 0.
@@ -63,8 +62,6 @@ def upright_view(
     extra_angle, zoom, shift : float
         Variations for training: radians, factor, pixels of the view.
     half_turn, mirror : bool
-    rotate : bool
-        False leaves the chromosome as it lies.
     scale : float, optional
         View pixels per image pixel; None fits the chromosome to the view.
 
@@ -74,7 +71,7 @@ def upright_view(
     """
     height, width = size
     centre, angle, _ = main_axis(mask)
-    angle = (angle if rotate else 0.0) + extra_angle + (np.pi if half_turn else 0.0)
+    angle += extra_angle + (np.pi if half_turn else 0.0)
     cos, sin = np.cos(angle), np.sin(angle)
     # With x right and y down this turns the direction (sin, cos) of the axis to (0, 1).
     turn = np.array([[cos, -sin], [sin, cos]])

@@ -178,10 +178,10 @@ def erase_ignored(metaphase: Metaphase) -> np.ndarray:
 
 
 def load_metaphases(
-    dataset: PreparedDataset, split: str, *, fold: int | None = None, limit: int | None = None, tight: bool = False
+    dataset: PreparedDataset, split: str, *, limit: int | None = None, tight: bool = False
 ) -> list[Metaphase]:
     """Read the metaphases of a split, `limit` of them spread evenly; `tight` as in `load_metaphase`."""
-    rows = dataset.split(split, fold=fold)
+    rows = dataset.split(split)
     rows = rows[rows["target"] != ""]
     if limit is not None and len(rows) > limit:
         rows = rows.iloc[np.linspace(0, len(rows) - 1, limit).round().astype(int)]

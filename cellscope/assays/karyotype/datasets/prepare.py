@@ -23,8 +23,8 @@ from cellscope.io.annotations.tally import Tally
 from cellscope.io.choice import Wants
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
-from cellscope.io.sources import OWN, source_names, store_sources
-from cellscope.io.splits import Item, path_in_source
+from cellscope.io.sources import OWN, store_sources
+from cellscope.io.splits import Item, divided, path_in_source
 from cellscope.io.text import one_line
 from cellscope.io.write import write_json, write_png
 from cellscope.options.common import PrepareOptions
@@ -62,9 +62,8 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
         tally.image([*alone, *(instance.class_ or "" for instance in record.instances or ())])
         return [item]
 
-    stored, facts = store_sources(
+    items, facts = store_sources(
         sources,
-        source_names(sources),
         out,
         options,
         FORMATS,
@@ -72,19 +71,24 @@ def prepare(sources: list[Path], out: Path, options: PrepareOptions) -> int:
         folders=("images", "chromosomes", "targets"),
         licence=lambda name, _: KNOWN[name].licence if name in KNOWN else OWN,
     )
-    items = [item for own in stored for item in own]
     for each in facts:
         if each["name"] in KNOWN and KNOWN[each["name"]].short_arm_up:
             each["short_arm_up"] = True
+    items, splits = divided(
+        regroup(dealt(items, origins, options.splits, options.seed), options.group_by),
+        options.splits,
+        held_out=options.hold_out,
+        table=options.split_table,
+    )
     write_dataset(
         out,
-        regroup(dealt(items, origins, options.splits, options.seed), options.group_by),
+        items,
         assay="karyotype",
         classes=list(CLASSES),
         sources=facts,
         pixel_size_um=None,
         seed=options.seed,
-        splits=options.splits,
+        splits=splits,
         folds=options.folds,
     )
     metaphases = [item for item in items if item.target]

@@ -55,7 +55,13 @@ class Detection:
 
 
 def place(
-    box: np.ndarray, probability: np.ndarray, shape: tuple[int, int], score: float, threshold: float = 0.5
+    box: np.ndarray,
+    probability: np.ndarray,
+    shape: tuple[int, int],
+    score: float,
+    threshold: float = 0.5,
+    *,
+    drop_specks: bool = True,
 ) -> Detection | None:
     """Resample a mask given over its box to image pixels.
 
@@ -68,6 +74,8 @@ def place(
     shape : (height, width) of the image
     score : float
     threshold : float
+    drop_specks : bool
+        Leave out small pieces beside the largest, which belong to neighbours.
 
     Returns
     -------
@@ -93,8 +101,7 @@ def place(
     if not mask.any():
         return None
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if count > 2:
-        # Specks beside the chromosome belong to neighbours.
+    if drop_specks and count > 2:
         areas = stats[1:, cv2.CC_STAT_AREA]
         keep = 1 + np.flatnonzero(areas >= 0.25 * areas.max())
         mask = np.isin(labels, keep)
@@ -257,6 +264,25 @@ def detections_of(
     found = [detection for detection in placed if detection is not None]
     # Whole boxes say nothing of who covers whom; the network has suppressed them by overlap already.
     return drop_duplicates(found) if "masks" in output else found
+
+
+def raw_instances(
+    output: dict[str, torch.Tensor], scale: float | np.ndarray, shape: tuple[int, int], *, threshold: float = 0.5
+) -> Instances:
+    """Give all that the detector says, with its own boxes, scores and masks, in the form the metrics take.
+
+    Parameters are those of `detections_of`; nothing is dropped, joined or scored anew.
+    """
+    boxes = output["boxes"].float().cpu().numpy() / np.resize(np.asarray(scale, np.float32), 4)
+    scores = output["scores"].float().cpu().numpy()
+    if "masks" not in output:
+        return Instances(boxes, None, scores)
+    masks = []
+    for box, probability in zip(boxes, output["masks"].float().cpu().numpy(), strict=True):
+        found = place(box, probability, shape, 1.0, threshold, drop_specks=False)
+        x, y = (0, 0) if found is None else found.bbox[:2]
+        masks.append(encode(np.zeros((1, 1), bool) if found is None else found.mask, int(x), int(y), shape))
+    return Instances(boxes, masks, scores)
 
 
 def as_instances(detections: list[Detection], shape: tuple[int, ...], *, masks: bool) -> Instances:

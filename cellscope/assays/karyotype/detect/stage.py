@@ -13,6 +13,7 @@ from cellscope.assays.karyotype.detect.detections import (
     detections_of,
     drop_pale,
     drop_thick,
+    raw_instances,
     with_foreground,
 )
 from cellscope.assays.karyotype.detect.inputs import CANONICAL, network_input
@@ -70,6 +71,8 @@ def filter_detections(subject: Subject[State], outputs: list[Any]) -> None:
     threshold = candidates(score_threshold(subject), assign=not options.no_assignment)
     shape = subject.state.normalised.shape
     found = detections_of(outputs[0], subject.state.scale, shape, threshold=options.mask_threshold)
+    if subject.truth is not None:
+        subject.state.raw = raw_instances(outputs[0], subject.state.scale, shape, threshold=options.mask_threshold)
     kept = [detection for detection in found if detection.score >= threshold]
     if "masks" not in outputs[0]:
         kept = with_foreground(kept, subject.state.normalised)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cellscope.assays.karyotype.detect.detections import Detection
+    from cellscope.metrics.coco import Instances
 
 
 @dataclass(eq=False, repr=False)
@@ -26,6 +27,8 @@ class State:
     scale : float, or float64 (2,) for rows and columns
         Pixels of the detector's input per pixel of the metaphase.
     detections : list of Detection
+    raw : Instances or None
+        Of an item that is measured: all that the detector gives, untouched.
     mask : (H, W) bool
         Of a single chromosome.
     log_probabilities : (N, 24) float
@@ -44,4 +47,5 @@ class State:
     mask: np.ndarray = field(init=False)
     log_probabilities: np.ndarray = field(init=False)
     polarity: np.ndarray | None = field(init=False)
+    raw: Instances | None = None
     explained: np.ndarray | None = None

@@ -54,10 +54,16 @@ def training_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """
     published = arguments.get("stages") == 4 and not arguments.get("fpn_norm", True)
     if not published or not str(arguments["backbone"]).removeprefix("resnet").isdigit():
-        raise UsageError("--backend detectron2 trains --arch chrrender-50, mask-rcnn-50 or faster-rcnn-101")
+        raise UsageError(
+            "detectron2 (backend or conventions) trains --arch chrrender-50, mask-rcnn-50 or faster-rcnn-101"
+        )
     return {
         **arguments,
         "conventions": "detectron2",
+        "box_nms": 0.5,
+        "score_threshold": 0.05,
+        "max_detections": 100,
+        "proposals": 1000,
         "frozen_norm": True,
         "in_channels": 3,
         "grey_range": GREY_RANGE,

@@ -190,7 +190,8 @@ def measure_item(subject: Subject) -> MeasuredCell | MeasuredChromosome:
     if subject.kind == CHROMOSOME:
         return MeasuredChromosome(subject.state.log_probabilities[0], float(subject.state.mask.sum()))
     cell = name_subject(subject)
-    prediction = Prediction([chromosome.detection for chromosome in cell.chromosomes], cell.classes)
+    found = [chromosome.detection for chromosome in cell.chromosomes]
+    prediction = Prediction(found, cell.classes, subject.state.raw)
     return MeasuredCell(subject.truth, prediction)
 
 

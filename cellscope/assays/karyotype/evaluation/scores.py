@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,10 +21,21 @@ from cellscope.metrics.detection import box_iou, detection_rates, match
 
 @dataclass
 class Prediction:
-    """What was found in one metaphase: detections and the class given to each."""
+    """What was found in one metaphase.
+
+    Attributes
+    ----------
+    detections : list of Detection
+        The final choice, with the probability of each to be one whole chromosome.
+    classes : list of str
+        The class given to each.
+    raw : Instances or None
+        The detector's own boxes, masks and scores, before any choice.
+    """
 
     detections: list[Detection]
     classes: list[str]
+    raw: Instances | None = None
 
 
 def metaphase_table(
@@ -68,39 +80,25 @@ def detection_metrics(
 ) -> list[Metric]:
     """Measure one source's metaphases; names begin with `prefix`.
 
-    COCO AP of boxes and, where every truth has one, of masks; recall, precision, count error and the whole-correct
+    COCO AP of boxes and, where every truth has one, of masks, of the final choice and (``detector.``) of the
+    detector's raw detections, which is what papers print; recall, precision, count error and the whole-correct
     ratios of one to one matches; end to end: found and given the right class, per annotated chromosome of known
     class. Intervals resample groups.
     """
     groups = table["group"].to_numpy()
     metrics = []
     with_masks = all(mask is not None for truth in truths for mask in truth.masks)
-    for kind in ("mask", "box") if with_masks else ("box",):
-        scores = CocoScore(
-            [_truth_instances(truth, kind == "mask") for truth in truths],
-            [
-                as_instances(p.detections, t.image.shape, masks=kind == "mask")
-                for t, p in zip(truths, predictions, strict=True)
-            ],
-            kind=kind,
-        )
-        things = {"mask": "masks", "box": "boxes"}[kind]
-        for name, iou in (("map", None), ("ap50", 0.5), ("ap75", 0.75)):
-            metrics.append(
-                measure(
-                    f"{prefix}{kind}_{name}",
-                    groups,
-                    lambda index, scores=scores, iou=iou: scores.average_precision(index, iou=iou),  # type: ignore[misc]
-                    convention=f"COCO average precision of {things}, IoU {iou or '0.50:0.95'}, 100 per image",
-                    n=200,
-                    seed=seed,
-                )
-            )
-        summary = scores.summary()
-        for size, bounds in (("small", "below 32"), ("medium", "32 to 96")):
-            convention = f"COCO average precision of {size} objects ({bounds} squared pixels)"
-            name = f"{prefix}{kind}_ap_{size}"
-            metrics.append(Metric(name, summary[f"ap_{size}"], None, None, len(truths), convention))
+    kinds: tuple[Literal["mask", "box"], ...] = ("mask", "box") if with_masks else ("box",)
+    for kind in kinds:
+        known = [_truth_instances(truth, kind == "mask") for truth in truths]
+        final = [
+            as_instances(p.detections, t.image.shape, masks=kind == "mask")
+            for t, p in zip(truths, predictions, strict=True)
+        ]
+        metrics += _average_precision(known, final, groups, f"{prefix}{kind}", "final choice", kind, seed)
+        raw = [p.raw for p in predictions if p.raw is not None]
+        if len(raw) == len(truths) and (kind == "box" or all(one.masks is not None for one in raw)):
+            metrics += _average_precision(known, raw, groups, f"{prefix}detector.{kind}", RAW, kind, seed)
     rates = {
         "recall": "annotated chromosomes found one to one, box IoU above 0.5",
         "precision": "found chromosomes that match an annotated one, box IoU above 0.5",
@@ -130,6 +128,39 @@ def detection_metrics(
             seed=seed,
         )
     )
+    return metrics
+
+
+RAW = "raw detections with the detector's own score, nothing dropped"
+
+
+def _average_precision(
+    truth: list[Instances],
+    predicted: list[Instances],
+    groups: np.ndarray,
+    prefix: str,
+    what: str,
+    kind: Literal["mask", "box"],
+    seed: int,
+) -> list[Metric]:
+    """Give COCO's figures of boxes or masks: mAP, AP50, AP75 with intervals, AP of small and medium objects."""
+    scores = CocoScore(truth, predicted, kind=kind)
+    things = {"mask": "masks", "box": "boxes"}[kind]
+    metrics = [
+        measure(
+            f"{prefix}_{name}",
+            groups,
+            lambda index, iou=iou: scores.average_precision(index, iou=iou),  # type: ignore[misc]
+            convention=f"COCO average precision of {things}, IoU {iou or '0.50:0.95'}, 100 per image; {what}",
+            n=200,
+            seed=seed,
+        )
+        for name, iou in (("map", None), ("ap50", 0.5), ("ap75", 0.75))
+    ]
+    summary = scores.summary()
+    for size, bounds in (("small", "below 32"), ("medium", "32 to 96")):
+        convention = f"COCO average precision of {size} objects ({bounds} squared pixels); {what}"
+        metrics.append(Metric(f"{prefix}_ap_{size}", summary[f"ap_{size}"], None, None, len(truth), convention))
     return metrics
 
 

@@ -144,19 +144,23 @@ class CentreLoss(nn.Module):
     classes, features : int
     rate : float
         How fast centres follow the batch (0.5 in the cited work).
+    reduction : str
+        ``sum`` is the paper's equation 3: squared distances summed over features and batch. ``mean`` is half their mean
+        over both, independent of the width.
     """
 
     centres: Tensor
 
-    def __init__(self, classes: int, features: int, rate: float = 0.5):
+    def __init__(self, classes: int, features: int, rate: float = 0.5, reduction: str = "mean"):
         super().__init__()
-        self.rate = rate
+        self.rate, self.reduction = rate, reduction
         self.register_buffer("centres", torch.zeros(classes, features))
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Mean over the batch of half the squared distance, per feature: independent of the width."""
+        """(B, F) features and (B,) labels -> loss; in training the centres follow."""
         features = features.float()
-        loss = 0.5 * (features - self.centres[labels]).square().mean(1).mean()
+        squared = (features - self.centres[labels]).square()
+        loss = squared.sum() if self.reduction == "sum" else 0.5 * squared.mean(1).mean()
         if self.training:
             with torch.no_grad():
                 count = torch.bincount(labels, minlength=len(self.centres)).float()

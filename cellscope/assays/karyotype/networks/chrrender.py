@@ -15,6 +15,7 @@ from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import clip_boxes_to_image
 
 from cellscope.assays.karyotype.networks.box_heads import box_heads, pad_images, pooler, proposal_network
+from cellscope.assays.karyotype.networks.conventions import exact_loss
 from cellscope.assays.karyotype.networks.mask_head import SIDE, ConvMaskHead, masks_in_boxes
 from cellscope.assays.karyotype.networks.render_head import RenderHead
 from cellscope.assays.karyotype.networks.trunk import Trunk
@@ -101,7 +102,7 @@ class ChrRender(nn.Module):
             raise ModelError(
                 f"{stages} stages make {stages + 1} pyramid levels, but {len(anchor_sizes)} anchor sizes were given"
             )
-        exact = conventions == "detectron2"
+        exact = self.exact = conventions == "detectron2"
         self.classes, self.in_channels, self.box_refinements = classes, in_channels, box_refinements
         self.backbone = Trunk(
             backbone,
@@ -193,10 +194,15 @@ class ChrRender(nn.Module):
         proposals, matched, labels, regression = heads.select_training_samples(proposals, targets)
         pooled = heads.box_head(heads.box_roi_pool(features, proposals, sizes))
         scores, deltas = heads.box_predictor(pooled)
-        class_loss, box_loss = fastrcnn_loss(scores, deltas, labels, regression)
+        class_loss, box_loss = (exact_loss if self.exact else fastrcnn_loss)(scores, deltas, labels, regression)
         losses = {"loss_classifier": class_loss, "loss_box_reg": box_loss}
         if self.render_head is None:
             return losses
+        if self.exact and isinstance(self.render_head, RenderHead):
+            # PointRend learns masks in the boxes that the box head predicts (TRAIN_ON_PRED_BOXES)
+            every = torch.cat(labels)
+            moved = heads.box_coder.decode(deltas.detach().float(), proposals)[torch.arange(len(every)), every]
+            proposals = list(moved.split([len(one) for one in proposals]))
         boxes, truths, names = [], [], []
         for proposal, match, label, target in zip(proposals, matched, labels, targets, strict=True):
             if len(target["boxes"]) == 0:  # torchvision matches every proposal with box 0, which is not there

@@ -7,6 +7,7 @@ and as many samples as they have pixels, and no small box is dropped.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
@@ -76,6 +77,30 @@ class ExactProposals(RegionProposalNetwork):
             boxes.append(box[keep])
             scores.append(score[keep])
         return boxes, scores
+
+    def compute_loss(
+        self, objectness: Tensor, pred_bbox_deltas: Tensor, labels: list[Tensor], regression_targets: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Cross entropy, and the absolute error of boxes (no rounded corner), over all that were sampled."""
+        positive, negative = (torch.where(torch.cat(found))[0] for found in self.fg_bg_sampler(labels))
+        sampled, every = torch.cat([positive, negative]), torch.cat(labels)
+        targets = torch.cat(regression_targets)
+        boxes = F.l1_loss(pred_bbox_deltas[positive], targets[positive], reduction="sum") / max(len(sampled), 1)
+        logits = objectness.flatten()[sampled]
+        return F.binary_cross_entropy_with_logits(logits.float(), every[sampled].float()), boxes
+
+
+def exact_loss(
+    scores: Tensor, deltas: Tensor, labels: list[Tensor], regression_targets: list[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Cross entropy of the classes, and the absolute error of boxes over all that were sampled, as detectron2 has it.
+
+    Parameters are those of torchvision's `fastrcnn_loss`, whose box loss has a rounded corner (beta 1/9).
+    """
+    every, targets = torch.cat(labels), torch.cat(regression_targets)
+    found = torch.where(every > 0)[0]
+    own = deltas.reshape(len(every), -1, 4)[found, every[found]]
+    return F.cross_entropy(scores, every), F.l1_loss(own, targets[found], reduction="sum") / max(len(every), 1)
 
 
 class ExactHeads(RoIHeads):

@@ -72,6 +72,12 @@ class Trunk(nn.Module):
         )
         self.out_channels = channels
 
+    def freeze_first(self) -> None:
+        """Keep the stem and the first stage as they are, as detectron2 does (``FREEZE_AT`` 2)."""
+        for name, module in self.body.named_children():
+            if name in ("conv1", "bn1", "layer1"):
+                module.requires_grad_(False)
+
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
         """(B, C, H, W) -> levels "0" (a quarter), "1", ..., "pool"."""
         maps = self.body(images)

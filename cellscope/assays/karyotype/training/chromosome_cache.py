@@ -13,11 +13,11 @@ from cellscope.io.arrays import read_arrays, write_arrays
 from cellscope.io.prepared import PreparedDataset
 
 #: Changes whenever the same dataset gives other chromosomes.
-VERSION = 1
+VERSION = 2
 
 
 def kept_chromosomes(
-    cache: Path | None, dataset: PreparedDataset, split: str, *, fold: int | None, limit: int | None
+    cache: Path | None, dataset: PreparedDataset, split: str, *, limit: int | None, metaphases: bool = True
 ) -> list[Chromosome]:
     """Give what `collect_chromosomes` does, from `cache` where it holds that already.
 
@@ -25,17 +25,17 @@ def kept_chromosomes(
     ----------
     cache : Path or None
         A folder; none keeps nothing.
-    dataset, split, fold, limit
+    dataset, split, limit, metaphases
         As for `collect_chromosomes`; a file is good for these and the dataset's hash alone.
     """
     if cache is None:
-        return collect_chromosomes(dataset, split, fold=fold, limit=limit)
+        return collect_chromosomes(dataset, split, limit=limit, metaphases=metaphases)
     rows = hashlib.sha256("\n".join(dataset.items["id"] + dataset.items["split"]).encode()).hexdigest()
-    asked = json.dumps([VERSION, dataset.hash, rows, dataset.info["sources"], split, fold, limit])
+    asked = json.dumps([VERSION, dataset.hash, rows, dataset.info["sources"], split, limit, metaphases])
     path = cache / f"chromosomes-{split}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.npz"
     found = read_arrays(path)
     if found is None:
-        found = _packed(collect_chromosomes(dataset, split, fold=fold, limit=limit))
+        found = _packed(collect_chromosomes(dataset, split, limit=limit, metaphases=metaphases))
         write_arrays(path, found)
     return _unpacked(found)
 

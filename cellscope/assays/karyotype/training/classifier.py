@@ -40,7 +40,9 @@ class ClassifyLearner(L.LightningModule):
     def __init__(self, network: Classifier, options: Any, classes: list[str]):
         super().__init__()
         self.network, self.options, self.classes = network, options, classes
-        self.centre = CentreLoss(len(classes), network.feature_size) if options.centre_loss else None
+        self.centre = None
+        if options.centre_loss:
+            self.centre = CentreLoss(len(classes), network.feature_size, reduction=options.centre_reduction)
         self._seen: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
     def training_step(self, batch: Any, _index: int) -> torch.Tensor:
@@ -96,8 +98,10 @@ def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, 
     )
     initialise(network, options, assay="karyotype", part="classify")
     settings = view_settings(*options.view, options.rotate)
-    train_set = kept_chromosomes(options.cache, prepared, "train", fold=options.fold, limit=options.limit)
-    val_set = kept_chromosomes(options.cache, prepared, "val", fold=options.fold, limit=options.limit)
+    train_set, val_set = (
+        kept_chromosomes(options.cache, prepared, name, limit=options.limit, metaphases=options.from_metaphases)
+        for name in ("train", "val")
+    )
     if not train_set:
         raise UsageError(f"{prepared.root} holds no chromosomes of known class to train on")
     options = options.in_steps(len(train_set))

@@ -53,7 +53,6 @@ def collect_chromosomes(
     dataset: PreparedDataset,
     split: str,
     *,
-    fold: int | None = None,
     metaphases: bool = True,
     singles: bool = True,
     limit: int | None = None,
@@ -63,7 +62,7 @@ def collect_chromosomes(
     Boxes without masks give the foreground that fits them, or the part of it that no other box shares; boxes of
     which neither can be told are left out (`cellscope.assays.karyotype.training.box_cutouts`).
     """
-    rows = dataset.split(split, fold=fold).rename(columns={"class": "class_"})
+    rows = dataset.split(split).rename(columns={"class": "class_"})
     upright = {source["name"] for source in dataset.info["sources"] if source.get("short_arm_up")}
     found: list[Chromosome] = []
     for row in rows.itertuples():
@@ -140,17 +139,14 @@ class ChromosomeViews(Dataset):
         """Give one view; in training the key is (index, draw)."""
         if self.seed is None:
             chromosome = self.chromosomes[key]
-            # The axis has no direction: what "upright" means for a known chromosome is how it was stored.
-            half_turn, up = stored_direction(chromosome)
-            view = view_of(chromosome.image.astype(np.float32), chromosome.mask, self.settings, half_turn=half_turn)
-            return torch.from_numpy(view)[None], chromosome.label, up
+            view = view_of(chromosome.image.astype(np.float32), chromosome.mask, self.settings)
+            return torch.from_numpy(view)[None], chromosome.label, polarity_of(chromosome)
         index, draw = key
         chromosome = self.chromosomes[index]
         image = chromosome.image.astype(np.float32)
         rng = np.random.default_rng([self.seed, draw])
-        stored_half_turn, up = stored_direction(chromosome)
-        flip = bool(rng.random() < 0.5)
-        half_turn, mirror = stored_half_turn ^ flip, bool(rng.random() < 0.5)
+        half_turn, mirror = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
+        up = polarity_of(chromosome)
         if self.vary == "flips":
             view = view_of(image, chromosome.mask, self.settings, half_turn=half_turn, mirror=mirror)
         else:
@@ -167,17 +163,17 @@ class ChromosomeViews(Dataset):
             view = bend(view, rng) if rng.random() < 0.5 else view
             inside = view > 0
             view = vary_tone(view, rng) * inside
-        if up >= 0 and flip:
+        if up >= 0 and half_turn:
             up = 1.0 - up
         return torch.from_numpy(view)[None], chromosome.label, up
 
 
-def stored_direction(chromosome: Chromosome) -> tuple[bool, float]:
-    """Tell whether the view must make a half turn to show the chromosome as it was stored, and the polarity then.
+def polarity_of(chromosome: Chromosome) -> float:
+    """Tell whether the short arm is up in the plain view: 1 or 0, -1 where it is not known.
 
-    `main_axis` points its axis downwards in the image, so an upright stored chromosome needs no turn.
+    `main_axis` points its axis downwards in the image, so the view shows a chromosome as it was stored.
     """
-    return False, float(chromosome.short_arm_up) if chromosome.short_arm_up != UNKNOWN else -1.0
+    return float(chromosome.short_arm_up) if chromosome.short_arm_up != UNKNOWN else -1.0
 
 
 def vary_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:

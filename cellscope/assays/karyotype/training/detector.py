@@ -111,9 +111,9 @@ def train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, ar
     """Train the detector on metaphases; see `cellscope.assays.karyotype.training.train.train`."""
     network, weights, arch, arguments = _network(options)
     initialise(weights, options, assay="karyotype", part="detect")
-    metaphases = load_metaphases(prepared, "train", fold=options.fold, limit=options.limit, tight=True)
+    metaphases = load_metaphases(prepared, "train", limit=options.limit, tight=True)
     limits = [limit for limit in (options.val_limit, options.limit) if limit]
-    validation = load_metaphases(prepared, "val", fold=options.fold, limit=min(limits, default=None), tight=True)
+    validation = load_metaphases(prepared, "val", limit=min(limits, default=None), tight=True)
     if options.box_masks:
         metaphases = draw_masks(metaphases, load_painter(options.box_masks))
     if options.backend == IMPORTED and arguments.get("mask", "points") != "none":
@@ -182,6 +182,12 @@ def _network(options: TrainOptions) -> tuple[torch.nn.Module, torch.nn.Module, s
         arguments = dict(arguments_of(arch))
     if options.frozen_norm:
         arguments["frozen_norm"] = True
+    if options.backend == "native" and options.conventions == "detectron2" and arch != IMPORTED:
+        arguments = training_arguments(arguments) | {"frozen_norm": options.frozen_norm}
+        exact = ChrRender(**arguments, pretrained=pretrained, weights=options.imagenet)
+        if options.init != "none":
+            exact.backbone.freeze_first()
+        return exact, exact, arch, arguments
     if options.backend == "native":
         network: torch.nn.Module = ChrRender(**arguments, pretrained=pretrained, weights=options.imagenet)
         return network, network, arch, arguments

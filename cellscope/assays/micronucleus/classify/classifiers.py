@@ -1,4 +1,4 @@
-"""Every network that can classify crops: MobileViT-MN and its variants, and the baselines of Table 4."""
+"""Every network that can classify crops: MobileViT-MN and its variants, and baselines of Table 4."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from cellscope.assays.micronucleus.classify import lite, mobilevit
-from cellscope.assays.micronucleus.classify.mobilevit import CLASSES, CropClassifier
+from cellscope.assays.micronucleus.classify.mobilevit import CLASSES, CURVES, IMAGENET, CropClassifier
 from cellscope.errors import ModelError, UsageError
 from cellscope.options.resolve import nearest
 
@@ -26,11 +26,17 @@ ARCHS = (*lite.ARCHS, *mobilevit.ARCHS, *TIMM, *TORCHVISION)
 """What ``--arch`` takes: ours on EfficientNet-Lite; the rows of Table 2; Table 4's MobileNet, VGG-16, GoogLeNet,
 ResNet and AlexNet, and two more that peers use."""
 
+
+def tone_for(arch: str, asked: str, *, pretrained: bool) -> str:
+    """Say how a network gets grey crops: as asked, or as ImageNet for the baselines that start from its weights."""
+    return IMAGENET if pretrained and (arch in TIMM or arch in TORCHVISION) else asked
+
+
 SMALLEST_INPUT = {"googlenet": 32, "alexnet": 64}
 
 
 def build_classifier(
-    arch: str, *, classes: int = CLASSES, pretrained: bool = False, weights: Path | None = None
+    arch: str, *, classes: int = CLASSES, pretrained: bool = False, weights: Path | None = None, tone: str = CURVES
 ) -> CropClassifier:
     """Make a classifier of crops by name.
 
@@ -43,6 +49,8 @@ def build_classifier(
         With ImageNet weights from timm or torchvision (downloaded, or from their caches).
     weights : Path, optional
         A file of those weights to take instead, as timm or torchvision publish them: .safetensors, .pth or .bin.
+    tone : str
+        Of `CropClassifier`; see `tone_for`.
 
     Raises
     ------
@@ -56,13 +64,13 @@ def build_classifier(
             f"unknown --arch {arch!r} for the part classify; there are {', '.join(ARCHS)}{nearest(arch, ARCHS)}"
         )
     if arch in lite.ARCHS:
-        return CropClassifier(lite.build_lite(arch, classes=classes, pretrained=pretrained, weights=weights))
+        return CropClassifier(lite.build_lite(arch, classes=classes, pretrained=pretrained, weights=weights), tone)
     try:
         with _online() if pretrained and weights is None else contextlib.nullcontext():
             network = _build(arch, classes, pretrained, weights)
         if weights is not None:
             _check_names(network, weights)
-        return CropClassifier(network)
+        return CropClassifier(network, tone)
     except Exception as error:  # whatever a failed download raises in the libraries' many layers
         if not pretrained:
             raise
@@ -129,6 +137,8 @@ def _build(arch: str, classes: int, pretrained: bool, weights: Path | None) -> n
 
 def rebuild(arch: str, arguments: dict[str, Any], tensors: dict[str, torch.Tensor]) -> CropClassifier:
     """Make a classifier and load its tensors; errors as `build_classifier`, and torch's for tensors that do not fit."""
-    network = build_classifier(arch, classes=int(arguments.get("classes", CLASSES)))
+    network = build_classifier(
+        arch, classes=int(arguments.get("classes", CLASSES)), tone=str(arguments.get("tone", CURVES))
+    )
     network.load_state_dict(tensors)
     return network

@@ -165,27 +165,41 @@ def build_mobilevit(
     return network
 
 
+CURVES, IMAGENET = "curves", "imagenet"
+"""Two of the ways in which a grey crop becomes three channels."""
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet's, of values in [0, 1]."""
+
+
 class CropClassifier(nn.Module):
-    """A classifier of normalised crops: one channel in, three tone curves of it to the network.
+    """A classifier of normalised crops: one channel in, three to the network.
 
     Parameters
     ----------
     network : Module
         (B, 3, size, size) -> (B, K) logits.
+    tone : str
+        ``curves``: three tone curves of the crop. ``plain``: the crop, cut to [0, 1], three times. ``imagenet``: that,
+        less ImageNet's mean and divided by its standard deviation, as networks with its weights expect.
     """
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: nn.Module, tone: str = CURVES):
         super().__init__()
-        self.network = network
+        self.network, self.tone = network, tone
 
     def forward(self, crops: Tensor) -> Tensor:
         """(B, 1, size, size), background 0 and nucleus 1 -> (B, K) logits."""
         out: Tensor = self.network(self.curves(crops))
         return out
 
-    @staticmethod
-    def curves(crops: Tensor) -> Tensor:
+    def curves(self, crops: Tensor) -> Tensor:
         """(B, 1, S, S) -> (B, 3, S, S)."""
+        if self.tone != CURVES:
+            grey = crops.clamp(0, 1).expand(-1, 3, -1, -1)
+            if self.tone != IMAGENET:
+                return grey
+            mean, std = (torch.tensor(values, device=crops.device)[:, None, None] for values in (MEAN, STD))
+            return ((grey - mean) / std).to(crops.dtype)
         return torch.cat([crops if gain == 0 else torch.asinh(gain * crops) / 3.0 for gain in COMPRESSIONS], 1)
 
     @property

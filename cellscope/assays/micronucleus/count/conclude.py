@@ -20,10 +20,12 @@ from cellscope.assays.micronucleus.count.objects import (
     apply_corrections,
     cell_table,
     localise,
+    mark_unseen,
     micronucleus_table,
     scorable,
     summary_of,
 )
+from cellscope.assays.micronucleus.count.rates import BETWEEN_LINES, ErrorRates, new_line_rates
 from cellscope.assays.micronucleus.field.state import State
 from cellscope.assays.micronucleus.find.instances import MICRONUCLEUS as MN_THRESHOLD
 from cellscope.assays.micronucleus.find.instances import reachable, score_cells
@@ -55,6 +57,12 @@ def decision(subject: Subject[State]) -> float:
     return threshold_at(calibration, options.specificity)
 
 
+def _line_rates(subject: Subject[State], threshold: float) -> ErrorRates | None:
+    """Give how calls of one field may differ on a new cell line; None where the model does not know."""
+    spread = (subject.cards["classify"].training.get("calibration") or {}).get(BETWEEN_LINES)
+    return None if spread is None else new_line_rates(spread, threshold, 1)
+
+
 def conclude(subject: Subject[State]) -> Result:
     """Turn a finished subject into its rows, pictures and files."""
     return _conclude_crop(subject) if subject.kind == CROP else _conclude_field(subject)
@@ -74,10 +82,11 @@ def _conclude_field(subject: Subject[State]) -> Result:
     probability = field_probability(state.logits, finder_scores, subject.cards["classify"].thresholds)
     background = float(np.median(grey[labels == 0])) if (labels == 0).any() else float(grey.min())
     able = scorable(measured, grey.shape, background, keep_border=options.keep_border)
+    threshold = decision(subject)
     table = cell_table(
         measured,
         probability,
-        threshold=decision(subject),
+        threshold=threshold,
         review_margin=options.review_margin,
         able=able,
         logits=state.logits,
@@ -89,8 +98,7 @@ def _conclude_field(subject: Subject[State]) -> Result:
     positive = [int(label) for label in table.loc[table["class"] == MICRONUCLEUS, "label"]]
     mn_threshold = subject.cards["nuclei"].thresholds.get("mn_threshold", MN_THRESHOLD)
     mn_labels, parents, scores = localise(logits, reach, positive, mn_threshold)
-    counts = pd.Series(list(parents.values()), dtype=int).value_counts()
-    table["n_micronuclei"] = table["label"].map(counts).fillna(0).astype(int)
+    mark_unseen(table, parents)
     if not able.any():
         found_none = "no nucleus found" if not ids else f"none of the {len(ids)} objects found can be scored"
         warnings.append(f"{found_none}; is this the DNA channel, and is --nucleus-diameter right?")
@@ -100,8 +108,8 @@ def _conclude_field(subject: Subject[State]) -> Result:
     pixel, doubts = trusted_pixel_size(subject.image, state.diameter if ids else None, NUCLEUS_UM, "nuclei")
     found = micronucleus_table(mn_labels, parents, scores, pixel)
     return Result(
-        objects=add_physical(table, pixel),
-        summary=summary_of(table),
+        objects=add_physical(table.drop(columns="unseen"), pixel).assign(unseen=table["unseen"]),
+        summary=summary_of(table, _line_rates(subject, threshold)),
         artefacts={
             ".labels.tif": labels,
             ".micronuclei.tif": mn_labels,

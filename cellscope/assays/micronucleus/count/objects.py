@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
 from scipy.special import expit
 
 from cellscope.assays.micronucleus.classes import MICRONUCLEUS, NORMAL
+from cellscope.assays.micronucleus.count.adjustment import Counts, observed_interval
+from cellscope.assays.micronucleus.count.rates import ErrorRates
 from cellscope.assays.micronucleus.datasets.sources.cells import nucleus_at
 from cellscope.assays.micronucleus.find.instances import micronuclei_of
 from cellscope.imaging.labels import label_table
@@ -61,7 +62,10 @@ def condensed(table: pd.DataFrame, background: float) -> np.ndarray:
 def localise(
     logits: np.ndarray, reach: np.ndarray, positive: Sequence[int], threshold: float
 ) -> tuple[np.ndarray, dict[int, int], dict[int, float]]:
-    """Find the micronuclei of the cells that were called positive, at least one of each that shows any sign of one.
+    """Find the micronuclei that are seen of the cells that were called positive.
+
+    A cell may be called positive without one: the classifier weighs the whole cell, and its micronucleus may be too dim
+    to be outlined, or none. Nothing is drawn there.
 
     Parameters
     ----------
@@ -72,28 +76,14 @@ def localise(
     positive : sequence of int
         Nuclei called positive.
     threshold : float
+        Least probability of a pixel.
 
     Returns
     -------
     labels, parents, scores
         As `micronuclei_of`.
     """
-    own = np.where(np.isin(reach, list(positive)), reach, 0)
-    _, parents, _ = micronuclei_of(logits, own, threshold=threshold)
-    boosted = logits
-    silent = [label for label in positive if label not in set(parents.values())]
-    if silent:
-        # The classifier saw what the pixels alone did not say: mark the likeliest spot, down to half its probability.
-        boosted = logits.copy()
-        for label, peak in zip(silent, ndimage.maximum(logits, own, silent), strict=True):
-            lowest = np.log(threshold / (1 - threshold))
-            half = expit(peak) / 2
-            spot = (own == label) & (logits >= np.log(half / (1 - half)))
-            boosted[spot] = np.maximum(boosted[spot], lowest + 1e-3)
-    labels, parents, _ = micronuclei_of(boosted, own, threshold=threshold)
-    places = list(parents)
-    peaks = ndimage.maximum(logits, labels, places) if places else []
-    return labels, parents, {label: float(expit(peak)) for label, peak in zip(places, peaks, strict=True)}
+    return micronuclei_of(logits, np.where(np.isin(reach, list(positive)), reach, 0), threshold=threshold)
 
 
 def cell_table(
@@ -168,6 +158,21 @@ def apply_corrections(table: pd.DataFrame, labels: np.ndarray, corrections: Sequ
     return lost
 
 
+def mark_unseen(table: pd.DataFrame, parents: Mapping[int, int]) -> None:
+    """Fill in ``n_micronuclei``, and mark the cells called positive of which none is seen. Changes `table`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `cell_table`.
+    parents : mapping
+        Micronucleus -> nucleus, from `localise`.
+    """
+    counts = pd.Series(list(parents.values()), dtype=int).value_counts()
+    table["n_micronuclei"] = table["label"].map(counts).fillna(0).astype(int)
+    table["unseen"] = (table["class"] == MICRONUCLEUS) & (table["n_micronuclei"] == 0)
+
+
 def micronucleus_table(
     labels: np.ndarray, parents: Mapping[int, int], scores: Mapping[int, float], pixel_size_um: float | None
 ) -> pd.DataFrame:
@@ -187,15 +192,23 @@ def micronucleus_table(
     return add_physical(table, pixel_size_um)
 
 
-def summary_of(table: pd.DataFrame) -> dict[str, Any]:
-    """Count a field's scorable cells for ``images.csv``."""
-    from cellscope.assays.micronucleus.count.frequency import interval
+def summary_of(table: pd.DataFrame, rates: ErrorRates | None = None) -> dict[str, Any]:
+    """Count a field's scorable cells for ``images.csv``.
 
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of ``objects.csv``.
+    rates : ErrorRates, optional
+        How calls may differ on a new cell line; without them the interval is Wilson's.
+    """
     counted = table[table["scorable"]]
     total = len(counted)
     positive = int((counted["class"] == MICRONUCLEUS).sum())
     found = int(counted["n_micronuclei"].sum())
-    low, high = interval(positive, total)
+    decided = counted[counted["corrected"]]
+    confirmed = int((decided["class"] == MICRONUCLEUS).sum())
+    low, high = observed_interval(Counts(len(decided), confirmed, total - len(decided), positive - confirmed), rates)
     return {
         "n_nuclei": total,
         "n_micronucleated": positive,

@@ -1,4 +1,4 @@
-"""What a run comes to: frequencies over all fields and per condition, corrected for wrong calls, with what to doubt."""
+"""What a run comes to: frequencies over all fields and per condition, adjusted for wrong calls, with what to doubt."""
 
 from __future__ import annotations
 
@@ -8,24 +8,28 @@ from typing import Any
 import pandas as pd
 
 from cellscope.assays.micronucleus.classify.calibration import DECISION, error_counts, threshold_at
-from cellscope.assays.micronucleus.count.frequency import corrected_frequency, dispersion, interval, within_errors
+from cellscope.assays.micronucleus.count.comparison import OECD_CELLS, compare, doses_of
+from cellscope.assays.micronucleus.count.distribution import distribution_row
+from cellscope.assays.micronucleus.count.rates import BETWEEN_LINES, new_line_rates
+from cellscope.assays.micronucleus.count.rows import Measured, cells_of, frequency_row
 from cellscope.engine.assay import RunSummary
+from cellscope.errors import UsageError
 from cellscope.models.card import ModelCard
 
 ALL = "all"
-UNLIKE = 0.01
-"""A chance of fields differing as they do below this is reported."""
 
 
 def summarise(images: pd.DataFrame, objects: pd.DataFrame, options: Any, cards: Mapping[str, ModelCard]) -> RunSummary:
-    """Make ``frequency.csv``: a row for all inputs, and one per group with --group-by.
+    """Make ``frequency.csv`` and ``distribution.csv``, a row for all inputs and one per group with --group-by.
+
+    With --control, ``comparison.csv`` too.
 
     Parameters
     ----------
     images : DataFrame
         ``images.csv``.
     objects : DataFrame
-        ``objects.csv``; not used.
+        ``objects.csv``.
     options : object
         The predict options.
     cards : mapping
@@ -37,30 +41,81 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, options: Any, cards: 
     calibration = cards["classify"].training.get("calibration") or {}
     threshold = _threshold(options, calibration)
     errors = error_counts(calibration, threshold) if calibration.get("normal") else None
+    measured = Measured(errors, calibration.get(BETWEEN_LINES), threshold)
     groups = [(ALL, done)]
     if "group" in done:
         groups += [(str(name), part) for name, part in done[done["group"] != ""].groupby("group", sort=True)]
-    rows, warnings = [], []
+    rows, spread, warnings = [], [], []
     for name, part in groups:
-        row, doubts = frequency_row(name, part, errors)
+        cells = cells_of(objects, part)
+        row, doubts = frequency_row(name, part, measured, cells)
         rows.append(row)
         warnings += doubts if name != ALL or len(groups) == 1 else []
-    if errors is None:
-        warnings.append("the classifier has no calibration: frequencies are not corrected for wrong calls")
-    elif not getattr(options, "corrections", None):
-        share = errors["false_positive"] / max(errors["negative"], 1)
-        warnings.append(
-            f"at the threshold {threshold:.3g} the model calls {share:.1%} of normal cells micronucleated "
-            f"({errors['false_positive']} of {errors['negative']} in calibration, where about half of the cells were "
-            "positive); for samples of few per cent use --specificity, and the corrected frequency"
-        )
+        counted = cells[cells["n_micronuclei"].notna()]
+        if len(counted):
+            number = counted["n_micronuclei"].to_numpy(int)
+            spread.append(distribution_row(name, number, int(counted["unseen"].sum())))
+    warnings += _about_rates(measured, decided=bool(getattr(options, "corrections", None)))
     table = pd.DataFrame(rows)
     if table["n_micronuclei"].isna().any():
-        table["n_micronuclei"] = table["n_micronuclei"].astype("Int64")  # whole numbers beside what is not known
+        # whole numbers beside what is not known
+        table = table.astype({"n_micronuclei": "Int64", "n_unseen": "Int64"})
         warnings.append(
             "crops tell which cells carry micronuclei, not how many: n_micronuclei and mn_per_nucleus are empty"
         )
-    return RunSummary(tables={"frequency": table}, warnings=warnings)
+    tables = {"frequency": table}
+    if spread:
+        tables["distribution"] = pd.DataFrame(spread)
+    control = getattr(options, "control", None)
+    if control is not None:
+        compared, doubts = _comparison(table[table["group"] != ALL], control, getattr(options, "doses", ""))
+        warnings += doubts
+        tables |= {} if compared is None else {"comparison": compared}
+    return RunSummary(tables=tables, warnings=warnings)
+
+
+def _about_rates(measured: Measured, *, decided: bool) -> list[str]:
+    """Say what is known of wrong calls; nothing of the calibration where a person corrected the calls."""
+    errors, spread, threshold = measured.errors, measured.spread, measured.threshold
+    told = []
+    if errors is None and spread is None:
+        return ["the classifier has no calibration: frequencies are not adjusted for wrong calls"]
+    if errors is not None and not decided:
+        share = errors["false_positive"] / max(errors["negative"], 1)
+        told.append(
+            f"at the threshold {threshold:.3g} the model calls {share:.1%} of normal cells micronucleated "
+            f"({errors['false_positive']} of {errors['negative']} in calibration, where about half of the cells were "
+            "positive); for samples of few per cent use --specificity, and the adjusted frequency"
+        )
+    if spread is not None:
+        usual = new_line_rates(spread, threshold, 1)
+        told.append(
+            f"on the average of {len(spread['lines'])} cell lines left out of its training, the model called "
+            f"{usual.false_positive:.1%} of normal cells and {usual.sensitivity:.1%} of carriers at this threshold; "
+            "intervals include how much lines differ"
+        )
+    return told
+
+
+def _comparison(frequencies: pd.DataFrame, control: str, said: str) -> tuple[pd.DataFrame | None, list[str]]:
+    """Compare groups with their control; what cannot be compared is a warning, for the frequencies stand."""
+    if frequencies.empty:
+        return None, [f"--control {control}: there are no groups to compare; give --group-by"]
+    try:
+        doses = doses_of(frequencies["group"].tolist(), said, control)
+        table, _ = compare(frequencies, control, doses)
+    except UsageError as error:
+        return None, [str(error)]
+    warnings = []
+    if not doses:
+        warnings.append("no trend test: not every group has one number in its name; give --doses GROUP=NUMBER,...")
+    few = table.loc[~table["enough_cells"], "group"].tolist()
+    if few:
+        warnings.append(
+            f"OECD 487 asks for {OECD_CELLS} cells of the control and of each concentration; fewer were scored of "
+            f"{', '.join(few[:5])}" + (f" and {len(few) - 5} more" if len(few) > 5 else "")
+        )
+    return table, warnings
 
 
 def _threshold(options: Any, calibration: Mapping[str, Any]) -> float:
@@ -69,71 +124,3 @@ def _threshold(options: Any, calibration: Mapping[str, Any]) -> float:
     if options.specificity is not None and calibration.get("normal"):
         return threshold_at(calibration, options.specificity)
     return DECISION
-
-
-def frequency_row(
-    name: str, images: pd.DataFrame, errors: Mapping[str, int] | None
-) -> tuple[dict[str, Any], list[str]]:
-    """Sum up the fields of one group.
-
-    Parameters
-    ----------
-    name : str
-    images : DataFrame
-        Rows of ``images.csv`` with at least one scorable cell each.
-    errors : mapping or None
-        From `cellscope.assays.micronucleus.classify.calibration.error_counts`.
-
-    Returns
-    -------
-    row : dict
-    warnings : list of str
-    """
-    counts = {
-        column: pd.to_numeric(images[column], errors="coerce").fillna(0).to_numpy(int)
-        for column in ("n_nuclei", "n_micronucleated")
-    }
-    total, positive = (int(values.sum()) for values in counts.values())
-    # a crop tells whether its cell carries micronuclei, not how many: with one of them the sum is not known
-    localised = pd.to_numeric(images["n_micronuclei"], errors="coerce")
-    found = None if localised.isna().any() else int(localised.sum())
-    spread = dispersion(counts["n_micronucleated"], counts["n_nuclei"])
-    low, high = interval(positive, total, spread.index)
-    assert low is not None
-    assert high is not None
-    row: dict[str, Any] = {
-        "group": name,
-        "n_fields": len(images),
-        "n_nuclei": total,
-        "n_micronucleated": positive,
-        "n_micronuclei": found,
-        "per_1000": 1000 * positive / total,
-        "per_1000_low": 1000 * low,
-        "per_1000_high": 1000 * high,
-        "mn_per_nucleus": None if found is None else found / total,
-        "dispersion": spread.index,
-        "dispersion_p": spread.p_value,
-    }
-    warnings = []
-    if spread.p_value is not None and spread.p_value < UNLIKE:
-        warnings.append(
-            f"{name}: the fields differ more than chance (dispersion {spread.index:.2f}, p = {spread.p_value:.2g}); "
-            "the interval is widened for it"
-        )
-    if errors is not None:
-        fixed = corrected_frequency(
-            positive,
-            total,
-            true_positive=errors["true_positive"],
-            positives=errors["positive"],
-            false_positive=errors["false_positive"],
-            negatives=errors["negative"],
-            index=spread.index,
-        )
-        values = [None if v is None else 1000 * v for v in (fixed.frequency, fixed.low, fixed.high)]
-        row |= dict(zip(("corrected_per_1000", "corrected_low", "corrected_high"), values, strict=True))
-        if within_errors(positive, total, false_positive=errors["false_positive"], negatives=errors["negative"]):
-            warnings.append(
-                f"{name}: {positive} micronucleated of {total} cells can be explained by false positives alone"
-            )
-    return row, warnings

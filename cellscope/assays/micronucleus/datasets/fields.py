@@ -90,11 +90,9 @@ def load_field(root: Path, row: Any) -> Field:
     )
 
 
-def load_fields(
-    dataset: PreparedDataset, split: str, *, fold: int | None = None, limit: int | None = None
-) -> list[Field]:
+def load_fields(dataset: PreparedDataset, split: str, *, limit: int | None = None) -> list[Field]:
     """Read the fields of a split (``all``: of every split, but nothing that is left out), at most `limit`."""
-    rows = dataset.splits(split, fold=fold)
+    rows = dataset.splits(split)
     rows = rows[(rows["target"] != "") & (rows["class"] == "")]
     return [load_field(dataset.root, row) for row in rows.head(limit or len(rows)).itertuples()]
 

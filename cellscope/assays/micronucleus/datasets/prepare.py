@@ -30,7 +30,7 @@ from cellscope.errors import DatasetError
 from cellscope.io.annotations.tally import Tally
 from cellscope.io.prepared import write_dataset
 from cellscope.io.sources import OWN, store_sources
-from cellscope.io.splits import Item, assign_splits, hold_out
+from cellscope.io.splits import Item, assign_splits, divided
 from cellscope.io.write import write_png
 from cellscope.report.preview import Shown, write_preview
 
@@ -78,26 +78,27 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
         tally.image([record.class_])
         return [_store_crop(record, out, origin)]
 
-    stored, facts = store_sources(
+    items, facts = store_sources(
         sources,
-        [source.resolve().name for source in sources],
         out,
         options,
         FORMATS,
         store,
         folders=FOLDERS,
+        names=[source.resolve().name for source in sources],
         licence=lambda name, layout: LICENCES.get(name, LICENCES.get(layout, OWN)),
         read=lambda reader, source: reader.read_source(source, options),
     )
-    items = [item for own in stored for item in own]
     _refuse_one_class(items)
     items, first = regroup(items, options.group_by), 0
-    for own in stored:
-        place = slice(first, first := first + len(own))
+    for each in facts:
+        place = slice(first, first := first + each["items"])
         items[place] = _largest_to_training(items[place], options.splits)
-    items = hold_out(items, options.hold_out, what="cell line")
+    items, splits = divided(
+        items, options.splits, held_out=options.hold_out, table=options.split_table, what="cell line"
+    )
     if options.recipe == "paper":
-        items = _balance(items, out, options)
+        items = _balance(items, out, replace(options, splits=splits))
     write_dataset(
         out,
         items,
@@ -106,7 +107,7 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
         sources=facts,
         pixel_size_um=None,
         seed=options.seed,
-        splits=options.splits,
+        splits=splits,
         folds=options.folds,
         extra={"recipe": options.recipe, "hold_out": options.hold_out, "crop_size": options.crop_size},
     )
@@ -240,11 +241,15 @@ def encode_target(nuclei: np.ndarray, micronuclei: np.ndarray, parents: dict[int
     return np.stack([nuclei, micronuclei, lookup[micronuclei]], 2).astype(np.uint16)
 
 
+TIMES = 5
+"""How often the paper's augmented crops are there (Table 1): 2180 of 436 in training, 725 of 145 in validation."""
+
+
 def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:
     """Follow the paper's section on the data set: balance training, vary validation, leave the test split alone.
 
-    In training both classes come to the geometric mean of their sizes: the rarer one by copies that are turned,
-    flipped and scaled, the other by leaving items out. In validation every crop gets one such copy.
+    As Table 1 counts: in training the rarer class is there `TIMES` times (itself and copies that are turned, flipped
+    and scaled), the other is cut to match; in validation every crop is there `TIMES` times.
     """
     split_of = assign_splits(items, options.splits, options.seed)
     assigned = [replace(item, fixed_split=split_of[item.group]) for item in items]
@@ -255,12 +260,11 @@ def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:
     dropped: set[str] = set()
     copies: list[Item] = []
     if train[fewest]:
-        goal = round(np.sqrt(len(train[fewest]) * len(train[most])))
-        spare = len(train[most]) - goal
+        spare = max(len(train[most]) - TIMES * len(train[fewest]), 0)
         dropped = {train[most][index].id for index in rng.permutation(len(train[most]))[:spare]}
-        chosen = (train[fewest][int(i)] for i in rng.integers(0, len(train[fewest]), goal - len(train[fewest])))
-        copies += _copies(chosen, out, rng)
-    copies += _copies((item for item in crops if item.fixed_split == "val"), out, rng)
+        copies += _copies((item for item in train[fewest] for _ in range(TIMES - 1)), out, rng)
+    validation = [item for item in crops if item.fixed_split == "val"]
+    copies += _copies((item for item in validation for _ in range(TIMES - 1)), out, rng)
     for item in assigned:
         if item.id in dropped:
             for name in filter(None, (item.image, item.target)):

@@ -16,6 +16,7 @@ from cellscope.assays.micronucleus.classes import CROP, FIELD, MICRONUCLEUS, NOR
 from cellscope.assays.micronucleus.classify.calibration import DECISION, crop_probability, threshold_at
 from cellscope.assays.micronucleus.count.conclude import conclude, crop_cell_probability, decision
 from cellscope.assays.micronucleus.datasets.fields import Field, load_field
+from cellscope.assays.micronucleus.evaluation.cells import CELLS, found_cells
 from cellscope.assays.micronucleus.evaluation.figures import class_figures, frequency_figure
 from cellscope.assays.micronucleus.evaluation.metrics import (
     SPECIFICITIES,
@@ -46,10 +47,11 @@ WINDOW = 4
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What one item came to: a row per cell, and for a field its row of ``per_image.csv``."""
+    """What one item came to: a row per cell; for a field its row of ``per_image.csv`` and its rows of ``cells.csv``."""
 
     cells: pd.DataFrame
     field: dict[str, Any] | None = None
+    found: pd.DataFrame | None = None
 
 
 def evaluate(
@@ -119,8 +121,10 @@ def evaluate(
     shown = [metric for metric in metrics if metric.low is not None and metric.name.count(".") == 1]
     if shown:
         figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over fields")
+    found = [one.found for one in measured.values() if one.found is not None]
     return evaluation.write(
         n=len(measured),
+        data={CELLS: pd.concat(found, ignore_index=True)} if found else None,
         metrics=metrics,
         per_image=pd.concat([fields, table[table["kind"] == CROP]], ignore_index=True),
         figures=figures,
@@ -198,4 +202,6 @@ def _measure_field(subject: Subject, line: str) -> Measured:
         matched[f"p_{MICRONUCLEUS}"].to_numpy(float)[told],
         (matched["class"] == MICRONUCLEUS).to_numpy(bool)[told],
     )
-    return Measured(cells, field)
+    return Measured(
+        cells, field, found_cells(subject.name, line, truth, pairs, found.objects) if truth.complete else None
+    )

@@ -8,8 +8,15 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS
-from cellscope.metrics.classification import confusion_matrix, reliability_table
-from cellscope.report.plots import confusion_figure, reliability_figure
+from cellscope.metrics.classification import (
+    average_precision,
+    confusion_matrix,
+    precision_points,
+    reliability_table,
+    roc_auc,
+    roc_points,
+)
+from cellscope.report.plots import confusion_figure, curve_figure, reliability_figure
 
 
 def class_figures(cells: pd.DataFrame, title: str) -> dict[str, Any]:
@@ -23,13 +30,40 @@ def class_figures(cells: pd.DataFrame, title: str) -> dict[str, Any]:
     """
     truth, called = cells["class"].to_numpy(), cells["predicted"].to_numpy()
     score = cells[f"p_{MICRONUCLEUS}"].to_numpy(float)
-    table = reliability_table(np.column_stack([1 - score, score]), (truth == MICRONUCLEUS).astype(int))
+    positive = truth == MICRONUCLEUS
+    table = reliability_table(np.column_stack([1 - score, score]), positive.astype(int))
     words = title.replace("_", " ")
     return {
         f"confusion_{title}": confusion_figure(
             confusion_matrix(truth, called, list(CLASSES)), list(CLASSES), title=words
         ),
         f"reliability_{title}": reliability_figure(table, title=words),
+        **_curves(positive, score, title),
+    }
+
+
+def _curves(positive: np.ndarray, score: np.ndarray, title: str) -> dict[str, Any]:
+    """Draw the ROC curve and the precision-recall curve; nothing where one class is missing."""
+    if positive.all() or not positive.any():
+        return {}
+    words = title.replace("_", " ")
+    false, true = roc_points(positive, score)
+    recall, precision = precision_points(positive, score)
+    return {
+        f"roc_{title}": curve_figure(
+            false,
+            true,
+            ("false positive rate (1 - specificity)", "true positive rate (sensitivity)"),
+            f"{words}: area under the curve {roc_auc(positive, score):.3f}",
+            chance=(0.0, 1.0),
+        ),
+        f"precision_recall_{title}": curve_figure(
+            recall,
+            precision,
+            ("recall (sensitivity)", "precision"),
+            f"{words}: average precision {average_precision(positive, score):.3f}",
+            chance=(float(positive.mean()),) * 2,
+        ),
     }
 
 

@@ -52,9 +52,17 @@ def _recall(truth: np.ndarray, called: np.ndarray, index: np.ndarray) -> float |
     return balanced_accuracy(truth[index], called[index])
 
 
-def _f1(truth: np.ndarray, called: np.ndarray, index: np.ndarray) -> float | None:
-    value = per_class(truth[index], called[index], [False, True])["f1"].iloc[1]
-    return None if value is None else float(value)
+def _f1(truth: np.ndarray, called: np.ndarray, kind: str, index: np.ndarray) -> float | None:
+    """F1 of the positive class; of both, the mean (macro) or the mean weighted by their cells (weighted)."""
+    table = per_class(truth[index], called[index], [False, True])
+    if kind == "positive":
+        value = table["f1"].iloc[1]
+        return None if value is None else float(value)
+    known = [(float(f1), n) for f1, n in zip(table["f1"], table["n"], strict=True) if n]
+    if not known:
+        return None
+    weights = [n if kind == "weighted" else 1 for _, n in known]
+    return float(np.average([f1 for f1, _ in known], weights=weights))
 
 
 def _auc(truth: np.ndarray, score: np.ndarray, index: np.ndarray) -> float | None:
@@ -100,7 +108,14 @@ def classification_metrics(cells: pd.DataFrame, prefix: str, *, seed: int) -> li
             "mean of the recalls of the two classes (the paper's Avg_Acc)",
             shares,
         ),
-        ("f1", partial(_f1, truth, called), "F1 of the class micronucleus", None),
+        ("f1", partial(_f1, truth, called, "positive"), "F1 of the class micronucleus", None),
+        ("f1_macro", partial(_f1, truth, called, "macro"), "mean of the F1 of both classes", None),
+        (
+            "f1_weighted",
+            partial(_f1, truth, called, "weighted"),
+            "mean of the F1 of both classes, weighted by their number of cells",
+            None,
+        ),
         ("auc", partial(_auc, truth, score), "area under the ROC curve, micronucleus against normal", None),
         ("average_precision", partial(_precision, truth, score), "average precision of the class micronucleus", None),
         ("calibration_error", partial(_calibration, truth, score), "expected calibration error, 15 equal bins", None),

@@ -39,9 +39,7 @@ class Crop:
         return f"{self.source}/{CLASSES[self.label]}"
 
 
-def load_crops(
-    dataset: PreparedDataset, split: str, *, fold: int | None = None, limit: int | None = None
-) -> list[Crop]:
+def load_crops(dataset: PreparedDataset, split: str, *, limit: int | None = None) -> list[Crop]:
     """Read the crops of a split (``all``: of every split, but nothing that is left out), `limit` of them spread evenly.
 
     Raises
@@ -49,7 +47,7 @@ def load_crops(
     DatasetError
         For a class that is neither of the two.
     """
-    rows = dataset.splits(split, fold=fold)
+    rows = dataset.splits(split)
     rows = rows[rows["class"] != ""].rename(columns={"class": "class_"})
     if limit is not None and len(rows) > limit:
         rows = rows.iloc[np.linspace(0, len(rows) - 1, limit).round().astype(int)]
@@ -81,9 +79,21 @@ class CropViews(Dataset):
         Share of draws that get a synthetic micronucleus (and its label).
     pretrain : int
         The first this many draws are of crops without micronuclei only, half of them with a synthetic one.
+    plain : bool
+        Training views are plain, too.
     """
 
-    def __init__(self, crops: list[Crop], size: int, *, seed: int | None, synthetic: float = 0.0, pretrain: int = 0):
+    def __init__(
+        self,
+        crops: list[Crop],
+        size: int,
+        *,
+        seed: int | None,
+        synthetic: float = 0.0,
+        pretrain: int = 0,
+        plain: bool = False,
+    ):
+        self.plain = plain
         self.crops, self.size, self.seed, self.synthetic, self.pretrain = crops, size, seed, synthetic, pretrain
         self.normal = [index for index, crop in enumerate(crops) if crop.label == 0]
 
@@ -108,6 +118,9 @@ class CropViews(Dataset):
             painted = add_micronucleus(pixels, rng)
             mask = None if mask is None else np.maximum(mask, painted > pixels + 0.2)
             pixels, label = painted, 1
+        if self.plain:
+            view = crop_view(pixels, self.size)
+            return torch.from_numpy(view), label, torch.full((1, self.size, self.size), -1.0)
         matrix = random_placement(pixels.shape, self.size, rng)
         view = vary_light(moved(pixels, matrix, self.size), rng)
         marks = np.full((self.size, self.size), -1, np.float32) if mask is None else moved(mask, matrix, self.size)

@@ -18,11 +18,13 @@ import torch
 from cellscope.assays.micronucleus.classes import MICRONUCLEUS
 from cellscope.assays.micronucleus.classify.calibration import DECISION, field_probability, fit_both
 from cellscope.assays.micronucleus.classify.classifiers import build_classifier
+from cellscope.assays.micronucleus.count.rates import BETWEEN_LINES
 from cellscope.assays.micronucleus.datasets.fields import Field, load_fields
 from cellscope.assays.micronucleus.evaluation.scores import frequency_error, sensitivity_at
 from cellscope.assays.micronucleus.find.finders import finder_from
 from cellscope.assays.micronucleus.options import TrainOptions
 from cellscope.assays.micronucleus.training.classifier_data import load_crops
+from cellscope.assays.micronucleus.training.spread import fit_spread
 from cellscope.assays.micronucleus.training.tune import (
     calibrate_crops,
     calibration_of,
@@ -183,7 +185,18 @@ def _judge_classifiers(
         judged[P].to_numpy(float), (judged["class"] == MICRONUCLEUS).to_numpy(), "left-out fields"
     )
     calibration["fields"] = [field.id for own in fields.values() for field in own]
+    calibration |= _between_lines(table)
     return table, thresholds, calibration
+
+
+def _between_lines(table: pd.DataFrame) -> dict[str, Any]:
+    """Fit how far error rates differ between what was left out; nothing where they cannot be measured."""
+    cells = table[["image", "class"]].assign(line=table[WITHOUT], p=table[P], scorable=table[P].notna())
+    try:
+        return {BETWEEN_LINES: fit_spread(cells)}
+    except UsageError as error:
+        say(f"note: intervals will not include what a new line does: {error}")
+        return {}
 
 
 def _alike(table: pd.DataFrame) -> np.ndarray:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from cellscope import __version__
 from cellscope.assays.micronucleus.classes import CLASSES
-from cellscope.assays.micronucleus.classify.classifiers import build_classifier
+from cellscope.assays.micronucleus.classify.classifiers import CURVES, build_classifier, tone_for
 from cellscope.assays.micronucleus.classify.crops import SIDE
 from cellscope.assays.micronucleus.datasets.fields import FieldCrops, load_fields
 from cellscope.assays.micronucleus.find import finders
@@ -105,7 +105,7 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
     taken = _taken_over(options)
     initialise(network, options, assay=ASSAY, part="nuclei")
     tuned_only = options.steps == 0
-    fields = [] if tuned_only else load_fields(prepared, _splits(options), fold=options.fold, limit=options.limit)
+    fields = [] if tuned_only else load_fields(prepared, _splits(options), limit=options.limit)
     if not fields and not tuned_only:
         raise UsageError(f"{prepared.root} holds no fields with outlined nuclei to train on")
     held = [] if options.learn_from == "all" else _fields_of(prepared, options)
@@ -145,16 +145,17 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
 def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
     L.seed_everything(options.seed, verbose=False)
     arch, size = str(options.arch), int(options.input_size or 96)
-    network = build_classifier(arch, pretrained=options.init == "imagenet", weights=_imagenet_file(options))
+    tone = tone_for(arch, options.tone, pretrained=options.init == "imagenet")
+    network = build_classifier(arch, pretrained=options.init == "imagenet", weights=_imagenet_file(options), tone=tone)
     network = network.to(memory_format=torch.channels_last)
     taken = _taken_over(options)
     initialise(network, options, assay=ASSAY, part="classify")
     tuned_only = options.steps == 0
-    crops = [] if tuned_only else load_crops(prepared, _splits(options), fold=options.fold, limit=options.limit)
+    crops = [] if tuned_only else load_crops(prepared, _splits(options), limit=options.limit)
     if not tuned_only and {crop.label for crop in crops} != set(range(len(CLASSES))):
         raise UsageError(f"{prepared.root} does not hold crops of both classes to train on ({', '.join(CLASSES)})")
     try:
-        held = [] if options.learn_from == "all" else load_crops(prepared, "val", fold=options.fold)
+        held = [] if options.learn_from == "all" else load_crops(prepared, "val")
     except DatasetError:
         held = []
     if tuned_only and not held:
@@ -167,6 +168,7 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
         seed=options.seed,
         synthetic=options.synthetic,
         pretrain=options.pretrain_steps * (options.batch_size or 1),
+        plain=options.augment == "none",
     )
     val_loader = DataLoader(CropViews(held, size, seed=None), 64) if held else None
     strata = [crop.stratum for crop in crops]
@@ -184,7 +186,7 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
             assay=ASSAY,
             part="classify",
             arch=arch,
-            arch_args={"classes": len(CLASSES)},
+            arch_args={"classes": len(CLASSES)} | ({} if tone == CURVES else {"tone": tone}),
             classes=CLASSES,
             channels=("dna",),
             normalisation={"kind": "cell", "input_size": size, "side_in_diameters": SIDE},
@@ -212,7 +214,7 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
 def _fields_of(prepared: PreparedDataset, options: TrainOptions) -> list[Any]:
     """Read the validation fields; none where the split holds none."""
     try:
-        return load_fields(prepared, "val", fold=options.fold)
+        return load_fields(prepared, "val")
     except DatasetError:
         return []
 
@@ -252,6 +254,8 @@ def _metrics(options: TrainOptions, metrics: dict[str, float]) -> dict[str, floa
 def _weights(strata: list[str], options: TrainOptions) -> dict[str, float]:
     """Draw every stratum in proportion to the square root of its size: rare cell lines count, but do not wear out."""
     names, counts = np.unique(strata, return_counts=True)
+    if options.part == "classify" and not options.balance:
+        return {str(name): float(count) for name, count in zip(names, counts, strict=True)}
     asked = source_weights(options.source_weights)
     return {
         str(name): float(np.sqrt(count)) * asked.get(str(name).split("/", 1)[0], 1.0)

@@ -152,7 +152,7 @@ def draw_weights(sequences: Sequences, balance: str) -> np.ndarray:
     ----------
     sequences : Sequences
     balance : str
-        ``none``: each alike. ``class``: classes equally often (the paper's class weights). ``dose``: classes equally
+        ``none`` and ``loss``: each alike. ``class``: classes equally often. ``dose``: classes equally
         often, and within a class no line and dose far more often than another, so that dose says less about the class.
 
     Returns
@@ -166,7 +166,7 @@ def draw_weights(sequences: Sequences, balance: str) -> np.ndarray:
         ]
         counts = pd.Series(keys).map(pd.Series(keys).value_counts()).to_numpy(float)
         weights = 1 / (counts + RARE)
-    if balance != "none":
+    if balance in ("class", "dose"):
         for label in np.unique(sequences.labels):
             weights[sequences.labels == label] /= weights[sequences.labels == label].sum()
     return weights / weights.sum()

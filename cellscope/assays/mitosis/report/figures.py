@@ -23,6 +23,8 @@ HEAD = 26
 FOOT = 18
 INK, QUIET = (20, 24, 33), (110, 118, 132)
 NORMAL, ABNORMAL, REVIEW = (11, 107, 115), (170, 30, 60), (204, 92, 0)
+BARS = (50, 20, 10, 5, 2, 1)
+"""Lengths of scale bars, um; the longest that fits."""
 NUCLEI = np.array([255, 70, 200], np.float32)
 """Colour of the nuclei over transmitted light: magenta, which the colour blind can tell from grey as well."""
 
@@ -39,6 +41,8 @@ class Strip:
         Numbers of the frames in their file.
     caption : str
     abnormal, review : bool
+    pixel_size_um : float or None
+        Of `shown`; a scale bar is drawn where it is known.
     """
 
     shown: np.ndarray
@@ -46,6 +50,7 @@ class Strip:
     caption: str
     abnormal: bool
     review: bool
+    pixel_size_um: float | None = None
 
 
 def colour_frame(frame: np.ndarray, side: int = TILE) -> np.ndarray:
@@ -125,7 +130,21 @@ def draw_filmstrip(strips: Sequence[Strip], title: str, minutes: float = 0.0) ->
             page.paste(Picture.fromarray(nuclei_frame(frame)), (left, top + HEAD + TILE + GAP))
             said = f"{minutes * (index - strip.frames[0]):.0f} min" if minutes else f"{index}"
             draw.text((left + 3, top + HEAD + 2 * (TILE + GAP)), said, fill=QUIET, font=_font(11))
+        _scale_bar(draw, strip, (GAP, top + HEAD))
     return np.asarray(page)
+
+
+def _scale_bar(draw: ImageDraw.ImageDraw, strip: Strip, corner: tuple[int, int]) -> None:
+    """Draw a bar of a round length, at most half a frame, into the first frame, with its length in um."""
+    if not strip.pixel_size_um:
+        return
+    per_um = TILE / (max(strip.shown.shape[2:]) * strip.pixel_size_um)
+    length = next((um for um in BARS if um * per_um <= TILE / 2), None)
+    if length is None:
+        return
+    left, bottom = corner[0] + 5, corner[1] + TILE - 6
+    draw.rectangle((left, bottom - 2, left + round(length * per_um) - 1, bottom), fill="white", outline=None)
+    draw.text((left, bottom - 16), f"{length} um", fill="white", font=_font(11), stroke_width=1, stroke_fill=INK)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

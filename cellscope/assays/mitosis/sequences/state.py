@@ -33,6 +33,8 @@ class State:
         For review.
     places : list of dict or None
         Columns that say where a division lies; None for a sequence.
+    named : list of dict
+        What the tracking program calls the track and the spot of each division of a movie.
     p_views : (N, K) float
         What the networks over frames say.
     p : list of (K,) float
@@ -48,5 +50,6 @@ class State:
     frames: list[np.ndarray] = field(default_factory=list)
     reasons: list[list[str]] = field(default_factory=list)
     places: list[dict[str, Any] | None] = field(default_factory=list)
+    named: list[dict[str, str]] = field(default_factory=list)
     p_views: np.ndarray = field(init=False)
     p: list[np.ndarray] = field(default_factory=list)

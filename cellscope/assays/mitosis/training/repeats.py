@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cellscope.assays.mitosis.assay import calibrate, call, combine
+from cellscope.assays.mitosis.assay import calibrate, combine
 from cellscope.assays.mitosis.evaluation.scores import scores
 from cellscope.assays.mitosis.networks.registry import TRACKS, VIEWS, kinds_of
 from cellscope.assays.mitosis.options import TrainOptions
 from cellscope.assays.mitosis.training.left_out import SHOWN, left_out_table, train_in_turn
+from cellscope.assays.mitosis.training.out_of_fold import by_others, combined_by, folds_of, write_out_of_fold
 from cellscope.assays.mitosis.training.train import (
     PREDICTIONS,
+    TEST,
     VIEW_SETTINGS,
     facts_of,
     make_card,
@@ -41,9 +44,6 @@ SEEDS = "seeds.csv"
 """Of several cross-validations: what each gives out of fold, and mean and standard deviation over them."""
 
 WANTED = "give two runs, one of a network over frames and one of tracknet"
-
-OUT_OF_FOLD = "out_of_fold.csv"
-"""Of a cross-validation: every measure of ``eval`` with its interval, each sequence judged by who had not seen it."""
 
 
 def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -> int:
@@ -87,7 +87,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
             say(f"{name} is done")
             continue
         say(f"{name} ({number} of {len(runs)})")
-        train_one(prepared, out / name, own, argv=argv)
+        train_one(prepared, out / name, own, argv=argv, test=True)
     table = _table(out, [name for name, _ in runs])
     write_csv(out / REPEATS, table)
     say(_spread(table))
@@ -121,11 +121,15 @@ def _plan(prepared: PreparedDataset, options: TrainOptions) -> list[tuple[str, T
 
 
 def _table(out: Path, names: list[str]) -> pd.DataFrame:
-    """Return a row per training and two more: mean and standard deviation (n - 1), as in the paper's Table 1."""
+    """Return a row per training and two more: mean and standard deviation (n - 1), as in the paper's Tables 1 and 2.
+
+    ``val_`` columns are of the validation, ``test_`` columns of the test split, or of the fold left out.
+    """
     rows = []
     for name in names:
         record = json.loads((out / name / "run.json").read_text(encoding="utf-8"))
         found = {key: value for key, value in sorted(record["metrics"].items()) if key.startswith("val_")}
+        found |= {f"test_{key}": value for key, value in record.get(TEST, {}).items() if value is not None}
         rows.append({"run": name, "seed": record["seed"], "seconds": record["seconds"], **found})
     table = pd.DataFrame(rows)
     numbers = table.drop(columns=["run", "seed"])
@@ -135,9 +139,14 @@ def _table(out: Path, names: list[str]) -> pd.DataFrame:
 
 def _spread(table: pd.DataFrame) -> str:
     mean, deviation = table.iloc[-2], table.iloc[-1]
-    shown = ("val_accuracy", "val_precision", "val_recall", "val_f1")
-    parts = [f"{name[4:]} {mean[name]:.3f} +- {deviation[name]:.3f}" for name in shown if name in table]
-    return f"over {len(table) - 2} trainings: {', '.join(parts)}"
+    said = []
+    for where, what in (("val", "validation"), ("test", "test")):
+        names = [f"{where}_{name}" for name in ("accuracy", "precision", "recall", "f1")]
+        values = {name: f"{mean[name]:.3f} +- {deviation[name]:.3f}" for name in names if name in table}
+        parts = [f"{name.partition('_')[2]} {value}" for name, value in values.items()]
+        if parts:
+            said.append(f"{what} {', '.join(parts)}")
+    return f"over {len(table) - 2} trainings: {'; '.join(said)}"
 
 
 def _join(prepared: PreparedDataset, out: Path, names: list[str], options: TrainOptions) -> None:
@@ -155,15 +164,23 @@ def _join(prepared: PreparedDataset, out: Path, names: list[str], options: Train
     p = table[[f"p_{name}" for name in classes]].to_numpy(float)
     labels = np.array([classes.index(name) for name in table["class"]])
     thresholds = tuned(p, labels)
-    metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, calibrate(p, thresholds)).items()}
-    _write_out_of_fold(out, table, calibrate(p, thresholds), classes)
+    fold = folds_of(prepared, table)
+    honest = by_others(fold, partial(_tuned_by, p, labels, p))
+    metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, honest).items()}
+    write_out_of_fold(out, table, honest, classes)
     columns = [f"p_{name}" for name in classes]
-    _write_seeds(out, labels, [calibrate(one[columns].to_numpy(float), thresholds) for one in each])
+    seeds = [one[columns].to_numpy(float) for one in each]
+    _write_seeds(out, labels, [by_others(fold, partial(_tuned_by, p, labels, one)) for one in seeds])
     arguments["members"] = len(names)
     facts = facts_of(prepared, options, len(table)) | {"folds": len(names) // len(each), "repeats": len(each)}
-    card = make_card(arguments, options.arch, classes, prepared, facts, thresholds, metrics)
+    card = make_card(arguments, str(options.arch), classes, prepared, facts, thresholds, metrics)
     save_model(out / MODEL, tensors, card, half=options.half)
     say("out of fold: " + ", ".join(f"{key[12:]} {value:.3f}" for key, value in metrics.items() if value is not None))
+
+
+def _tuned_by(p: np.ndarray, labels: np.ndarray, wanted: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Calibrate the `wanted` probabilities of all but some rows by what `p` says of these."""
+    return calibrate(wanted[~rows], tuned(p[rows], labels[rows]))
 
 
 def _predictions_by_seed(out: Path, names: list[str]) -> list[pd.DataFrame]:
@@ -199,7 +216,7 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     """Make one model of two cross-validations of the same folds: frames and measurements.
 
     The log odds of both and a constant are weighed by a logistic regression on the out-of-fold predictions, classes
-    counted alike; three numbers on hundreds of sequences, so what they give out of fold is hardly flattered.
+    counted alike. What is reported out of fold is weighed by the other folds' predictions alone.
 
     Raises
     ------
@@ -239,11 +256,13 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     thresholds = {"views": round(of_views, 4), "tracks": round(of_tracks, 4), "bias": round(bias, 4)}
     columns = [f"p_{name}" for name in classes]
     p = combine(views[columns].to_numpy(float), tracks[columns].to_numpy(float), thresholds)
+    in_folds = WITHOUT not in views
+    honest = by_others(folds_of(prepared, views), partial(combined_by, both, labels)) if in_folds else p
     by_seed = []
     for k in range(max(len(each) for each in seeds.values())):
         one, other = (seeds[kind][k % len(seeds[kind])][columns].to_numpy(float) for kind in (VIEWS, TRACKS))
         by_seed.append(combine(one, other, thresholds))
-    metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, p).items()}
+    metrics = {f"out_of_fold_{key}": value for key, value in scores(labels, honest).items()}
     sources = _left_out_of_both(views, tracks, both, labels)
     metrics |= {} if sources is None else left_out_metrics(sources)
     joint = {"parts": parts, **{name: parts[VIEWS][name] for name in VIEW_SETTINGS if name in parts[VIEWS]}}
@@ -253,7 +272,7 @@ def join_runs(prepared: PreparedDataset, out: Path, options: TrainOptions, argv:
     out.mkdir(parents=True, exist_ok=True)
     table = views[["id", "group", "line", "dose", "class"]].join(pd.DataFrame(p, columns=columns))
     write_csv(out / PREDICTIONS, table)
-    _write_out_of_fold(out, table, p, classes)
+    write_out_of_fold(out, table, honest, classes)
     _write_seeds(out, labels, by_seed)
     if sources is not None:
         write_csv(out / LEFT_OUT_SOURCES, sources)
@@ -278,15 +297,3 @@ def _left_out_of_both(views: pd.DataFrame, tracks: pd.DataFrame, both: np.ndarra
         return combine(of_views, of_tracks, thresholds)
 
     return left_out_table(views, both, labels, fit, apply)
-
-
-def _write_out_of_fold(out: Path, table: pd.DataFrame, p: np.ndarray, classes: list[str]) -> None:
-    from cellscope.assays.mitosis.evaluation.evaluate import measures
-
-    known = table[["id", "group", "class"]].rename(columns={"id": "image"})
-    for column in ("line", "dose"):
-        known[column] = table[column].fillna("").replace("", "unknown").to_numpy()
-    known["predicted"] = [classes[call(row, 0.5)] for row in p]
-    known = known.join(pd.DataFrame(p, columns=[f"p_{name}" for name in classes]))
-    rows = [[m.name, m.value, m.low, m.high, m.n] for m in measures(known, tuple(classes), 0.5)]
-    write_csv(out / OUT_OF_FOLD, pd.DataFrame(rows, columns=["metric", "value", "low", "high", "n"]))

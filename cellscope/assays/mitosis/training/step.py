@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -14,6 +15,7 @@ from cellscope.assays.mitosis.networks.registry import TrackNet, probabilities
 from cellscope.assays.mitosis.options import TrainOptions
 from cellscope.engine.train.averaging import Averaging
 from cellscope.engine.train.fit import decay_groups, optimiser_and_schedule
+from cellscope.engine.train.phases import Phases
 
 NOISE, MIXING = 0.3, 0.4
 """Of measurements in training: noise in units of their spread, and both parameters of the mixing share's beta law."""
@@ -33,6 +35,8 @@ class SequenceLearner(Averaging):
         Batches are indices into them.
     settings : dict
         How the network sees sequences.
+    phases : Phases, optional
+        Of the same options.
     """
 
     def __init__(
@@ -42,8 +46,11 @@ class SequenceLearner(Averaging):
         train: Sequences,
         val: Sequences,
         settings: dict[str, Any],
+        phases: Phases | None = None,
     ):
         super().__init__(network, options.average or 0.0, memory_format=None)
+        self.phases = phases or Phases(options)
+        self._class_weights = class_weights(train) if options.balance == "loss" else None
         self.options, self.train_set, self.val_set, self.settings = options, train, val, settings
         self._fields = train.fields(settings) if settings["size"] else torch.zeros(0)
         self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -52,7 +59,7 @@ class SequenceLearner(Averaging):
     @property
     def second_from(self) -> int:
         """The step with which the second of two begins; 0 if there is one only."""
-        return (self.options.steps or 0) // 2 if self.options.second_rate else 0
+        return self.options.second_from
 
     def on_train_batch_start(self, *_: Any) -> None:
         """In the first of two steps, keep the backbone as it came; begin the second with the best weights so far."""
@@ -82,7 +89,10 @@ class SequenceLearner(Averaging):
             views = varied_batch(self.train_set, index, self.settings, str(self.options.augment), self._fields)
         labels = torch.from_numpy(self.train_set.labels[index]).to(self.device)
         logits = self.student(views.to(self.device)).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing or 0.0)
+        weights = None if self._class_weights is None else self._class_weights[labels.cpu()].to(logits.device)
+        smooth = self.options.label_smoothing or 0.0
+        each = F.cross_entropy(logits, labels, label_smoothing=smooth, reduction="none")
+        loss = each.mean() if weights is None else (weights * each).mean()
         self.log_dict(
             {"loss": loss.detach(), "accuracy": (logits.argmax(1) == labels).float().mean()}, batch_size=len(index)
         )
@@ -99,12 +109,14 @@ class SequenceLearner(Averaging):
         self._seen.append((probabilities(self.network.eval(), views, flips=False).cpu(), labels))
 
     def on_validation_epoch_end(self) -> None:
-        """Log accuracy, precision, recall, F1, ROC AUC and ``val_score``: the mean of F1 and ROC AUC."""
+        """Log accuracy, precision, recall, F1, ROC AUC and ``val_score``: the mean of the last two, or the accuracy."""
         p, labels = (torch.cat(values).numpy() for values in zip(*self._seen, strict=True))
         self._seen = []
         found = scores(labels, p)
         logged = {f"val_{name}": value for name, value in found.items() if value is not None}
         score = ((found["f1"] or 0.0) + (found["roc_auc"] or 0.5)) / 2
+        if self.options.choose_by == "accuracy":
+            score = found["accuracy"] or 0.0
         self.log_dict(logged | {"val_score": score})
         if self.global_step <= self.second_from and score > self._first_best.get("score", -1.0):
             weights = {name: value.detach().cpu().clone() for name, value in self.state_dict().items()}
@@ -116,7 +128,18 @@ class SequenceLearner(Averaging):
         share = 1.0 if options.backbone_rate is None else options.backbone_rate
         backbone = getattr(self.student, "backbone", None) if share != 1.0 else None
         rate = share * (options.learning_rate or 0.0)
-        return optimiser_and_schedule(decay_groups(self.student, backbone=backbone, rate=rate), options)
+        return optimiser_and_schedule(
+            decay_groups(self.student, backbone=backbone, rate=rate),
+            options,
+            phases=self.phases,
+            second_rate=options.second_rate or 1.0,
+        )
+
+
+def class_weights(sequences: Sequences) -> torch.Tensor:
+    """Weigh classes in the loss by how rare they are: (K,) float32, N / (K n) for a class of n of N sequences."""
+    counts = np.bincount(sequences.labels)
+    return torch.tensor(len(sequences.labels) / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
 
 
 class TrackLearner(SequenceLearner):

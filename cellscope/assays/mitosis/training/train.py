@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 from cellscope import __version__
 from cellscope.assays.mitosis.datasets.batches import plain_batch
 from cellscope.assays.mitosis.datasets.sequences import Sequences, draw_weights, load_sequences
+from cellscope.assays.mitosis.evaluation.scores import scores
 from cellscope.assays.mitosis.networks.registry import (
     ARCHS,
     TrackNet,
@@ -30,9 +32,10 @@ from cellscope.assays.mitosis.training.step import SequenceLearner, TrackLearner
 from cellscope.engine.train.data import Indices, load_matching, run_record, say, say_lost, training_facts
 from cellscope.engine.train.draws import WeightedDraws
 from cellscope.engine.train.fit import fit
+from cellscope.engine.train.phases import Phases
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.leave_out import is_left_out
-from cellscope.io.prepared import PreparedDataset
+from cellscope.io.prepared import CHOSEN_ON, PreparedDataset
 from cellscope.io.write import write_csv
 from cellscope.metrics.calibration import best_slope_and_bias, log_odds
 from cellscope.models.file import ModelCard, load_model
@@ -42,18 +45,38 @@ from cellscope.models.registry import locate
 VIEW_SETTINGS = ("size", "zoom_power", "follow", "turn", "field", "tone")
 """What of an architecture's arguments says how a network sees sequences."""
 
+TEST = "test"
+"""In ``run.json`` of one of several trainings: its measures on what it had not seen, at a threshold of one half."""
+
 PREDICTIONS = "predictions.csv"
 """In a run folder: what the final model says of the sequences it was validated on."""
 
 
-def split_rows(prepared: PreparedDataset, options: TrainOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows to train on and those to validate on; UsageError where one of them would be empty."""
-    if options.leave_out is None:
-        train, val = prepared.split("train", fold=options.fold), prepared.split("val", fold=options.fold)
-    else:
+def split_rows(
+    prepared: PreparedDataset, options: TrainOptions
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
+    """Return the rows to train on, those to validate on and, of a cross-validation, the fold that is measured.
+
+    Where validation chooses nothing (the last weights of a fixed number of steps are kept), all other folds are trained
+    on and the fold itself is validated on.
+
+    Raises
+    ------
+    DatasetError
+        One of them would be empty.
+    """
+    fold = None
+    if options.leave_out is not None:
         left_out = is_left_out(prepared.items, options.leave_out)
         train, val = prepared.items[~left_out], prepared.items[left_out]
-    return train.head(options.limit) if options.limit else train, val
+    elif options.fold is not None:
+        turn = prepared.folded(options.fold, val_fold=options.val_fold)
+        train, val, fold = turn.split("train"), turn.split("val"), turn.split("test")
+        if not options.chooses:
+            train, val = turn.items[turn.items["split"] != "test"], fold
+    else:
+        train, val = prepared.split("train"), prepared.split("val")
+    return train.head(options.limit) if options.limit else train, val, fold
 
 
 def predictions(network: torch.nn.Module, sequences: Sequences, settings: dict[str, Any]) -> np.ndarray:
@@ -118,7 +141,9 @@ def make_card(
 def facts_of(prepared: PreparedDataset, options: TrainOptions, count: int) -> dict[str, Any]:
     """Return what the model card says of the training: also what was left out, and the class that is normal."""
     normal = prepared.info.get("normal") or normal_class(prepared.info["classes"])
-    own = {"fold": options.fold, "leave_out": options.leave_out, "normal": normal}
+    own: dict[str, Any] = {"fold": options.fold, "leave_out": options.leave_out, "normal": normal}
+    if options.fold is not None and not options.chooses:
+        own[CHOSEN_ON] = "nothing: the last weights"
     return training_facts(prepared, options, count) | own
 
 
@@ -165,32 +190,42 @@ def _from_kinetics(network: torch.nn.Module, path: Path) -> torch.nn.Module:
 
 
 def train_one(
-    prepared: PreparedDataset, out: Path, options: TrainOptions, *, argv: list[str], everything: bool = False
+    prepared: PreparedDataset,
+    out: Path,
+    options: TrainOptions,
+    *,
+    argv: list[str],
+    everything: bool = False,
+    test: bool = False,
 ) -> None:
     """Train one network into a run folder, with what it says of its validation sequences in ``predictions.csv``.
 
-    With `everything` it trains on all sequences, and nothing is left to validate on.
+    With `everything` it trains on all sequences, and nothing is left to validate on. With `test` it is measured on the
+    test split, if there is one: `TEST` of ``run.json``, as of a cross-validation on the fold that was left out.
     """
-    arguments = arguments_of(options.arch)
+    arguments = arguments_of(str(options.arch))
     classes = list(prepared.info["classes"])
     settings = {name: arguments[name] for name in VIEW_SETTINGS if name in arguments}
-    train_rows, val_rows = (prepared.items, prepared.items[:0]) if everything else split_rows(prepared, options)
-    measured, recorded = arguments["backbone"] == "tracks", options.augment == "camera"
-    train, val = (
-        load_sequences(prepared, rows, classes, measured=measured, tone=tone_of(settings), recorded=recorded)
-        for rows in (train_rows, val_rows)
+    nothing: pd.DataFrame | None = None
+    train_rows, val_rows, fold_rows = (
+        (prepared.items, prepared.items[:0], nothing) if everything else split_rows(prepared, options)
     )
+    measured, recorded = arguments["backbone"] == "tracks", options.augment == "camera"
+    load = partial(load_sequences, prepared, measured=measured, tone=tone_of(settings), recorded=recorded)
+    train, val = (load(rows, classes) for rows in (train_rows, val_rows))
     say(f"{len(train)} sequences to train on, {len(val)} to validate on")
     options = options.in_steps(len(train_rows))
     L.seed_everything(options.seed, verbose=False)
     network = initialised(arguments, classes, options)
+    phases = Phases(options)
     if isinstance(network, TrackNet):
         if options.init == "none":
             network.standardise_by(train.measurements)
-        learner: SequenceLearner = TrackLearner(network, options, train, val, settings)
+        learner: SequenceLearner = TrackLearner(network, options, train, val, settings, phases)
     else:
-        learner = SequenceLearner(network, options, train, val, settings)
+        learner = SequenceLearner(network, options, train, val, settings, phases)
     weights = draw_weights(train, str(options.balance))
+    record = run_record(prepared, options.part)
     steps, batch = options.steps or 1, options.batch_size or 1
 
     def loader(done: int) -> DataLoader:
@@ -201,10 +236,21 @@ def train_one(
     def card(metrics: dict[str, float]) -> ModelCard:
         facts = facts_of(prepared, options, len(train))
         if everything:
-            return make_card(arguments, options.arch, classes, prepared, facts, {}, metrics)
-        p = predictions(learner.network, val, settings)
-        write_csv(out / PREDICTIONS, predictions_table(val, p, classes))
-        return make_card(arguments, options.arch, classes, prepared, facts, tuned(p, val.labels), metrics)
+            return make_card(arguments, str(options.arch), classes, prepared, facts, {}, metrics)
+        held = val if fold_rows is None else load(fold_rows, classes)
+        p = predictions(learner.network, held, settings)
+        write_csv(out / PREDICTIONS, predictions_table(held, p, classes))
+        if fold_rows is not None:
+            record[TEST] = scores(held.labels, p)
+        elif test and (prepared.items["split"] == "test").any():
+            tested = load(prepared.split("test"), classes)
+            record[TEST] = scores(tested.labels, predictions(learner.network, tested, settings))
+        thresholds: dict[str, float] = {}
+        if fold_rows is None:
+            thresholds = tuned(p, val.labels)
+        elif options.chooses:  # the fold has no say in what it measures
+            thresholds = tuned(predictions(learner.network, val, settings), val.labels)
+        return make_card(arguments, str(options.arch), classes, prepared, facts, thresholds, metrics)
 
     fit(
         learner,
@@ -215,6 +261,7 @@ def train_one(
         card=card,
         network=learner.network,
         argv=argv,
-        record=run_record(prepared, options.part),
+        record=record,
         say=say,
+        phases=phases,
     )

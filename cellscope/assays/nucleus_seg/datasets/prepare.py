@@ -20,8 +20,8 @@ from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.tally import Tally
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
-from cellscope.io.sources import OWN, source_names, store_sources
-from cellscope.io.splits import Item, hold_out, path_in_source
+from cellscope.io.sources import OWN, store_sources
+from cellscope.io.splits import Item, divided, path_in_source
 from cellscope.io.write import write_png
 from cellscope.report.preview import Shown, write_preview
 
@@ -65,9 +65,8 @@ def prepare(
         digests.append(digest)
         return [replace(item, origin=path_in_source(record.path, source))]
 
-    stored, facts = store_sources(
+    items, facts = store_sources(
         sources,
-        source_names(sources),
         out,
         options,
         FORMATS,
@@ -75,7 +74,7 @@ def prepare(
         folders=("images", "targets"),
         licence=lambda name, _: LICENCES.get(name, OWN),
     )
-    items = regroup([item for own in stored for item in own], options.group_by)
+    items = regroup(items, options.group_by)
     same_as: dict[str, str] = {}
     first: dict[str, str] = {}  # what an image's pixels are -> the group of the first image with them
     twins = [(first.setdefault(digest, item.group), item.group) for item, digest in zip(items, digests, strict=True)]
@@ -86,15 +85,16 @@ def prepare(
     if same_as:
         print(f"{len(same_as)} groups hold an image of another one and were joined to it", file=sys.stderr)
     items = [replace(item, group=_joined(item.group, same_as)) for item in items]
+    items, splits = divided(items, options.splits, held_out=options.hold_out, table=options.split_table)
     write_dataset(
         out,
-        hold_out(items, options.hold_out),
+        items,
         assay="nucleus-seg",
         classes=list(PIXEL_CLASSES),
         sources=facts,
         pixel_size_um=None,
         seed=options.seed,
-        splits=options.splits,
+        splits=splits,
         folds=options.folds,
         extra={
             "mask_codes": {"background": 0, "outside, cytoplasm unknown": 64, "cytoplasm": 128, "nucleus": 255},

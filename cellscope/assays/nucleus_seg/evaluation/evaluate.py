@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,7 @@ CONVENTIONS = {
     "boundary_f1": "outlines of all nuclei of an image, tolerance 2 pixels, mean over images",
     "hd95": "95 % Hausdorff distance of the outlines, pixels, mean over images that have both",
 }
+RAW = "the network's mask alone: one view, probability over the threshold, no rules"
 
 
 @dataclass
@@ -101,6 +102,8 @@ def evaluate(
         found += _named(job, items)
     table = pd.DataFrame([item.row for item in found])
     metrics = _metrics(table, found, run.seed)
+    if options.raw:
+        metrics = [replace(metric, convention=f"{metric.convention}; {RAW}") for metric in metrics]
     figures = {
         "dice_by_source": box_figure(table),
         "worst": worst_figure(sorted(found, key=lambda item: item.row["dice"])[:WORST]),

@@ -55,21 +55,31 @@ def _fit_weights(flat: torch.Tensor, bases: torch.Tensor, weights: torch.Tensor)
 
 
 class Hamburger(nn.Module):
-    """1 x 1, ReLU, factorisation, 1 x 1, norm, and the input added (paper's equations 3 and 4).
+    """1 x 1, ReLU, factorisation, 1 x 1, norm, and the input added (the MSFF paper's equations 3 and 4).
 
     The ReLU before the factorisation is SegNeXt's; the published MSFF file lacks it, but the factorisation is defined
     for non-negative input only.
+
+    Parameters
+    ----------
+    width : int
+    form : str
+        ``equation``: ``Y = Z + BN(H(Z))``, the text's equation 4. ``published``: group normalisation and a ReLU of the
+        sum, as in SegNeXt and in the published MSFF file. Both have as many parameters.
     """
 
-    def __init__(self, width: int = WIDTH):
+    def __init__(self, width: int = WIDTH, form: str = "published"):
         super().__init__()
+        self.equation = form == "equation"
         self.lower = nn.Conv2d(width, width, 1)
         self.factorise = Nmf(width)
-        self.upper = nn.Sequential(nn.Conv2d(width, width, 1, bias=False), nn.GroupNorm(32, width))
+        norm = nn.BatchNorm2d(width) if self.equation else nn.GroupNorm(32, width)
+        self.upper = nn.Sequential(nn.Conv2d(width, width, 1, bias=False), norm)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, h, w) -> (N, C, h, w)."""
-        return F.relu(x + self.upper(self.factorise(F.relu(self.lower(x)))))
+        together = x + self.upper(self.factorise(F.relu(self.lower(x))))
+        return together if self.equation else F.relu(together)
 
 
 class Cbam(nn.Module):
@@ -197,10 +207,15 @@ class MsffSegNext(SegNext):
         ``sobel`` or ``laplacian``, the detector of the edge map (Table 6).
     hamburgers : int
         2 as published; 1 keeps only the one before the edge-guided attention (Table 6).
+    hamburger : str
+        See `Hamburger`.
     """
 
-    def __init__(self, classes: int = 2, edge: str = "sobel", hamburgers: int = 2):
+    def __init__(self, classes: int = 2, edge: str = "sobel", hamburgers: int = 2, hamburger: str = "published"):
         super().__init__(classes)
+        if hamburger != "published":
+            self.hamburger = Hamburger(form=hamburger)
+            self.hamburger.apply(_start)
         self.edge, self.hamburgers = edge, hamburgers
         self.edge_attention = EdgeGuidedAttention()
         self.squeeze_again = _reduce(2 * WIDTH)

@@ -11,6 +11,7 @@ from skimage.measure import label as components
 
 from cellscope.assays.nucleus_seg.segment.debris import usual_area, weakly_stained, worth_keeping
 from cellscope.imaging.labels import find_markers, marker_watershed, relabel
+from cellscope.imaging.scaling import resize_to
 
 #: Smoothing of the distance map before its peaks are sought, pixels at the network's scale.
 SIGMA = 2.0
@@ -108,6 +109,28 @@ class Nuclei:
     cells: np.ndarray | None
     score: np.ndarray
     dropped: int
+
+
+def raw_nuclei(maps: Maps, shape: tuple[int, int], *, threshold: float) -> Nuclei:
+    """Take the nucleus's probability at its word: connected pieces over the threshold, nothing dropped or parted.
+
+    Parameters
+    ----------
+    maps : Maps
+    shape : (height, width) of the image
+    threshold : float
+        Probability.
+
+    Returns
+    -------
+    Nuclei
+        Scores are mean probabilities.
+    """
+    probability = resize_to(maps.nucleus, shape)
+    labels = components(probability > 255 * threshold, connectivity=2).astype(np.int32)
+    count = int(labels.max(initial=0))
+    score = ndimage.mean(probability, labels, np.arange(1, count + 1)) / 255 if count else np.zeros(0)
+    return Nuclei(labels, None, np.asarray(score, float), 0)
 
 
 def find_nuclei(

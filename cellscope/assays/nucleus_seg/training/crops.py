@@ -74,11 +74,9 @@ def load_smear(root: Path, row: Any, *, diameter: float | None = None) -> Smear:
     return Smear(name, name.split("/", 1)[0], image, mask, cells_of(mask), found * scale, scale)
 
 
-def load_smears(
-    prepared: PreparedDataset, split: str, *, fold: int | None, limit: int | None, diameter: float
-) -> list[Smear]:
+def load_smears(prepared: PreparedDataset, split: str, *, limit: int | None, diameter: float) -> list[Smear]:
     """Read a split into memory, at no more than `KEPT_SCALE` times the network's scale (0: as it is)."""
-    rows = prepared.split(split, fold=fold)
+    rows = prepared.split(split)
     if limit:  # spread over the sources, which follow one another
         rows = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, limit).round().astype(int))]
     return [load_smear(prepared.root, row, diameter=diameter * KEPT_SCALE or None) for row in rows.itertuples()]
@@ -166,6 +164,9 @@ class Crops(Dataset):
             stretch = 2 ** rng.uniform(-0.12, 0.12)
         cosine, sine = np.cos(angle) * zoom, np.sin(angle) * zoom
         matrix = np.array([[cosine * mirror * stretch, -sine], [sine * mirror * stretch, cosine]])
+        if options.placing == "centre" and not centred:
+            middle = (np.array([smear.image.shape[1], smear.image.shape[0]]) - 1) / 2
+            return _warped(smear, np.column_stack([matrix, side / 2 - 0.5 - matrix @ middle]), side, _BLACK)
         rows, columns = np.nonzero(smear.cells) if centred or rng.random() < 0.85 else (np.array([]), np.array([]))
         if len(rows):
             pick = rng.integers(len(rows))
@@ -177,24 +178,31 @@ class Crops(Dataset):
             middle = rng.uniform(0, 1, 2) * (smear.image.shape[1], smear.image.shape[0])
             shift = 0.0
         offset = side / 2 - 0.5 + shift - matrix @ middle
-        warp = np.column_stack([matrix, offset])
-        border, value = _border(smear.image, rng)
-        size = (side, side)
-        image = cv2.warpAffine(smear.image, warp, size, flags=cv2.INTER_LINEAR, borderMode=border, borderValue=value)
-        mask = cv2.warpAffine(smear.mask, warp, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
-        cells = cv2.warpAffine(
-            smear.cells.astype(np.int16), warp, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT
-        )
-        return image, mask, cells
+        return _warped(smear, np.column_stack([matrix, offset]), side, _border(smear.image, rng))
 
 
-def _border(image: np.ndarray, rng: np.random.Generator) -> tuple[int, tuple[float, ...]]:
+_BLACK = (0.0, 0.0, 0.0)
+"""What lies outside crops of marrow fields."""
+
+
+def _warped(
+    smear: Smear, warp: np.ndarray, side: int, outside: tuple[float, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw image, mask and cells into a square by a (2, 3) affine map."""
+    size, border = (side, side), cv2.BORDER_CONSTANT
+    image = cv2.warpAffine(smear.image, warp, size, flags=cv2.INTER_LINEAR, borderMode=border, borderValue=outside)
+    mask = cv2.warpAffine(smear.mask, warp, size, flags=cv2.INTER_NEAREST, borderMode=border)
+    cells = cv2.warpAffine(smear.cells.astype(np.int16), warp, size, flags=cv2.INTER_NEAREST, borderMode=border)
+    return image, mask, cells
+
+
+def _border(image: np.ndarray, rng: np.random.Generator) -> tuple[float, ...]:
     """Choose what lies outside the image: its background's colour, black (as crops of marrow fields have), or white."""
     kind = rng.random()
     if kind < 0.7:
         edge = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-        return cv2.BORDER_CONSTANT, tuple(float(value) for value in np.percentile(edge, 75, axis=0))
-    return cv2.BORDER_CONSTANT, (0.0, 0.0, 0.0) if kind < 0.92 else (255.0, 255.0, 255.0)
+        return tuple(float(value) for value in np.percentile(edge, 75, axis=0))
+    return _BLACK if kind < 0.92 else (255.0, 255.0, 255.0)
 
 
 def cell_distance(cells: np.ndarray) -> np.ndarray:

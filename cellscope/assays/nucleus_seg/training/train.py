@@ -58,18 +58,18 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
         Exit code 0; errors and signals raise.
     """
     prepared = open_dataset(dataset, "nucleus-seg", options)
-    n_items = len(prepared.split("train", fold=options.fold))
+    n_items = len(prepared.split("train"))
     options = options.in_steps(min(n_items, options.limit or n_items))
     if options.init == "imagenet":
         raise UsageError("there are no ImageNet weights for these networks; use --init with a model file or none")
     L.seed_everything(options.seed, verbose=False)
     arch, arguments = str(options.arch), arguments_of(str(options.arch), options.pixel_classes)
     if arch == "msff-segnext":
-        arguments |= {"edge": options.edge, "hamburgers": options.hamburgers}
+        arguments |= {"edge": options.edge, "hamburgers": options.hamburgers, "hamburger": options.hamburger}
     network = build_network(arch, arguments)
     initialise(network, options, assay="nucleus-seg", part=PART)
-    smears = load_smears(prepared, "train", fold=options.fold, limit=options.limit, diameter=options.diameter)
-    validation = load_smears(prepared, "val", fold=options.fold, limit=options.limit, diameter=options.diameter)
+    smears = load_smears(prepared, "train", limit=options.limit, diameter=options.diameter)
+    validation = load_smears(prepared, "val", limit=options.limit, diameter=options.diameter)
     say(f"{len(smears)} images to train on, {len(validation)} to validate on")
     strata = [smear.source if options.balance else "all" for smear in smears]
     names = tuple(
@@ -93,7 +93,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
             },
             pixel_size_um=None,
             thresholds={},
-            training=training_facts(prepared, options, len(smears)) | {"preset": options.preset, "fold": options.fold},
+            training=training_facts(prepared, options, len(smears)) | {"preset": options.preset},
             metrics=metrics,
             cellscope_version=__version__,
         ),

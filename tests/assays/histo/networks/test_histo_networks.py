@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from cost import count_parameters, fvcore_multiply_adds
 
 from cellscope.assays.histo.networks import compact, histonext
 from cellscope.assays.histo.networks.lite import accept_normalised
 from cellscope.assays.histo.networks.registry import arguments_of, build_network, geometry, normalise, to_maps
 from cellscope.errors import UsageError
+from cellscope.nn.cost import count_parameters, fvcore_multiply_adds
 from cellscope.nn.encoder import Encoder
 
+HOVERNET = 54_744_522
+"""Weights of the published layers: encoder 25.6 M, three branches of 9.7 M."""
 PUBLISHED = {"tiny": (82.6, 33.7), "base": (184.8, 69.5), "large": (414.0, 155.7), "xlarge": (734.4, 276.0)}
 
 
@@ -132,3 +134,24 @@ def test_normalise_centres_colours() -> None:
 def test_unknown_architecture_is_named() -> None:
     with pytest.raises(UsageError, match="histonext-atto"):
         arguments_of("histonext-ato", 4)
+
+
+def test_hovernet_is_the_published_one() -> None:
+    network = build_network(arguments_of("hovernet", 5)).eval()
+    assert count_parameters(network) == HOVERNET
+    with torch.no_grad():
+        outputs = network(torch.zeros(1, 3, 270, 270))
+    assert outputs.shape == (1, 4 + 6, 80, 80)
+    assert geometry(arguments_of("hovernet", 5)) == (80, 95, 0)
+
+
+def test_hovernet_sees_the_pixels_that_it_speaks_of() -> None:
+    """A bright pixel moves the outputs around the same pixel of the core most."""
+    torch.manual_seed(0)
+    network = build_network(arguments_of("hovernet", 2)).eval()
+    image = torch.zeros(1, 3, 270, 270, requires_grad=True)
+    network(image)[0, 0, 20, 60].backward()
+    seen = image.grad.abs().sum((0, 1))
+    rows, columns = np.indices(seen.shape)
+    middle = (float((rows * seen.numpy()).sum() / seen.sum()), float((columns * seen.numpy()).sum() / seen.sum()))
+    assert middle == pytest.approx((95 + 20, 95 + 60), abs=3)

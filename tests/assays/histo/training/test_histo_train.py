@@ -23,6 +23,7 @@ from cellscope.assays.histo.training import tune as tuning
 from cellscope.assays.histo.training.kept_types import KeptTypes, types_to_keep
 from cellscope.assays.histo.training.train import Learner, _Batches, train
 from cellscope.assays.histo.training.validation import score_tiles
+from cellscope.engine.train.phases import MOVED_ON, Phases
 from cellscope.errors import Interrupted, ModelError, UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.card import ModelCard
@@ -74,14 +75,17 @@ def test_two_phases_leave_the_encoder_alone_at_first(dataset: Path, tmp_path: Pa
 def test_each_phase_has_its_own_validations_and_rates(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No validation gains anything; still the first phase, with a patience of two, goes on to the second."""
+    """No validation gains anything: with a patience of two the first phase ends early and goes on to the second."""
     monkeypatch.setattr(training, "score_tiles", lambda *_: {"val_score": 0.5})
     phases = {"steps": 11, "frozen_steps": 4, "frozen_val_every": 1, "val_every": 2, "frozen_step_every": 2}
     options = replace(TINY, **phases, schedule="step", step_every=3, step_gamma=0.5, warmup_steps=0, patience=2)
     train(dataset, tmp_path, options, argv=[])
     table = pd.read_csv(tmp_path / "metrics.csv")
-    assert table.loc[table["name"] == "val_score", "step"].tolist() == [1, 2, 3, 4, 6, 8, 10]
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 10
+    assert table.loc[table["name"] == "val_score", "step"].tolist() == [1, 2, 3, 5, 7, 9]
+    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert (kept["global_step"], kept[MOVED_ON]) == (9, 3)
+    rates = [group["lr"] for group in kept["optimizer_states"][0]["param_groups"]]
+    assert rates == [options.learning_rate * 0.25] * len(rates)  # step 6 of the second phase
     learner = Learner(_network(), options, [], ("a", "b"))
     factor = learner.configure_optimizers()["lr_scheduler"]["scheduler"].lr_lambdas[0]
     assert [factor(step) for step in range(11)] == [1, 1, 0.5, 0.5, 1, 1, 1, 0.5, 0.5, 0.5, 0.25]
@@ -104,10 +108,15 @@ def test_batches_go_on_where_a_training_was_stopped() -> None:
     options = replace(TINY, steps=6, frozen_steps=3, frozen_batch_size=4).in_steps(10)
     windows = Windows([tile], 64, 32, options)
     weights = dict.fromkeys(windows.strata, 1.0)
-    whole = list(_Batches(windows, weights, options, 0))
+    phases = Phases(options)
+    whole = list(_Batches(windows, weights, phases, 0))
     assert [len(batch) for batch in whole] == [4, 4, 4, 2, 2, 2]
-    assert list(_Batches(windows, weights, options, 2)) == whole[2:]
-    assert list(_Batches(windows, weights, options, 4)) == whole[4:]
+    assert list(_Batches(windows, weights, phases, 2)) == whole[2:]
+    assert list(_Batches(windows, weights, phases, 4)) == whole[4:]
+    batches = iter(_Batches(windows, weights, phases, 0))
+    early = [len(next(batches))]
+    phases.move_on(1)  # the first phase ends after one step; the second is as long as planned
+    assert early + [len(batch) for batch in batches] == [4, 2, 2, 2]
 
 
 def _tile() -> Tile:
@@ -274,7 +283,7 @@ def test_the_paper_preset_is_the_papers() -> None:
     assert options.frozen_steps == round(50 * first_epoch)
     assert options.steps == options.frozen_steps + round(50 * epoch)
     validated = [step for step in range(1, options.steps + 1) if options.validates(step)]
-    first = [step for step in validated if not options.may_stop(step)]
+    first = [step for step in validated if step <= options.second_from]
     assert len(first) == len(validated) - len(first) == 10
     own = TrainOptions(preset="paper", learning_rate=5e-5, batch_size=128).in_steps(4563)
     assert own.learning_rate == 5e-5

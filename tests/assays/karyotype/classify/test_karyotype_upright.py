@@ -72,12 +72,6 @@ def test_what_lies_outside_the_mask_is_zero() -> None:
     assert view[outside].max() < 0.05  # of 1.5, though five times as bright as the chromosome
 
 
-def test_unrotated_view_keeps_the_tilt() -> None:
-    mask, level = tilted(0.5)
-    view = upright_view(level, mask, rotate=False)
-    assert main_axis(view > 0.25)[1] == pytest.approx(0.5, abs=0.05)
-
-
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
 def test_fixed_scale_and_size(scale: float) -> None:
     mask, level = tilted(1.1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from drawn.karyotype import CLASSES, karyotype, metaphase
 
 from cellscope.assays.karyotype.cell.sizes import LOG_AREA
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase
-from cellscope.assays.karyotype.detect.detections import Detection
+from cellscope.assays.karyotype.detect.detections import Detection, raw_instances
 from cellscope.assays.karyotype.evaluation.scores import Prediction, assigned_labels, detection_metrics, metaphase_table
 
 
@@ -88,3 +89,30 @@ def test_the_cell_helps_within_the_cell_only() -> None:
     labels = assigned_labels(scores, areas, cells, aneuploidy_cost=3.0)
     assert labels.tolist() == [CLASSES.index(name) for name in names]
     assert assigned_labels(scores, areas, cells, aneuploidy_cost=0.0)[row] == CLASSES.index("10")
+
+
+def test_raw_detections_are_measured_as_the_detector_gave_them() -> None:
+    """Ten sure boxes over halves of chromosomes cost the detector precision and the product nothing."""
+    truth, perfect = truth_and_perfect(3)
+    shape = truth.image.shape
+    boxes = torch.from_numpy(truth.boxes)
+    halves = boxes[:10].clone()
+    halves[:, 3] = halves[:, [1, 3]].mean(1)
+    output = {
+        "boxes": torch.cat([boxes, halves]) * 2,  # at twice the image's scale
+        "scores": torch.cat([torch.full((len(boxes),), 0.9), torch.full((10,), 0.95)]),
+        "masks": torch.ones(len(boxes) + 10, 4, 4),
+    }
+    raw = raw_instances(output, 2.0, shape)
+    assert len(raw.boxes) == len(boxes) + 10
+    np.testing.assert_allclose(raw.boxes[: len(boxes)], truth.boxes, atol=1e-3)
+    table = metaphase_table([truth], ["a"], [perfect])
+    measured = Prediction(perfect.detections, perfect.classes, raw)
+    found = {one.name: one for one in detection_metrics([truth], [measured], table, prefix="s.", seed=0)}
+    assert found["s.mask_map"].value == pytest.approx(1.0)
+    assert 0.5 < found["s.detector.box_ap75"].value < found["s.box_ap75"].value == pytest.approx(1.0)
+    assert found["s.detector.box_map"].value < found["s.box_map"].value
+    assert "final choice" in found["s.box_map"].convention
+    assert "raw detections" in found["s.detector.box_map"].convention
+    without = {one.name for one in detection_metrics([truth], [perfect], table, prefix="s.", seed=0)}
+    assert not any("detector" in name for name in without)

@@ -8,9 +8,12 @@ import torch
 from drawn.networks import build_chrrender
 from torch import nn
 
+from cellscope.assays.karyotype.detectron2.backend import training_arguments
 from cellscope.assays.karyotype.networks import chrnet, detectors
 from cellscope.assays.karyotype.networks.box_heads import pad_images
 from cellscope.assays.karyotype.networks.chrnet import CentreLoss, build_chrnet, classify_views, for_network
+from cellscope.assays.karyotype.networks.chrrender import ChrRender
+from cellscope.assays.karyotype.networks.conventions import exact_loss
 from cellscope.assays.karyotype.networks.render_head import RenderHead
 from cellscope.errors import ModelError
 
@@ -233,3 +236,37 @@ def test_boxes_go_through_the_head_again_as_often_as_asked() -> None:
     assert boxes.min() >= 0
     assert boxes[:, 2].max() <= 80
     assert boxes[:, 3].max() <= 96
+
+
+def test_centre_loss_of_equation_3_by_hand() -> None:
+    loss = CentreLoss(classes=2, features=2, reduction="sum").eval()
+    loss.centres.copy_(torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
+    features, labels = torch.tensor([[3.0, 1.0], [0.0, 2.0]]), torch.tensor([0, 1])
+    assert float(loss(features, labels)) == 2**2 + 1 + 2**2
+
+
+def test_detectron2s_conventions_train_and_keep_the_first_layers() -> None:
+    torch.manual_seed(0)
+    arguments = training_arguments(
+        {**detectors.PUBLISHED, "backbone": "resnet18", "fpn_channels": 16, "box_hidden": 16, "mask_hidden": 16}
+        | {"point_hidden": 16}
+    )
+    network = ChrRender(**arguments).train()
+    network.backbone.freeze_first()
+    truth = target()
+    losses = network([picture(truth)], [truth])
+    assert {"loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg"} < set(losses)
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(torch.isfinite(value) for value in losses.values())
+    learnt = {name for name, value in network.named_parameters() if value.grad is not None}
+    assert not any(name.startswith(("backbone.body.conv1", "backbone.body.layer1")) for name in learnt)
+    assert any(name.startswith("backbone.body.layer2") for name in learnt)
+    assert any(name.startswith("render_head") for name in learnt)
+
+
+def test_the_box_loss_is_the_absolute_error() -> None:
+    scores, labels = torch.zeros(2, 2), [torch.tensor([1, 0])]
+    deltas = torch.zeros(2, 8)
+    targets = [torch.tensor([[0.05, -0.5, 0.0, 1.0], [9.0, 9.0, 9.0, 9.0]])]
+    _, boxes = exact_loss(scores, deltas, labels, targets)
+    assert float(boxes) == pytest.approx(1.55 / 2)

@@ -75,11 +75,11 @@ def test_kept_chromosomes_are_those_that_were_cut(
 ) -> None:
     dataset = PreparedDataset.open(karyotype_dataset, assay="karyotype")
     cut = collect_chromosomes(dataset, "train")
-    same(cut, kept_chromosomes(None, dataset, "train", fold=None, limit=None))
+    same(cut, kept_chromosomes(None, dataset, "train", limit=None))
     assert not list(tmp_path.iterdir())
-    same(cut, kept_chromosomes(tmp_path / "kept", dataset, "train", fold=None, limit=None))
+    same(cut, kept_chromosomes(tmp_path / "kept", dataset, "train", limit=None))
     monkeypatch.setattr(chromosome_cache, "collect_chromosomes", None)  # what is kept is not cut again
-    same(cut, kept_chromosomes(tmp_path / "kept", dataset, "train", fold=None, limit=None))
+    same(cut, kept_chromosomes(tmp_path / "kept", dataset, "train", limit=None))
 
 
 def test_what_was_kept_for_something_else_is_not_taken(karyotype_dataset: Path, tmp_path: Path) -> None:
@@ -87,19 +87,19 @@ def test_what_was_kept_for_something_else_is_not_taken(karyotype_dataset: Path, 
     for split, limit in (("train", None), ("val", None), ("train", 5)):
         same(
             collect_chromosomes(dataset, split, limit=limit),
-            kept_chromosomes(tmp_path, dataset, split, fold=None, limit=limit),
+            kept_chromosomes(tmp_path, dataset, split, limit=limit),
         )
     other = PreparedDataset(dataset.root, dataset.info | {"hash": "other"}, dataset.items)
-    kept_chromosomes(tmp_path, other, "val", fold=None, limit=None)
+    kept_chromosomes(tmp_path, other, "val", limit=None)
     assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_a_damaged_file_is_made_anew(karyotype_dataset: Path, tmp_path: Path) -> None:
     dataset = PreparedDataset.open(karyotype_dataset, assay="karyotype")
-    cut = kept_chromosomes(tmp_path, dataset, "val", fold=None, limit=None)
+    cut = kept_chromosomes(tmp_path, dataset, "val", limit=None)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:1000])
-    same(cut, kept_chromosomes(tmp_path, dataset, "val", fold=None, limit=None))
+    same(cut, kept_chromosomes(tmp_path, dataset, "val", limit=None))
     assert read_arrays(path) is not None
 
 

@@ -1,4 +1,4 @@
-"""Every row of the paper's Tables 2 to 4: what the documentation says of it, and a step of training by the command."""
+"""The rows of the paper's Tables 2 to 4 that are defined: what the documentation says of them, a step of training."""
 
 import json
 import re
@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
-from cost import count_parameters, pytorch_multiply_adds, twice_the_weights
 from drawn.micronucleus import draw_field
 from typer.testing import CliRunner
 
 from cellscope.assays.micronucleus.classify.classifiers import ARCHS, build_classifier
 from cellscope.cli.root import app
+from cellscope.nn.cost import count_parameters, pytorch_multiply_adds, twice_the_weights
 
 PAGE = Path(__file__).parents[4] / "docs" / "micronucleus.md"
 QUICK = ("mobilevit-mn", "mobilenet")

@@ -5,7 +5,6 @@ import pytest
 import timm
 import torch
 import torchvision.models as zoo
-from cost import count_parameters, pytorch_multiply_adds, twice_the_weights
 from safetensors.torch import save_file
 
 from cellscope.assays.micronucleus.classify.classifiers import TIMM, TORCHVISION, build_classifier
@@ -19,6 +18,7 @@ from cellscope.assays.micronucleus.classify.mobilevit import (
 from cellscope.assays.micronucleus.classify.mobilevit_xxs import MobileVitBlock
 from cellscope.assays.micronucleus.find.finders import build_finder
 from cellscope.errors import ModelError, UsageError
+from cellscope.nn.cost import count_parameters, pytorch_multiply_adds, twice_the_weights
 
 #: Parameters with 1000 classes. The first three equal Table 2 to the last digit; those with SE are ours (reduction 4).
 COUNTS = {

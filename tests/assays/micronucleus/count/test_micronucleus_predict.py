@@ -21,7 +21,7 @@ from cellscope.assays.micronucleus.classify.calibration import (
 )
 from cellscope.assays.micronucleus.count.corrections import read_corrections
 from cellscope.assays.micronucleus.count.objects import apply_corrections
-from cellscope.assays.micronucleus.count.summary import frequency_row
+from cellscope.assays.micronucleus.count.rows import Measured, cells_of, frequency_row
 from cellscope.assays.micronucleus.field.field import grey_of
 from cellscope.cli.root import app
 from cellscope.errors import InputError, UsageError
@@ -34,6 +34,8 @@ def run(models, *words):
     common = ["--device", "cpu", "--num-workers", "0", "--precision", "32"]
     return CliRunner().invoke(app, ["micronucleus", "predict", *map(str, words), *chosen, *common])
 
+
+NO_CELLS = cells_of(pd.DataFrame(columns=["image"]), pd.DataFrame({"image": []}))
 
 NOT_NEEDED = (
     "timm", "torchvision", "lightning", "matplotlib", "scipy.optimize", "scipy.stats", "scipy.signal", "skimage.io",
@@ -215,9 +217,9 @@ def test_probabilities_and_thresholds():
 def test_counts_of_a_group_by_hand():
     images = pd.DataFrame({"n_nuclei": [100, 100], "n_micronucleated": [2, 4], "n_micronuclei": [3, 5]})
     errors = {"true_positive": 90, "positive": 100, "false_positive": 3, "negative": 100}
-    row, warnings = frequency_row("treated", images, errors)
+    row, warnings = frequency_row("treated", images, Measured(errors), NO_CELLS)
     assert (row["per_1000"], row["mn_per_nucleus"]) == (30, 0.04)
-    assert row["corrected_per_1000"] == pytest.approx(0)  # 3 % called, as of normal cells
+    assert row["adjusted_per_1000"] == pytest.approx(0)  # 3 % called, as of normal cells
     assert any("false positives" in line for line in warnings)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cellscope.assays.micronucleus.evaluation.figures import class_figures
 from cellscope.assays.micronucleus.evaluation.metrics import (
     by_line,
     cells_frame,
@@ -11,6 +12,7 @@ from cellscope.assays.micronucleus.evaluation.metrics import (
     line_table,
     operating_points,
 )
+from cellscope.metrics.classification import average_precision, precision_points, roc_auc, roc_points
 
 
 @pytest.fixture
@@ -61,3 +63,22 @@ def test_one_line_has_one_column():
     table = line_table(by_line(one, "crops", classification_metrics, seed=0))
     assert list(table.columns) == ["measure", "all"]
     assert pd.notna(table.loc[0, "all"])
+
+
+def test_f1_of_the_positive_class_of_both_and_weighted_by_hand(cells):
+    values = {metric.name: metric.value for metric in classification_metrics(cells, "crops", seed=0)}
+    positive, negative = 4 / 7, 6 / 9  # of 3 carriers 2 are called, of 5 normal cells 2 are
+    assert values["crops.f1"] == pytest.approx(positive)
+    assert values["crops.f1_macro"] == pytest.approx((positive + negative) / 2)
+    assert values["crops.f1_weighted"] == pytest.approx((3 * positive + 5 * negative) / 8)
+
+
+def test_the_curves_enclose_what_the_figures_say(cells):
+    positive, score = (cells["class"] == "micronucleus").to_numpy(), cells["p_micronucleus"].to_numpy(float)
+    false, true = roc_points(positive, score)
+    assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
+    assert np.trapezoid(true, false) == pytest.approx(roc_auc(positive, score))
+    recall, precision = precision_points(positive, score)
+    assert np.sum(np.diff(recall, prepend=0) * precision) == pytest.approx(average_precision(positive, score))
+    assert {"roc_crops", "precision_recall_crops"} <= set(class_figures(cells, "crops"))
+    assert "roc_crops" not in class_figures(cells[positive].reset_index(drop=True), "crops")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cost import keras_parameters
 
 from cellscope.assays.mitosis.networks.backbones import Gao, shift_in_time
 from cellscope.assays.mitosis.networks.registry import (
@@ -19,6 +18,7 @@ from cellscope.assays.mitosis.networks.registry import (
 from cellscope.assays.mitosis.networks.resnet3d import ResNet3D
 from cellscope.assays.mitosis.options import TrainOptions
 from cellscope.errors import UsageError
+from cellscope.nn.cost import keras_parameters
 
 
 def test_gao_counts_as_the_reference_states():

@@ -9,14 +9,16 @@ import torch
 from torch.utils.data import DataLoader
 from typer.testing import CliRunner
 
-from cellscope.assays.mitosis.datasets.sequences import load_sequences
+from cellscope.assays.mitosis.datasets.sequences import draw_weights, load_sequences
 from cellscope.assays.mitosis.networks.registry import arguments_of, build_network
 from cellscope.assays.mitosis.networks.resnet3d import ResNet3D
 from cellscope.assays.mitosis.options import TrainOptions
 from cellscope.assays.mitosis.training import step as steps
-from cellscope.assays.mitosis.training.train import initialised
+from cellscope.assays.mitosis.training.train import initialised, split_rows
 from cellscope.cli.root import app
 from cellscope.engine.train.data import Indices
+from cellscope.engine.train.fit import optimiser_and_schedule
+from cellscope.engine.train.phases import Phases
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import read_card
@@ -99,11 +101,39 @@ def test_the_best_weights_travel_in_the_checkpoint():
     assert again._first_best["score"] == 0.5
 
 
-def test_validations_fall_on_the_end_of_the_first_step():
+def test_the_second_step_begins_early_where_the_first_no_longer_improves():
     for arch in ("resnet50-lstm", "vgg16-lstm", "resnet50-3d"):
-        options = TrainOptions(arch=arch).in_steps()
-        assert options.second_rate
-        assert (options.steps // 2) % options.val_every == 0
+        options = TrainOptions(arch=arch).in_steps(265)
+        assert (options.second_from, options.steps) == (6625, 13250)
+        early = options.moved_on(2600)
+        assert (early.second_from, early.steps) == (2600, 2600 + 6625)
+        phases = Phases(options)
+        made = optimiser_and_schedule(
+            [torch.nn.Parameter(torch.zeros(1))], options, phases=phases, second_rate=options.second_rate
+        )
+        factor = made["lr_scheduler"]["scheduler"].lr_lambdas[0]
+        assert [factor(2600), factor(6624), factor(6625)] == [1, 1, options.second_rate]
+        phases.move_on(2600)
+        assert [factor(2599), factor(2600)] == [1, options.second_rate]
+
+
+def test_classes_weigh_in_the_loss_by_how_rare_they_are(mitosis_dataset):
+    prepared = PreparedDataset.open(mitosis_dataset, assay="mitosis")
+    sequences = load_sequences(prepared, prepared.items, CLASSES, measured=False)
+    assert steps.class_weights(sequences).tolist() == [0.75, 1.5]  # 12 normal and 6 abnormal of 18
+    assert draw_weights(sequences, "loss").std() == 0
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_fold_that_is_measured_chooses_nothing(mitosis_dataset, keep):
+    prepared = PreparedDataset.open(mitosis_dataset, assay="mitosis")
+    train, val, fold = split_rows(prepared, TrainOptions(fold=1, keep=keep))
+    assert fold["id"].tolist() == prepared.in_fold(1)["id"].tolist()
+    assert not set(train["group"]) & set(fold["group"])
+    if keep == "last":  # nothing is chosen: all other folds teach
+        assert len(train) + len(fold) == len(prepared.items)
+    else:
+        assert not set(val["group"]) & (set(fold["group"]) | set(train["group"]))
 
 
 def test_kinetics_weights_of_a_local_file(tmp_path):
@@ -123,3 +153,18 @@ def test_kinetics_weights_of_a_local_file(tmp_path):
         initialised(arguments_of("resnet50-3d"), CLASSES, options)
     with pytest.raises(UsageError, match="are for --arch resnet50-3d"):
         initialised(arguments_of("gao-lstm"), CLASSES, TrainOptions(arch="gao-lstm", init=str(path)))
+
+
+@pytest.mark.parametrize(
+    ("init", "arch"),
+    [
+        ("none", "mitonet-turned"),
+        ("imagenet", "lite0-gru"),
+        ("mitosis-classify", "lite0-gru"),
+        ("kinetics.pth", "mitonet-turned"),
+        ("there-is-no-such-model", "mitonet-turned"),
+    ],
+)
+def test_the_architecture_follows_what_a_training_starts_from(init, arch):
+    assert TrainOptions(init=init).arch == arch
+    assert TrainOptions(init=init, arch="tracknet").arch == "tracknet"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from nucleus_edges import edge_scores
+from nucleus_edges import edge_scores, network_edges, opencv_edges
 
 from cellscope.assays.nucleus_seg.evaluation.scores import (
     COMPARED,
@@ -59,6 +59,8 @@ def test_sobel_follows_a_blurred_outline_better_than_laplace() -> None:
     nucleus = (rows - 60) ** 2 + (columns - 60) ** 2 <= 900
     noise = np.random.default_rng(0).normal(0, 6, nucleus.shape)
     grey = np.clip(cv2.GaussianBlur(np.where(nucleus, 60.0, 210.0), (0, 0), 1.5) + noise, 0, 255).astype(np.uint8)
-    sobel, laplacian = (edge_scores(grey, nucleus, name) for name in ("sobel", "laplacian"))
-    assert sobel["recall"] > 0.8
-    assert all(sobel[name] > laplacian[name] for name in ("ssim", "precision", "accuracy"))
+    rgb = np.repeat(grey[..., None], 3, 2)
+    for edges_of in (opencv_edges, network_edges):
+        sobel, laplacian = (edge_scores(edges_of(rgb, name), nucleus) for name in ("sobel", "laplacian"))
+        assert sobel["recall"] > 0.8
+        assert all(sobel[name] > laplacian[name] for name in ("ssim", "precision", "accuracy"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cost import count_parameters, torchinfo_multiply_adds
 
 from cellscope.assays.nucleus_seg.networks.registry import arguments_of, build_network, has_distance
 from cellscope.assays.nucleus_seg.networks.segnext import Cbam, EdgeGuidedAttention, Hamburger, Nmf, edge_map
 from cellscope.errors import UsageError
+from cellscope.nn.cost import count_parameters, torchinfo_multiply_adds
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,15 @@ def test_the_edge_attention_keeps_its_input_where_everything_else_is_shut() -> N
 def test_an_unknown_architecture_is_named() -> None:
     with pytest.raises(UsageError, match="msff-segnext"):
         arguments_of("msff-segnxt", 2)
+
+
+def test_equation_4_has_batch_normalisation_and_no_relu_after_the_sum() -> None:
+    torch.manual_seed(0)
+    module = Hamburger(64, form="equation").train()
+    assert isinstance(module.upper[1], torch.nn.BatchNorm2d)
+    z = torch.randn(2, 64, 8, 8)
+    y = module(z)
+    assert y.min() < 0
+    added = (y - z).detach()
+    assert added.mean((0, 2, 3)).abs().max() < 1e-4  # BN(H(Z)): every channel at mean 0
+    assert count_parameters(module) == count_parameters(Hamburger(64))

@@ -60,7 +60,7 @@ def test_dice_and_distance() -> None:
 
 def test_crops_follow_from_their_number_alone(nucleus_dataset: Path) -> None:
     prepared = PreparedDataset.open(nucleus_dataset, assay="nucleus-seg")
-    smears = load_smears(prepared, "train", fold=None, limit=None, diameter=56.0)
+    smears = load_smears(prepared, "train", limit=None, diameter=56.0)
     options = TrainOptions(crop=64, pair_rate=1.0)
     crops = Crops(smears, options)
     for draw in range(6):
@@ -194,3 +194,19 @@ def test_whole_images_come_at_the_networks_scale() -> None:
     assert index == 0
     assert image.shape == (3, 192, 192)
     assert Whole([one(0)], 0)[0][0].shape == (3, 96, 96)
+
+
+def test_the_papers_crops_are_the_image_in_the_middle_on_black() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(50, 255, (40, 60, 3), dtype=np.uint8)
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:30, 20:40] = NUCLEUS
+    smear = Smear("a/1", "a", image, mask, (mask > 0).astype(np.int32), 20.0, 1.0)
+    options = TrainOptions(preset="msff-segnext", crop=64)
+    crops = Crops([smear], options)
+    pixels, classes, *_ = crops[0, 3]
+    expected = np.zeros((64, 64, 3), np.float32)
+    expected[12:52, 2:62] = image / 255
+    np.testing.assert_allclose(pixels.numpy().transpose(1, 2, 0), expected, atol=1 / 255)
+    assert (classes == 2).sum() == 400
+    assert all(torch.equal(one, other) for one, other in zip(crops[0, 3], crops[0, 9], strict=True))

@@ -77,21 +77,43 @@ def fvcore_multiply_adds(network: nn.Module, *shape: int) -> int:
     convolution is applied to its input's pixels. Nothing else costs anything. Parameters as for
     `torchinfo_multiply_adds`.
     """
+    return _over_layers(network, shape, _fvcore)
 
-    def fvcore(module: nn.Module, given: torch.Tensor, output: torch.Tensor) -> int:
-        own = dict(module.named_parameters(recurse=False))
-        weights = own["weight"].numel() if "weight" in own else 0
-        if isinstance(module, nn.modules.conv._ConvTransposeNd):
-            return weights * given.shape[0] * math.prod(given.shape[2:])
-        if isinstance(module, nn.modules.conv._ConvNd):
-            return weights * output.shape[0] * math.prod(output.shape[2:])
-        return weights * math.prod(output.shape[:-1]) if isinstance(module, nn.Linear) else 0
 
-    return _over_layers(network, shape, fvcore)
+def _fvcore(module: nn.Module, given: torch.Tensor, output: torch.Tensor) -> int:
+    own = dict(module.named_parameters(recurse=False))
+    weights = own["weight"].numel() if "weight" in own else 0
+    if isinstance(module, nn.modules.conv._ConvTransposeNd):
+        return weights * given.shape[0] * math.prod(given.shape[2:])
+    if isinstance(module, nn.modules.conv._ConvNd):
+        return weights * output.shape[0] * math.prod(output.shape[2:])
+    return weights * math.prod(output.shape[:-1]) if isinstance(module, nn.Linear) else 0
+
+
+def multiply_adds(network: nn.Module, *shape: int) -> int:
+    """Count the multiply-adds of one pass: `fvcore_multiply_adds`, and the weights of recurrent layers at every step.
+
+    Networks that do not run on the ``meta`` device are run on the CPU.
+    """
+    try:
+        return _over_layers(network, shape, _weights_per_place)
+    except (NotImplementedError, RuntimeError):
+        return _over_layers(network.to_empty(device="cpu"), shape, _weights_per_place, device="cpu")
+
+
+def _weights_per_place(module: nn.Module, given: torch.Tensor, output: torch.Tensor) -> int:
+    if isinstance(module, nn.RNNBase):
+        weights = sum(value.numel() for name, value in module.named_parameters() if name.startswith("weight"))
+        return weights * given.shape[0] * given.shape[1]
+    return _fvcore(module, given, output)
 
 
 def _over_layers(
-    network: nn.Module, shape: tuple[int, ...], cost: Callable[[nn.Module, torch.Tensor, torch.Tensor], int]
+    network: nn.Module,
+    shape: tuple[int, ...],
+    cost: Callable[[nn.Module, torch.Tensor, torch.Tensor], int],
+    *,
+    device: str = "meta",
 ) -> int:
     """Add up what every use of a layer with parameters of its own costs, in one forward pass."""
     total = 0
@@ -107,7 +129,7 @@ def _over_layers(
     ]
     try:
         with torch.no_grad():
-            network.to("meta").eval()(torch.zeros(shape, device="meta"))
+            network.to(device).eval()(torch.zeros(shape, device=device))
     finally:
         for hook in hooks:
             hook.remove()
