@@ -1,4 +1,4 @@
-"""``cellscope micronucleus``: the verbs, `audit`, `calibrate`, `dose`. Options only; heavy imports wait until one runs."""
+"""``cellscope micronucleus``: the verbs, `audit`, `calibrate`, `dose`. Options; heavy imports wait until one runs."""
 
 from __future__ import annotations
 
