@@ -35,8 +35,9 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Show the page without the options that are `RARE` and the names of variables."""
-        before = [(parameter, parameter.hidden, parameter.help) for parameter in self.params if _is_option(parameter)]
-        rare = [parameter for parameter in self.params if _is_rare(parameter)]
+        options: list[Any] = [parameter for parameter in self.params if parameter.param_type_name == "option"]
+        before = [(option, option.hidden, option.help) for option in options]
+        rare = [option for option in options if any(flag.lstrip("-") in RARE for flag in option.opts)]
         epilog = self.epilog
         try:
             for parameter, _, text in before:
@@ -58,11 +59,3 @@ def without_variable(text: str) -> str:
     ('Random seed (at least 0)', 'Quiet')
     """
     return _VARIABLE.sub("", text)
-
-
-def _is_option(parameter: Any) -> bool:
-    return bool(parameter.param_type_name == "option")
-
-
-def _is_rare(parameter: Any) -> bool:
-    return _is_option(parameter) and any(flag.lstrip("-") in RARE for flag in parameter.opts)

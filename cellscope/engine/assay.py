@@ -119,12 +119,15 @@ class RunSummary:
         The artefacts shown at the top of the report (PNG), in order.
     warnings
         One line each, shown at the top of the report.
+    headline
+        (name, value): the results that people look for, shown first in the report.
     """
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     artefacts: dict[str, Any] = field(default_factory=dict)
     figures: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
+    headline: list[tuple[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

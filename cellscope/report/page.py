@@ -29,7 +29,7 @@ from cellscope.errors import InputError
 from cellscope.io.write import write_text
 from cellscope.report.gallery import Gallery
 from cellscope.report.thumbnails import Thumbnail, thumbnail
-from cellscope.report.values import format_value, is_missing, tree_node
+from cellscope.report.values import format_value, is_missing, label_of, tree_node
 from cellscope.report.widget import Widget
 
 MAX_CELLS = 24_000
@@ -76,11 +76,14 @@ class Table:
         Columns in the order shown; the index is not shown. The first column heads the rows.
     note : str
         A line above the table.
+    total : int, optional
+        Rows that there are, where `frame` has some of them.
     """
 
     title: str
     frame: pd.DataFrame
     note: str = ""
+    total: int | None = None
 
 
 def write_report(
@@ -276,12 +279,14 @@ def _layout(cards: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _table(table: Table, links: Mapping[str, str]) -> dict[str, Any]:
-    frame = table.frame
+    empty = [str(name) for name in table.frame.columns if len(table.frame) and table.frame[name].isna().all()]
+    frame = table.frame.drop(columns=empty)
     total, width = frame.shape
     limit = max(1, MAX_CELLS // max(1, width))
     columns = [
         {
             "name": str(name),
+            "label": label_of(str(name)),
             "numeric": pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype),
             "links": name == "image",
         }
@@ -291,7 +296,15 @@ def _table(table: Table, links: Mapping[str, str]) -> dict[str, Any]:
         [_cell(value, column, links) for value, column in zip(values, columns, strict=True)]
         for values in frame.head(limit).itertuples(index=False, name=None)
     ]
-    return {"title": table.title, "note": table.note, "columns": columns, "rows": rows, "total": total}
+    return {
+        "title": table.title,
+        "note": table.note,
+        "columns": columns,
+        "rows": rows,
+        "cut": len(rows) < total,
+        "total": total if table.total is None else table.total,
+        "empty": empty,
+    }
 
 
 def _cell(value: Any, column: Mapping[str, Any], links: Mapping[str, str]) -> tuple[str, str, str]:

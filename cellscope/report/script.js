@@ -216,6 +216,14 @@
   let undo = [];
   function beforePrint() {
     if (undo.length) return;
+    // Tables run to many pages, and a file holds them: on paper only for who asks.
+    if (!document.getElementById("print-tables")?.checked) {
+      document.querySelectorAll("section.table, #s-provenance").forEach((section) => {
+        section.classList.add("no-print");
+        undo.push(() => section.classList.remove("no-print"));
+      });
+      return;
+    }
     document.querySelectorAll("details:not([open]):not(.widget)").forEach((details) => { details.open = true; undo.push(() => { details.open = false; }); });
     document.querySelectorAll(".table table").forEach((table) => {
       const visible = [...table.tBodies[0].rows].filter((row) => !row.hidden);

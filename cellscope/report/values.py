@@ -14,6 +14,39 @@ MAX_ENTRIES = 40
 """Entries shown of one list in the provenance; the JSON file beside the page holds all."""
 
 
+LABELS = {
+    "centroid-0": "row",
+    "centroid-1": "column",
+    "bbox-0": "first row",
+    "bbox-1": "first column",
+    "bbox-2": "row after",
+    "bbox-3": "column after",
+    "axis_major_length": "length",
+    "axis_minor_length": "width",
+    "mn_frequency": "micronucleated share",
+    "iscn_draft": "draft karyotype",
+}
+_UNITS = (("_per_mm2", " per mm²"), ("_um2", " (µm²)"), ("_um", " (µm)"), ("_mm2", " (mm²)"))
+
+
+def label_of(name: str) -> str:
+    """Give the words for a column's name; the tables on disk keep the name.
+
+    >>> label_of("axis_major_length_um"), label_of("n_spindle"), label_of("p_X"), label_of("density_per_mm2")
+    ('length (µm)', 'spindle (number)', 'probability of X', 'density per mm²')
+    """
+    for ending, unit in _UNITS:
+        if name.endswith(ending) and name != ending:
+            return label_of(name.removesuffix(ending)) + unit
+    if name in LABELS:
+        return LABELS[name]
+    if name.startswith("p_"):
+        return f"probability of {name[2:].replace('_', ' ')}"
+    if name.startswith("n_"):
+        return f"{name[2:].replace('_', ' ')} (number)"
+    return name.replace("_", " ")
+
+
 def is_missing(value: Any) -> bool:
     """Tell None, NaN, NaT and pandas' NA from values that can be shown."""
     if value is None or value is pd.NA or value is pd.NaT:

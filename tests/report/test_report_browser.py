@@ -44,6 +44,11 @@ addEventListener("load", () => {
   const ground = () => getComputedStyle(document.body).backgroundColor;
   const before = ground(); one("#theme").click(); const after = ground(); one("#theme").click();
   seen.themes = [before !== after, before === ground()];
+  const sections = () => all("section.table:not(.no-print)").length;
+  seen.unasked = [sections()];
+  dispatchEvent(new Event("beforeprint")); seen.unasked.push(sections());
+  dispatchEvent(new Event("afterprint")); seen.unasked.push(sections());
+  document.getElementById("print-tables").checked = true;
   const tables = () => all(".table table:not(.no-print)").length;
   const counts = [tables()]; dispatchEvent(new Event("beforeprint")); counts.push(tables());
   seen.widest = Math.max(...all("#s-table-2 table:not(.no-print) thead tr").map((row) => row.cells.length));
@@ -149,6 +154,12 @@ def test_a_figure_opens_large_and_gives_the_focus_back(seen):
 
 def test_the_theme_can_be_switched_and_back(seen):
     assert seen["themes"] == [True, True]
+
+
+def test_tables_are_printed_only_on_request(seen):
+    before, printed, after = seen["unasked"]
+    assert printed == 0
+    assert before == after > 0
 
 
 def test_a_wide_table_is_printed_in_blocks_and_put_back(seen):

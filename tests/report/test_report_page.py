@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cellscope.report.page import MAX_CELLS, Card, Table, render, write_report
-from cellscope.report.values import MAX_ENTRIES, format_value, tree_node
+from cellscope.report.values import MAX_ENTRIES, format_value, label_of, tree_node
 
 NASTY = "<script>alert(\"x\")</script><img src=x onerror=alert(1)> & 'odd'.tif"
 
@@ -238,3 +238,22 @@ def test_provenance_keeps_precision_quotes_the_command_and_cuts_long_lists():
 def test_style_script_and_template_are_installed_with_the_package():
     files = {entry.name for entry in resources.files("cellscope.report").iterdir()}
     assert {"style.css", "script.js", "template.html.j2"} <= files
+
+
+def test_empty_columns_are_left_out_and_named():
+    frame = pd.DataFrame({"image": ["a", "b"], "area_um2": [np.nan, np.nan], "axis_major_length": [1.0, 2.0]})
+    page = Page(render(**everything() | {"tables": [Table("T", frame, total=90)]}))
+    heads = [attrs["title"] for attrs in page.all("button") if attrs.get("class") == "sort"]
+    assert heads == ["image", "axis_major_length"]
+    assert "length" in page.text("button")
+    assert any("Empty, not shown: area_um2" in text for text in page.text("p"))
+    assert "90" in page.text("span")
+    none = Page(render(**everything() | {"tables": [Table("T", frame[:0])]}))
+    assert len([attrs for attrs in none.all("button") if attrs.get("class") == "sort"]) == 3
+
+
+def test_labels_for_raw_names():
+    names = ("axis_major_length_um", "n_spindle", "p_X", "density_per_mm2", "area_mm2", "centroid-0", "score", "_um")
+    assert [label_of(name) for name in names] == [
+        "length (µm)", "spindle (number)", "probability of X", "density per mm²", "area (mm²)", "row", "score", " um"
+    ]  # fmt: skip

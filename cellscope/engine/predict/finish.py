@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cellscope.engine.assay import IMAGE_COLUMNS, LAST_IMAGE_COLUMNS, RunSummary
 from cellscope.engine.predict.grouping import COLUMN
 from cellscope.engine.predict.journal import Entry
+from cellscope.engine.predict.shown import first_to_look_at, only_object, own_picture, review_first
 from cellscope.engine.predict.summary import Summariser, group_spec
 from cellscope.engine.predict.tables import OBJECTS, ColumnOrder, Sheet, write_rows, write_sheets
 from cellscope.engine.provenance import SCHEMA
@@ -33,6 +34,8 @@ _READ = ("familiarity", "read")
 MAX_CARDS = 200
 MAX_OBJECT_ROWS = 2000
 """What the report shows at most; the tables hold everything."""
+
+_TEXT: dict[str, type] = dict.fromkeys(("image", "class", "error", "status", "kind", COLUMN), str)
 
 SheetSource = Callable[[str, str], "Sheet | None"]
 
@@ -71,15 +74,17 @@ def write_results(
     rows = ([entry.image, *(entry.row.get(name, "") for name in columns[1:])] for entry in entries)
     write_rows(folder / IMAGES_CSV, columns, rows)
     images = [entry.image for entry in entries]
-    review = 0
+    reviewed: dict[str, int] = {}
+    alone: dict[str, list[tuple[str, Any]]] = {}
     for table, order in orders.items():
 
         def counted(image: str, table: str = table) -> Sheet | None:
-            nonlocal review
             found = sheet(image, table)
             if found is not None and table == OBJECTS:
                 at = found.columns.index("review")
-                review += sum(row[at] == "True" for row in found.rows)
+                reviewed[image] = sum(row[at] == "True" for row in found.rows)
+                if len(found.rows) == 1:
+                    alone[image] = only_object(found.columns, list(found.rows))
             return found
 
         write_sheets(folder / f"{table}.csv", order.columns(), images, counted)
@@ -90,21 +95,23 @@ def write_results(
             images_frame[COLUMN] = images_frame[COLUMN].fillna("")
         objects = _frame(folder / f"{OBJECTS}.csv") if summarise.assay.summarise is not None else images_frame[:0]
         summary = summarise(folder, record, images_frame, objects)
-    _write_report(folder, out, record, entries, review, summary)
+    _write_report(folder, out, record, entries, reviewed, alone, summary)
     write_json(folder / RUN_JSON, record)
 
 
 def _write_report(
-    folder: Path, out: Path, record: dict[str, Any], entries: Sequence[Entry], review: int, overall: RunSummary
-) -> None:
+    folder: Path, out: Path, record: dict[str, Any], entries: Sequence[Entry], reviewed: Mapping[str, int],
+    alone: Mapping[str, list[tuple[str, Any]]], overall: RunSummary,
+) -> None:  # fmt: skip
     from cellscope.report import gallery
-    from cellscope.report.page import Card, Table, write_report
+    from cellscope.report.page import MAX_CELLS, Card, Table, write_report
+    from cellscope.report.values import label_of
 
     counts = record["counts"]
     cards = []
     if overall.figures:
         cards.append(Card("All inputs together", [(_caption(name), folder / name) for name in overall.figures]))
-    for entry in entries[:MAX_CARDS]:
+    for entry in first_to_look_at(entries, reviewed, MAX_CARDS):
         suffixes = record["figures"].get(entry.row.get("kind", ""), [])
         figures: list[tuple[str, Path | np.ndarray]] = [
             (_caption(suffix), out / name)
@@ -113,7 +120,8 @@ def _write_report(
             if name.endswith(suffix) and (out / name).is_file()
         ]
         facts = [(name, entry.row.get(name, "")) for name in ("kind", "n_objects", *record["summary_columns"], *_READ)]
-        facts = [(name.replace("_", " "), value) for name, value in facts if value != ""]
+        facts = [(label_of(name), value) for name, value in (*alone.get(entry.image, []), *facts) if value != ""]
+        figures = figures or own_picture(entry, _choice(record, entry))
         error = [f"failed: {entry.row.get('error', '')}"] if entry.status == "failed" else []
         unlike = entry.row.get("unfamiliar") == "True"
         cards.append(
@@ -135,13 +143,16 @@ def _write_report(
             f"the run was interrupted: {len(record['missing'])} inputs are missing; --skip-existing resumes it"
         )
     if len(entries) > MAX_CARDS:
-        warnings.append(f"{MAX_CARDS} of {len(entries)} images are shown as pictures; the tables list all of them")
+        warnings.append(
+            f"{MAX_CARDS} of {len(entries)} images are shown as pictures, those to look at first; the tables list all"
+        )
     tables = [Table(name.replace("_", " ").capitalize(), frame) for name, frame in overall.tables.items()]
     tables.append(Table("Images", _frame(folder / IMAGES_CSV)))
-    shown = f"the first {MAX_OBJECT_ROWS} of {counts['objects']} rows; objects.csv has all of them"
-    note = shown if counts["objects"] > MAX_OBJECT_ROWS else ""
-    tables.append(Table("Objects", _frame(folder / f"{OBJECTS}.csv", MAX_OBJECT_ROWS), note))
-    summary = [("images", counts["total"]), ("objects", counts["objects"]), ("objects to review", review)]
+    rows = folder / f"{OBJECTS}.csv"
+    objects, note = review_first(rows, MAX_OBJECT_ROWS, MAX_CELLS, _TEXT, counts["objects"])
+    tables.append(Table("Objects", objects, note, total=counts["objects"]))
+    summary = [*overall.headline, ("images", counts["total"]), ("objects", counts["objects"])]
+    summary.append(("objects to review", sum(reviewed.values())))
     summary += [(name, counts[name]) for name in ("unfamiliar", "failed", "skipped") if counts[name]]
     hidden = ("inputs", "columns", "figures", "editors", "summary_columns", "missing", "identity")
     write_report(
@@ -190,8 +201,7 @@ def _frame(path: Path, rows: int | None = None) -> Any:
     import pandas as pd
 
     # Only empty cells are undefined: an image may well be called NA.
-    text = dict.fromkeys(("image", "class", "error", "status", "kind", COLUMN), str)
-    return pd.read_csv(path, nrows=rows, dtype=text, keep_default_na=False, na_values=[""])
+    return pd.read_csv(path, nrows=rows, dtype=_TEXT, keep_default_na=False, na_values=[""])
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

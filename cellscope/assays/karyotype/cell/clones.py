@@ -167,6 +167,14 @@ def excluded_mosaicism(cells: int, departing: int = 0) -> float | None:
     return float(betaincinv(departing + 1, cells - departing, 0.95))
 
 
+def _headline(metaphases: pd.DataFrame) -> list[tuple[str, Any]]:
+    """Give the commonest draft karyotypes, each with its cells."""
+    drafts = Counter(metaphases["iscn_draft"].dropna().astype(str)).most_common()
+    if len(metaphases) == 1 and drafts:
+        return [("draft karyotype", drafts[0][0])]
+    return [(f"cells {draft}", count) for draft, count in drafts[:3] if count > 1]
+
+
 def summarise(images: pd.DataFrame, objects: pd.DataFrame, _options: Any, _cards: Any) -> RunSummary:
     """Make the tables of a run with ``--group-by``: cases, clones and changes; nothing without groups.
 
@@ -175,9 +183,9 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, _options: Any, _cards
     images, objects : DataFrame
         As in ``images.csv`` and ``objects.csv``.
     """
-    if COLUMN not in images:
-        return RunSummary()
     metaphases = images[(images["status"] == "ok") & (images["kind"] == "metaphase")]
+    if COLUMN not in images:
+        return RunSummary(headline=_headline(metaphases))
     classes = {name: list(group) for name, group in objects.groupby("image")["class"]} if len(objects) else {}
     waiting = objects.groupby("image")["review"].sum() if len(objects) else pd.Series(dtype=int)
     cases, clones, changes = [], [], []
@@ -240,6 +248,7 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, _options: Any, _cards
         if cases
         else {},
         warnings=warnings,
+        headline=[(f"case {case['group']}", case["mosaic_draft"]) for case in cases[:3]],
     )
 
 

@@ -61,8 +61,11 @@ def draw_overlay(pixels: np.ndarray, cell: Cell) -> np.ndarray:
     for chromosome in cell.chromosomes:
         y0, x1 = (int(value) * factor for value in chromosome.detection.bbox[[1, 2]])
         name = "?" if chromosome.class_ == UNASSIGNED else chromosome.class_
+        if chromosome.review or chromosome.class_ == UNASSIGNED:
+            name += f" #{chromosome.label}"  # as the karyogram calls it
         # Beside the chromosome rather than on it: the bands are what one wants to see.
-        where = (min(max(x1 + 2, 4), canvas.shape[1] - 34), min(max(y0 - 4, 4), canvas.shape[0] - 24))
+        room = round(draw.textlength(name, font=font)) + 8
+        where = (min(max(x1 + 2, 4), canvas.shape[1] - room), min(max(y0 - 4, 4), canvas.shape[0] - 24))
         box = draw.textbbox(where, name, font=font)
         draw.rectangle((box[0] - 3, box[1] - 2, box[2] + 3, box[3] + 2), fill=(12, 14, 20))
         if chromosome.review:

@@ -21,15 +21,24 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 def summarise(images: pd.DataFrame, objects: pd.DataFrame, options: Any, cards: Mapping[str, ModelCard]) -> RunSummary:
     """Count abnormal divisions per group; without ``--group-by`` there is nothing to compare."""
-    if "group" not in images:
-        return RunSummary()
     counted = abnormal_classes(cards["classify"].classes, cards["classify"].training)
+    headline = _headline(objects, counted)
+    if "group" not in images:
+        return RunSummary(headline=headline)
     table = conditions_table(images, objects, counted)
     if table.empty:
-        return RunSummary({TABLE: table})
+        return RunSummary({TABLE: table}, headline=headline)
     warnings = [] if table["n"].min() >= 20 else ["conditions with fewer than 20 divisions: their intervals are wide"]
     picture = (render_figure(conditions_figure(table)), DPI)
-    return RunSummary({TABLE: table}, {FIGURE: picture}, (FIGURE,), warnings)
+    return RunSummary({TABLE: table}, {FIGURE: picture}, (FIGURE,), warnings, headline)
+
+
+def _headline(objects: pd.DataFrame, counted: Collection[str]) -> list[tuple[str, Any]]:
+    """Give the abnormal divisions of the run, with their share."""
+    if objects.empty:
+        return []
+    hits = int(objects["class"].isin(counted).sum())
+    return [("abnormal divisions", f"{hits} of {len(objects)} ({hits / len(objects):.0%})")]
 
 
 def conditions_table(images: pd.DataFrame, objects: pd.DataFrame, counted: Collection[str]) -> pd.DataFrame:

@@ -146,3 +146,12 @@ def test_cells_in_no_clone_are_counted_and_told() -> None:
 def test_without_groups_there_is_nothing_to_say() -> None:
     made = summarise(*tables(False), None, {})
     assert (made.tables, made.warnings) == ({}, [])
+    assert made.headline == [("cells 46,XX", 4), ("cells 47,XX,+21", 2)]
+
+
+def test_the_headline_is_the_karyotype() -> None:
+    images, objects = tables(False)
+    assert summarise(images[:1], objects, None, {}).headline == [("draft karyotype", "47,XX,+21")]
+    assert summarise(*tables(True), None, {}).headline == [
+        ("case one", "mos 47,XX,+21[2]/46,XX[1]"), ("case two", "46,XX[3]")
+    ]  # fmt: skip
