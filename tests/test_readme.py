@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import shlex
 import statistics
 import subprocess
@@ -26,7 +27,7 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in 
 PAGES["README.md"] = README
 EXAMPLE = ROOT / "examples" / "metaphase.tif"
 ENDS = {"&&", ";", "|", ":::"}
-FOREIGN = {"--strict", "--mem", "--time", "--sources", "--dataset", "--pairs"}
+FOREIGN = {"--full", "--strict", "--mem", "--time", "--sources", "--dataset", "--pairs"}
 """Options of other programs, and of benchmarks, that the text names."""
 
 
@@ -90,7 +91,7 @@ def idle(monkeypatch, tmp_path):
     def nothing(*_arguments, **_options):
         return 0
 
-    outcome = SimpleNamespace(code=0, counts={"ok": 1, "failed": 0, "skipped": 0})
+    outcome = SimpleNamespace(code=0, counts={"ok": 1, "failed": 0, "skipped": 0}, told={"warnings": []})
     for name in [name for name in os.environ if name.startswith("CELLSCOPE_")]:
         monkeypatch.delenv(name)
     for assay in ASSAYS:
@@ -103,6 +104,8 @@ def idle(monkeypatch, tmp_path):
             "editing.command": {"render": lambda *_, **__: outcome},
             "training.repeats": {"train": nothing},
             "dose.command": {"run_dose": lambda *_: {}},
+            "training.calibrate": {"run_calibrate": lambda *_: {}},
+            "evaluation.audit": {"run_audit": lambda *_: {}},
             "detectron2.assay": {"ASSAY": SimpleNamespace(name=assay)},
             "detectron2.importing": {"import_checkpoint": nothing},
         }.items():
@@ -116,6 +119,7 @@ def idle(monkeypatch, tmp_path):
     for module, members in {
         "find": {"find_assay": nothing},
         "predict.plan": {"predict_shard": lambda *_, **__: outcome},
+        "familiarity.describe": {"describe_model": lambda *_, **__: {}},
     }.items():
         fake = ModuleType(f"cellscope.engine.{module}")
         vars(fake).update(members)
@@ -177,8 +181,18 @@ def test_every_command_shown_is_real(call, idle, tmp_path):
         # a model to start from is a built-in one, what another command shown writes, or another program's checkpoint
         known = {"none", "imagenet"} | builtin_names() | OUTPUTS
         assert word != "--init" or following in known or following.endswith(".pth")
+    for before, word in pairwise(call):  # a model file that another command shown writes
+        if word in OUTPUTS and word.endswith(".safetensors") and before != "-o":
+            shutil.copyfile(builtin_file(), tmp_path / Path(word).name)
     result = CliRunner().invoke(app, call)
     assert result.exit_code == 0, result.output
+
+
+def builtin_file() -> Path:
+    """Return the smallest built-in model."""
+    from cellscope.models.registry import builtin
+
+    return min(builtin(), key=lambda entry: entry.bytes).path
 
 
 def builtin_names() -> set[str]:
