@@ -13,13 +13,7 @@ from cellscope.io.formats.needed import library
 from cellscope.io.pixel_size import stated, unit_um
 from cellscope.io.scene import Scene
 
-_MARKS = (".zattrs", ".zgroup", "zarr.json")
 _SECONDS = {"second": 1.0, "millisecond": 1e-3, "minute": 60.0, "hour": 3600.0}
-
-
-def is_zarr(path: Path) -> bool:
-    """Tell a folder that is a Zarr store."""
-    return any((path / mark).is_file() for mark in _MARKS)
 
 
 class ZarrSource:
