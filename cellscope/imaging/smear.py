@@ -114,9 +114,11 @@ def otsu_classes(rgb: np.ndarray) -> np.ndarray:
         0 background, 1 the middle class (cytoplasm and red cells), 2 the darkest (nuclei).
     """
     green = rgb[..., 1]
-    if len(np.unique(green[:: max(1, green.shape[0] // 1024), :: max(1, green.shape[1] // 1024)])) < 3:
+    found = np.unique(green[:: max(1, green.shape[0] // 1024), :: max(1, green.shape[1] // 1024)])
+    if len(found) < 2:
         return np.zeros(green.shape, np.uint8)
-    low, high = threshold_multiotsu(green, classes=3)
+    # Of two grey values, as in a drawing, the dark one is the nuclei and there is no middle class.
+    low, high = threshold_multiotsu(green, classes=3) if len(found) > 2 else (found[0], found[0])
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     nuclei = cv2.morphologyEx((green <= low).astype(np.uint8), cv2.MORPH_OPEN, kernel)
     nuclei = ndimage.binary_fill_holes(nuclei)

@@ -135,7 +135,9 @@ OF_PREDICT = {
         "--pixel-size": "0.5", "--group-by": "case", "--max-pixels": "1000", "--review-below": "0.5",
     },
     "karyotype": {"--karyogram": "svg", "--ideograms": None, "--explain": None},
-    "micronucleus": {"--nuclei": "masks", "--corrections": "a.csv", "--gallery": "5", "--channel": "0"},
+    "micronucleus": {
+        "--nuclei": "masks", "--corrections": "a.csv", "--gallery": "5", "--channel": "0", "--control": "a",
+    },
     "mitosis": {"--events": "a.csv", "--window": "72", "--frames-before": "3", "--nuclei-channel": "1"},
     "histo": {"--roi": "a.geojson", "--no-labels": None, "--no-tissue": None, "--check-grid": None},
     "nucleus-seg": {"--check-grid": None},

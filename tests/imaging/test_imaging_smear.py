@@ -46,3 +46,15 @@ def test_the_baseline_and_the_guess() -> None:
     flat = np.full((50, 50, 3), 230, np.uint8)
     assert not otsu_classes(flat).any()
     assert guess_diameter(flat) is None
+
+
+def test_a_picture_of_two_colours_has_nuclei() -> None:
+    """A drawing has no middle class: its dark colour is the nuclei, as with a third one beside it."""
+    flat = np.full((90, 120, 3), 228, np.uint8)
+    for top, left in ((10, 10), (10, 70), (55, 40)):
+        flat[top : top + 20, left : left + 24] = (150, 50, 110)
+    found = otsu_classes(flat)
+    assert set(np.unique(found)) == {0, 2}
+    assert np.array_equal(found == 2, flat[..., 1] == 50)
+    assert guess_diameter(flat) == pytest.approx(20, abs=1)
+    assert not otsu_classes(np.full_like(flat, 228)).any()

@@ -1,4 +1,4 @@
-"""``cellscope micronucleus``: the four verbs, `calibrate`, `dose`. Options only; heavy imports wait until one runs."""
+"""``cellscope micronucleus``: the verbs, `audit`, `calibrate`, `dose`. Options; heavy imports wait until one runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cellscope.assays.micronucleus.options import (
+    AuditOptions,
     CalibrateOptions,
     DoseOptions,
     EvalOptions,
@@ -17,7 +18,7 @@ from cellscope.assays.micronucleus.options import (
 )
 from cellscope.cli.brief import Command
 from cellscope.cli.verbs import Out, Verbs, Work, finish, speaking
-from cellscope.options.common import OutputOptions
+from cellscope.options.common import BaseOptions, OutputOptions
 from cellscope.options.flags import with_options
 
 verbs = Verbs("micronucleus", "Micronuclei: detection, classification of cells and frequencies, from crops or fields.")
@@ -55,6 +56,26 @@ def evaluate(options: EvalOptions) -> Work:
 def predict(options: PredictOptions) -> str:
     """Detect nuclei and micronuclei in fields, or classify crops of single cells (--input field|crop)."""
     return "micronucleus"
+
+
+Run = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of `predict` on fields.")]
+
+
+@app.command("audit")
+@with_options
+def audit(
+    run: Run,
+    options: AuditOptions,
+    base: BaseOptions,
+    argv: list[str],
+    out: Out = Path("micronucleus-audit"),
+) -> int:
+    """Draw random cells of a run to score by eye; from the scores, estimate error rates and adjust frequencies."""
+    from cellscope.assays.micronucleus.evaluation.audit import run_audit
+
+    with speaking(base, options, hush=True):
+        facts = run_audit(run, out, options, base, argv)
+    return finish("micronucleus audit", out, 0, as_json=base.json, **facts)
 
 
 LeftOut = Annotated[

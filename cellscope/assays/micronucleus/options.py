@@ -184,6 +184,23 @@ class CalibrateOptions:
 
 
 @dataclass(frozen=True)
+class AuditOptions:
+    """Options of ``cellscope micronucleus audit``."""
+
+    panel: ClassVar[str] = "Audit"
+
+    cells: int = option(200, "Number of cells to draw, half of them from those called positive.", low=2, high=5000)
+    scores: str | None = option(
+        None, "Scores of the drawn cells (audit-scores.csv, or audit.csv filled in), to estimate error rates from.",
+        metavar="CSV",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check(self)
+
+
+@dataclass(frozen=True)
 class DoseOptions:
     """Options of ``cellscope micronucleus dose``."""
 

@@ -87,3 +87,21 @@ def test_filmstrips_have_a_bar_of_a_round_length_where_the_pixel_size_is_known()
     rows = white.sum(1)
     assert rows.max() >= 2 * TILE // 48 * 10  # 20 um: two thirds of the way to half a frame
     assert changed[:, 1].max() < TILE  # in the first frame alone
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_the_authors_test_folder_stays_the_test_set(tmp_path, beside):
+    for kept in ("TRAIN", "TEST") if beside else ("TEST",):
+        for name, abnormal in (("NormalMitosis", False), ("AbnormalMitosis", True)):
+            for number in range(4 if kept == "TRAIN" or not beside else 1):
+                path = tmp_path / "data" / kept / name / f"{kept[:2]}{number}_160930_PC3_4Gy_p{number}_1.tif"
+                write_sequence(path, division(number, abnormal=abnormal)[:3])
+    prepare([tmp_path / "data"], tmp_path / "out", MitosisPrepareOptions(validation_share=0.43, splits=(0.8, 0.0, 0.2)))
+    items = pd.read_csv(tmp_path / "out" / "items.csv", dtype=str, keep_default_na=False)
+    below = items["image"].str.contains("/TEST/")
+    if beside:
+        assert (items.loc[below, "split"] == "test").all()
+        assert set(items.loc[~below, "split"]) == {"train", "val"}
+        assert not set(items.loc[below, "group"]) & set(items.loc[~below, "group"])
+    else:  # nothing beside it: a folder that happens to be called so
+        assert (items["split"] != "test").any()

@@ -142,14 +142,32 @@ def gallery_of(
                 "class": str(row["class"]),
                 "probability": round(float(row["p_micronucleus"]), 4),
                 "review": bool(row["review"]),
-                "picture": encode(_thumb(shown, parents == row["label"], y, x, half)),
+                "picture": encode(thumbnail(shown, parents == row["label"], y, x, half)),
             }
         )
     return {"image": image, "classes": list(CLASSES), "total": len(wanted), "cells": cells}
 
 
-def _thumb(shown: np.ndarray, own: np.ndarray, y: int, x: int, half: int) -> np.ndarray:
-    """Cut one thumbnail; what was taken for a micronucleus has a thin ring."""
+def thumbnail(shown: np.ndarray, own: np.ndarray, y: int, x: int, half: int, *, size: int = THUMB) -> np.ndarray:
+    """Cut one thumbnail with a thin ring around part of it.
+
+    Parameters
+    ----------
+    shown : (H, W) uint8
+        From `display`.
+    own : (H, W) bool
+        What is ringed: the micronuclei of the cell, or its nucleus.
+    y, x : int
+        Centre.
+    half : int
+        Half of the side, pixels of the image.
+    size : int
+        Side of the result.
+
+    Returns
+    -------
+    (size, size, 3) uint8
+    """
     padded = np.zeros((2 * half, 2 * half), np.uint8)
     marks = np.zeros_like(padded)
     top, left = max(y - half, 0), max(x - half, 0)
@@ -157,9 +175,9 @@ def _thumb(shown: np.ndarray, own: np.ndarray, y: int, x: int, half: int) -> np.
     at = (slice(top - y + half, top - y + half + cut.shape[0]), slice(left - x + half, left - x + half + cut.shape[1]))
     padded[at] = cut
     marks[at] = own[top : y + half, left : x + half]
-    flags = cv2.INTER_AREA if 2 * half > THUMB else cv2.INTER_CUBIC
-    picture = cv2.cvtColor(cv2.resize(padded, (THUMB, THUMB), interpolation=flags), cv2.COLOR_GRAY2RGB)
-    ring = cv2.resize(marks, (THUMB, THUMB), interpolation=cv2.INTER_NEAREST)
+    flags = cv2.INTER_AREA if 2 * half > size else cv2.INTER_CUBIC
+    picture = cv2.cvtColor(cv2.resize(padded, (size, size), interpolation=flags), cv2.COLOR_GRAY2RGB)
+    ring = cv2.resize(marks, (size, size), interpolation=cv2.INTER_NEAREST)
     ring = cv2.dilate(ring, np.ones((5, 5), np.uint8))
     contours, _ = cv2.findContours(ring, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, contours, -1, MN_COLOUR, 1)

@@ -149,6 +149,7 @@ def frequency_row(
     ):  # fmt: skip
         warnings.append(f"{name}: {positive} micronucleated of {total} cells can be explained by false positives alone")
     row |= {"n_decided": counts.decided, "n_unseen": None if found is None else int(cells["unseen"].sum())}
+    row |= {"n_left_out_lines": len(measured.spread["lines"]) if measured.spread and not measured.rates else 0}
     seen = int((cells["n_micronuclei"] > 0).sum())
     per_cell = None if found is None else found / total
     return row | _yields(per_cell, found, seen, (positive / total, low, high), fixed), warnings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.micronucleus.dose.curve import Curve, curve_from, fit_curve
-from cellscope.assays.micronucleus.dose.estimate import Dose, estimate_dose
+from cellscope.assays.micronucleus.dose.estimate import Dose, dose_of_yield, estimate_dose
+from cellscope.assays.micronucleus.dose.samples import Sample, new_counts
 from cellscope.assays.micronucleus.options import DoseOptions
 from cellscope.engine.provenance import environment, now
 from cellscope.errors import UsageError
@@ -24,6 +24,7 @@ from cellscope.report.plots import render_figure
 
 CURVE, DOSES, FIGURE, REPORT = "curve.json", "doses.csv", "curve.png", "report.html"
 COLUMNS = ("dose", "cells", "micronuclei")
+ADJUSTED_COLUMNS = ("adjusted_per_cell", "adjusted_dose", "adjusted_low", "adjusted_high")
 
 
 def run_dose(source: Path, out: Path, options: DoseOptions, base: OutputOptions, argv: list[str]) -> dict[str, Any]:
@@ -54,9 +55,7 @@ def run_dose(source: Path, out: Path, options: DoseOptions, base: OutputOptions,
     for name in (DOSES, CURVE, FIGURE, REPORT):
         (out / name).unlink(missing_ok=True)
     curve = read_curve(source, options.model)
-    named = new_counts(options)
-    doses = [(name, estimate_dose(curve, found, cells)) for name, cells, found in named]
-    table = pd.DataFrame([{"name": name, **asdict(dose)} for name, dose in doses])
+    doses, table = dose_rows(curve, new_counts(options))
     write_png(out / FIGURE, render_figure(draw_curve(curve, doses)))
     if doses:
         write_csv(out / DOSES, table)
@@ -83,42 +82,25 @@ def read_curve(source: Path, model: str) -> Curve:
     return fit_curve(rows, model=model, name=str(source))
 
 
-def new_counts(options: DoseOptions) -> list[tuple[str, int, int]]:
-    """Gather the counts whose dose is sought: (name, cells, micronuclei)."""
-    found = []
-    if options.cells is not None and options.micronuclei is not None:
-        found.append(("command line", options.cells, options.micronuclei))
-    if options.counts is None:
-        return found
-    path = Path(options.counts)
-    names = ("cells", "micronuclei")
-    if path.is_dir():
-        path, names = path / "frequency.csv", ("n_nuclei", "n_micronuclei")
-        if not path.is_file():
-            raise UsageError(
-                f"--counts {options.counts}: the folder has no frequency.csv; give OUT of predict on fields"
-            )
-    rows = read_table(path, names)
-    unknown = [row for row in rows if not row[names[1]]]
-    if unknown and (len(unknown) == len(rows) or not Path(options.counts).is_dir()):
-        raise UsageError(
-            f"{path}: {names[1]} is empty: crops of single cells tell which cells carry micronuclei, not how many; a "
-            "dose needs counts from fields"
-        )
-    if unknown:
-        left = ", ".join(row.get("group") or "a row without a name" for row in unknown[:5])
-        print(f"{path}: left out, since micronuclei are not counted in crops: {left}", file=sys.stderr)
-    for number, row in enumerate(rows, 1):
-        if row in unknown:
-            continue
-        try:
-            cells, count = float(row[names[0]]), float(row[names[1]])
-        except ValueError:
-            raise UsageError(f"{path}, row {number}: {names[0]} and {names[1]} must be numbers") from None
-        if cells < 1 or count < 0 or cells != int(cells) or count != int(count):
-            raise UsageError(f"{path}, row {number}: {cells:g} cells and {count:g} micronuclei are not valid counts")
-        found.append((row.get("name") or row.get("group") or f"row {number}", int(cells), int(count)))
-    return found
+def dose_rows(curve: Curve, samples: list[Sample]) -> tuple[list[tuple[str, Dose]], pd.DataFrame]:
+    """Estimate the dose of each count, and of what `predict` adjusted it to.
+
+    Returns
+    -------
+    doses : list of (name, Dose)
+    table : DataFrame
+        ``doses.csv``.
+    """
+    doses, rows = [], []
+    for sample in samples:
+        dose = estimate_dose(curve, sample.micronuclei, sample.cells, limits=sample.limits)
+        doses.append((sample.name, dose))
+        row = {"name": sample.name, **asdict(dose)}
+        if sample.adjusted is not None:
+            values = (sample.adjusted[0], *dose_of_yield(curve, *sample.adjusted))
+            row |= dict(zip(ADJUSTED_COLUMNS, values, strict=True))
+        rows.append(row)
+    return doses, pd.DataFrame(rows)
 
 
 def draw_curve(curve: Curve, doses: list[tuple[str, Dose]]) -> Any:
@@ -167,7 +149,14 @@ def _report(out: Path, curve: Curve, doses: pd.DataFrame, argv: list[str]) -> No
     warnings += [f"{row['name']}: {row['note']}" for row in doses.to_dict("records") if row["note"]]
     tables = [Table("Coefficients", terms), Table("Calibration", table)]
     if len(doses):
-        tables.insert(0, Table("Doses", doses, "low and high are the ends of the 95 % interval (Merkle), in Gy."))
+        tables.insert(
+            0,
+            Table(
+                "Doses",
+                doses,
+                "low and high are the ends of the 95 % interval (Merkle), in Gy; adjusted: for wrong calls.",
+            ),
+        )
     write_report(
         out / REPORT,
         title="micronucleus dose",

@@ -57,7 +57,14 @@ def poisson_limits(count: float, level: float = LEVEL) -> tuple[float, float]:
     return low, float(gamma.ppf(1 - tail, count + 1))
 
 
-def estimate_dose(curve: Curve, micronuclei: int, cells: int, *, merkle_level: float = 0.83) -> Dose:
+def estimate_dose(
+    curve: Curve,
+    micronuclei: int,
+    cells: int,
+    *,
+    merkle_level: float = 0.83,
+    limits: tuple[float, float] | None = None,
+) -> Dose:
     """Estimate the dose behind a count, with an interval by Merkle's method.
 
     Parameters
@@ -67,6 +74,10 @@ def estimate_dose(curve: Curve, micronuclei: int, cells: int, *, merkle_level: f
     merkle_level : float
         Level of the Poisson limits and of the curve's confidence band alike. Limits at 83 % and a band at 83 % together
         hold the dose about 95 times of 100 (IAEA 2011, section 9.7.3).
+
+    limits : (low, high), optional
+        95 % limits of micronuclei per cell which include more than the chance of counting, such as what a new cell line
+        does to calls; the dose's interval then reaches at least to them.
 
     Raises
     ------
@@ -82,7 +93,49 @@ def estimate_dose(curve: Curve, micronuclei: int, cells: int, *, merkle_level: f
     # A count that varies phi times as much as Poisson says as much as a Poisson count of 1 / phi of its size.
     low_count, high_count = poisson_limits(micronuclei / shrink, merkle_level)
     low_yield, high_yield = low_count * shrink / cells, high_count * shrink / cells
-    reach = math.sqrt(float(chi2.ppf(merkle_level, max(int(np.count_nonzero(curve.coefficients)), 1))))
+    if limits is not None:
+        low_yield, high_yield = min(low_yield, limits[0]), max(high_yield, limits[1])
+    dose, low, high = dose_of_yield(curve, observed, low_yield, high_yield, merkle_level)
+    notes = []
+    if dose == 0.0:
+        notes.append("not above the background of the curve")
+    elif low == 0.0:
+        notes.append("the interval reaches down to no dose")
+    if dose is None or dose > curve.max_dose:
+        notes.append(f"beyond the calibrated doses (up to {curve.max_dose:g} Gy): an extrapolation")
+    counted = poisson_limits(micronuclei / shrink)
+    return Dose(
+        micronuclei,
+        cells,
+        observed,
+        counted[0] * shrink / cells,
+        counted[1] * shrink / cells,
+        dose,
+        low,
+        high,
+        "; ".join(notes),
+    )
+
+
+def dose_of_yield(
+    curve: Curve, value: float, low: float, high: float, level: float = 0.83
+) -> tuple[float | None, float | None, float | None]:
+    """Read doses off the curve: of a yield, and of its limits where they meet the curve's confidence band.
+
+    Parameters
+    ----------
+    curve : Curve
+    value, low, high : float
+        Micronuclei per cell.
+    level : float
+        Of the band.
+
+    Returns
+    -------
+    dose, low, high : float or None
+        Gy; None above ten times the largest calibration dose.
+    """
+    reach = math.sqrt(float(chi2.ppf(level, max(int(np.count_nonzero(curve.coefficients)), 1))))
     top = 10 * curve.max_dose
 
     def middle(dose: float) -> float:
@@ -94,28 +147,7 @@ def estimate_dose(curve: Curve, micronuclei: int, cells: int, *, merkle_level: f
     def lower(dose: float) -> float:
         return float(curve.yields(dose) - reach * curve.standard_error(dose))
 
-    dose = _invert(middle, observed, top)
-    low = _invert(upper, low_yield, top)
-    high = _invert(lower, high_yield, top)
-    notes = []
-    if dose == 0.0:
-        notes.append("not above the background of the curve")
-    elif low == 0.0:
-        notes.append("the interval reaches down to no dose")
-    if dose is None or dose > curve.max_dose:
-        notes.append(f"beyond the calibrated doses (up to {curve.max_dose:g} Gy): an extrapolation")
-    limits = poisson_limits(micronuclei / shrink)
-    return Dose(
-        micronuclei,
-        cells,
-        observed,
-        limits[0] * shrink / cells,
-        limits[1] * shrink / cells,
-        dose,
-        low,
-        high,
-        "; ".join(notes),
-    )
+    return _invert(middle, value, top), _invert(upper, low, top), _invert(lower, high, top)
 
 
 def _invert(function: Callable[[float], float], value: float, top: float) -> float | None:

@@ -72,6 +72,8 @@ def found_in_folders(sources: list[Path], out: Path, options: MitosisPrepareOpti
             tally.image([class_])
         records += own
         found.tallies.append(tally)
+    if all(record[-1] == "test" for record in records) and not stated:
+        records = [(*record[:-1], "") for record in records]  # a folder called test with nothing beside it
     two_classes({class_ for _, _, class_, *_ in records}, options.normal)
     _same_channels(records, Choice.of(options))
     shutil.rmtree(out / "sequences", ignore_errors=True)

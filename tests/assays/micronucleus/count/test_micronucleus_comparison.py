@@ -1,10 +1,13 @@
 """Treated against control: R's and Fisher's own examples, Holm by hand, doses from names."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from cellscope.assays.micronucleus.count.comparison import compare, doses_of, holm, trend_test
+from cellscope.assays.micronucleus.count.summary import summarise
 from cellscope.errors import UsageError
 
 
@@ -77,3 +80,45 @@ def test_doses_that_are_said_or_cannot_be_read():
 def test_a_control_that_is_not_there():
     with pytest.raises(UsageError, match=r"no group has this name; there are a, b"):
         compare(frequencies(a=(1, 10), b=(2, 10)), "c", {})
+
+
+def run_summary(**options):
+    """Summarise two groups of two fields each, 3 of 100 and 12 of 100 cells called positive in them."""
+    rows, cells = [], []
+    for group, positive in (("0 Gy", 3), ("1 Gy", 12)):
+        for field in ("a", "b"):
+            image = f"{group}/{field}"
+            rows.append({"image": image, "status": "ok", "n_nuclei": 100, "n_micronucleated": positive,
+                         "n_micronuclei": positive - 1, "group": group})  # fmt: skip
+            for label in range(100):
+                called, seen = label < positive, 0 < label < positive
+                cells.append(
+                    (image, "micronucleus" if called else "normal", True, False, called and not seen, int(seen))
+                )
+    objects = pd.DataFrame(cells, columns=["image", "class", "scorable", "corrected", "unseen", "n_micronuclei"])
+    given = SimpleNamespace(**{"threshold": None, "specificity": None} | options)
+    return summarise(pd.DataFrame(rows), objects, given, {"classify": SimpleNamespace(training={})})
+
+
+def test_a_run_with_a_control_writes_the_comparison():
+    found = run_summary(control="0 Gy")
+    assert list(found.tables) == ["frequency", "distribution", "comparison"]
+    table = found.tables["comparison"]
+    assert table["n_micronucleated"].tolist() == [6, 24]
+    assert table["dose"].tolist() == [0, 1]
+    # for two groups the trend is the score test of two proportions
+    pooled = 30 / 400
+    z = (24 / 200 - 6 / 200) / np.sqrt(pooled * (1 - pooled) * 2 / 200)
+    assert table.loc[0, "trend_z"] == pytest.approx(z)
+    assert any("OECD 487 asks for 2000 cells" in line for line in found.warnings)
+    spread = found.tables["distribution"].set_index("group")
+    assert spread.loc["all", ["cells_0", "cells_1", "n_unseen"]].tolist() == [374, 26, 4]
+    assert found.tables["frequency"].set_index("group").loc["1 Gy", "n_unseen"] == 2
+
+
+def test_a_wrong_control_costs_no_frequency():
+    found = run_summary(control="solvent")
+    assert "comparison" not in found.tables
+    assert len(found.tables["frequency"]) == 3
+    assert any("--control solvent: no group has this name" in line for line in found.warnings)
+    assert "comparison" not in run_summary().tables

@@ -8,8 +8,11 @@ import pytest
 from scipy.optimize import minimize
 from typer.testing import CliRunner
 
+from cellscope.assays.micronucleus.dose.command import dose_rows
 from cellscope.assays.micronucleus.dose.curve import curve_from, fit_curve
 from cellscope.assays.micronucleus.dose.estimate import estimate_dose, poisson_limits
+from cellscope.assays.micronucleus.dose.samples import new_counts
+from cellscope.assays.micronucleus.options import DoseOptions
 from cellscope.cli.root import app
 from cellscope.errors import UsageError
 
@@ -94,6 +97,28 @@ def test_another_package_fits_the_same_quasi_poisson_curve(rough):
     # below 1 the dispersion narrows nothing here: the covariance stays Poisson's own
     shape = theirs.cov_params() * max(theirs.scale, 1) / theirs.scale
     assert np.asarray(curve.covariance) == pytest.approx(shape, rel=1e-4)
+
+
+def test_doses_of_a_run_include_what_new_lines_do_and_the_adjustment(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    head = "group,n_nuclei,n_micronuclei,n_left_out_lines,mn_per_nucleus_low,mn_per_nucleus_high,"
+    head += "adjusted_mn_per_nucleus,adjusted_mn_low,adjusted_mn_high\n"
+    (run / "frequency.csv").write_text(
+        head + "plain,500,25,0,0.001,0.3,,,\nlines,500,25,4,0.01,0.15,0.04,0.0,0.12\nfew,500,25,4,0.049,0.051,,,\n"
+    )
+    curve = fit_curve(IAEA)
+    _, table = dose_rows(curve, new_counts(DoseOptions(counts=str(run))))
+    table = table.set_index("name")
+    merkle = estimate_dose(curve, 25, 500)
+    for name in ("plain", "few"):  # without lines nothing changes, and limits within Merkle's change nothing
+        assert table.loc[name, ["dose", "low", "high"]].tolist() == [merkle.dose, merkle.low, merkle.high]
+    assert table.loc["lines", "dose"] == merkle.dose
+    assert table.loc["lines", "low"] < merkle.low < merkle.high < table.loc["lines", "high"]
+    assert curve.yields(table.loc["lines", "adjusted_dose"]) == pytest.approx(0.04)
+    assert table.loc["lines", "adjusted_low"] == 0 < table.loc["lines", "adjusted_dose"]
+    assert curve.yields(table.loc["lines", "adjusted_high"]) > 0.12  # the curve's band is in it
+    assert table["adjusted_dose"].isna().tolist() == [True, False, True]
 
 
 def test_overdispersion_widens_everything_by_its_root():

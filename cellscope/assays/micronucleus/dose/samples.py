@@ -1,0 +1,95 @@
+"""Counts whose dose is sought: given on the command line, in a table, or found by `predict`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellscope.assays.micronucleus.options import DoseOptions
+from cellscope.errors import UsageError
+from cellscope.io.table import read_table
+
+LINES = "n_left_out_lines"
+LIMITS = ("mn_per_nucleus_low", "mn_per_nucleus_high")
+ADJUSTED = ("adjusted_mn_per_nucleus", "adjusted_mn_low", "adjusted_mn_high")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A count.
+
+    Attributes
+    ----------
+    name : str
+    cells, micronuclei : int
+    limits : (low, high) or None
+        95 % limits of micronuclei per cell, where `predict` included what a new cell line does.
+    adjusted : (value, low, high) or None
+        Micronuclei per cell, adjusted for wrong calls, where `predict` knew their rates.
+    """
+
+    name: str
+    cells: int
+    micronuclei: int
+    limits: tuple[float, float] | None = None
+    adjusted: tuple[float, float, float] | None = None
+
+
+def new_counts(options: DoseOptions) -> list[Sample]:
+    """Gather the counts whose dose is sought.
+
+    Raises
+    ------
+    UsageError
+        For a table that cannot be used, or a run that did not count micronuclei.
+    """
+    found = []
+    if options.cells is not None and options.micronuclei is not None:
+        found.append(Sample("command line", options.cells, options.micronuclei))
+    if options.counts is None:
+        return found
+    path = Path(options.counts)
+    names = ("cells", "micronuclei")
+    run = path.is_dir()
+    if run:
+        path, names = path / "frequency.csv", ("n_nuclei", "n_micronuclei")
+        if not path.is_file():
+            raise UsageError(
+                f"--counts {options.counts}: the folder has no frequency.csv; give OUT of predict on fields"
+            )
+    rows = read_table(path, names)
+    unknown = [row for row in rows if not row[names[1]]]
+    if unknown and (len(unknown) == len(rows) or not run):
+        raise UsageError(
+            f"{path}: {names[1]} is empty: crops of single cells tell which cells carry micronuclei, not how many; a "
+            "dose needs counts from fields"
+        )
+    if unknown:
+        left = ", ".join(row.get("group") or "a row without a name" for row in unknown[:5])
+        print(f"{path}: left out, since micronuclei are not counted in crops: {left}", file=sys.stderr)
+    for number, row in enumerate(rows, 1):
+        if row in unknown:
+            continue
+        try:
+            cells, count = float(row[names[0]]), float(row[names[1]])
+            limits = _numbers(row, LIMITS) if run and float(row.get(LINES) or 0) else None
+            adjusted = _numbers(row, ADJUSTED) if run else None
+        except ValueError:
+            raise UsageError(f"{path}, row {number}: {names[0]} and {names[1]} must be numbers") from None
+        if cells < 1 or count < 0 or cells != int(cells) or count != int(count):
+            raise UsageError(f"{path}, row {number}: {cells:g} cells and {count:g} micronuclei are not valid counts")
+        name = row.get("name") or row.get("group") or f"row {number}"
+        found.append(
+            Sample(
+                name, int(cells), int(count),
+                None if limits is None else (limits[0], limits[1]),
+                None if adjusted is None else (adjusted[0], adjusted[1], adjusted[2]),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _numbers(row: Mapping[str, str], names: tuple[str, ...]) -> list[float] | None:
+    return [float(row[name]) for name in names] if all(row.get(name) for name in names) else None
