@@ -24,6 +24,7 @@ def test_a_benchmark_names_what_there_is(script: Path) -> None:
             importlib.import_module(f"{module}.{name}")
 
 
+@pytest.mark.slow
 def test_every_public_function_is_reached_by_a_test() -> None:
     assert untested(FOLDER.parent) == []
 
