@@ -6,7 +6,8 @@ Tests reach what they import and name, and the commands whose words they hold. W
 names: a name means what its file defines or imports under it; an attribute means every function, class and method of
 that name, since the source does not tell whose it is. So a function that is listed is run by no test; one that is not
 listed can be run by one. Methods that take the place of another library's (hooks of Lightning's modules, say) are
-reached with their class: that library calls them. Which lines run is measured with ``pytest --cov=cellscope``, which takes far longer.
+reached with their class: that library calls them. Which lines run is measured with ``pytest --cov=cellscope``, which
+takes far longer.
 """
 
 from __future__ import annotations
