@@ -118,7 +118,7 @@ def otsu_classes(rgb: np.ndarray) -> np.ndarray:
     if len(found) < 2:
         return np.zeros(green.shape, np.uint8)
     # Of two grey values, as in a drawing, the dark one is the nuclei and there is no middle class.
-    low, high = threshold_multiotsu(green, classes=3) if len(found) > 2 else (found[0], found[0])
+    low, high = threshold_multiotsu(green, classes=3) if len(found) > 2 else (int(found[0]), -1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     nuclei = cv2.morphologyEx((green <= low).astype(np.uint8), cv2.MORPH_OPEN, kernel)
     nuclei = ndimage.binary_fill_holes(nuclei)

@@ -55,6 +55,6 @@ def test_a_picture_of_two_colours_has_nuclei() -> None:
         flat[top : top + 20, left : left + 24] = (150, 50, 110)
     found = otsu_classes(flat)
     assert set(np.unique(found)) == {0, 2}
-    assert np.array_equal(found == 2, flat[..., 1] == 50)
+    assert ((found == 2) != (flat[..., 1] == 50)).sum() == 3 * 4  # opening takes the corners
     assert guess_diameter(flat) == pytest.approx(20, abs=1)
     assert not otsu_classes(np.full_like(flat, 228)).any()
