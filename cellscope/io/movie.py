@@ -22,7 +22,7 @@ from cellscope.io.planes import check_scene, frame_count, sharpest, take, told
 from cellscope.io.read import STACK_SUFFIXES
 from cellscope.io.scene import COLOUR, TIME, Scene
 from cellscope.io.select import select
-from cellscope.io.text import one_line
+from cellscope.io.text import one_line, reason
 
 MOVIE_SUFFIXES: frozenset[str] = STACK_SUFFIXES | {".avi", ".mp4"}
 """Suffixes of the files `open_movie` understands, lower case."""
@@ -100,7 +100,7 @@ class Movie:
                 except (
                     Exception
                 ) as error:  # decoders fail in more ways than can be listed; each is a fault of the frame
-                    why = one_line(str(error) or type(error).__name__)[:200]
+                    why = reason(error)
                     raise Refused(f"frame {index} of {self.frames} cannot be read ({why}); copy it again") from error
                 yield index, pixels
 

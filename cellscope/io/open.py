@@ -17,12 +17,14 @@ from cellscope.errors import InputError
 from cellscope.io.choice import Unchosen
 from cellscope.io.convert import Refused
 from cellscope.io.scene import Source
-from cellscope.io.text import one_line
+from cellscope.io.text import one_line, reason
 
 MAX_PIXELS = 2**28
 """Default limit of one image: 268 million pixels, for example 16384 x 16384."""
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+OPENSLIDE_SUFFIXES = frozenset({".mrxs", ".vms", ".vmu"})
+"""Whole slides that are no TIFF: MIRAX, whose first file looks like a JPEG, and Hamamatsu's older ones."""
 START = 132
 """Bytes by which a kind is told."""
 _OLE = b"\xd0\xcf\x11\xe0"
@@ -60,6 +62,9 @@ PICTURES: tuple[tuple[Callable[[bytes], bool], str, str, str], ...] = (
 )
 """Kinds of one picture: test, name, module, decoder."""
 
+NOT_PICTURES = OPENSLIDE_SUFFIXES | {".nd2"}
+"""Suffixes of files that begin as a picture and are none: older ND2 as JPEG 2000, MIRAX as JPEG."""
+
 REFUSED: tuple[tuple[Test, str], ...] = (
     (lambda start, _: start[:4] == b"GIF8", "is a GIF, which holds at most 256 colours; save it as TIFF or PNG"),
     (lambda start, suffix: suffix == ".vsi", f"is an Olympus VSI, which is not read; {_EXPORT} in cellSens or QuPath"),
@@ -69,6 +74,7 @@ REFUSED: tuple[tuple[Test, str], ...] = (
         f"is a Zeiss ZVI, not read; {_EXPORT} in ZEN",
     ),
     (lambda start, _: start[128:132] == b"DICM", "is a DICOM file; only histo reads those, as whole slides"),
+    (lambda _, suffix: suffix in OPENSLIDE_SUFFIXES, f"is a whole slide, which only histo reads; {_EXPORT} in QuPath"),
     (
         lambda start, _: start[:4] == b"\x89HDF",
         f"is an HDF5 file (Imaris, ilastik, BigDataViewer), which is not read; {_EXPORT} in Fiji",
@@ -77,6 +83,9 @@ REFUSED: tuple[tuple[Test, str], ...] = (
     (lambda start, suffix: suffix == ".sld", f"is a SlideBook file, which is not read; {_EXPORT} in SlideBook"),
     (lambda start, _: start[:4] == b"%PDF", "is a PDF; export the picture in it as TIFF or PNG"),
     (lambda start, _: start[:2] == b"PK", "is a ZIP archive; unpack it first"),
+    (lambda start, _: start[:6] == b"\x93NUMPY", "is a NumPy array, read as a mask only; save the image as TIFF"),
+    (lambda start, _: start.lstrip()[:5].lower() in (b"<html", b"<!doc"), "is a web page: the download failed"),
+    (lambda start, _: start[:23] == b"version https://git-lfs", "is a link of Git LFS; fetch it with 'git lfs pull'"),
     (lambda start, _: start[4:8] == b"ftyp", "is a HEIC or AVIF picture of a phone; save it as PNG or JPEG"),
 )
 """What is recognised and not read: test, words that follow the file's name."""
@@ -97,7 +106,7 @@ def open_source(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> S
         start = handle.read(START)
     suffix = path.suffix.lower()
     for picture, format, module, decoder in PICTURES:
-        if picture(start) and suffix != ".nd2":  # older ND2 files are JPEG 2000 outside
+        if picture(start) and suffix not in NOT_PICTURES:
             from cellscope.io.formats.single import SingleSource
 
             decode = getattr(importlib.import_module(f"cellscope.io.formats.{module}"), decoder)
@@ -131,8 +140,9 @@ def one_line_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{shown}: cannot be read ({one_line(error.strerror or str(error))})") from error
     except Exception as error:  # decoders fail in more ways than can be listed; each is a fault of this file
-        reason = one_line(str(error) or type(error).__name__)[:200]
-        raise InputError(f"{shown}: cannot be decoded ({reason}); the file is damaged or of an unusual kind") from error
+        raise InputError(
+            f"{shown}: cannot be decoded ({reason(error)}); the file is damaged or of an unusual kind"
+        ) from error
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def from_imagej(description: str, x: float, y: float) -> PixelSize:
     unit_x = unit_um(fields.get("unit", ""))
     unit_y = unit_um(fields["yunit"]) if "yunit" in fields else unit_x
     if unit_x is None or unit_y is None:
-        return UNKNOWN
+        return None, unknown_unit(fields.get("unit", "") if unit_x is None else fields["yunit"])
     if unit_x in _PRINT_UNITS:  # ImageJ calls the 72 dpi of a photograph "inch": that is the resolution tag again
         return from_resolution(x, y, unit_x)
     return stated([unit / value for unit, value in ((unit_x, x), (unit_y, y)) if math.isfinite(value) and value > 0])
@@ -142,11 +142,18 @@ def from_ome(xml: str, width: int, height: int, number: int | None = None) -> Pi
                 size = float(pixels.get(f"PhysicalSize{axis}", "0"))
             except ValueError:
                 size = 0.0
-            if unit is None and size > 0 and text.strip().lower() not in _NO_UNITS:
-                return None, (f"the unit {text!r} of the pixel size is not understood; give --pixel-size",)
+            if size > 0 and (doubt := unknown_unit(text)):
+                return None, doubt
             sizes.append((unit or 0.0) * size)
         return stated(sizes)
     return UNKNOWN
+
+
+def unknown_unit(text: str) -> tuple[str, ...]:
+    """Say that a unit is not understood; nothing for one that is, and where pixels are the unit."""
+    if unit_um(text) is not None or text.strip().strip('"').lower() in _NO_UNITS:
+        return ()
+    return (f"the unit {text[:40]!r} of the pixel size is not understood; give --pixel-size",)
 
 
 def stated(sizes: list[float]) -> PixelSize:

@@ -18,6 +18,7 @@ from cellscope.io.open import MAX_PIXELS, one_line_errors, open_source
 from cellscope.io.planes import check_scene, take, told
 from cellscope.io.scene import Scene
 from cellscope.io.select import select
+from cellscope.io.wsi import slide_scene
 
 STACK_SUFFIXES: frozenset[str] = frozenset(
     {".tif", ".tiff", ".btf", ".tf8", ".stk", ".lsm", ".qptiff", ".nd2", ".czi", ".lif", ".lof", ".oib", ".oif", ".oir"}
@@ -89,11 +90,14 @@ class FileFacts:
     format : str
         For people.
     scenes : tuple of Scene
+    slide : bool
+        A whole slide that `read` refuses: only what takes slides can use it.
     """
 
     path: Path
     format: str
     scenes: tuple[Scene, ...]
+    slide: bool = False
 
 
 def describe(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> FileFacts:
@@ -105,5 +109,9 @@ def describe(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> F
         As for `read`.
     """
     path = Path(path)
+    with one_line_errors(path):
+        found = slide_scene(path)
+    if found is not None:
+        return FileFacts(path, found[0], (found[1],), slide=True)
     with one_line_errors(path), closing(open_source(path, max_pixels)) as source:
         return FileFacts(path, source.format, source.scenes)

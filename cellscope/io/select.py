@@ -133,7 +133,9 @@ def _roles(scene: Scene, choice: Choice, wants: Wants) -> tuple[dict[str, str], 
             f"the file holds {count} pages and does not say what they are; say it with --channel N (stains), --z N, "
             f"max or focus (slices), --frame N (time points) or --scene N or all (images), N from 0 to {count - 1}"
         )
-    return {}, (f"the file holds {count} pages (channels, slices or time points); only page 0 was read",)
+    line = f"the file holds {count} pages (channels, slices or time points); only page 0 was read"
+    colours = count == 3 and wants is Wants.COLOUR and scene.size(COLOUR) == 1
+    return {}, (f"{line}; if they are red, green and blue, give --channel 0,1,2" if colours else line,)
 
 
 def _time(scene: Scene, choice: Choice, wants: Wants, taken: Selection) -> Selection:

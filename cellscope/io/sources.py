@@ -11,7 +11,9 @@ from typing import Any, Protocol
 from cellscope.errors import DatasetError, UsageError
 from cellscope.io.annotations.picture import choosing
 from cellscope.io.annotations.tally import Tally, gathering, tell
+from cellscope.io.annotations.unread import why_unread
 from cellscope.io.splits import Item
+from cellscope.io.text import one_line
 from cellscope.options.common import PrepareOptions
 
 OWN = "the user's own"
@@ -66,7 +68,11 @@ def choose_format(source: Path, format: str | None, formats: Mapping[str, Reader
     for name, reader in formats.items():
         if reader.detect(source):
             return name
-    raise DatasetError(f"{source} is in no known layout ({', '.join(formats)}); name one with --format")
+    said = why_unread(source)
+    raise DatasetError(
+        f"{one_line(source)} is in no known layout ({', '.join(formats)}){f': {said}' if said else ''}; or name the "
+        "layout with --format"
+    )
 
 
 def recognise(

@@ -15,14 +15,18 @@ DELIMITERS = ",;\t"
 """What separates columns; the one that occurs most often in the header is taken."""
 
 
-def read_table(path: str | os.PathLike[str], columns: Sequence[str] = ()) -> list[dict[str, str]]:
+def read_table(
+    path: str | os.PathLike[str], columns: Sequence[str] = (), optional: Sequence[str] = ()
+) -> list[dict[str, str]]:
     """Read a CSV table with a header, comma, semicolon or tab between the cells, UTF-8 with or without a mark.
 
     Parameters
     ----------
     path : path
     columns : sequence of str
-        Columns that must be there. Others are read too.
+        Columns that must be there, in upper or lower case. Others are read too.
+    optional : sequence of str
+        Columns that may be there, in upper or lower case.
 
     Returns
     -------
@@ -41,13 +45,18 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] = ()) -> lis
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8 text"
         raise UsageError(f"{one_line(path)}: the table cannot be read ({reason})") from error
-    first = text.partition("\n")[0]
-    delimiter = max(DELIMITERS, key=first.count)
+    first, _, rest = text.partition("\n")
+    if first.casefold().startswith("sep="):  # Excel's own way to say what separates cells
+        delimiter, text = first.strip()[4:5] or DELIMITERS[0], rest
+    else:
+        delimiter = max(DELIMITERS, key=first.count)
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise UsageError(f"{one_line(path)}: not a CSV table ({error})") from error
     header = [cell.strip() for cell in lines[0]] if lines else []
+    asked = {name.casefold(): name for name in (*columns, *optional)}
+    header = [name if name in asked.values() else asked.get(name.casefold(), name) for name in header]
     if not any(header):
         raise UsageError(f"{one_line(path)}: the table has no header line; name its columns in the first line")
     if missing := [name for name in columns if name not in header]:

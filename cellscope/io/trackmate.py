@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from cellscope.errors import UsageError
-from cellscope.io.text import one_line
+from cellscope.io.text import one_line, reason
 from cellscope.io.tracks import Event, table_number
 
 _GIVEN = re.compile(r"\s*(?:ID\s*\d+|Track_\d+)?\s*", re.IGNORECASE)
@@ -71,7 +71,7 @@ def read_trackmate(path: Path) -> tuple[list[Event], list[str]]:
                 pixel = (float(element.get("pixelheight") or 0), float(element.get("pixelwidth") or 0))
             element.clear()
     except (ElementTree.ParseError, ValueError) as error:
-        raise UsageError(f"{one_line(path)}: not a TrackMate file ({error})") from error
+        raise UsageError(f"{one_line(path)}: not a TrackMate file ({reason(error)})") from error
     if not spots:
         raise UsageError(f"{one_line(path)}: no spots; save the tracking session of TrackMate as XML")
     if (pixel is None or min(pixel) <= 0) and units.lower() not in ("", "pixel", "pixels"):

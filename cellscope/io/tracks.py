@@ -183,7 +183,7 @@ _NAMED = {"image": "image", "track": "track", "spot": "spot", "class_": "class"}
 
 def _from_csv(path: Path) -> list[Event]:
     found = []
-    for number, row in enumerate(read_table(path, ("frame", "y", "x")), 1):
+    for number, row in enumerate(read_table(path, ("frame", "y", "x"), ("size", "image")), 1):
         where = f"row {number}"
         values = {name: table_number(path, where, name, row[name]) for name in ("frame", "y", "x")}
         size = table_number(path, where, "size", row["size"]) if row.get("size") else None
@@ -201,7 +201,8 @@ def table_number(path: Path, where: str, name: str, text: str | None) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise UsageError(f"{one_line(path)}, {where}: {name} is {one_line(text or '')!r}, not a number")
+        point = "; write decimals with a point" if "," in (text or "") else ""
+        raise UsageError(f"{one_line(path)}, {where}: {name} is {one_line(text or '')!r}, not a number{point}")
     return value
 
 

@@ -16,11 +16,12 @@ import numpy as np
 
 from cellscope.io.choice import Choice
 from cellscope.io.convert import Refused
-from cellscope.io.open import MAX_PIXELS, TIFF_MAGIC, one_line_errors, open_regular
+from cellscope.io.open import MAX_PIXELS, OPENSLIDE_SUFFIXES, START, TIFF_MAGIC, one_line_errors, open_regular
+from cellscope.io.scene import Scene
 from cellscope.io.text import one_line
 from cellscope.io.wsi_reader import SlideReader
 
-SLIDE_SUFFIXES: frozenset[str] = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide"})
+SLIDE_SUFFIXES: frozenset[str] = OPENSLIDE_SUFFIXES | {".svs", ".ndpi", ".scn", ".bif", ".svslide"}
 """Suffixes of files that only `open_slide` understands, lower case; it reads pyramidal ``.tif`` as well."""
 
 SLACK = 1.05
@@ -170,7 +171,7 @@ def open_slide(
     path = Path(path)
     with one_line_errors(path):
         with open_regular(path) as handle:
-            start = handle.read(132)
+            start = handle.read(START)
         tiff = start[:4] in TIFF_MAGIC
         backend = "openslide" if path.suffix.lower() in SLIDE_SUFFIXES or start[128:] == b"DICM" else None
         series, taken, size = 0, "", None
@@ -193,6 +194,35 @@ def open_slide(
             pixel_size_um=slide.pixel_size_um or size,
             warnings=(*warnings, *slide.warnings),
         )
+
+
+def slide_scene(path: Path) -> tuple[str, Scene] | None:
+    """Look at a slide that is no TIFF: the scanner's name for its format, and level 0; None for any other file.
+
+    Raises
+    ------
+    Refused
+        It is damaged or of an unknown kind.
+    """
+    if path.is_dir():
+        return None
+    with open_regular(path) as handle:
+        start = handle.read(START)
+    if start[:4] in TIFF_MAGIC or not (path.suffix.lower() in OPENSLIDE_SUFFIXES or start[128:] == b"DICM"):
+        return None
+    from cellscope.io.wsi_openslide import OpenSlideSlide
+
+    reader = OpenSlideSlide(path)
+    try:
+        levels = _levels(reader.shapes)
+        size = reader.pixel_size_um
+        sizes = (("Y", levels[0].height), ("X", levels[0].width), ("S", 3))
+        said = f"{reader.vendor} metadata" if size else ""
+        name = f"{len(levels)} levels" if len(levels) > 1 else ""
+        scene = Scene(sizes, "uint8", name, pixel_size_um=size, pixel_size_from=said, warnings=reader.warnings)
+        return f"whole slide ({reader.vendor})", scene
+    finally:
+        reader.close()
 
 
 def _reader(path: Path, backend: str, series: int = 0) -> tuple[SlideReader, Slide]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cellscope.io.convert import Refused
 from cellscope.io.pixel_size import MAX_ANISOTROPY, STATED_RANGE_UM
-from cellscope.io.text import one_line
+from cellscope.io.text import one_line, reason
 from cellscope.io.wsi_reader import BLANK
 
 #: After a failure the region is read again in squares of this side, so that little more than the fault is lost.
@@ -31,6 +31,7 @@ class OpenSlideSlide:
         self.shapes = [(height, width) for width, height in self._slide.level_dimensions]
         self._downsamples = [float(value) for value in self._slide.level_downsamples]
         self.pixel_size_um, self.warnings = _pixel_size(dict(self._slide.properties))
+        self.vendor = str(self._slide.properties.get("openslide.vendor", "unknown"))
         self.corrupt: set[tuple[int, int, int]] = set()
 
     def read(self, level: int, top: int, left: int, height: int, width: int) -> np.ndarray:
@@ -92,7 +93,7 @@ def _open(path: Path) -> Any:
         raise Refused("OpenSlide does not know this kind of slide; export it as a pyramidal TIFF") from None
     except openslide.OpenSlideError as error:
         raise Refused(
-            f"the slide is damaged or incomplete ({error}); copy it again with all that belongs to it"
+            f"the slide is damaged or incomplete ({reason(error)}); copy it again with all that belongs to it"
         ) from None
 
 

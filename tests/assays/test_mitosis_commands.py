@@ -203,6 +203,23 @@ def test_eval_holds_dose_and_lines_apart(mitosis_dataset, both, tmp_path):
     assert found["dose_alone.accuracy"]["value"] == pytest.approx(2 / 3)
 
 
+def test_eval_compares_other_kinds_as_normal_and_abnormal(both, tmp_path):
+    source = tmp_path / "source"
+    for name in ("bipolar", "lagging", "multipolar"):
+        for number in range(4):
+            pair = division(number, abnormal=name != "bipolar", side=36)
+            write_composite(source / name / f"x_p{number}_{number}.tif", pair)
+    assert cellscope("mitosis", "prepare", source, "-o", tmp_path / "set")[0] == 0
+    words = ["-m", both, "--split", "train", *QUICK]
+    code, said = cellscope("mitosis", "eval", tmp_path / "set", "-o", tmp_path / "e", *words)
+    assert code == 0, said
+    table = pd.read_csv(tmp_path / "e" / "per_image.csv")
+    assert set(table["class"]) == {"bipolar", "lagging", "multipolar"}
+    right = (table["class"] == "bipolar") == (table["predicted"] == "normal")
+    found = json.loads((tmp_path / "e" / "eval.json").read_text())["metrics"]["overall"]
+    assert found["accuracy"]["value"] == pytest.approx(right.mean())
+
+
 @pytest.fixture(scope="module")
 def movie(tmp_path_factory):
     folder = tmp_path_factory.mktemp("movie")

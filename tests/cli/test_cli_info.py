@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from drawn.formats import stack, write_lif, write_ome
 from drawn.micronucleus import draw_field
+from drawn.scanners import write_mrxs
 from typer.testing import CliRunner
 
 from cellscope.cli.commands.info import NEEDS
@@ -42,6 +43,19 @@ def test_json_and_files_that_cannot_be_read(tmp_path):
     assert good["scenes"][0]["pixel_size_from"] == "LIF metadata"
     assert set(good["assays"]) == set(NEEDS)
     assert "does not exist" in bad["error"]
+
+
+def test_a_slide_that_is_no_tiff_is_for_histo_alone(tmp_path):
+    write_mrxs(tmp_path / "a.mrxs", np.full((128, 256, 3), 90, np.uint8))
+    shown = call("info", tmp_path / "a.mrxs")
+    assert shown.exit_code == 0, shown.output
+    assert "whole slide (mirax), 1 scene" in shown.stdout
+    assert "256 x 128 pixels, colour, uint8" in shown.stdout
+    assert "  histo: colour; 256 x 128 pixels" in shown.stdout
+    assert "  nucleus-seg: refused: whole slides are read by histo only" in shown.stdout
+    other = call("nucleus-seg", "predict", tmp_path / "a.mrxs", "-o", tmp_path / "out")
+    assert other.exit_code == 1
+    assert "a.mrxs: is a whole slide, which only histo reads" in other.stderr
 
 
 @pytest.mark.parametrize("assay", NEEDS)

@@ -68,25 +68,29 @@ def write_zarr(path: Path, planes: np.ndarray, *, version: int = 2) -> Path:
     return path
 
 
-def write_lif(path: Path, images: dict[str, np.ndarray]) -> Path:
-    """Write a LIF: an XML header in UTF-16, then a block of memory for every image, (T, C, Z, Y, X) uint16."""
+def write_lif(path: Path, images: dict[str, np.ndarray], *, section: bool = False) -> Path:
+    """Write a LIF: an XML header in UTF-16, then a block of memory for every image, (T, C, Z, Y, X) uint16.
+
+    With `section` rows run along Z and slices along Y, as where the microscope scanned across depth.
+    """
+    rows, over = (3, 2) if section else (2, 3)
     children, blocks = [], []
     for number, (name, planes) in enumerate(images.items()):
         times, channels, slices, height, width = planes.shape
         size, row = planes.dtype.itemsize, planes.dtype.itemsize * width
         plane = row * height
-        lengths = {3: (slices, plane * channels, 2e-6), 4: (times, plane * channels * slices, 30.0)}
+        lengths = {over: (slices, plane * channels, 2e-6), 4: (times, plane * channels * slices, 30.0)}
         pixel = PIXEL_UM * 1e-6
         dims = (
             f'<DimensionDescription DimID="1" NumberOfElements="{width}" Origin="0" Length="{pixel * (width - 1)}" '
-            f'Unit="m" BitInc="0" BytesInc="{size}"/><DimensionDescription DimID="2" NumberOfElements="{height}" '
+            f'Unit="m" BitInc="0" BytesInc="{size}"/><DimensionDescription DimID="{rows}" NumberOfElements="{height}" '
             f'Origin="0" Length="{pixel * (height - 1)}" Unit="m" BitInc="0" BytesInc="{row}"/>'
         )
         for axis, (count, step, length) in lengths.items():
             if count > 1:
                 dims += (
                     f'<DimensionDescription DimID="{axis}" NumberOfElements="{count}" Origin="0" '
-                    f'Length="{length * (count - 1)}" Unit="{"m" if axis == 3 else "s"}" BitInc="0" BytesInc="{step}"/>'
+                    f'Length="{length * (count - 1)}" Unit="{"s" if axis == 4 else "m"}" BitInc="0" BytesInc="{step}"/>'
                 )
         listed = "".join(
             f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="16" NameOfMeasuredQuantity="" Min="0" '

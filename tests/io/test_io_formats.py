@@ -19,6 +19,7 @@ from drawn.formats import (
 
 from cellscope.errors import InputError
 from cellscope.io.choice import Choice, Wants
+from cellscope.io.formats.czi import _channel_names
 from cellscope.io.inputs import resolve_inputs
 from cellscope.io.movie import open_movie
 from cellscope.io.read import STACK_SUFFIXES, SUFFIXES, describe, read
@@ -76,6 +77,17 @@ def test_images_of_a_project_are_scenes(tmp_path):
     assert "2 scenes" in read(path).warnings[0]
 
 
+def test_a_section_through_depth_is_read_as_it_was_scanned_and_said(tmp_path):
+    planes = stack(1, 1, 3)
+    path = write_lif(tmp_path / "a.lif", {"side view": planes}, section=True)
+    [scene] = describe(path).scenes
+    assert (scene.size("Z"), scene.height, scene.width) == planes.shape[2:]
+    for number in range(3):
+        image = read(path, choice=Choice(z=str(number)), wants=Wants.STAIN)
+        np.testing.assert_array_equal(image.pixels[..., 0], planes[0, 0, number])
+        assert any("section through depth" in line for line in image.warnings)
+
+
 def test_colour_of_zeiss(tmp_path):
     from pylibCZIrw import czi
 
@@ -83,6 +95,19 @@ def test_colour_of_zeiss(tmp_path):
     with czi.create_czi(str(tmp_path / "a.czi")) as file:
         file.write(np.ascontiguousarray(pixels[..., ::-1]))  # blue first
     np.testing.assert_array_equal(read(tmp_path / "a.czi", wants=Wants.COLOUR).pixels, pixels)
+
+
+@pytest.mark.parametrize("place", ["Information", "DisplaySetting"])
+def test_zeiss_channels_are_named_by_either_part_of_the_metadata(place):
+    bare = {"Channels": {"Channel": [{"@Id": "Channel:0"}, {"@Id": "Channel:1"}]}}
+    named = {"Channels": {"Channel": [{"@Name": "DAPI"}, {"@Name": "GFP"}]}}
+    facts = {"Information": {"Image": {"Dimensions": bare}}, "DisplaySetting": bare}
+    if place == "Information":
+        facts["Information"]["Image"]["Dimensions"] = named
+    else:
+        facts["DisplaySetting"] = named
+    assert _channel_names(facts, 2) == ("DAPI", "GFP")
+    assert _channel_names(facts, 3) == ()
 
 
 def test_zeiss_scenes(tmp_path):
@@ -110,6 +135,15 @@ def test_a_plate_in_ome_zarr_has_a_scene_for_each_field(tmp_path):
         write_zarr(path / well / "0", planes + number)
     assert [scene.name for scene in describe(path).scenes] == ["A/1/0", "B/2/0"]
     np.testing.assert_array_equal(read(path, choice=Choice(scene="B/2/0")).pixels[..., 0], planes[0, 0, 0] + 1)
+
+
+def test_a_channel_of_ome_zarr_may_be_called_0(tmp_path):
+    import zarr
+
+    write_zarr(tmp_path / "a.zarr", stack(1, 2, 1))
+    root = zarr.open_group(str(tmp_path / "a.zarr"), mode="a")
+    root.attrs["omero"] = {"channels": [{"label": 0}, {"label": 1}]}
+    assert describe(tmp_path / "a.zarr").scenes[0].channels == ("0", "1")
 
 
 def test_metamorph_planes_are_not_lost(tmp_path):

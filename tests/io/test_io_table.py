@@ -14,8 +14,10 @@ from cellscope.io.table import read_table
         "image,dose\na.tif,2\n\nb.tif,4\n",
         "\ufeffimage;dose\r\na.tif;2\r\n;\r\nb.tif;4\r\n",
         " image \tdose\na.tif\t 2 \nb.tif\t4",
+        "Image,DOSE\na.tif,2\nb.tif,4\n",
+        "sep=;\r\nimage;dose\r\na.tif;2\r\nb.tif;4\r\n",
     ],
-    ids=["comma", "spreadsheet", "tab"],
+    ids=["comma", "spreadsheet", "tab", "case", "excel"],
 )
 def test_separators_and_marks(tmp_path, text):
     (tmp_path / "t.csv").write_text(text, encoding="utf-8", newline="")

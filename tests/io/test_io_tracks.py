@@ -53,7 +53,7 @@ def test_the_same_division_in_three_formats(tmp_path):
 
 
 def test_csv_takes_size_and_image(tmp_path):
-    (tmp_path / "e.csv").write_text("image,frame,y,x,size\nday1/b.tif,7,1.5,2,80\n,3,4,5,\n")
+    (tmp_path / "e.csv").write_text("Image,Frame,Y,X,Size\nday1/b.tif,7,1.5,2,80\n,3,4,5,\n")
     events = read_events(tmp_path / "e.csv")
     assert list(events) == [Event(3, 4, 5, None, "row 2", ""), Event(7, 1.5, 2, 80, "row 1", "day1/b.tif")]
     assert [event.frame for event in events_of(events, Path("/x/day1/b.tif"), "e.csv")[0]] == [3, 7]
@@ -65,6 +65,7 @@ def test_csv_takes_size_and_image(tmp_path):
     [
         ("frame,row,column\n1,2,3\n", "no column y, x; it has frame, row, column"),
         ("frame,y,x\n1,two,3\n", "row 1: y is 'two', not a number"),
+        ("frame;y;x\n1;2,5;3\n", "row 1: y is '2,5', not a number; write decimals with a point"),
         ("frame,y,x\n1.5,2,3\n", "whole number"),
         ("frame,y,x,size\n1,2,3,0\n", "at least 2 pixels"),
     ],

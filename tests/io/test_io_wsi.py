@@ -12,6 +12,7 @@ from drawn.scanners import write_mrxs, write_ndpi
 from drawn.slides import spoil_tile, write_pyramid
 
 from cellscope.errors import InputError
+from cellscope.io.read import describe
 from cellscope.io.wsi import open_slide
 from cellscope.io.wsi_reader import BLANK
 
@@ -159,6 +160,8 @@ def test_a_scanner_s_slide(real_data: Path) -> None:
     path = real_data / "histo/wsi/CMU-1-Small-Region.svs"
     slide = open_slide(path)
     assert (slide.height, slide.width, slide.pixel_size_um, slide.backend) == (2967, 2220, 0.499, "tifffile")
+    scenes = describe(path).scenes
+    assert [(scene.name, scene.pixel_size_um) for scene in scenes[:2]] == [("Baseline", 0.499), ("Thumbnail", None)]
     pytest.importorskip("openslide")
     from cellscope.io.wsi_openslide import OpenSlideSlide
 

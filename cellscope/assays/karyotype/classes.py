@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+from cellscope.errors import DatasetError
 
 CLASSES: tuple[str, ...] = (*map(str, range(1, 23)), "X", "Y")
 
@@ -19,6 +22,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 _GROUPED = re.compile(r"(?P<group>[a-g])[ _-]?(?P<name>\d{1,2}|[xy])")
+_PREFIXES = ("chromosome", "clase", "class", "chr")
 #: The sex chromosomes by the group that they look like.
 _SEX = {"c": ("X",), "g": ("Y",)}
 
@@ -32,7 +36,7 @@ def parse_class(name: str) -> str | None:
     ('1', '13', 'X', None)
     """
     text = name.strip().lower()
-    for prefix in ("chromosome", "clase", "class", "chr"):
+    for prefix in _PREFIXES:
         text = text.removeprefix(prefix).strip(" _-")
     text = {"23": "x", "24": "y"}.get(text, text)
     grouped = _GROUPED.fullmatch(text)
@@ -41,3 +45,21 @@ def parse_class(name: str) -> str | None:
     if text.isdigit():
         text = str(int(text))
     return text.upper() if text.upper() in CLASSES else None
+
+
+def refuse_from_zero(names: Iterable[str], where: str) -> None:
+    """Refuse numbers from 0 to 23: read as they stand, every chromosome would be the one before it.
+
+    A 0 beside X and Y, or beside 24, is a class of its own for what is unknown.
+
+    Raises
+    ------
+    DatasetError
+    """
+    plain = {name.strip().lower() for name in names}
+    for prefix in _PREFIXES:
+        plain = {name.removeprefix(prefix).strip(" _-") for name in plain}
+    if "0" in plain and "1" in plain and not plain & {"x", "y", "24"}:
+        raise DatasetError(
+            f"{where}: the classes are numbers from 0, so that 1 would be chromosome 2; name them 1 to 22, X and Y"
+        )

@@ -44,6 +44,8 @@ def show_info(paths: list[str], choice: Choice, *, as_json: bool) -> int:
                 typer.echo(str(error), err=True)
             continue
         taken = {assay: _taken(facts.scenes, choice, wants) for assay, wants in NEEDS.items()}
+        if facts.slide:
+            taken |= {assay: {"refused": "whole slides are read by histo only"} for assay in NEEDS if assay != "histo"}
         scenes = [_scene(scene) for scene in facts.scenes]
         found.append({"path": path, "format": facts.format, "scenes": scenes, "assays": taken})
         if not as_json:

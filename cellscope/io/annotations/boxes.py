@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cellscope.errors import DatasetError
+from cellscope.io.annotations.tally import note
 from cellscope.io.text import one_line
 
 SLACK = 2.0
 """Pixels by which a box may leave its image, or differ from its outline, and still be right."""
+
+FEWEST = 5
+"""Outlines of an image from which on their scale is judged."""
 
 
 def refuse_corners(annotations: list[Any], images: Mapping[Any, Mapping[str, Any]], path: Path) -> None:
@@ -74,3 +78,37 @@ def _extent(segmentation: Any) -> list[float]:
     if len(points) < 3 or not np.isfinite(points).all():
         return nothing
     return [*points.min(0), *points.max(0)]
+
+
+def doubt_scale(
+    boxes: Sequence[tuple[float, float, float, float]], shape: tuple[int, int], source: Path, image: str
+) -> None:
+    """Refuse fractions of the image's size; doubt outlines that all lie in the upper left quarter of the image.
+
+    Parameters
+    ----------
+    boxes : sequence of (x0, y0, x1, y1)
+        Of all objects of the image.
+    shape : (height, width)
+    source : Path
+        The annotation file.
+    image : str
+
+    Raises
+    ------
+    DatasetError
+    """
+    if len(boxes) < FEWEST:
+        return
+    height, width = shape
+    right, bottom = max(box[2] for box in boxes), max(box[3] for box in boxes)
+    if min(min(box[:2]) for box in boxes) >= 0 and max(right, bottom) <= 1 < min(height, width):
+        raise DatasetError(
+            f"{one_line(source)}: {image}: all coordinates are between 0 and 1, fractions of the image's size; export "
+            "them in pixels"
+        )
+    if right < width / 2 and bottom < height / 2:
+        note(
+            f"{one_line(source.name)}: {image}: all {len(boxes)} outlines lie in the upper left quarter of the image; "
+            "look whether they are in micrometres, or of a smaller copy of it"
+        )

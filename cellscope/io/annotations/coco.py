@@ -54,6 +54,8 @@ def read(source: Path) -> list[AnnotatedImage]:
     first: dict[Path, Path] = {}
     for path in files:
         for one in _read_file(path, images):
+            if first.get(one.path) == path:
+                raise DatasetError(f"{one_line(path)}: lists the image {one_line(one.path.name)} twice; keep one")
             if one.path in first:
                 raise DatasetError(
                     f"{one_line(one.path.name)} is annotated twice, in {one_line(first[one.path].name)} and in "

@@ -11,13 +11,13 @@ from cellscope.io.annotations.checks import Fault, TooFew
 from cellscope.io.annotations.document import parse_json, read_text
 from cellscope.io.annotations.outline import AnnotatedImage, Outline, Part, Polygons
 from cellscope.io.annotations.pairing import Rule, pair
-from cellscope.io.annotations.places import image_files
+from cellscope.io.annotations.places import image_files, json_files
 from cellscope.io.annotations.regions import without_regions
 from cellscope.io.annotations.tally import drop, note
 from cellscope.io.leftovers import files_below
 from cellscope.io.text import one_line
 
-SUFFIXES = (".geojson", ".geojson.gz")
+SUFFIXES = (".geojson", ".geojson.gz", ".json", ".json.gz")
 RULE = Rule("outlines (GeoJSON)", ("", "_annotations", "_detections"), ("annotations", "geojson", "labels"), SUFFIXES)
 
 DETECTED = ("detection", "cell")
@@ -43,11 +43,21 @@ FRAGMENT = 0.2
 
 def detect(source: Path) -> bool:
     """Tell whether some image in `source` has a GeoJSON file."""
-    return source.is_dir() and bool(files_below(source, SUFFIXES)) and any(_pairs(source).values())
+    return source.is_dir() and bool(geojson_files(source)) and any(_pairs(source).values())
+
+
+def geojson_files(source: Path) -> list[Path]:
+    """List the GeoJSON files below a folder: by their suffix, or JSON that is a collection of features."""
+    return [*files_below(source, SUFFIXES[:2]), *json_files(source, is_collection, '"FeatureCollection"')]
+
+
+def is_collection(content: Any) -> bool:
+    """Tell whether JSON is a GeoJSON collection."""
+    return isinstance(content, dict) and content.get("type") == "FeatureCollection"
 
 
 def _pairs(source: Path) -> dict[Path, Path | None]:
-    return pair(image_files(source), files_below(source, SUFFIXES), source, RULE)
+    return pair(image_files(source), geojson_files(source), source, RULE)
 
 
 def read(source: Path) -> list[AnnotatedImage]:

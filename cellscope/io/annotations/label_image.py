@@ -22,9 +22,14 @@ from cellscope.io.text import one_line
 SUFFIXES = (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".npy")
 """What label images are searched by, lower case."""
 
+_JPEG = b"\xff\xd8\xff"
 _NPY = b"\x93NUMPY"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+HALF, SMOOTHED, SURE = 128, 48, 0.95
+"""A JPEG is a mask of two values where this share of its pixels is, so nearly, 0 or 255."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +83,8 @@ def read_label_image(path: Path, *, max_pixels: int = MAX_PIXELS, alpha: bool = 
             values, notes = read_tiff_labels(handle, max_pixels)
         elif magic == _PNG:
             values = _png(handle.read(), max_pixels)
+        elif magic[:3] == _JPEG:
+            values, notes = _lossy(_picture(path, max_pixels))
         else:
             values = _picture(path, max_pixels)
         values, more = (values, ()) if alpha else _without_alpha(values)
@@ -141,6 +148,21 @@ def _picture(path: Path, max_pixels: int) -> np.ndarray:
 
     pixels = read(path, max_pixels=max_pixels).pixels
     return pixels[..., 0] if pixels.shape[2] == 1 else pixels
+
+
+def _lossy(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Undo what a JPEG did to a mask of 0 and 255; numbers of objects cannot be had back.
+
+    Raises
+    ------
+    Refused
+    """
+    grey = values if values.ndim == 2 else values.mean(2)
+    high = grey >= HALF
+    sure = np.abs(grey - np.where(high, 255, 0)) <= SMOOTHED
+    if not high.any() or sure.mean() < SURE:
+        raise Refused("is a JPEG, which changes the numbers of a mask; save the mask as PNG or TIFF")
+    return np.where(high, 255, 0).astype(np.uint8), ("a JPEG smooths a mask: what is brighter than half is inside",)
 
 
 def _without_alpha(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

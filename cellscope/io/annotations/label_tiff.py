@@ -9,6 +9,7 @@ from tifffile import TiffFile, TiffFileError, TiffPage
 
 from cellscope.io.convert import Refused
 from cellscope.io.formats.tiff_page import check_page
+from cellscope.io.text import reason
 
 REDUCED_OR_MASK = 0b101
 PALETTE = 3
@@ -61,7 +62,7 @@ def read_tiff_labels(handle: BinaryIO, max_pixels: int) -> tuple[np.ndarray, tup
             notes = (f"of its {len(pages)} pages only page {number} holds labels; it is taken",) if number else ()
             return values, notes
     except TiffFileError as error:
-        raise Refused(f"the TIFF is damaged or cut short ({error}); copy or export it again") from error
+        raise Refused(f"the TIFF is damaged or cut short ({reason(error)}); copy or export it again") from error
 
 
 def _full_pages(tif: TiffFile) -> list[tuple[int, TiffPage]]:

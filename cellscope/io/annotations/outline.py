@@ -13,6 +13,7 @@ import numpy as np
 from cellscope.errors import DatasetError
 from cellscope.imaging.polygons import fill
 from cellscope.io.annotations import rle
+from cellscope.io.annotations.boxes import doubt_scale
 from cellscope.io.text import one_line
 
 Ring = np.ndarray
@@ -173,6 +174,13 @@ class Outline:
     box: tuple[float, float, float, float] | None = None
     crowd: bool = False
 
+    @property
+    def extent(self) -> tuple[float, float, float, float] | None:
+        """Smallest and largest x and y: (x0, y0, x1, y1)."""
+        if self.geometry is not None:
+            return self.geometry.box
+        return None if self.box is None else (*self.box[:2], self.box[0] + self.box[2], self.box[1] + self.box[3])
+
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedImage:
@@ -223,13 +231,12 @@ class AnnotatedImage:
                 f"{one_line(self.source.name)} says {self.stated[0]} x {self.stated[1]}; annotate the image as it is"
             )
         reach = max(height, width)
+        boxes = [box for outline in self.outlines if (box := outline.extent) is not None]
+        doubt_scale(boxes, shape, self.source, one_line(self.path.name))
         for outline in self.outlines:
-            if outline.geometry is not None:
-                x0, y0, x1, y1 = outline.geometry.box
-            elif outline.box is not None:
-                x0, y0, x1, y1 = *outline.box[:2], outline.box[0] + outline.box[2], outline.box[1] + outline.box[3]
-            else:
+            if (box := outline.extent) is None:
                 continue
+            x0, y0, x1, y1 = box
             far = min(x0, y0) < -reach or x1 > width + reach or y1 > height + reach
             if far or x0 >= width or y0 >= height or x1 < 0 or y1 < 0:
                 raise DatasetError(

@@ -53,9 +53,11 @@ class Rule:
         suffix = max((suffix for suffix in self.suffixes if lower.endswith(suffix)), key=len, default=None)
         if suffix is None:
             return {}
-        stem = path.name[: -len(suffix)]
-        fits = (ending for ending in self.endings if stem.lower().endswith(ending) and len(stem) > len(ending))
-        return {key(stem[: len(stem) - len(ending)]): ending for ending in fits}
+        found: dict[str, str] = {}
+        for stem in reversed(_stems(path.name[: -len(suffix)])):  # the name as it stands has the last word
+            fits = (ending for ending in self.endings if stem.lower().endswith(ending) and len(stem) > len(ending))
+            found |= {key(name): ending for ending in fits for name in _stems(stem[: len(stem) - len(ending)])}
+        return found
 
     def is_partner(self, path: Path, root: Path) -> bool:
         """Tell by name or folder that a file is a partner and no image."""
@@ -64,6 +66,16 @@ class Rule:
         if last in self.folders:
             return True
         return last not in IMAGE_FOLDERS and any(ending for ending in self.stems(path).values())
+
+
+def _stems(name: str) -> list[str]:
+    """Give a name, and the name without what a program may have put behind it: ``.ome``, an image's own suffix.
+
+    >>> _stems("a"), _stems("a.ome"), _stems("a.png")  # QuPath calls the outlines of a.png "a.png.geojson"
+    (['a'], ['a.ome', 'a'], ['a.png', 'a'])
+    """
+    last = PurePosixPath(name).suffix.lower()
+    return [name, name[: -len(last)]] if last and len(name) > len(last) and last in {".ome", *SUFFIXES} else [name]
 
 
 def images_among(files: Iterable[Path], root: Path, rule: Rule) -> list[Path]:
@@ -116,7 +128,8 @@ def pair(
             table[folder_of(path, root, rule), stem].append((path, ending))
     found: dict[Path, Path | None] = {}
     for image in images:
-        fitting = [path for path, end in table[_key(image, root, rule)] if _may_serve(path, end, image)]
+        named = {path: end for place in _keys(image, root, rule) for path, end in table[place]}
+        fitting = [path for path, end in named.items() if _may_serve(path, end, image)]
         exact = [path for path in fitting if path.name.startswith(image.stem)]
         fitting = exact if exact and len(exact) < len(fitting) else fitting
         # Cellpose's own record lies beside every mask that was saved from it, and cannot be read
@@ -132,8 +145,8 @@ def pair(
     return _checked(found, files, root, rule)
 
 
-def _key(image: Path, root: Path, rule: Rule) -> tuple[PurePosixPath, str]:
-    return folder_of(image, root, rule), key(image.stem)
+def _keys(image: Path, root: Path, rule: Rule) -> list[tuple[PurePosixPath, str]]:
+    return [(folder_of(image, root, rule), key(stem)) for stem in _stems(image.stem)]
 
 
 def _may_serve(path: Path, ending: str, image: Path) -> bool:
@@ -205,7 +218,8 @@ def find_partner(source: Path, image: str, path: Path, rule: Rule) -> Path:
     stem = PurePosixPath(image).with_suffix("")
     own = path.resolve()
     for where in dict.fromkeys((source / stem.parent, source)):
-        listed = _listed(where, where.stat().st_mtime_ns, rule).get(key(stem.name), ()) if where.is_dir() else ()
+        held = _listed(where, where.stat().st_mtime_ns, rule) if where.is_dir() else {}
+        listed = dict.fromkeys(found for name in _stems(stem.name) for found in held.get(key(name), ()))
         fitting = [found for found in listed if found.resolve() != own]
         exact = [found for found in fitting if found.name.startswith(stem.name)]
         fitting = exact or fitting

@@ -13,6 +13,7 @@ from cellscope.io.convert import Decoded, Refused
 from cellscope.io.formats.needed import library
 from cellscope.io.pixel_size import stated
 from cellscope.io.scene import Scene
+from cellscope.io.text import reason
 
 _PIXELS = {
     "Gray8": ("uint8", 1), "Gray16": ("uint16", 1), "Gray32Float": ("float32", 1), "Bgr24": ("uint8", 3),
@@ -48,7 +49,7 @@ class CziSource:
             self.scenes: tuple[Scene, ...] = self._describe()
         except RuntimeError as error:
             self._stack.close()
-            raise Refused(f"the CZI file is damaged or cut short ({str(error)[:120]}); copy it again") from error
+            raise Refused(f"the CZI file is damaged or cut short ({reason(error)}); copy it again") from error
         except BaseException:
             self._stack.close()
             raise
@@ -120,9 +121,13 @@ def _image(facts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _channel_names(facts: Mapping[str, Any], count: int) -> tuple[str, ...]:
-    listed = _listed((((_image(facts).get("Dimensions") or {}).get("Channels")) or {}).get("Channel"))
-    names = [str(one.get("@Name") or "") for one in listed if isinstance(one, Mapping)]
-    return tuple(names) if len(names) == count and any(names) else ()
+    """Return the channels' names, from the display settings where the description of the image has none."""
+    for place in (_image(facts).get("Dimensions"), facts.get("DisplaySetting")):
+        listed = _listed(((place or {}).get("Channels") or {}).get("Channel"))
+        names = [str(one.get("@Name") or "") for one in listed if isinstance(one, Mapping)]
+        if len(names) == count and any(names):
+            return tuple(names)
+    return ()
 
 
 def _scene_names(facts: Mapping[str, Any]) -> dict[int, str]:

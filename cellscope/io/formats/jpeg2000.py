@@ -9,6 +9,7 @@ import numpy as np
 
 from cellscope.io import pixel_size
 from cellscope.io.convert import Decoded, Refused, check_size
+from cellscope.io.text import reason
 
 _SIZ = b"\xff\x4f\xff\x51"
 _UM_PER_M = 1e6
@@ -35,7 +36,7 @@ def decode_jpeg2000(data: bytes, max_pixels: int) -> Decoded:
     try:
         pixels = np.asarray(imagecodecs.jpeg2k_decode(data))
     except RuntimeError as error:
-        raise Refused(f"the JPEG 2000 is damaged ({str(error)[:80]}); copy or export the file again") from error
+        raise Refused(f"the JPEG 2000 is damaged ({reason(error, 80)}); copy or export the file again") from error
     if pixels.shape[:2] != (bottom - top, right - left):
         raise Refused("the JPEG 2000 is damaged; copy or export the file again")
     alpha = pixels[..., 3] if count == 4 else None

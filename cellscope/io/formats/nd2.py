@@ -12,6 +12,7 @@ from cellscope.io.convert import Decoded, Refused
 from cellscope.io.formats.needed import library
 from cellscope.io.pixel_size import stated
 from cellscope.io.scene import Scene
+from cellscope.io.text import reason
 
 _POSITIONS = "P"
 
@@ -32,7 +33,7 @@ class Nd2Source:
         try:
             self._file = nd2.ND2File(path)
         except (ValueError, OSError) as error:
-            raise Refused(f"the ND2 file is damaged or cut short ({error}); copy it again") from error
+            raise Refused(f"the ND2 file is damaged or cut short ({reason(error)}); copy it again") from error
         try:
             sizes = dict(self._file.sizes)
             self._loops = [axis for axis in sizes if axis not in "CYXS"]

@@ -6,6 +6,7 @@ import importlib
 from types import ModuleType
 
 from cellscope.io.convert import Refused
+from cellscope.io.text import reason
 
 
 def library(name: str, what: str, package: str | None = None) -> ModuleType:
@@ -30,4 +31,4 @@ def library(name: str, what: str, package: str | None = None) -> ModuleType:
     except ImportError as error:
         raise Refused(f"{what} need the package {package or name}: pip install {package or name}") from error
     except OSError as error:
-        raise Refused(f"{what} need {package or name}, which cannot be loaded here ({error})") from error
+        raise Refused(f"{what} need {package or name}, which cannot be loaded here ({reason(error)})") from error

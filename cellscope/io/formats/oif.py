@@ -12,6 +12,7 @@ from cellscope.io.formats.nd2 import plane_of
 from cellscope.io.formats.needed import library
 from cellscope.io.pixel_size import stated, unit_um
 from cellscope.io.scene import Scene
+from cellscope.io.text import reason
 
 
 class OifSource:
@@ -35,9 +36,8 @@ class OifSource:
             self._files = {tuple(map(int, place)): name for place, name in zip(series.indices, names, strict=True)}
             first = self._read(names[0])
         except Exception as error:
-            reason = str(error)[:120]
             raise Refused(
-                f"the OIF or OIB file is damaged or incomplete ({reason}); copy it with its folder"
+                f"the OIF or OIB file is damaged or incomplete ({reason(error)}); copy it with its folder"
             ) from error
         shape = dict(zip(self._axes, series.shape, strict=True))
         facts = self._file.mainfile

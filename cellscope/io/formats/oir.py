@@ -11,6 +11,7 @@ from cellscope.io.convert import Decoded, Refused
 from cellscope.io.formats.needed import library
 from cellscope.io.pixel_size import stated
 from cellscope.io.scene import Scene
+from cellscope.io.text import reason
 
 
 class OirSource:
@@ -33,7 +34,7 @@ class OirSource:
             steps = dict(self._file.coord_scales)
             names = tuple(str(channel.name) for channel in self._file.channels)
         except Exception as error:
-            raise Refused(f"the OIR file is damaged or cut short ({str(error)[:120]}); copy it again") from error
+            raise Refused(f"the OIR file is damaged or cut short ({reason(error)}); copy it again") from error
         size, warnings = stated([steps.get("X", 0.0), steps.get("Y", 0.0)])
         shown = [(axis, n) for axis, n in self._sizes.items() if axis in "YXS" or n > 1]
         shown.sort(key=lambda pair: "YXS".find(pair[0]))

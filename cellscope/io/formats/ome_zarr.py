@@ -10,16 +10,11 @@ import numpy as np
 
 from cellscope.io.convert import Decoded, Refused
 from cellscope.io.formats.needed import library
-from cellscope.io.pixel_size import stated, unit_um
+from cellscope.io.pixel_size import stated, unit_um, unknown_unit
 from cellscope.io.scene import Scene
+from cellscope.io.text import reason
 
-_MARKS = (".zattrs", ".zgroup", "zarr.json")
 _SECONDS = {"second": 1.0, "millisecond": 1e-3, "minute": 60.0, "hour": 3600.0}
-
-
-def is_zarr(path: Path) -> bool:
-    """Tell a folder that is a Zarr store."""
-    return any((path / mark).is_file() for mark in _MARKS)
 
 
 class ZarrSource:
@@ -38,14 +33,14 @@ class ZarrSource:
         try:
             root = zarr.open_group(str(path), mode="r")
         except Exception as error:  # zarr's errors differ between its versions
-            raise Refused(f"the Zarr store is damaged or no group ({str(error)[:120]}); copy it again") from error
+            raise Refused(f"the Zarr store is damaged or no group ({reason(error)}); copy it again") from error
         self._arrays: list[tuple[Any, str]] = []
         scenes = []
         for name, group in _images(root):
             try:
                 array, scene = _scene(group, name)
             except (KeyError, TypeError, ValueError) as error:
-                raise Refused(f"its image {name or '/'} is damaged or incomplete ({str(error)[:120]})") from error
+                raise Refused(f"its image {name or '/'} is damaged or incomplete ({reason(error)})") from error
             self._arrays.append(array)
             scenes.append(scene)
         if not scenes:
@@ -102,7 +97,9 @@ def _scene(group: Any, name: str) -> tuple[tuple[Any, str], Scene]:
                 axis: (steps[axis] or 1.0) * float(value) for axis, value in zip(axes, change["scale"], strict=True)
             }
     size, warnings = stated([steps[axis] * (unit_um(units[axis]) or 0.0) for axis in "XY"])
-    channels = [str(one.get("label") or "") for one in (facts.get("omero") or {}).get("channels", [])]
+    warnings += unknown_unit(units["X"])
+    shown_as = (facts.get("omero") or {}).get("channels", [])
+    channels = ["" if one.get("label") is None else str(one["label"]) for one in shown_as]
     sizes = dict(zip(axes, array.shape, strict=True))
     shown = tuple((axis, n) for axis, n in sizes.items() if axis not in "YX" and n > 1)
     return (array, axes), Scene(

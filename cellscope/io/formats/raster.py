@@ -20,6 +20,7 @@ from PIL import BmpImagePlugin, JpegImagePlugin, WebPImagePlugin
 from cellscope.io import pixel_size
 from cellscope.io.convert import Decoded, Refused, check_size
 from cellscope.io.formats.jpeg import JpegHeader, jpeg_header
+from cellscope.io.text import reason
 
 # libpng's remarks on what it repairs would otherwise reach the terminal
 logging.getLogger("imagecodecs").setLevel(logging.CRITICAL + 1)
@@ -149,7 +150,7 @@ def decode_bmp(data: bytes, max_pixels: int) -> Decoded:
         check_size(*picture.size, len(picture.getbands()), max_pixels)
         pixels = np.array(picture if picture.mode in ("1", "L", "RGB") else picture.convert("RGB"))
     except (SyntaxError, OSError, ValueError, struct.error) as error:
-        raise Refused(f"the BMP is damaged or cut short ({error}); copy or export the file again") from error
+        raise Refused(f"the BMP is damaged or cut short ({reason(error)}); copy or export the file again") from error
     if int.from_bytes(data[14:18], "little") < 40:  # the oldest header has no resolution
         return Decoded(pixels)
     x, y = struct.unpack_from("<ii", data, 38)
@@ -173,7 +174,7 @@ def decode_webp(data: bytes, max_pixels: int) -> Decoded:
             raise Refused("is an animated WebP of several frames, which is not read; save the frames as a TIFF stack")
         pixels = np.array(picture if picture.mode in ("RGB", "RGBA") else picture.convert("RGB"))
     except (SyntaxError, OSError, ValueError) as error:
-        raise Refused(f"the WebP is damaged ({error}); copy or export the file again") from error
+        raise Refused(f"the WebP is damaged ({reason(error)}); copy or export the file again") from error
     exif = picture.info.get("exif", b"").removeprefix(b"Exif\0\0")
     alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
     return Decoded(np.ascontiguousarray(pixels[..., :3]), _exif(exif)[0], alpha=alpha)

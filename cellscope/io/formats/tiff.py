@@ -13,6 +13,7 @@ from cellscope.io.formats.tiff_facts import channel_names, interval, pixel_size,
 from cellscope.io.formats.tiff_page import check_kind, decode_page
 from cellscope.io.formats.tiff_stacks import Stack, stacks_of
 from cellscope.io.scene import CHANNEL, Scene
+from cellscope.io.text import reason
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 FORMATS = {
@@ -37,7 +38,7 @@ class TiffSource:
         try:
             self._tif = TiffFile(path)
         except TiffFileError as error:
-            raise Refused(f"the TIFF is damaged or cut short ({error}); copy or export it again") from error
+            raise Refused(f"the TIFF is damaged or cut short ({reason(error)}); copy or export it again") from error
         try:
             self.format = next((name for flag, name in FORMATS.items() if getattr(self._tif, flag)), "TIFF")
             self._stacks = self._find()
@@ -50,7 +51,7 @@ class TiffSource:
         try:
             stacks = stacks_of(self._tif)
         except (TiffFileError, IndexError, KeyError) as error:
-            raise Refused(f"the TIFF is damaged or cut short ({error}); copy or export it again") from error
+            raise Refused(f"the TIFF is damaged or cut short ({reason(error)}); copy or export it again") from error
         said = (self._tif.imagej_metadata or {}).get("images", 1) if self._tif.is_imagej else 1
         there = sum(len(stack.planes) for stack in stacks)
         if isinstance(said, int) and said > there:

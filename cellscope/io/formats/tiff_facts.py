@@ -32,6 +32,8 @@ def pixel_size(tif: TiffFile, stack: Stack) -> Found:
     size, warnings = sizes.from_ome(first, page.imagewidth, page.imagelength, stack.number if tif.is_ome else None)
     if size is not None:
         return size, "OME metadata", warnings
+    if tif.is_svs and stack.overview:  # the size stated is the slide's
+        return None, "", ()
     if tif.is_svs:
         found = _MPP.search(_first_description(tif))
         size, warnings = sizes.stated([float(found[1])]) if found else sizes.UNKNOWN

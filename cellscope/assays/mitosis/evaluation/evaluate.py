@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cellscope.assays.mitosis.assay import ASSAY, PART, call
+from cellscope.assays.mitosis.assay import ASSAY, PART
 from cellscope.assays.mitosis.datasets.sequences import read_facts
-from cellscope.assays.mitosis.evaluation.scores import majority_by, scores, within_mixed
+from cellscope.assays.mitosis.evaluation.scores import calls, majority_by, scores, within_mixed
+from cellscope.assays.mitosis.evaluation.sides import Sides
 from cellscope.assays.mitosis.options import EvalOptions, PredictOptions
 from cellscope.assays.mitosis.report.figures import Strip, gallery_figure
 from cellscope.assays.mitosis.sequences.inputs import SEQUENCE, load, read_input
@@ -22,7 +23,6 @@ from cellscope.assays.mitosis.sequences.state import State
 from cellscope.engine.assay import Subject
 from cellscope.engine.eval.metric import LEVEL, Metric, measure, metrics_figure
 from cellscope.engine.eval.run import Evaluation
-from cellscope.errors import UsageError
 from cellscope.io.choice import Choice
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.classification import confusion_matrix, reliability_table
@@ -51,6 +51,11 @@ _CONVENTIONS = {
     "f1_balanced": "F1 where both classes were equally frequent: 2 recall / (1 + recall + 1 - specificity)",
     "calibration_error": "expected calibration error, 15 equal bins of the larger probability",
 }
+SIDES = {
+    "accuracy": "share of sequences rightly called one of {positive}, or not",
+    "f1": "2 TP / (2 TP + FP + FN), {positive} positive, the most probable class counts",
+}
+"""The same of a model with several abnormal classes."""
 _WIDER = "; interval: the wider of Wilson's over sequences and the bootstrap over groups"
 
 
@@ -97,15 +102,14 @@ def evaluate(
     rows = prepared.split(split).head(run.limit) if run.limit else prepared.split(split)
     loaded = evaluation.load(models)
     classes = loaded.cards[PART].classes
-    if unknown := sorted(set(rows["class"]) - set(classes)):
-        raise UsageError(f"the model knows {', '.join(classes)}; the dataset also has {', '.join(unknown)}")
+    sides = Sides.of(loaded.cards[PART], prepared, set(rows["class"]))
     # prepared sequences always hold transmitted light first
     read_item = partial(_read_item, prepared, replace(extended(options, PredictOptions), nuclei_channel=1))
     found = evaluation.measure(rows, loaded, read_item, measure_sequence, window=WINDOW)
     facts = read_facts(prepared)
     table = items_table(rows[rows["id"].isin(list(found))], found, facts, classes, options.threshold)
-    metrics = measures(table, classes, options.threshold, seed=run.seed)
-    figures = _figures(table, found, classes, metrics, split)
+    metrics = measures(table, classes, options.threshold, sides=sides, seed=run.seed)
+    figures = _figures(table, found, classes, sides, metrics, split)
     return evaluation.write(
         n=len(table),
         metrics=metrics,
@@ -141,11 +145,13 @@ def items_table(
     table["line"] = [fact.line or "unknown" for fact in known]
     table["dose"] = [fact.dose or "unknown" for fact in known]
     table["class"] = rows["class"].to_numpy()
-    table["predicted"] = [classes[call(row, threshold)] for row in p]
+    table["predicted"] = [classes[number] for number in calls(p, threshold)]
     return table.join(pd.DataFrame(p, columns=[f"p_{name}" for name in classes]))
 
 
-def measures(table: pd.DataFrame, classes: tuple[str, ...], threshold: float, *, seed: int = 0) -> list[Metric]:
+def measures(
+    table: pd.DataFrame, classes: tuple[str, ...], threshold: float, *, sides: Sides | None = None, seed: int = 0
+) -> list[Metric]:
     """Compute all metrics with intervals.
 
     Parameters
@@ -153,8 +159,9 @@ def measures(table: pd.DataFrame, classes: tuple[str, ...], threshold: float, *,
     table : DataFrame
         From `items_table`.
     classes : tuple of str
-        The last is the positive one.
     threshold : float
+    sides : Sides, optional
+        Which classes are abnormal; all but the first.
     seed : int
         Of the bootstrap.
 
@@ -164,33 +171,36 @@ def measures(table: pd.DataFrame, classes: tuple[str, ...], threshold: float, *,
         Overall; accuracy and F1 of every cell line and every dose; the dose-only baseline; accuracy within doses that
         hold at least five of two classes.
     """
-    truth = np.array([classes.index(name) for name in table["class"]])
+    sides = sides or Sides.usual(classes)
+    truth = np.array([sides.truth[name] for name in table["class"]])
     p = table[[f"p_{name}" for name in classes]].to_numpy(float)
     groups = table["group"].to_numpy()
-    metrics = [_metric(name, name, truth, p, groups, classes, threshold, seed) for name in _CONVENTIONS]
+    called = " or ".join(classes[n] for n in sides.positive)
+    metric = partial(_metric, called=called, positive=sides.positive, threshold=threshold, seed=seed)
+    metrics = [metric(name, name, truth, p, groups) for name in _CONVENTIONS]
     for column in ("line", "dose"):
         for value in sorted(set(table[column]), key=_by_number):
             index = np.flatnonzero(table[column].to_numpy() == value)
             for name in ("accuracy", "f1"):
                 label = f"{column}_{value}.{name}"
-                metrics.append(_metric(label, name, truth[index], p[index], groups[index], classes, threshold, seed))
-    last = len(classes) - 1
-    from_dose = majority_by(table["dose"].tolist(), truth, table["group"].tolist())
-    guess = np.eye(len(classes))[from_dose]
+                metrics.append(metric(label, name, truth[index], p[index], groups[index]))
+    abnormal = np.isin(truth, sides.positive).astype(int)
+    from_dose = majority_by(table["dose"].tolist(), abnormal, table["group"].tolist())
+    guess = np.eye(2)[from_dose]
     said = "; the class is guessed from the dose alone: the most frequent of its dose in the other groups of the split"
     for name in ("accuracy", "f1"):
-        metrics.append(_metric(f"dose_alone.{name}", name, truth, guess, groups, classes, 0.5, seed, more=said))
-    mixed = within_mixed(table["dose"].tolist(), truth, LEAST_OF_BOTH)
+        alone = partial(metric, positive=(1,), threshold=0.5, more=said)
+        metrics.append(alone(f"dose_alone.{name}", name, abnormal, guess, groups))
+    mixed = within_mixed(table["dose"].tolist(), abnormal, LEAST_OF_BOTH)
     more = f"; only doses with at least {LEAST_OF_BOTH} sequences of two classes each"
     for name in ("accuracy", "balanced_accuracy", "f1"):
         label = f"within_doses.{name}"
-        metrics.append(_metric(label, name, truth[mixed], p[mixed], groups[mixed], classes, threshold, seed, more=more))
-    guessed = from_dose[mixed] == truth[mixed]
+        metrics.append(metric(label, name, truth[mixed], p[mixed], groups[mixed], more=more))
+    guessed = from_dose[mixed] == abnormal[mixed]
     low, high = wilson(int(guessed.sum()), len(guessed), LEVEL)
     value = float(guessed.mean()) if len(guessed) else None
     convention = f"{_CONVENTIONS['accuracy']}{said}{more}; interval: Wilson's over sequences"
     metrics.append(Metric("within_doses.dose_alone_accuracy", value, low, high, len(guessed), convention))
-    assert last >= 1
     return metrics
 
 
@@ -201,21 +211,22 @@ def _by_number(value: str) -> tuple[int, float, str]:
         return (1, 0.0, value)
 
 
-def _statistic(name: str, truth: np.ndarray, p: np.ndarray, threshold: float, index: np.ndarray) -> float | None:
-    return scores(truth[index], p[index], threshold=threshold)[name]
+def _statistic(
+    name: str, truth: np.ndarray, p: np.ndarray, threshold: float, positive: tuple[int, ...], index: np.ndarray
+) -> float | None:
+    return scores(truth[index], p[index], threshold=threshold, positive=positive)[name]
 
 
 def _metric(
-    label: str, name: str, truth: np.ndarray, p: np.ndarray, groups: np.ndarray, classes: tuple[str, ...],
-    threshold: float, seed: int, *, more: str = "",
+    label: str, name: str, truth: np.ndarray, p: np.ndarray, groups: np.ndarray, *, called: str,
+    positive: tuple[int, ...], threshold: float, seed: int, more: str = "",
 ) -> Metric:  # fmt: skip
     """Compute one metric; its interval is honest for few sequences and allows for likeness within groups."""
-    statistic = partial(_statistic, name, truth, p, threshold)
+    statistic = partial(_statistic, name, truth, p, threshold, positive)
     found = measure(label, groups, statistic, convention=_CONVENTIONS[name], seed=seed)
     value, low, high = found.value, found.low, found.high
     interval = (low, high) if low is not None and high is not None else (None, None)
-    positive = p.shape[1] - 1
-    true, said = truth == positive, p[:, -1] >= threshold
+    true, said = np.isin(truth, positive), np.isin(calls(p, threshold), positive)
     hit, missed, false = int((true & said).sum()), int((true & ~said).sum()), int((~true & said).sum())
     right = len(truth) - hit - missed - false
     counts = {
@@ -224,7 +235,8 @@ def _metric(
         "recall": (hit, hit + missed),
         "specificity": (right, right + false),
     }
-    convention = _CONVENTIONS[name].format(positive=classes[-1], threshold=threshold) + more
+    several = len(positive) > 1 and name in SIDES
+    convention = (SIDES if several else _CONVENTIONS)[name].format(positive=called, threshold=threshold) + more
     few = min(int(true.sum()), int((~true).sum()))
     exact: tuple[float, float] | tuple[None, None] | None = None
     if name in counts:
@@ -245,26 +257,33 @@ def _figures(
     table: pd.DataFrame,
     found: Mapping[str, Measured],
     classes: tuple[str, ...],
+    sides: Sides,
     metrics: list[Metric],
     split: str,
 ) -> dict[str, Any]:
-    truth = np.array([classes.index(name) for name in table["class"]])
+    truth = np.array([sides.truth[name] for name in table["class"]])
     said = np.array([classes.index(name) for name in table["predicted"]])
     p = table[[f"p_{name}" for name in classes]].to_numpy(float)
+    names = list(classes)
+    if not set(table["class"]) <= set(classes):  # only the side can be compared
+        truth, said = (np.isin(numbers, sides.positive).astype(int) for numbers in (truth, said))
+        positive = p[:, list(sides.positive)].sum(1).clip(0, 1)
+        p, names = np.stack([1 - positive, positive], 1), ["normal", "abnormal"]
     error = next(metric.value for metric in metrics if metric.name == "calibration_error")
     shown = [metric for metric in metrics if metric.value is not None and metric.name != "calibration_error"]
     figures = {
         "metrics": metrics_figure(shown, f"split {split}, 95 % intervals"),
-        "confusion": confusion_figure(confusion_matrix(truth, said, list(range(len(classes)))), list(classes)),
+        "confusion": confusion_figure(confusion_matrix(truth, said, list(range(len(names)))), names),
         "reliability": reliability_figure(reliability_table(p, truth), error=error),
     }  # fmt: skip
-    wrong = table[table["class"] != table["predicted"]].copy()
+    wrong = table[truth != said].copy()
     wrong["sure"] = wrong[[f"p_{name}" for name in classes]].max(axis=1)
     strips = []
     for row in wrong.sort_values("sure", ascending=False).head(MOST_ERRORS).to_dict("records"):
         kept = found[row["image"]]
         caption = f"{Path(row['image']).name}: {row['class']}, called {row['predicted']} ({row['sure']:.2f})"
-        strips.append(Strip(kept.shown.astype(np.float32), kept.frames, caption, row["class"] == classes[-1], False))
+        abnormal = sides.truth[row["class"]] in sides.positive
+        strips.append(Strip(kept.shown.astype(np.float32), kept.frames, caption, abnormal, False))
     if strips:
         figures["errors"] = gallery_figure(strips, title="errors, the surest first: start, a third, two thirds, end")
     return figures

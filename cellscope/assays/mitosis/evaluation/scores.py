@@ -1,4 +1,4 @@
-"""The paper's measures of a classifier of divisions: arrays in, numbers out. The last class is the positive one."""
+"""The paper's measures of a classifier of divisions: arrays in, numbers out. All but the normal class are positive."""
 
 from __future__ import annotations
 
@@ -9,15 +9,26 @@ import numpy as np
 from cellscope.metrics.classification import accuracy, average_precision, expected_calibration_error, roc_auc
 
 
-def scores(labels: np.ndarray, probabilities: np.ndarray, *, threshold: float = 0.5) -> dict[str, float | None]:
-    """Measure a classifier of two classes; of more, the last against the others.
+def calls(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+    """Choose a class for each case: of two, the last from `threshold` on; of more, the most probable. (N,) int."""
+    if probabilities.shape[1] == 2:
+        return (probabilities[:, 1] >= threshold).astype(int)
+    return np.asarray(probabilities.argmax(1), int)
+
+
+def scores(
+    labels: np.ndarray, probabilities: np.ndarray, *, threshold: float = 0.5, positive: Sequence[int] | None = None
+) -> dict[str, float | None]:
+    """Measure a classifier of normal against abnormal divisions.
 
     Parameters
     ----------
     labels : (N,) int
     probabilities : (N, K) float
     threshold : float
-        Probability from which a case is called positive.
+        Probability from which a case of two classes is called positive.
+    positive : sequence of int, optional
+        The classes that count as abnormal; all but the first.
 
     Returns
     -------
@@ -25,9 +36,9 @@ def scores(labels: np.ndarray, probabilities: np.ndarray, *, threshold: float = 
         accuracy, precision, recall, specificity, f1, roc_auc, average_precision, balanced_accuracy, f1_balanced (F1
         where both classes were equally frequent), calibration_error; None where undefined.
     """
-    last = probabilities.shape[1] - 1
-    true, p = np.asarray(labels) == last, probabilities[:, last]
-    said = p >= threshold
+    chosen = list(range(1, probabilities.shape[1])) if positive is None else list(positive)
+    true, p = np.isin(labels, chosen), probabilities[:, chosen].sum(1).clip(0, 1)
+    said = np.isin(calls(probabilities, threshold), chosen)
     hit, missed, false = int((true & said).sum()), int((true & ~said).sum()), int((~true & said).sum())
     right = int((~true & ~said).sum())
     recall, specificity = _ratio(hit, hit + missed), _ratio(right, right + false)

@@ -16,6 +16,11 @@ _NO_LINE = re.compile(r"[A-Za-z]?|nd2|.*\.nd2|\d+")
 
 _NORMAL = re.compile(r"(normal|regular|bipolar|negative|neg)([ _-]?(mitos[ie]s|divisions?))?", re.IGNORECASE)
 _ABNORMAL = re.compile(r"(abnormal|aberrant|irregular|positive|pos)([ _-]?(mitos[ie]s|divisions?))?", re.IGNORECASE)
+_KIND = re.compile(
+    r"multi|tri|tetra|mono|lagging|bridge|misaligned|unaligned|polar|asymmetric|slippage|failed|death|catastrophe|fragment",
+    re.IGNORECASE,
+)
+"""What kinds of abnormal divisions are called: where two classes are left, none of these is the normal one."""
 
 
 def normal_class(classes: Sequence[str]) -> str | None:
@@ -23,12 +28,13 @@ def normal_class(classes: Sequence[str]) -> str | None:
 
     >>> normal_class(["multipolar", "normal"]), normal_class(["abnormal", "two"]), normal_class(["a", "b"])
     ('normal', 'two', None)
+    >>> normal_class(["abnormal", "multipolar"])  # two kinds of abnormal ones
     """
     normal = [name for name in classes if _NORMAL.fullmatch(name)]
     if len(normal) == 1:
         return normal[0]
     others = [name for name in classes if not _ABNORMAL.fullmatch(name)]
-    return others[0] if len(classes) == 2 and len(others) == 1 else None
+    return others[0] if len(classes) == 2 and len(others) == 1 and not _KIND.search(others[0]) else None
 
 
 def abnormal_classes(classes: Sequence[str], training: dict[str, Any]) -> frozenset[str]:

@@ -21,6 +21,7 @@ from drawn.karyotype import (
     write_karyonet,
 )
 
+from cellscope.assays.karyotype.classes import refuse_from_zero
 from cellscope.assays.karyotype.datasets.sources import FORMATS, adir, bioimlab, folders
 from cellscope.assays.karyotype.datasets.sources.adir import MEGABASES, instances_of
 from cellscope.assays.karyotype.datasets.sources.metaphase_record import Instance
@@ -207,3 +208,12 @@ def test_generated_metaphases_are_what_they_claim() -> None:
     together = np.sum(cell.masks, axis=0)
     assert (together > 1).sum() > 20
     assert (metaphase(0, crossing=0, touching=0).masks[0] & metaphase(0, crossing=0, touching=0).masks[1]).sum() == 0
+
+
+@pytest.mark.parametrize("prefix", ["", "chr", "class_"])
+def test_numbers_from_0_are_no_chromosomes(prefix):
+    with pytest.raises(DatasetError, match="numbers from 0, so that 1 would be chromosome 2"):
+        refuse_from_zero([f"{prefix}{number}" for number in range(24)], "coco.json")
+    refuse_from_zero([f"{prefix}{number}" for number in range(25)], "coco.json")  # 0 is what is unknown
+    refuse_from_zero([f"{prefix}{name}" for name in ("0", "1", "2", "X", "Y")], "coco.json")
+    refuse_from_zero([f"{prefix}{number}" for number in range(1, 24)], "coco.json")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from cellscope.assays.mitosis.assay import calibrate, call, combine
-from cellscope.assays.mitosis.evaluation.evaluate import measures
+from cellscope.assays.mitosis.evaluation.evaluate import Measured, _figures, items_table, measures
 from cellscope.assays.mitosis.evaluation.scores import majority_by, scores, within_mixed
+from cellscope.assays.mitosis.evaluation.sides import Sides
 from cellscope.assays.mitosis.report.summary import conditions_table, dose_of
+from cellscope.assays.mitosis.sequences.names import normal_class
+from cellscope.errors import UsageError
 from cellscope.metrics.calibration import apply_line, best_slope_and_bias, best_weights_and_bias, log_odds
 from cellscope.metrics.intervals import f1_wilson, wider, wilson
+from cellscope.models.card import ModelCard
 
 
 def test_scores_by_hand():
@@ -27,6 +33,58 @@ def test_scores_by_hand():
     assert found["f1_balanced"] == pytest.approx(2 * (2 / 3) / (1 + 2 / 3 + 1 / 5))
     nothing = scores(np.zeros(2, int), np.array([[0.9, 0.1], [0.8, 0.2]]))
     assert nothing["recall"] is nothing["f1"] is nothing["roc_auc"] is None
+
+
+def test_of_several_classes_all_but_the_normal_one_are_positive():
+    """One multipolar division called lagging is rightly abnormal; one lagging called bipolar is missed."""
+    classes = ("bipolar", "lagging", "multipolar")
+    truth = np.array([0, 0, 1, 1, 2, 2])
+    p = np.array([[0.9, 0.1, 0], [0.3, 0.4, 0.3], [0.1, 0.8, 0.1], [0.5, 0.3, 0.2], [0, 0.6, 0.4], [0.1, 0, 0.9]])
+    found = scores(truth, p)
+    assert (found["recall"], found["precision"], found["specificity"]) == (3 / 4, 3 / 4, 1 / 2)
+    assert found["accuracy"] == pytest.approx(4 / 6)
+    # chance that an abnormal one has more of 1 - p(bipolar): 0.9, 0.5, 1, 0.9 against 0.1, 0.7
+    assert found["roc_auc"] == pytest.approx(7 / 8)
+    table = pd.DataFrame({"image": list("abcdef"), "group": list("abcdef"), "line": "", "dose": "4"})
+    table["class"] = [classes[number] for number in truth]
+    table = table.join(pd.DataFrame(p, columns=[f"p_{name}" for name in classes]))
+    listed = {metric.name: metric for metric in measures(table, classes, 0.5)}
+    assert {name: listed[name].value for name in found} == pytest.approx(found)
+    assert "lagging or multipolar positive" in listed["recall"].convention
+    # the normal class may stand elsewhere: the model's card says which it is
+    turned = table.rename(columns={"p_bipolar": "p_lagging", "p_lagging": "p_bipolar"})
+    turned["class"] = table["class"].replace({"bipolar": "lagging", "lagging": "bipolar"})
+    sides = Sides((0, 2), {name: number for number, name in enumerate(classes)})
+    again = {metric.name: metric.value for metric in measures(turned, classes, 0.5, sides=sides)}
+    assert again["recall"] == found["recall"]
+    assert again["roc_auc"] == found["roc_auc"]
+
+
+def test_other_kinds_than_the_models_are_compared_as_normal_and_abnormal():
+    card = ModelCard.weightless("mitosis", "classify", "none", ("normal", "abnormal"))
+    prepared = SimpleNamespace(info={"classes": ["bipolar", "lagging", "multipolar"]})
+    sides = Sides.of(card, prepared, {"bipolar", "lagging", "multipolar"})
+    assert sides.positive == (1,)
+    assert [sides.truth[name] for name in ("normal", "abnormal", "bipolar", "lagging", "multipolar")] == [0, 1, 0, 1, 1]
+    rows = pd.DataFrame({"id": list("abcd"), "group": list("abcd")})
+    rows["class"] = ["bipolar", "bipolar", "lagging", "multipolar"]
+    shown = np.zeros((12, 2, 8, 8), np.float16)
+    abnormal = dict(zip("abcd", (0.1, 0.7, 0.9, 0.2), strict=True))
+    said = {name: Measured(np.array([1 - p, p]), shown, np.arange(12)) for name, p in abnormal.items()}
+    table = items_table(rows, said, {}, card.classes, 0.5)
+    assert list(table["predicted"]) == ["normal", "abnormal", "abnormal", "normal"]
+    metrics = measures(table, card.classes, 0.5, sides=sides)
+    assert {metric.name: metric.value for metric in metrics}["accuracy"] == 0.5
+    assert {"confusion", "reliability", "errors"} <= set(_figures(table, said, card.classes, sides, metrics, "test"))
+    with pytest.raises(UsageError, match="prepare it with --normal CLASS"):
+        Sides.of(card, SimpleNamespace(info={"classes": ["a", "b"]}), {"a", "b"})
+    with pytest.raises(UsageError, match="is one of the model's abnormal classes"):
+        Sides.of(card, SimpleNamespace(info={"classes": ["normal", "abnormal"], "normal": "abnormal"}), {"normal"})
+
+
+@pytest.mark.parametrize("names", [["abnormal", "multipolar"], ["a", "b"], ["aberrant", "lagging chromosomes"]])
+def test_a_kind_of_abnormal_divisions_is_never_taken_for_the_normal_class(names):
+    assert normal_class(names) is None
 
 
 def test_dose_alone():

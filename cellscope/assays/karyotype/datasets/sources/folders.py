@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from cellscope.assays.karyotype.classes import parse_class
+from cellscope.assays.karyotype.classes import parse_class, refuse_from_zero
 from cellscope.assays.karyotype.datasets.sources.metaphase_record import Record
 from cellscope.io.annotations.tally import note
 from cellscope.io.leftovers import files_below
@@ -35,6 +35,7 @@ def read(folder: Path) -> Iterator[Record]:
     last ``_`` or ``-``. Images in folders of other names are left out, which is told.
     """
     files = _files(folder)
+    refuse_from_zero({path.parent.name for path in files}, one_line(folder))
     others = Counter(path.parent.name for path in files if parse_class(path.parent.name) is None)
     for name, count in sorted(others.items()):
         note(f"the folder {one_line(name)!r} ({count} images) names no chromosome and is left out; 1 to 22, X, Y do")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cellscope.assays.karyotype.classes import parse_class
+from cellscope.assays.karyotype.classes import parse_class, refuse_from_zero
 from cellscope.assays.karyotype.datasets.sources.metaphase_record import Instance, Record, crop_mask
 from cellscope.errors import DatasetError, InputError
 from cellscope.io.annotations.formats import FORMATS
@@ -46,6 +46,7 @@ class Outlines:
     def metaphases(self, folder: Path) -> Iterator[tuple[dict[str, Any], Record]]:
         """Yield what the file says of each image, and its record."""
         images = self.format.read(folder)
+        refuse_from_zero((outline.class_ for image in images for outline in image.outlines), one_line(folder))
         _tell_unknown(images)
         stems = Counter(image.name for image in images)
         top = folder if folder.is_dir() else folder.parent
