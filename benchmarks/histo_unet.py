@@ -113,7 +113,7 @@ def main() -> None:
     classes = tuple(prepared.info["classes"])
     began = time.monotonic()
     unet = trained(
-        load_tiles(prepared, "train", classes, fold=None, limit=None), classes, arguments.steps, arguments.seed
+        load_tiles(prepared, "train", classes, limit=None), classes, arguments.steps, arguments.seed
     )
     print(f"U-Net: {arguments.steps} steps in {time.monotonic() - began:.0f} s")
     card, tensors = load_model(locate("histo-nuclei"), assay="histo", part="nuclei")
@@ -123,7 +123,7 @@ def main() -> None:
     settings: dict[str, Any] = {name: card.thresholds[name] for name in TUNED if name in card.thresholds}
     rows: dict[tuple[str, str], list[list[tuple[float, float, float]]]] = {}
     for split in arguments.splits.split(","):
-        for tile in load_tiles(prepared, split, classes, fold=None, limit=None):
+        for tile in load_tiles(prepared, split, classes, limit=None):
             found = [
                 otsu_nuclei(tile.image).labels,
                 find_nuclei(whole_maps(unet, tile.image), **settings).labels,

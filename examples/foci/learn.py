@@ -62,7 +62,7 @@ class Images(Dataset):
     """The images of one split as (image, mask), (1, H, W) float32 each."""
 
     def __init__(self, prepared: PreparedDataset, split: str, options: TrainOptions):
-        rows = prepared.split(split, fold=options.fold)[: options.limit]
+        rows = prepared.split(split)[: options.limit]
         self.images = [normalised(read(prepared.root / name).pixels) for name in rows["image"]]
         self.masks = [read_label_image(prepared.root / name).values[None] > 0 for name in rows["target"]]
 

@@ -266,7 +266,8 @@ def test_the_same_events_in_three_tables_give_the_same_windows(movie, both, tmp_
     objects = [pd.read_csv(out / "objects.csv") for out in found]
     assert objects[0][["frame", "centroid-0", "centroid-1"]].to_numpy().tolist() == [[8, 60, 60], [10, 110, 150]]
     for other, out in zip(objects[1:], found[1:], strict=True):
-        pd.testing.assert_frame_equal(other, objects[0])
+        # what a tracking program calls its tracks comes along
+        pd.testing.assert_frame_equal(other.drop(columns=["track", "spot"], errors="ignore"), objects[0])
         assert (out / "well.filmstrip.png").read_bytes() == (found[0] / "well.filmstrip.png").read_bytes()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,14 @@ def options_for(**changes: Any) -> TrainOptions:
     return TrainOptions(**(settings | changes))
 
 
-def run_toy(out: Path, *, scores: list[float] | None = None, validate: bool = True, **changes: Any) -> Toy:
+def run_toy(
+    out: Path,
+    *,
+    scores: list[float] | None = None,
+    validate: bool = True,
+    say: Callable[[str], None] = lambda _text: None,
+    **changes: Any,
+) -> Toy:
     options = options_for(**changes)
     L.seed_everything(options.seed, verbose=False)
     toy = Toy(options, scores)
@@ -98,7 +106,7 @@ def run_toy(out: Path, *, scores: list[float] | None = None, validate: bool = Tr
         network=toy.network,
         argv=["cellscope", "toy"],
         record={"dataset": {"hash": "x"}},
-        say=lambda text: None,
+        say=say,
     )
     return toy
 

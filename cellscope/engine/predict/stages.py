@@ -10,17 +10,17 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from dataclasses import dataclass, field
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from cellscope.engine.assay import Assay, Stage, Subject
+from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.device import autocast
 from cellscope.engine.familiarity.judge import average
 from cellscope.engine.familiarity.tap import Tap
+from cellscope.engine.predict.flight import Flight
 from cellscope.engine.predict.outcome import Done, Failure
 from cellscope.engine.predict.step import Conclude, Step, advance
 from cellscope.engine.predict.workers import Workers
@@ -33,25 +33,6 @@ PIXELS_IN_FLIGHT = 2**24
 """Pixels of all subjects alive at once (one subject may exceed it alone): about 1 GB with the masks made on the way."""
 
 _Key = tuple[int, tuple[int, ...]]
-
-
-@dataclass(eq=False)
-class _Flight:
-    """A subject inside the window; ``error`` alone for an input that failed before."""
-
-    subject: Subject | None
-    stages: tuple[Stage, ...] = ()
-    number: int = -1
-    outputs: list[Any] = field(default_factory=list)
-    missing: int = 0
-    weights: list[float] | None = None
-    features: list[np.ndarray | None] = field(default_factory=list)
-    job: Future | None = None
-    outcome: Done | Failure | None = None
-
-    @property
-    def pixels(self) -> int:
-        return 0 if self.subject is None else self.subject.pixels
 
 
 def run_subjects(
@@ -128,9 +109,9 @@ class _Runner:
         self.window = window
         self.conclude = conclude
         self.workers = workers
-        self.flights: deque[_Flight] = deque()
+        self.flights: deque[Flight] = deque()
         # one queue per stage and item shape; the position in `outputs` travels with the item
-        self.queues: dict[_Key, deque[tuple[_Flight, int, np.ndarray]]] = {}
+        self.queues: dict[_Key, deque[tuple[Flight, int, np.ndarray]]] = {}
         self.sizes = [run.batch_size or stage.batch_size for stage in assay.stages]
         self.exhausted = False
         self.stop = stop
@@ -171,21 +152,21 @@ class _Runner:
             self.exhausted = True
             return
         if isinstance(subject, Failure):
-            self.flights.append(_Flight(None, outcome=subject))
+            self.flights.append(Flight(None, outcome=subject))
             return
         if subject.state is None:
             subject.state = self.assay.state()
-        flight = _Flight(subject, self.assay.stages_of(subject.kind))
+        flight = Flight(subject, self.assay.stages_of(subject.kind))
         self.flights.append(flight)
         self._advance(flight)
 
-    def _advance(self, flight: _Flight) -> None:
+    def _advance(self, flight: Flight) -> None:
         assert flight.subject is not None
         flight.job = self.workers.submit(flight.subject, flight.number, flight.outputs, self.conclude)
         if flight.job.done():
             self._collect(flight)
 
-    def _collect(self, flight: _Flight) -> None:
+    def _collect(self, flight: Flight) -> None:
         assert flight.job is not None
         assert flight.subject is not None
         job, flight.job = flight.job, None
@@ -200,7 +181,7 @@ class _Runner:
         else:
             self._enter(flight, step)
 
-    def _fail(self, flight: _Flight, error: Exception) -> None:
+    def _fail(self, flight: Flight, error: Exception) -> None:
         assert flight.subject is not None
         traceback.clear_frames(error.__traceback__)  # a failed batch must not keep its tensors alive
         flight.outcome = Failure.of(flight.subject, error)
@@ -212,7 +193,7 @@ class _Runner:
             else:
                 del self.queues[key]
 
-    def _enter(self, flight: _Flight, step: Step) -> None:
+    def _enter(self, flight: Flight, step: Step) -> None:
         """Bring a subject to where its last step left it."""
         assert flight.subject is not None
         flight.subject.state = step.state
@@ -245,7 +226,7 @@ class _Runner:
             del self.queues[key]
         self._forward(key[0], entries)
 
-    def _forward(self, number: int, entries: list[tuple[_Flight, int, np.ndarray]]) -> None:
+    def _forward(self, number: int, entries: list[tuple[Flight, int, np.ndarray]]) -> None:
         """Run one batch; when it fails, its halves, so that in the end only the item at fault fails its subject."""
         entries = [entry for entry in entries if entry[0].outcome is None]
         if not entries:
@@ -281,7 +262,7 @@ class _Runner:
         self._forward(number, entries[:middle])
         self._forward(number, entries[middle:])
 
-    def _keep_features(self, flight: _Flight, part: str) -> None:
+    def _keep_features(self, flight: Flight, part: str) -> None:
         """Average the features of a stage's items, in their order, whatever batches they came in."""
         if flight.weights is None or flight.subject is None:
             return

@@ -26,12 +26,24 @@ from cellscope.engine.device import available_cpus, pick_device, pick_precision
 from cellscope.engine.provenance import training_record
 from cellscope.engine.train.callbacks import EarlyStop, Progress, SaveAndStop, StepSeed, ValidateAt
 from cellscope.engine.train.curves import EVERY, MetricsFile, draw_curves, logger_for
-from cellscope.engine.train.folder import BEST, LAST, MODEL, find_resume, make_room, steps_taken
+from cellscope.engine.train.folder import (
+    BEST,
+    LAST,
+    MODEL,
+    bring_best_back,
+    find_resume,
+    make_room,
+    put_best_away,
+    steps_taken,
+)
 from cellscope.engine.train.phases import Phases
 from cellscope.engine.train.worker_errors import worker_error
 from cellscope.errors import CellscopeError, Interrupted, UsageError
 from cellscope.io.write import write_json
 from cellscope.models.file import ModelCard, save_model
+
+UNLEARNT = ("none", "imagenet")
+"""Values of ``--init`` that name no model which could be measured before the training."""
 
 PRECISION_NAMES = {None: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
 
@@ -177,6 +189,8 @@ def fit(
     )  # of several training processes only the first touches the folder and speaks
     if first:
         make_room(out, options, resume)
+        if resume is not None:
+            bring_best_back(out, resume)
     else:
         say = _say_nothing
     _quieten()
@@ -210,12 +224,15 @@ def fit(
         if options.patience:
             callbacks.append(EarlyStop(phases, options.patience))
     callbacks.append(stop)  # last, so that what it saves holds what the others know
+    where: dict[str, Any] = {
+        "accelerator": {"cuda": "gpu"}.get(device.type, device.type),
+        "devices": options.devices if options.devices > 1 else ([device.index] if device.index is not None else 1),
+        "precision": precision,
+    }
     trainer = L.Trainer(
-        accelerator={"cuda": "gpu"}.get(device.type, device.type),
-        devices=options.devices if options.devices > 1 else ([device.index] if device.index is not None else 1),
+        **where,
         # A batch may leave a branch without a loss (boxes without masks, polarity unknown).
         strategy="ddp_find_unused_parameters_true" if options.devices > 1 else "auto",
-        precision=precision,  # type: ignore[arg-type]
         max_steps=phases.options.steps,
         max_epochs=-1,
         val_check_interval=1,  # `ValidateAt` decides
@@ -232,11 +249,15 @@ def fit(
         use_distributed_sampler=False,
     )
     setattr(module, "options", phases.options)  # noqa: B010  a module's attributes are typed as modules
+    start: float | None = None
     threads = torch.get_num_threads()
     if options.devices == 1 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(available_cpus())
     try:
         with stop:
+            if resume is None and validates is not None and _starts_from_model(options):
+                start = _score(module, val_loader, where)
+                say(f"the starting model scores {start:.4f} before the first step")
             trainer.fit(module, train_loader(done), val_loader, ckpt_path=resume, weights_only=True)
     except Interrupted:
         if not first:
@@ -265,10 +286,30 @@ def fit(
     if not all(torch.isfinite(value).all() for value in network.state_dict().values() if value.is_floating_point()):
         raise CellscopeError(f"training in {out} ended with weights that are not finite; lower --set learning_rate")
     draw_curves(table.rows(), out / "curves.png")
+    put_best_away(out)
+    if start is not None and "val_score" in metrics:
+        record = record | {"start": {"val_score": start}}
+        compared = f"the new model scores {metrics['val_score']:.4f}, the starting model {start:.4f}"
+        say(compared if metrics["val_score"] >= start else f"warning: the training made the model worse: {compared}")
     return _write_run(
         out, network, metrics, began, card=card, options=options, argv=argv, record=record, steps=trainer.global_step,
         device=str(device), precision=precision,
     )  # fmt: skip
+
+
+def _starts_from_model(options: Any) -> bool:
+    """Tell whether one process trains on from a model; ``.pth`` files hold weights of another task."""
+    return options.devices == 1 and options.init not in UNLEARNT and Path(options.init).suffix not in (".pth", ".pt")
+
+
+def _score(module: L.LightningModule, loader: DataLoader | None, where: dict[str, Any]) -> float:
+    """Validate a model as it is, and give ``val_score``; the training's own callbacks do not see it."""
+    alone = L.Trainer(
+        **where, logger=False, callbacks=[], enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    [found] = alone.validate(module, loader, verbose=False)
+    return float(found["val_score"])
 
 
 def _write_run(

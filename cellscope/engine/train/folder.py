@@ -9,13 +9,15 @@ from typing import Any
 import torch
 
 from cellscope.errors import UsageError
-from cellscope.io.write import write_text
+from cellscope.io.write import atomic, write_text
 from cellscope.options.resolve import to_toml
 
 LAST = "last.ckpt"
 BEST = "best.ckpt"
 MODEL = "model.safetensors"
 TENSORBOARD = "tensorboard"
+_KEPT = "cellscope_best"
+"""Key of a finished training's ``last.ckpt`` for the checkpoint with the best score."""
 
 
 def find_resume(out: Path, resume: str | None) -> Path | None:
@@ -43,6 +45,27 @@ def steps_taken(checkpoint: Path) -> int:
         return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
     except Exception as error:  # whatever a broken file makes the unpickler say
         raise UsageError(f"{checkpoint} is not a checkpoint of a training; give the last.ckpt of one") from error
+
+
+def put_best_away(out: Path) -> None:
+    """Move ``best.ckpt`` of a finished training into its ``last.ckpt``, for a training that goes on from there."""
+    if not (out / BEST).is_file():
+        return
+    last = torch.load(out / LAST, weights_only=True, map_location="cpu")
+    last[_KEPT] = torch.load(out / BEST, weights_only=True, map_location="cpu")
+    with atomic(out / LAST) as temporary:
+        torch.save(last, temporary)
+    (out / BEST).unlink()
+
+
+def bring_best_back(out: Path, resume: Path) -> None:
+    """Write ``best.ckpt`` again that `put_best_away` moved into the checkpoint a training goes on from."""
+    if (out / BEST).exists():
+        return
+    kept = torch.load(resume, weights_only=True, map_location="cpu").get(_KEPT)
+    if kept is not None:
+        with atomic(out / BEST) as temporary:
+            torch.save(kept, temporary)
 
 
 def refuse_training(out: Path, *, overwrite: bool) -> None:

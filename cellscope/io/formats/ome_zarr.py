@@ -14,13 +14,7 @@ from cellscope.io.pixel_size import stated, unit_um, unknown_unit
 from cellscope.io.scene import Scene
 from cellscope.io.text import reason
 
-_MARKS = (".zattrs", ".zgroup", "zarr.json")
 _SECONDS = {"second": 1.0, "millisecond": 1e-3, "minute": 60.0, "hour": 3600.0}
-
-
-def is_zarr(path: Path) -> bool:
-    """Tell a folder that is a Zarr store."""
-    return any((path / mark).is_file() for mark in _MARKS)
 
 
 class ZarrSource:

@@ -150,6 +150,26 @@ def test_the_best_score_outlives_a_stop(tmp_path: Path, monkeypatch: pytest.Monk
     assert read_card(tmp_path / "model.safetensors").metrics == {"val_score": 0.9}
 
 
+@pytest.mark.parametrize(("start", "worse"), [(0.7, False), (0.95, True)])
+def test_the_starting_model_is_measured_first(tmp_path: Path, start: float, worse: bool) -> None:
+    """Scores are those of steps 4, 8, 12 and, last, of step 0, before the first."""
+    said: list[str] = []
+    run_toy(tmp_path / "on", scores=[0.2, 0.9, 0.4, start], init="some-model", say=said.append)
+    assert said[0] == f"the starting model scores {start:.4f} before the first step"
+    assert any(line.startswith("warning: the training made the model worse") for line in said) is worse
+    assert f"the new model scores 0.9000, the starting model {start:.4f}" in " ".join(said)
+    assert json.loads((tmp_path / "on" / "run.json").read_text())["start"]["val_score"] == pytest.approx(start)
+    run_toy(tmp_path / "anew", scores=[0.2, 0.9, 0.4, start], say=said.append)
+    assert "start" not in json.loads((tmp_path / "anew" / "run.json").read_text())
+    assert_equal_weights(tmp_path / "on", tmp_path / "anew", tolerance=0)  # measuring changes nothing
+    assert (tmp_path / "on" / "metrics.csv").read_text() == (tmp_path / "anew" / "metrics.csv").read_text()
+
+
+def test_the_best_checkpoint_goes_when_the_training_ends(tmp_path: Path) -> None:
+    run_toy(tmp_path, scores=[0.2, 0.9, 0.4])
+    assert not (tmp_path / "best.ckpt").exists()
+
+
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def twice(self: Toy, batch: torch.Tensor, _index: int) -> None:
         os.kill(os.getpid(), signal.SIGINT)

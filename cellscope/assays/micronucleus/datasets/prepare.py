@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from skimage.measure import regionprops
 
 from cellscope.assays.micronucleus.classes import CLASSES, MICRONUCLEUS, NORMAL
 from cellscope.assays.micronucleus.classify.crops import CROP, cell_crop, owners
+from cellscope.assays.micronucleus.datasets.balance import balance
 from cellscope.assays.micronucleus.datasets.fields import OUTLINED, SOME
 from cellscope.assays.micronucleus.datasets.sources import FORMATS, CropRecord, FieldRecord
 from cellscope.assays.micronucleus.field.field import median_diameter
@@ -30,7 +30,7 @@ from cellscope.errors import DatasetError
 from cellscope.io.annotations.tally import Tally
 from cellscope.io.prepared import write_dataset
 from cellscope.io.sources import OWN, store_sources
-from cellscope.io.splits import Item, assign_splits, divided
+from cellscope.io.splits import Item, divided
 from cellscope.io.write import write_png
 from cellscope.report.preview import Shown, write_preview
 
@@ -98,7 +98,7 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
         items, options.splits, held_out=options.hold_out, table=options.split_table, what="cell line"
     )
     if options.recipe == "paper":
-        items = _balance(items, out, replace(options, splits=splits))
+        items = balance(items, out, replace(options, splits=splits))
     write_dataset(
         out,
         items,
@@ -239,70 +239,3 @@ def encode_target(nuclei: np.ndarray, micronuclei: np.ndarray, parents: dict[int
     for label, parent in parents.items():
         lookup[label] = parent
     return np.stack([nuclei, micronuclei, lookup[micronuclei]], 2).astype(np.uint16)
-
-
-TIMES = 5
-"""How often the paper's augmented crops are there (Table 1): 2180 of 436 in training, 725 of 145 in validation."""
-
-
-def _balance(items: list[Item], out: Path, options: Any) -> list[Item]:
-    """Follow the paper's section on the data set: balance training, vary validation, leave the test split alone.
-
-    As Table 1 counts: in training the rarer class is there `TIMES` times (itself and copies that are turned, flipped
-    and scaled), the other is cut to match; in validation every crop is there `TIMES` times.
-    """
-    split_of = assign_splits(items, options.splits, options.seed)
-    assigned = [replace(item, fixed_split=split_of[item.group]) for item in items]
-    rng = np.random.default_rng([options.seed, 62])
-    crops = [item for item in assigned if item.class_]
-    train = {name: [c for c in crops if c.fixed_split == "train" and c.class_ == name] for name in CLASSES}
-    fewest, most = sorted(train, key=lambda name: (len(train[name]), name))
-    dropped: set[str] = set()
-    copies: list[Item] = []
-    if train[fewest]:
-        spare = max(len(train[most]) - TIMES * len(train[fewest]), 0)
-        dropped = {train[most][index].id for index in rng.permutation(len(train[most]))[:spare]}
-        copies += _copies((item for item in train[fewest] for _ in range(TIMES - 1)), out, rng)
-    validation = [item for item in crops if item.fixed_split == "val"]
-    copies += _copies((item for item in validation for _ in range(TIMES - 1)), out, rng)
-    for item in assigned:
-        if item.id in dropped:
-            for name in filter(None, (item.image, item.target)):
-                (out / name).unlink()
-    print(
-        f"paper's recipe: {len(train[MICRONUCLEUS])} cells with micronuclei to train on, "
-        f"{len(dropped)} {most} dropped, {len(copies)} varied copies added",
-        file=sys.stderr,
-    )
-    return [item for item in assigned if item.id not in dropped] + copies
-
-
-def _copies(items: Iterable[Item], out: Path, rng: np.random.Generator) -> list[Item]:
-    made: list[Item] = []
-    for number, item in enumerate(items):
-        pixels = cv2.imread(str(out / item.image), cv2.IMREAD_UNCHANGED)
-        assert pixels is not None, "the crop was written a moment ago"
-        path = f"{item.image.removesuffix('.png')}-copy{number:05d}.png"
-        _write(out / path, vary(pixels, rng))
-        made.append(replace(item, id=f"{item.id}-copy{number:05d}", image=path, target=""))
-    return made
-
-
-def vary(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Turn by any angle, flip and scale by up to 15 % (the paper's rotation, flipping and scaling).
-
-    Parameters
-    ----------
-    crop : (H, W) uint8 or uint16
-    rng
-
-    Returns
-    -------
-    The same shape and type.
-    """
-    height, width = crop.shape
-    matrix = cv2.getRotationMatrix2D(
-        ((width - 1) / 2, (height - 1) / 2), float(rng.uniform(0, 360)), float(rng.uniform(0.85, 1.15))
-    )
-    turned = cv2.warpAffine(crop, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.ascontiguousarray(turned[:, ::-1] if rng.random() < 0.5 else turned)

@@ -118,7 +118,7 @@ class SequenceLearner(Averaging):
         if self.options.choose_by == "accuracy":
             score = found["accuracy"] or 0.0
         self.log_dict(logged | {"val_score": score})
-        if self.global_step <= self.second_from and score > self._first_best.get("score", -1.0):
+        if 0 < self.global_step <= self.second_from and score > self._first_best.get("score", -1.0):
             weights = {name: value.detach().cpu().clone() for name, value in self.state_dict().items()}
             self._first_best = {"score": score, "weights": weights}
 
