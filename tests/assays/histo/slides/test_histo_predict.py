@@ -152,20 +152,20 @@ def test_what_was_done_survives_a_full_disk(
     kept: list[int] = []
     store, calls = PieceStore.put, itertools.count()
 
-    def fill(self: PieceStore, number: int, result: Result) -> None:
+    def fill(self: PieceStore, number: int, result: Result, *about: float) -> None:
         if next(calls) >= 3:  # calls, not what is kept: several threads may be writing
             raise OSError(28, "No space left on device")
-        store(self, number, result)
+        store(self, number, result, *about)
         kept.append(number)
 
     monkeypatch.setattr(PieceStore, "put", fill)
     code, said = predict(slide, tmp_path / "out")
-    assert (code, "No space left" in said) == (1, True)
+    assert (code, "No space left" in said) == (1, True), said
     assert len(list((tmp_path / "out/journal.parts").glob("*/*.npz"))) == 3
     again: list[int] = []
 
-    def note(self: PieceStore, number: int, result: Result) -> None:
-        store(self, number, result)
+    def note(self: PieceStore, number: int, result: Result, *about: float) -> None:
+        store(self, number, result, *about)
         again.append(number)
 
     monkeypatch.setattr(PieceStore, "put", note)

@@ -159,11 +159,11 @@ def test_what_a_nucleus_reaches_is_exact():
 def test_positive_cells_show_where():
     field = draw_field()
     logits = maps_of(field)[2]
-    logits[field.micronuclei == 2] = -2.0  # too weak by itself, but the classifier said so
+    logits[field.micronuclei == 2] = -2.0  # not seen: the classifier alone said so
     reach = reachable(field.nuclei, 25.0)
     labels, parents, scores = localise(logits, reach, [1, 3], 0.5)
-    assert sorted(parents.values()) == [1, 3]
-    assert scores[next(k for k, v in parents.items() if v == 3)] == pytest.approx(0.119, abs=1e-3)
+    assert list(parents.values()) == [1]
+    assert set(scores) == set(parents)
     assert localise(logits, reach, [], 0.5)[1] == {}
     assert (labels > 0)[field.micronuclei == 1].all()
 

@@ -155,10 +155,8 @@ def test_schedules_of_table_1(arch, init, rate, second):
     options = TrainOptions(arch=arch, init=init, steps=1000).in_steps()
     assert (options.learning_rate, options.second_rate, options.batch_size) == (rate, second, 10)
     assert options.optimiser == "adam"
-    if second:
-        assert (options.schedule, options.step_every, options.step_gamma) == ("step", 500, second)
-    else:
-        assert options.schedule == "constant"
+    assert options.schedule == "constant"  # within a step
+    assert (options.two_steps, options.second_from) == ((True, 500) if second else (False, 0))
 
 
 def test_what_is_given_is_kept():
