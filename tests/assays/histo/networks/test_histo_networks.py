@@ -149,7 +149,7 @@ def test_hovernet_sees_the_pixels_that_it_speaks_of() -> None:
     """A bright pixel moves the outputs around the same pixel of the core most."""
     torch.manual_seed(0)
     network = build_network(arguments_of("hovernet", 2)).eval()
-    image = torch.zeros(1, 3, 270, 270, requires_grad=True)
+    image = torch.rand(1, 3, 270, 270, requires_grad=True)
     network(image)[0, 0, 20, 60].backward()
     seen = image.grad.abs().sum((0, 1))
     rows, columns = np.indices(seen.shape)
