@@ -12,7 +12,21 @@ from cellscope.options.flags import HELP_ALL
 RARE = frozenset(
     {
         *("json", "quiet", "verbose", "seed", "batch-size", "precision", "limit", "num-workers", "max-pixels", "glob"),
-        *("shard", "config", "set", "z", "scene", "frame", "folds", "fold", "imagenet", "resume", "devices"),
+        *(
+            "shard",
+            "config",
+            "set",
+            "z",
+            "scene",
+            "frame",
+            "folds",
+            "fold",
+            "val_fold",
+            "split_table",
+            "imagenet",
+            "resume",
+            "devices",
+        ),
         *("leave-out", "steps", "learning-rate", "patience", "logger", "hold-out", "recipe", "crop-size", "binary"),
         *("pieces", "images", "gallery", "review-margin", "keep-border", "specificity", "input-size", "finder"),
         *("learn-from", "thresholds-from", "pretrain-steps", "synthetic", "centre-loss", "repeats", "cross-validate"),
