@@ -105,7 +105,7 @@ def test_untyped_tiles_teach_no_types() -> None:
 
 def test_a_nucleus_cut_by_the_core_keeps_its_true_centre() -> None:
     labels = np.zeros((300, 300), np.int32)
-    labels[100:130, 130:170] = 1
+    labels[100:130, 145:185] = 1
     one = Tile("a/x", "a", np.zeros((300, 300, 3), np.uint8), labels, np.array([0, 1]))
     windows = Windows([one], 64, 32, TrainOptions(augment="baseline"))
     seen = False
