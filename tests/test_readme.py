@@ -26,7 +26,8 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in 
 PAGES["README.md"] = README
 EXAMPLE = ROOT / "examples" / "metaphase.tif"
 ENDS = {"&&", ";", "|", ":::"}
-FOREIGN = {"--strict", "--mem", "--time", "--sources", "--dataset", "--pairs"}
+BENCHMARKS = "".join(path.read_text("utf-8") for path in sorted((ROOT / "benchmarks").glob("*.py")))
+FOREIGN = {"--strict", "--mem", "--time", *re.findall(r'add_argument\(\s*"(--[\w-]+)"', BENCHMARKS)}
 """Options of other programs, and of benchmarks, that the text names."""
 
 
@@ -90,7 +91,7 @@ def idle(monkeypatch, tmp_path):
     def nothing(*_arguments, **_options):
         return 0
 
-    outcome = SimpleNamespace(code=0, counts={"ok": 1, "failed": 0, "skipped": 0})
+    outcome = SimpleNamespace(code=0, counts={"ok": 1, "failed": 0, "skipped": 0}, told={})
     for name in [name for name in os.environ if name.startswith("CELLSCOPE_")]:
         monkeypatch.delenv(name)
     for assay in ASSAYS:
@@ -103,6 +104,8 @@ def idle(monkeypatch, tmp_path):
             "editing.command": {"render": lambda *_, **__: outcome},
             "training.repeats": {"train": nothing},
             "dose.command": {"run_dose": lambda *_: {}},
+            "evaluation.audit": {"run_audit": lambda *_: {}},
+            "training.calibrate": {"run_calibrate": lambda *_: {}},
             "detectron2.assay": {"ASSAY": SimpleNamespace(name=assay)},
             "detectron2.importing": {"import_checkpoint": nothing},
         }.items():
@@ -110,16 +113,22 @@ def idle(monkeypatch, tmp_path):
             vars(fake).update(members)
             monkeypatch.setitem(sys.modules, fake.__name__, fake)
     locate = registry.locate  # models of trainings shown elsewhere are not there
-    monkeypatch.setattr(registry, "locate", lambda name: locate(name) if name in builtin_names() else Path(name))
+    stand_in = locate("karyotype-classify")  # for model files that another command shown writes
+
+    def found(name: str) -> Path:
+        if name in builtin_names():
+            return locate(name)
+        return stand_in if name in OUTPUTS and name.endswith(".safetensors") else Path(name)
+
+    monkeypatch.setattr(registry, "locate", found)
+    monkeypatch.setattr("cellscope.engine.familiarity.describe.describe_model", lambda *_, **__: {})
     monkeypatch.setattr("cellscope.models.average.average_models", lambda *_: (None, {}))
     monkeypatch.setattr("cellscope.models.file.save_model", nothing)
-    for module, members in {
-        "find": {"find_assay": nothing},
-        "predict.plan": {"predict_shard": lambda *_, **__: outcome},
-    }.items():
-        fake = ModuleType(f"cellscope.engine.{module}")
-        vars(fake).update(members)
-        monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    engine = ModuleType("cellscope.engine.predict.plan")
+    vars(engine).update(predict_shard=lambda *_, **__: outcome)
+    monkeypatch.setitem(sys.modules, engine.__name__, engine)
+    monkeypatch.setattr("cellscope.engine.find.find_assay", nothing)
+    monkeypatch.setattr("cellscope.engine.train.describe.describe_trained", nothing)
     for target in ("shards.merge_shards", "shards.show_status", "doctor.run_doctor", "info.show_info"):
         monkeypatch.setattr(f"cellscope.cli.commands.{target}", nothing)
     monkeypatch.chdir(tmp_path)
