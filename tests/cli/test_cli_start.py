@@ -30,7 +30,8 @@ import json, sys
 from cellscope.cli.root import main
 pages, heavy = json.loads(sys.argv[1])
 for page in pages:
-    for flag in ("--help", "-h"):
+    verb = len(page) == 2 and page[0] != "models"
+    for flag in ("--help", "-h", "--help-all")[: 3 if verb else 2]:
         sys.argv = ["cellscope", *page, flag]
         try:
             main()
