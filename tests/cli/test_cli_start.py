@@ -28,9 +28,10 @@ PAGES = [
 LOOK = """
 import json, sys
 from cellscope.cli.root import main
-pages, heavy, VERBS = json.loads(sys.argv[1])
+pages, heavy = json.loads(sys.argv[1])
 for page in pages:
-    for flag in ("--help", "-h", *(["--help-all"] if page[1:] and page[1] in VERBS else [])):
+    verb = len(page) == 2 and page[0] != "models"
+    for flag in ("--help", "-h", "--help-all")[: 3 if verb else 2]:
         sys.argv = ["cellscope", *page, flag]
         try:
             main()
@@ -64,7 +65,7 @@ def run(*words, **settings):
 
 def test_no_help_page_imports_anything_heavy():
     done = subprocess.run(
-        [sys.executable, "-c", LOOK, json.dumps([PAGES, HEAVY, VERBS])], capture_output=True, text=True, check=False
+        [sys.executable, "-c", LOOK, json.dumps([PAGES, HEAVY])], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     for expected in ("karyotype", "models", "merge", "status", "doctor", "--shard", "--splits", "--resume", "--split"):

@@ -50,7 +50,9 @@ class LabelImage:
     notes: tuple[str, ...] = ()
 
 
-def read_label_image(path: Path, *, max_pixels: int = MAX_PIXELS, alpha: bool = False) -> LabelImage:
+def read_label_image(
+    path: Path, *, max_pixels: int = MAX_PIXELS, alpha: bool = False, lossy: bool = False
+) -> LabelImage:
     """Read a label image: TIFF, PNG, BMP, JPEG or ``.npy``, told apart by their content.
 
     Parameters
@@ -59,6 +61,8 @@ def read_label_image(path: Path, *, max_pixels: int = MAX_PIXELS, alpha: bool = 
     max_pixels : int
     alpha : bool
         Keep an alpha channel as the last of (H, W, 2) or (H, W, 4), for a caller who knows what it means.
+    lossy : bool
+        Give the values of a JPEG as they are, for a caller who reads ranges of them.
 
     Returns
     -------
@@ -83,7 +87,7 @@ def read_label_image(path: Path, *, max_pixels: int = MAX_PIXELS, alpha: bool = 
             values, notes = read_tiff_labels(handle, max_pixels)
         elif magic == _PNG:
             values = _png(handle.read(), max_pixels)
-        elif magic[:3] == _JPEG:
+        elif magic[:3] == _JPEG and not lossy:
             values, notes = _lossy(_picture(path, max_pixels))
         else:
             values = _picture(path, max_pixels)

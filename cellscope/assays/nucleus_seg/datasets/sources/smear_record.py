@@ -65,7 +65,7 @@ def load_pair(image: Path, mask: Path, code: Callable[[np.ndarray, Path], np.nda
         pixels = to_rgb8(read_picture(image, Wants.COLOUR).pixels, str(image))
     except InputError as error:
         raise DatasetError(str(error)) from error
-    values = read_values(mask)
+    values = read_values(mask, lossy=code is tolerant)
     if values.shape[:2] != pixels.shape[:2]:
         raise DatasetError(
             f"{mask}: the mask is {values.shape[1]} x {values.shape[0]} pixels but its image {image.name} is "
@@ -78,8 +78,8 @@ def load_pair(image: Path, mask: Path, code: Callable[[np.ndarray, Path], np.nda
     return pixels, codes
 
 
-def read_values(mask: Path) -> np.ndarray:
-    """Read a mask's stored values, (H, W).
+def read_values(mask: Path, *, lossy: bool = False) -> np.ndarray:
+    """Read a mask's stored values, (H, W); with `lossy` a JPEG's too, of which only ranges mean something.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def read_values(mask: Path) -> np.ndarray:
         If it cannot be read or has colours.
     """
     try:
-        values = read_label_image(mask).values
+        values = read_label_image(mask, lossy=lossy).values
     except InputError as error:
         raise DatasetError(str(error)) from error
     if values.ndim == 3:
