@@ -9,8 +9,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from cellscope.errors import UsageError
+from cellscope.io.events import Event, table_number
 from cellscope.io.text import one_line, reason
-from cellscope.io.tracks import Event, table_number
 
 _GIVEN = re.compile(r"\s*(?:ID\s*\d+|Track_\d+)?\s*", re.IGNORECASE)
 """Names that TrackMate gives."""

@@ -2,57 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import numpy as np
 
 from cellscope.errors import InputError, UsageError
+from cellscope.io.events import Event, table_number
 from cellscope.io.table import read_table
 from cellscope.io.text import one_line
+from cellscope.io.trackmate import read_trackmate
 
 MAN_TRACK = ("man_track.txt", "res_track.txt")
 """Names of the tables of the Cell Tracking Challenge: of truth and of results."""
 
 _MASK = re.compile(r"(?:man_track|mask|man_seg)(\d+)\.tiff?", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Event:
-    """A division to look at.
-
-    Attributes
-    ----------
-    frame : int
-        The first frame in which the cell is divided (or failed to be), from 0.
-    y, x : float
-        Row and column, pixels.
-    size : float or None
-        Side of the square that holds it, pixels.
-    source : str
-        Where it was said, for messages: ``line 3``, ``track 12``.
-    image : str
-        The movie it is in, as the table names it; empty for whichever movie is read.
-    track, spot : str
-        What the tracking program calls the track and the spot that divides; empty where the table does not say.
-    class_ : str
-        What a person called it; empty where nobody did.
-    """
-
-    frame: int
-    y: float
-    x: float
-    size: float | None = None
-    source: str = ""
-    image: str = ""
-    track: str = ""
-    spot: str = ""
-    class_: str = ""
 
 
 class EventTable(tuple[Event, ...]):
@@ -114,8 +81,6 @@ def read_events(path: str | os.PathLike[str]) -> EventTable:
     if not path.is_file():
         raise UsageError(f"{one_line(path)}: no such table of events")
     if path.suffix.lower() == ".xml":
-        from cellscope.io.trackmate import read_trackmate
-
         return EventTable.of(*read_trackmate(path))
     return EventTable.of(_from_challenge(path) if path.suffix.lower() == ".txt" else _from_csv(path))
 
@@ -192,18 +157,6 @@ def _from_csv(path: Path) -> list[Event]:
         named = {field: row.get(column, "") for field, column in _NAMED.items()}
         found.append(Event(int(values["frame"]), values["y"], values["x"], size, where, **named))
     return found
-
-
-def table_number(path: Path, where: str, name: str, text: str | None) -> float:
-    """Read a number of a table; UsageError names the place where it is none."""
-    try:
-        value = float(text or "")
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        point = "; write decimals with a point" if "," in (text or "") else ""
-        raise UsageError(f"{one_line(path)}, {where}: {name} is {one_line(text or '')!r}, not a number{point}")
-    return value
 
 
 def _from_challenge(path: Path) -> list[Event]:

@@ -9,7 +9,8 @@ import pytest
 import tifffile
 
 from cellscope.errors import InputError, UsageError
-from cellscope.io.tracks import Event, check_events, events_of, read_events
+from cellscope.io.events import Event
+from cellscope.io.tracks import check_events, events_of, read_events
 
 TRACKMATE = """<?xml version="1.0" encoding="UTF-8"?>
 <TrackMate version="7.11.1">

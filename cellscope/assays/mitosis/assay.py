@@ -40,8 +40,8 @@ from cellscope.assays.mitosis.sequences.windows import crop, follow
 from cellscope.engine.assay import Assay, InputSpec, Result, Stage, Subject, all_alike, probability_columns
 from cellscope.imaging.doubt import trusted_pixel_size
 from cellscope.io.choice import Wants
+from cellscope.io.events import Event
 from cellscope.io.movie import MOVIE_SUFFIXES
-from cellscope.io.tracks import Event
 from cellscope.metrics.calibration import apply_line, log_odds
 from cellscope.metrics.intervals import wilson
 from cellscope.models.card import ModelCard, rebuilding

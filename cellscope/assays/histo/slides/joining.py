@@ -16,7 +16,8 @@ from cellscope.assays.histo.measure.rois import RegionCounts, names_at
 from cellscope.assays.histo.measure.rows import context, measure_nuclei
 from cellscope.assays.histo.measure.summary import shift_summary, summarise
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
-from cellscope.assays.histo.slides.regions import Pixels, Plan, input_pixels
+from cellscope.assays.histo.slides.plan import Pixels, Plan
+from cellscope.assays.histo.slides.regions import input_pixels
 from cellscope.assays.histo.slides.seams import bands, label_type, resolve
 from cellscope.assays.histo.slides.stage import find, frame_of, rgb_of
 from cellscope.assays.histo.slides.state import Source, State

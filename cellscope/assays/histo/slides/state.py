@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from cellscope.assays.histo.slides.regions import Plan
+    from cellscope.assays.histo.slides.plan import Plan
     from cellscope.assays.histo.slides.windows import Frame
     from cellscope.imaging.regions import Regions
 

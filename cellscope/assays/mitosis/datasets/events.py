@@ -15,11 +15,12 @@ from cellscope.assays.mitosis.sequences.windows import Window, crop, follow, gat
 from cellscope.errors import DatasetError, InputError
 from cellscope.io.annotations.tally import note
 from cellscope.io.choice import Choice
+from cellscope.io.events import Event
 from cellscope.io.inputs import resolve_inputs
 from cellscope.io.movie import MOVIE_SUFFIXES, open_movie
 from cellscope.io.sequence import write_sequence
 from cellscope.io.text import one_line
-from cellscope.io.tracks import Event, check_events, events_of, read_events
+from cellscope.io.tracks import check_events, events_of, read_events
 
 
 @dataclass(frozen=True)
