@@ -96,7 +96,7 @@ def go_through(
         run=job.run,
         device=machine.device,
         dtype=machine.dtype,
-        window=2 * max(2, *sizes),
+        window=2 * max([2, *sizes]),
         workers=workers,
         stop=stop,
         taps=loaded.taps,
