@@ -20,7 +20,7 @@ def start(job):
 
 
 def wait_for_lines(path, count, process):
-    until = time.monotonic() + 90
+    until = time.monotonic() + 240
     while time.monotonic() < until:
         if path.exists() and path.read_bytes().count(b"\n") >= count:
             return

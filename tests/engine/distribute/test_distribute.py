@@ -15,7 +15,7 @@ import pytest
 from contract_check import check
 from fake_assay import CONCLUDE, CUT, KILL, FakeOptions, names, options_for, record, table, write_images
 from processes import start, wait_for_lines
-from same_outputs_hashes import Hashes
+from same_run import hashes
 
 from cellscope.engine.distribute.dispatch import TRIES
 from cellscope.engine.distribute.parcels import parcel
@@ -24,16 +24,6 @@ from cellscope.errors import CellscopeError, UsageError
 from cellscope.io.inputs import Input
 
 POOLS = [{"devices": "cpu:2"}, {"cluster": "local:2"}]
-
-
-def hashes(out: Path) -> dict[str, dict[str, str]]:
-    """Hash what a run wrote, without times, options and where it lies."""
-    found = Hashes({str(out): "OUT"})
-    every = {name: found.of_file(out / name) for name in names(out)}
-    for name, part in (("run.json", "argv"), ("run.json", "options"), ("report.html", "#s-provenance")):
-        every[name].pop(part, None)
-        every[name].pop("", None)
-    return every
 
 
 @pytest.fixture(params=POOLS, ids=["devices", "cluster"])
