@@ -138,7 +138,10 @@ class OpenRun:
             path = self.out / f"{stem(image)}{suffix}"
             if suffix not in self.review.originals[kind] and not path.is_file():
                 continue
-            artefacts[suffix] = read_json(path) if suffix.endswith("json") else read_label_image(path).values
+            if suffix.endswith("json"):
+                artefacts[suffix] = read_json(path)
+            elif suffix.endswith(".tif"):
+                artefacts[suffix] = read_label_image(path).values
         tables = {name: frame_of(sheets[image]) for name, sheets in self.sheets.items()}
         rows = tables.pop("objects")
         return Original(image, artefacts, rows, entry.row, tables)
@@ -165,7 +168,10 @@ class OpenRun:
     def subject(self, image: str, assay: Assay, pixels: Image) -> Subject:
         """Make a subject for the stages of `assay`."""
         kind = self._by_image[image].row["kind"]
-        return Subject(image, pixels, kind, self.options, self.loaded().cards, assay.state())
+        subject = Subject(image, pixels, kind, self.options, self.loaded().cards, assay.state())
+        if self.assay.inputs.load is not None and self.review.reads_image:
+            self.assay.inputs.load(subject, MAX_PIXELS)
+        return subject
 
     def read_image(self, image: str) -> Image:
         """Read an input again, as `predict` read it.

@@ -25,7 +25,7 @@ class Original:
     ----------
     image : str
     artefacts : mapping
-        Suffix -> contents: parsed JSON, or a (H, W) label image.
+        Suffix -> contents: parsed JSON, or a (H, W) label image (TIFF).
     rows : DataFrame
         Its rows of ``objects.csv``, without ``image``.
     summary : mapping

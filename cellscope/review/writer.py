@@ -170,7 +170,8 @@ class Writer:
         row = dict(kept.get("row") or entry.row)
         row["reviewed"] = text(self.log.of(entry.image).reviewed)
         row[CORRECTED] = text(bool(kept.get("row")))
-        outputs = kept["outputs"] if kept.get("row") else [f"../{name}" for name in entry.outputs]
+        made = kept.get("outputs", [])
+        outputs = [name if name in made else f"../{name}" for name in dict.fromkeys([*entry.outputs, *made])]
         warnings = kept.get("warnings", entry.warnings)
         return Entry(entry.image, entry.status, row, entry.path, outputs, warnings, scene=entry.scene)
 

@@ -38,11 +38,24 @@ def conclude(subject: Subject[State]) -> Result:
     """Turn a finished subject into its rows, pictures and files; a window of a slide into what `join` needs."""
     if subject.piece is not None:
         return conclude_piece(subject)
-    card = subject.cards[PART]
+    shape = (subject.image.height, subject.image.width)
+    labels, table = _own(subject, rgb_of(subject), find(subject), (0, 0), shape, subject.state.regions)
+    return result_of(subject, labels, table)
+
+
+def result_of(subject: Subject[State], labels: np.ndarray, table: pd.DataFrame) -> Result:
+    """Give the rows, pictures and files of an image with its nuclei.
+
+    Parameters
+    ----------
+    subject : Subject
+    labels : (H, W) int
+    table : DataFrame
+        A row per label, as of `cellscope.assays.histo.measure.rows.measure_nuclei`.
+    """
+    card, regions = subject.cards[PART], subject.state.regions
     rgb, pixel = rgb_of(subject), subject.image.pixel_size_um
     shape = (subject.image.height, subject.image.width)
-    regions = subject.state.regions
-    labels, table = _own(subject, rgb, find(subject), (0, 0), shape, regions)
     area = shape[0] * shape[1] if regions is None else float(regions.mask(shape, 1.0).sum())
     summary, notes = summarise(subject, table["class"].value_counts().to_dict(), int(table["review"].sum()), area)
     shift = subject.state.shift

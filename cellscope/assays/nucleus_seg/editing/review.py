@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
-from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE, KINDS, result_of
+from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE, result_of
 from cellscope.assays.nucleus_seg.classes import CLASSES
 from cellscope.assays.nucleus_seg.segment.instances import Nuclei
 from cellscope.assays.nucleus_seg.segment.state import State
-from cellscope.assays.nucleus_seg.segment.subject import PART, rgb_of
-from cellscope.engine.assay import Assay, Result, Stage, Subject
-from cellscope.errors import InputError
-from cellscope.imaging.label_edits import EditedLabels, edit_labels
+from cellscope.assays.nucleus_seg.segment.subject import rgb_of
+from cellscope.engine.assay import Assay, Result, Subject
+from cellscope.imaging.label_edits import EditedLabels
 from cellscope.imaging.shown_labels import complete_outline, shown_objects, tell_rows, typical_area
+from cellscope.review.labelled import LABELS, labelled_assay
 from cellscope.review.protocol import Edit, Original, Review
 
-LABELS, CELLS = ".labels.tif", ".cells.tif"
+CELLS = ".cells.tif"
 USUAL_AREA = 900.0
 """Of a nucleus where there is none to compare with, pixels."""
 
@@ -35,31 +35,16 @@ class EditedState(State):
 
 
 def corrected(original: Original, edits: Sequence[Edit]) -> Assay:
-    """Give the assay that takes an image through its edits; no network runs."""
-    stage = Stage(PART, KINDS, 1, partial(change, original, edits), ASSAY.stages[0].forward, nothing)
-    return replace(ASSAY, stages=(stage,), state=EditedState, conclude=conclude)
-
-
-def change(original: Original, edits: Sequence[Edit], subject: Subject[EditedState]) -> list[np.ndarray]:
-    """Carry out the edits; no item for a network."""
-    labels = original.artefacts[LABELS]
-    if labels.shape != (subject.image.height, subject.image.width):
-        raise InputError(f"{subject.name}: the image is not of the size of its label image; was it replaced?")
-    subject.state.edited = edit_labels(labels, edits)
-    subject.state.original = original
-    subject.state.colour = True
-    diameter = original.summary.get("nucleus_diameter")
-    subject.state.diameter = float(diameter) if diameter else None
-    return []
-
-
-def nothing(_subject: Subject, _outputs: list[Any]) -> None:
-    """There is nothing to finish."""
+    """Give the assay that takes an image through its edits."""
+    return labelled_assay(ASSAY, original, edits, state=EditedState, conclude=conclude)
 
 
 def conclude(subject: Subject[EditedState]) -> Result:
     """Write everything that ``predict`` writes, from the corrected nuclei."""
     edited, original = subject.state.edited, subject.state.original
+    subject.state.colour = True
+    diameter = original.summary.get("nucleus_diameter")
+    subject.state.diameter = float(diameter) if diameter else None
     score = np.ones(edited.used)
     at = original.rows["label"].to_numpy(int)
     score[at - 1] = original.rows["score"].to_numpy(float)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drawn.karyotype import CLASSES
 from drawn.reviewing import CHROMIUM, DRIVER, Served, chromium, serving, wait
 from test_karyotype_review import labelled, out, rendered  # noqa: F401 - fixtures
 
@@ -61,7 +62,26 @@ class Page:
         ActionChains(self.driver).key_down(Keys.CONTROL).send_keys(key).key_up(Keys.CONTROL).perform()
 
     def tool(self, name: str) -> None:
-        self.one(f'#tools [data-do="{name}"]').click()
+        self.hit(f'#tools [data-do="{name}"]')
+
+    def class_button(self, name: str) -> None:
+        self.hit(f"#classes button:nth-child({[*CLASSES, 'unassigned'].index(name) + 1})")
+
+    def hit(self, query: str) -> None:
+        """Click what a query finds, once it is there and can be pressed; the page may draw it anew meanwhile."""
+        from selenium.common.exceptions import StaleElementReferenceException
+
+        def once() -> bool:
+            try:
+                found = self.one(query)
+                if not found.is_enabled():
+                    return False
+                found.click()
+            except StaleElementReferenceException:
+                return False
+            return True
+
+        wait(once)
 
     def classes(self) -> dict[int, str]:
         place = "[+one.dataset.label, one.closest('.slot').dataset.class]"
@@ -122,10 +142,10 @@ def test_each_change_by_mouse(page: Page) -> None:
         page.tool(name)
         page.done(*before, kind)
     assert label not in page.classes()
-    page.one("#undo").click()
+    page.hit("#undo")
     page.done("class", "flip", "turn")
     assert page.classes()[label] == "21"
-    page.one("#redo").click()
+    page.hit("#redo")
     page.done("class", "flip", "turn", "remove")
     first, second = labelled(page.out, "10"), labelled(page.out, "12")
     page.click(first)
@@ -158,7 +178,7 @@ def test_each_change_by_key(page: Page) -> None:
 
     label = labelled(page.out, "5")
     page.press(Keys.ARROW_RIGHT)
-    assert page.one('.one[aria-pressed="true"]').get_attribute("data-label") == str(labelled(page.out, "1"))
+    assert page.classes()[int(page.one('.one[aria-pressed="true"]').get_attribute("data-label"))] == "1"
     page.click(label)
     page.press("2", "1")
     page.done("class")
