@@ -197,6 +197,7 @@ const room = {
   reviewed: (value = !line().reviewed) => change({ reviewed: value }, value ? "Marked as reviewed." : "Marked as not reviewed."),
   draw(kind, name, told) { spread.start({ kind, name }); say(told); },
   async give(name) {
+    state.last = name;
     for (const label of [...state.selected]) await edit({ do: "class", label, class: name }, `Class ${name}.`);
     if (page() === "gallery") { await room.reviewed(true); await nextToReview(); }
   },
@@ -204,7 +205,8 @@ const room = {
 
 function drawn(mode, points) {
   if (!points) { say("Too short; try again.", true); return; }
-  if (mode.name === "add") edit(mode.kind === "point" ? { do: "add", point: points[0] } : { do: "add", points }, "Added.");
+  const named = page() === "objects" && state.run.classes.length > 1 ? { class: state.last ?? state.run.classes[0] } : {};
+  if (mode.name === "add") edit({ do: "add", ...named, ...(mode.kind === "point" ? { point: points[0] } : { points }) }, "Added.");
   if (mode.name === "split") edit({ do: "split", label: [...state.selected][0], line: points.length > 2 ? points : [points[0], points[points.length - 1]] }, "Split.");
   if (mode.name === "outline") edit({ do: "outline", label: [...state.selected][0], points }, "Outline changed.");
 }
