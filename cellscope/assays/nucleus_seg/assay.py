@@ -171,7 +171,7 @@ def result_of(
         Changes the rows to what a person said, before anything is made from them.
     """
     rgb = rgb_of(subject)
-    pixel, warnings = trusted_pixel_size(subject.image, _typical(nuclei), NUCLEUS_UM, "nuclei")
+    pixel, warnings = trusted_pixel_size(subject.image, typical_diameter(nuclei), NUCLEUS_UM, "nuclei")
     table = objects_table(nuclei, rgb, pixel, review_below=subject.options.review_below)
     told(table)
     if not subject.state.colour:
@@ -203,7 +203,7 @@ def result_of(
     return Result(objects=table, summary=summary, artefacts=artefacts, warnings=warnings)
 
 
-def _typical(nuclei: Nuclei) -> float | None:
+def typical_diameter(nuclei: Nuclei) -> float | None:
     """Give the median diameter of the nuclei, pixels; None where there are none."""
     area = np.bincount(nuclei.labels.ravel())[1:]
     area = area[area > 0]

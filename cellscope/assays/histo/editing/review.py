@@ -14,7 +14,7 @@ from cellscope.assays.histo.measure.rois import COLUMN as ROI
 from cellscope.assays.histo.measure.rois import names_at
 from cellscope.assays.histo.measure.rows import measure_nuclei
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
-from cellscope.assays.histo.slides.joining import result_of
+from cellscope.assays.histo.slides.joining import with_rows
 from cellscope.assays.histo.slides.stage import rgb_of
 from cellscope.assays.histo.slides.state import State
 from cellscope.engine.assay import Assay, Result, Subject, probability_columns
@@ -54,7 +54,7 @@ def conclude(subject: Subject[EditedState]) -> Result:
     if regions is not None:
         table[ROI] = names_at(regions, *(table[f"centroid-{axis}"].to_numpy(float) for axis in (0, 1)))
     tell_rows(table, edited)
-    result = result_of(subject, edited.labels, table)
+    result = with_rows(subject, edited.labels, table)
     result.summary |= {name: original.summary.get(name) or None for name in KEPT}
     return result
 

@@ -38,21 +38,17 @@ def conclude(subject: Subject[State]) -> Result:
     """Turn a finished subject into its rows, pictures and files; a window of a slide into what `join` needs."""
     if subject.piece is not None:
         return conclude_piece(subject)
+    return result_of(subject, find(subject))
+
+
+def result_of(subject: Subject[State], nuclei: Nuclei) -> Result:
+    """Turn the nuclei of an image in one piece into its rows, pictures and files."""
     shape = (subject.image.height, subject.image.width)
-    labels, table = _own(subject, rgb_of(subject), find(subject), (0, 0), shape, subject.state.regions)
-    return result_of(subject, labels, table)
+    return with_rows(subject, *_own(subject, rgb_of(subject), nuclei, (0, 0), shape, subject.state.regions))
 
 
-def result_of(subject: Subject[State], labels: np.ndarray, table: pd.DataFrame) -> Result:
-    """Give the rows, pictures and files of an image with its nuclei.
-
-    Parameters
-    ----------
-    subject : Subject
-    labels : (H, W) int
-    table : DataFrame
-        A row per label, as of `cellscope.assays.histo.measure.rows.measure_nuclei`.
-    """
+def with_rows(subject: Subject[State], labels: np.ndarray, table: pd.DataFrame) -> Result:
+    """Give an image's pictures and files to its label image (H, W) and its rows, one per label."""
     card, regions = subject.cards[PART], subject.state.regions
     rgb, pixel = rgb_of(subject), subject.image.pixel_size_um
     shape = (subject.image.height, subject.image.width)
