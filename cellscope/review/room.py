@@ -54,6 +54,7 @@ class Room:
         self.writer = Writer(self.run, self.log, self.corrector, argv)
         self._changing = threading.Lock()
         self._waiting: dict[str, int] = {}
+        self._calls: dict[str, str] = {}
 
     def announce(self, address: str) -> None:
         """Leave word of who has the folder open, and where."""
@@ -91,6 +92,7 @@ class Room:
             "reviewed": corrections.reviewed,
             "corrected": len(corrections.edits),
             "review": self._waiting_of(image),
+            "call": self._call(image),
             "objects": int((kept.get("row") or entry.row).get("n_objects") or 0),
             "unfamiliar": entry.row.get("unfamiliar") == "True",
         }
@@ -105,6 +107,16 @@ class Room:
             self._waiting[image] = sum(row[at] == "True" for row in sheet.rows)
         return self._waiting[image]
 
+    def _call(self, image: str) -> str:
+        """Give the class of what stands for itself in a gallery."""
+        if self.run.review.page[self.run.entry(image).row["kind"]] != "gallery":
+            return ""
+        if image not in self._calls:
+            sheet = self.writer.sheet(image, "objects")
+            found = [] if sheet is None else [row[sheet.columns.index("class")] for row in sheet.rows]
+            self._calls[image] = ", ".join(found)
+        return self._calls[image]
+
     def image(self, number: int) -> dict[str, Any]:
         """Give an image as it is now."""
         return self._shown(self._name(number))
@@ -113,6 +125,7 @@ class Room:
         corrections = self.log.of(image)
         shown = self.corrector.show(image, corrections.edits)
         self._waiting[image] = sum(bool(one["review"]) for one in shown["objects"])
+        self._calls[image] = ", ".join(str(one["class"]) for one in shown["objects"])
         return {
             **shown,
             "image": image,

@@ -81,7 +81,6 @@ const waiting = () => state.shown.objects.filter((one) => one.review).length;
 function take(shown, picture) {
   state.shown = shown;
   state.run.images[state.number] = shown.line;
-  shown.line.call ??= "";
   const there = new Set(shown.objects.map((one) => one.label));
   state.selected = new Set([...state.selected].filter((label) => there.has(label)));
   const kind = page();
