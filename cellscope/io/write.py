@@ -143,8 +143,8 @@ def encode_png(pixels: np.ndarray) -> bytes:
     colour = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
     if not colour or pixels.size == 0 or pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"a PNG needs grey, RGB or RGBA of 8 or 16 bits, not {pixels.dtype} of shape {pixels.shape}")
-    encoded: bytes = imagecodecs.png_encode(np.ascontiguousarray(pixels), level=_PNG_LEVEL)
-    return encoded
+    encoded = imagecodecs.png_encode(np.ascontiguousarray(pixels), level=_PNG_LEVEL)
+    return bytes(encoded)
 
 
 def _physical_size(dpi: float) -> bytes:

@@ -25,7 +25,7 @@ from cellscope.assays.micronucleus.count.objects import (
     scorable,
     summary_of,
 )
-from cellscope.assays.micronucleus.count.rates import BETWEEN_LINES, ErrorRates, newline_rates
+from cellscope.assays.micronucleus.count.rates import BETWEEN_LINES, ErrorRates, new_line_rates
 from cellscope.assays.micronucleus.field.state import State
 from cellscope.assays.micronucleus.find.instances import MICRONUCLEUS as MN_THRESHOLD
 from cellscope.assays.micronucleus.find.instances import reachable, score_cells
@@ -60,7 +60,7 @@ def decision(subject: Subject[State]) -> float:
 def line_rates(subject: Subject[State], threshold: float) -> ErrorRates | None:
     """Give how calls of one field may differ on a new cell line; None where the model does not know."""
     spread = (subject.cards["classify"].training.get("calibration") or {}).get(BETWEEN_LINES)
-    return None if spread is None else newline_rates(spread, threshold, 1)
+    return None if spread is None else new_line_rates(spread, threshold, 1)
 
 
 def conclude(subject: Subject[State]) -> Result:
