@@ -55,7 +55,7 @@ def show(subject: Subject[RenderState]) -> dict[str, Any]:
 
 def _shown(one: Chromosome, view: np.ndarray) -> dict[str, Any]:
     known = np.isfinite(one.probabilities).all()
-    best = one.probabilities.argsort()[::-1][:3] if known else []
+    best: list[int] = one.probabilities.argsort()[::-1][:3].tolist() if known else []
     return {
         "label": one.label,
         "class": one.class_,
