@@ -212,4 +212,4 @@ def frame_of(sheet: Sheet) -> pd.DataFrame:
     csv.writer(text, lineterminator="\n").writerows([sheet.columns, *sheet.rows])
     text.seek(0)
     kept = dict.fromkeys(("class", "kind", "reasons"), str)
-    return pd.read_csv(text, dtype=kept, keep_default_na=False, na_values=[""])  # type: ignore[arg-type]
+    return pd.read_csv(text, dtype=kept, keep_default_na=False, na_values=[""])
