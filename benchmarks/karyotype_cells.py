@@ -6,11 +6,11 @@ usage: python benchmarks/karyotype_cells.py fit DATASET KEEP --items LIST --writ
 KEEP holds what `karyotype_candidates.py` wrote. ``fit`` needs cells that neither network was trained on. It fits, by
 logistic regression (scikit-learn), the log odds that a candidate is one whole chromosome given which of its neighbours
 are: the pseudo-likelihood (Besag 1975) of a pairwise model with `plausible.FEATURES` alone and `pairs.PAIR_FEATURES`
-with each neighbour; then, with two folds over the cells, the slope and offset of `confidence` and the probability of the
-draft. FILE becomes a copy of the detector with these numbers on its card (``whole_*``, ``pair_*``, ``draft_*``); those of
-the classifier's card (``confidence_*``) are printed. ``measure`` prints, for the cells of LIST, recall, precision, the
-count and the draft, with the numbers on the card of the detector given: one without ``pair_*`` is measured as it works,
-with fewer candidates.
+with each neighbour; then, with two folds over the cells, the slope and offset of `confidence` and the probability of
+the draft. FILE becomes a copy of the detector with these numbers on its card (``whole_*``, ``pair_*``, ``draft_*``);
+those of the classifier's card (``confidence_*``) are printed. ``measure`` prints, for the cells of LIST, recall,
+precision, the count and the draft, with the numbers on the card of the detector given: one without ``pair_*`` is
+measured as it works, with fewer candidates.
 """
 
 from __future__ import annotations

@@ -11,10 +11,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cellscope import __version__
+from cellscope.assays.karyotype.cell import trust
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase, load_metaphases
+from cellscope.assays.karyotype.detect import pairs, plausible
 from cellscope.assays.karyotype.detect.detections import Detection, as_instances, detections_of, encode
 from cellscope.assays.karyotype.detect.inputs import CANONICAL, RESIZED
-from cellscope.assays.karyotype.detect.plausible import THRESHOLDS
 from cellscope.assays.karyotype.detect.scale import CANONICAL_SIDE
 from cellscope.assays.karyotype.detectron2.backend import (
     GREY_RANGE,
@@ -156,7 +157,7 @@ def train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, ar
             channels=("grey",),
             normalisation=normalisation,
             pixel_size_um=None,
-            thresholds=inherited(options.init, THRESHOLDS)
+            thresholds=inherited(options.init, (*plausible.THRESHOLDS, *pairs.THRESHOLDS, *trust.THRESHOLDS))
             | tune_detector(network, val_loader, validation)
             | margin_of(metaphases),
             training=training_facts(prepared, options, len(metaphases)),
