@@ -7,10 +7,9 @@ KEEP holds what `karyotype_candidates.py` wrote. ``fit`` needs cells that neithe
 logistic regression (scikit-learn), the log odds that a candidate is one whole chromosome given which of its neighbours
 are: the pseudo-likelihood (Besag 1975) of a pairwise model with `plausible.FEATURES` alone and `pairs.PAIR_FEATURES`
 with each neighbour; then, with two folds over the cells, the slope and offset of `confidence` and the probability of
-the draft. FILE becomes a copy of the detector with these numbers on its card (``whole_*``, ``pair_*``, ``draft_*``);
-those of the classifier's card (``confidence_*``) are printed. ``measure`` prints, for the cells of LIST, recall,
-precision, the count and the draft, with the numbers on the card of the detector given: one without ``pair_*`` is
-measured as it works, with fewer candidates.
+the draft. FILE becomes a copy of the detector with these numbers on its card (``whole_*``, ``pair_*``, ``draft_*``,
+``confidence_*``). ``measure`` prints, for the cells of LIST, recall, precision, the count and the draft, with the
+numbers on the card of the detector given: one without ``pair_*`` is measured as it works, with fewer candidates.
 """
 
 from __future__ import annotations
@@ -162,7 +161,7 @@ def report(title: str, rows: list[dict[str, float]]) -> None:
 
 
 def fit(cells: Sequence[Known]) -> tuple[dict[str, float], dict[str, float]]:
-    """Fit what the cards of detector and classifier hold."""
+    """Fit what the detector's card holds: the weights, and the calibration of `confidence`."""
     folds = [cells[0::2], cells[1::2]]
     margins, right, drafts, is_right, rows = [], [], [], [], []
     for fitted, held in (folds, folds[::-1]):
@@ -210,10 +209,10 @@ def main() -> None:
     listed = [row for row in items.itertuples() if row.id in set(names)]
     cells = [read_cell(dataset.root, row, given.keep, threshold, joined=joined) for row in listed]
     if learning:
-        detect, classify = fit(cells)
-        print(f"detector: {detect}\nclassifier: {classify}")
+        learnt, confidence = fit(cells)
+        print(learnt | confidence)
         if given.write:
-            values = {**card.thresholds, **detect}
+            values = card.thresholds | learnt | confidence
             save_model(given.write, load_file(paths["detect"]), replace(card, thresholds=values))
         return
     whole = plausible.weights_of(card.thresholds)

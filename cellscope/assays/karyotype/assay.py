@@ -72,7 +72,8 @@ def name_subject(subject: Subject[State]) -> Cell:
         aneuploidy_cost=options.aneuploidy_cost,
         review_below=options.review_below,
         plausible=plausible_of(subject),
-        calibration=Calibration.of(subject.cards["classify"].thresholds),
+        # A detector that has learnt how cells are made up knows what margins in them are worth.
+        calibration=Calibration.of(subject.cards["classify"].thresholds | subject.cards["detect"].thresholds),
         trust=Trust.of(subject.cards["detect"].thresholds),
     )
 

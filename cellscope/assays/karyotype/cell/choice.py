@@ -126,7 +126,9 @@ def choose(
         classes[index] = UNASSIGNED
     margins = np.zeros(count)
     # With the set fixed, what a chromosome could be called instead is an assignment, solved again for each.
-    again = assign_cell(evidence[named], aneuploidy_cost=aneuploidy_cost, unassigned_cost=LEAVING_OUT_BESIDE + odds[named])
+    again = assign_cell(
+        evidence[named], aneuploidy_cost=aneuploidy_cost, unassigned_cost=LEAVING_OUT_BESIDE + odds[named]
+    )
     margins[named] = again.margins
     left = ~taken
     gains = odds[left] + LEAVING_OUT_BESIDE + evidence[left].max(1, initial=-np.inf) - aneuploidy_cost

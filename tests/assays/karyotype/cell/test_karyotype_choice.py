@@ -88,9 +88,7 @@ def test_a_sure_chromosome_of_no_class_is_counted() -> None:
     scores = evidence(MALE)
     odd = np.full((1, 24), np.log(1 / 24))
     found = Plausible(np.array([SURE] * 46 + [12.0]), np.array([[0, 46]]), np.array([-0.5]))
-    choice = choose(
-        np.vstack([scores, odd]), np.full(47, 100.0), assign=True, aneuploidy_cost=COST, plausible=found
-    )
+    choice = choose(np.vstack([scores, odd]), np.full(47, 100.0), assign=True, aneuploidy_cost=COST, plausible=found)
     assert choice.classes[:46] == MALE
     assert choice.classes[46] is not None
     plain = Costs(COST, 3.0, -1.0)
