@@ -12,7 +12,6 @@ from cellscope.assays.karyotype.detect.detections import Detection, near_pairs, 
 #: What `pair_features` gives, in its order.
 PAIR_FEATURES = (
     "touch",
-    "contact",
     "inside",
     "inside_30",
     "inside_70",
@@ -61,8 +60,7 @@ def pair_features(detections: list[Detection], log_probabilities: np.ndarray) ->
     pairs : (M, 2) int
         Those whose masks overlap or nearly touch, the lower number first.
     measured : (M, K) float
-        By `PAIR_FEATURES`, the same in either order of the two: 1 (they touch or overlap); pixels of the seam beside
-        the root of the smaller area; share of the smaller that lies inside the other, and what of it is beyond 0.3 and
+        By `PAIR_FEATURES`, the same in either order of the two: 1 (they touch or overlap); share of the smaller that lies inside the other, and what of it is beyond 0.3 and
         0.7; IoU of the masks; IoU of the boxes, and what of it is beyond 0.5; the share inside and the touch, by how
         alike the classes are; both by how unsure the two classes are; the touch by how small the smaller is.
     """
@@ -80,8 +78,7 @@ def pair_features(detections: list[Detection], log_probabilities: np.ndarray) ->
     for a, b in near_pairs(detections, reach).tolist():
         if a not in grown:
             grown[a] = _grown(detections[a], kernel, reach)
-        seam = overlap(grown[a], detections[b])
-        if not seam:
+        if not overlap(grown[a], detections[b]):
             continue
         shared = overlap(detections[a], detections[b])
         smaller = min(areas[a], areas[b])
@@ -94,7 +91,6 @@ def pair_features(detections: list[Detection], log_probabilities: np.ndarray) ->
         rows.append(
             (
                 touch,
-                (seam - shared) / (reach * np.sqrt(smaller)),
                 inside,
                 max(inside - 0.3, 0.0),
                 max(inside - 0.7, 0.0),
