@@ -7,9 +7,9 @@ KEEP holds what `karyotype_candidates.py` wrote. ``fit`` needs cells that neithe
 logistic regression (scikit-learn), the log odds that a candidate is one whole chromosome given which of its neighbours
 are: the pseudo-likelihood (Besag 1975) of a pairwise model with `plausible.FEATURES` alone and `pairs.PAIR_FEATURES`
 with each neighbour; then, with two folds over the cells, the slope and offset of `confidence` and the probability of
-the draft. FILE becomes a copy of the detector with these numbers on its card (``whole_*``, ``pair_*``, ``draft_*``,
-``confidence_*``). ``measure`` prints, for the cells of LIST, recall, precision, the count and the draft, with the
-numbers on the card of the detector given: one without ``pair_*`` is measured as it works, with fewer candidates.
+the draft. FILE becomes a copy of the detector with these numbers on its card (``bright_field_whole_*``, ``_pair_*``,
+``_draft_*``, ``_confidence_*``). ``measure`` prints, for the cells of LIST, recall, precision, the count and the draft,
+with the numbers on the card of the detector given: one without them is measured as it works, with fewer candidates.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sklearn.preprocessing import StandardScaler
 
 from cellscope.assays.karyotype.assay import ASSAY
 from cellscope.assays.karyotype.cell import trust
-from cellscope.assays.karyotype.cell.calibration import SUREST
+from cellscope.assays.karyotype.cell.calibration import LEARNT, SUREST
 from cellscope.assays.karyotype.cell.choice import Choice, Plausible, choose
 from cellscope.assays.karyotype.cell.iscn import draft_iscn
 from cellscope.assays.karyotype.datasets.metaphase import load_metaphase
@@ -181,11 +181,11 @@ def fit(cells: Sequence[Known]) -> tuple[dict[str, float], dict[str, float]]:
     whole, pair = fit_weights(cells)
     draft = regress(np.array(drafts), np.array(is_right), 1.0)
     confidence = regress(np.array(margins)[:, None], np.array(right), 1.0)
-    detect = dict(zip(plausible.THRESHOLDS, whole, strict=True)) | dict(zip(pairs.THRESHOLDS, pair, strict=True))
+    detect = dict(zip(plausible.LEARNT, whole, strict=True)) | dict(zip(pairs.THRESHOLDS, pair, strict=True))
     detect |= dict(zip(trust.THRESHOLDS, draft, strict=True))
     return (
         {name: round(float(value), 3) for name, value in detect.items()},
-        dict(zip(("confidence_slope", "confidence_offset"), confidence.round(2).tolist(), strict=True)),
+        dict(zip(LEARNT, confidence.round(2).tolist(), strict=True)),
     )
 
 
@@ -205,7 +205,7 @@ def main() -> None:
     card = read_card(paths["detect"])
     threshold = float(card.thresholds.get("score_threshold", 0.5))
     learning = given.what == "fit"
-    joined = learning or pairs.joined(card.thresholds)
+    joined = learning or pairs.joined(card.thresholds, bright=False)
     listed = [row for row in items.itertuples() if row.id in set(names)]
     cells = [read_cell(dataset.root, row, given.keep, threshold, joined=joined) for row in listed]
     if learning:
@@ -215,7 +215,7 @@ def main() -> None:
             values = card.thresholds | learnt | confidence
             save_model(given.write, load_file(paths["detect"]), replace(card, thresholds=values))
         return
-    whole = plausible.weights_of(card.thresholds)
+    whole = plausible.weights_of(card.thresholds, learnt=joined)
     pair = pairs.pair_weights_of(card.thresholds) if joined else None
     trusted = trust.Trust.of(card.thresholds)
     kinds: dict[str, list[dict[str, float]]] = {}

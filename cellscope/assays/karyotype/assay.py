@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from cellscope.assays.karyotype.cell.assignment import most_probable
-from cellscope.assays.karyotype.cell.calibration import Calibration
+from cellscope.assays.karyotype.cell.calibration import Calibration, margins_of
 from cellscope.assays.karyotype.cell.choice import Plausible
 from cellscope.assays.karyotype.cell.chromosomes import Cell, name_cell
 from cellscope.assays.karyotype.cell.clones import summarise
@@ -62,6 +62,8 @@ def conclude(subject: Subject[State]) -> Result:
 def name_subject(subject: Subject[State]) -> Cell:
     """Name the chromosomes of a metaphase that has been through both networks."""
     state, options = subject.state, subject.options
+    detect, calibration = subject.cards["detect"].thresholds, subject.cards["classify"].thresholds
+    learnt = joined(detect, bright=state.bright) and not options.no_assignment
     return name_cell(
         state.detections,
         state.log_probabilities,
@@ -72,9 +74,8 @@ def name_subject(subject: Subject[State]) -> Cell:
         aneuploidy_cost=options.aneuploidy_cost,
         review_below=options.review_below,
         plausible=plausible_of(subject),
-        # A detector that has learnt how cells are made up knows what margins in them are worth.
-        calibration=Calibration.of(subject.cards["classify"].thresholds | subject.cards["detect"].thresholds),
-        trust=Trust.of(subject.cards["detect"].thresholds),
+        calibration=Calibration.of(calibration | margins_of(detect) if learnt else calibration),
+        trust=Trust.of(detect) if learnt else Trust(),
     )
 
 
@@ -82,8 +83,10 @@ def plausible_of(subject: Subject[State]) -> Plausible:
     """Tell how likely the detections of a metaphase are whole chromosomes, each alone and two together."""
     state, thresholds = subject.state, subject.cards["detect"].thresholds
     found = state.detections, state.log_probabilities
-    certain = weigh(features(*found, state.normalised, score_threshold(subject)), weights_of(thresholds))
-    if not joined(thresholds):
+    learnt = joined(thresholds, bright=state.bright) and not subject.options.no_assignment
+    weights = weights_of(thresholds, learnt=learnt)
+    certain = weigh(features(*found, state.normalised, score_threshold(subject)), weights)
+    if not learnt:
         return Plausible(certain)
     pairs, measured = pair_features(*found)
     return Plausible(certain, pairs, np.minimum(measured @ pair_weights_of(thresholds), 0.0))

@@ -190,7 +190,7 @@ class EvalOptions:
         False, "Classify each chromosome on its own, without the assignment over the whole cell."
     )
     aneuploidy_cost: float = option(
-        4.0, "Cost (natural log odds) of one missing or extra autosome in the assignment.", low=0.0, high=50.0
+        3.0, "Cost (natural log odds) of one missing or extra autosome in the assignment.", low=0.0, high=50.0
     )
     rotate: Literal["auto", "straighten", "moments", "hough", "none"] = option(
         "auto", "How chromosomes are turned upright; auto follows the training of the classifier.", cli=False

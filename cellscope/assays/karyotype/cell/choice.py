@@ -16,9 +16,9 @@ from cellscope.assays.karyotype.classes import CLASSES
 CERTAIN = 0.0
 #: Cost in nats of leaving out what is as likely one whole chromosome as not; its log odds add to it.
 LEAVING_OUT = 3.0
-#: The same where the odds are those of a candidate beside the others, learnt with `detect.pairs`. Chosen, with the
-#: aneuploidy cost, on cells held back and on the same with a chromosome taken out or added: a surplus chromosome then
-#: needs log odds of the one less the other, and an empty place is filled down to minus their sum.
+#: The same where the odds are those of a candidate beside the others, learnt with `detect.pairs`; departures cost as
+#: much more, so that a surplus chromosome needs log odds of the aneuploidy cost, and an empty place is filled down to
+#: minus that less twice this. Chosen on cells held back, and on the same with a chromosome taken out or added.
 LEAVING_OUT_BESIDE = 1.0
 #: By how many nats a chromosome of no class costs more than a surplus one of some class.
 MARKER = 2.0
@@ -117,7 +117,8 @@ def choose(
         found = assign_cell(evidence, aneuploidy_cost=aneuploidy_cost, unassigned_cost=LEAVING_OUT + odds)
         kept = [name if name != UNASSIGNED or odds[i] >= CERTAIN else None for i, name in enumerate(found.classes)]
         return Choice(kept, found.margins, odds)
-    costs = Costs(aneuploidy_cost, LEAVING_OUT_BESIDE, aneuploidy_cost + MARKER)
+    departing = aneuploidy_cost + LEAVING_OUT_BESIDE
+    costs = Costs(departing, LEAVING_OUT_BESIDE, departing + MARKER)
     taken, placed = select(evidence, plausible.certain, plausible.pairs, plausible.together, costs)
     odds = plausible.beside(taken)
     classes: list[str | None] = [CLASSES[place] if place >= 0 else None for place in placed]
@@ -126,10 +127,8 @@ def choose(
         classes[index] = UNASSIGNED
     margins = np.zeros(count)
     # With the set fixed, what a chromosome could be called instead is an assignment, solved again for each.
-    again = assign_cell(
-        evidence[named], aneuploidy_cost=aneuploidy_cost, unassigned_cost=LEAVING_OUT_BESIDE + odds[named]
-    )
+    again = assign_cell(evidence[named], aneuploidy_cost=departing, unassigned_cost=LEAVING_OUT_BESIDE + odds[named])
     margins[named] = again.margins
     left = ~taken
-    gains = odds[left] + LEAVING_OUT_BESIDE + evidence[left].max(1, initial=-np.inf) - aneuploidy_cost
+    gains = odds[left] + LEAVING_OUT_BESIDE + evidence[left].max(1, initial=-np.inf) - departing
     return Choice(classes, margins, odds, gains)

@@ -19,7 +19,7 @@ from cellscope.assays.karyotype.classify.upright import main_axis
 from cellscope.assays.karyotype.detect.detections import Detection, overlap
 
 EXPECTED = 46
-#: What is left out and less probably a chromosome than this, such as a second outline, is not listed.
+#: Of candidates that may be second outlines, what is left out and less probably a chromosome than this is not listed.
 WORTH_LISTING = 0.02
 #: Standard deviations from the usual size of its class from which a chromosome is marked.
 ODD_SIZE = 4.0
@@ -214,10 +214,9 @@ def name_cell(
             )
         )
     judge(chromosomes, shape, review_below)
+    least = WORTH_LISTING if plausible is not None and len(plausible.pairs) else 0.0
     left_out = [
-        one
-        for one, class_ in zip(detections, choice.classes, strict=True)
-        if class_ is None and one.score >= WORTH_LISTING
+        one for one, class_ in zip(detections, choice.classes, strict=True) if class_ is None and one.score >= least
     ]
     margins = choice.margins[[index for index, class_ in kept if class_ != UNASSIGNED]]
     probability = trust.probability(margins, choice.gains, [one.class_ for one in chromosomes])

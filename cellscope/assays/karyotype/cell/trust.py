@@ -15,7 +15,7 @@ from cellscope.assays.karyotype.classes import CLASSES
 #: What `measure` gives, in its order.
 MEASURED = ("doubt", "spare", "departures")
 #: Their weights and the offset in the thresholds of a detector's model card.
-THRESHOLDS = tuple(f"draft_{name}" for name in (*MEASURED, "offset"))
+THRESHOLDS = tuple(f"bright_field_draft_{name}" for name in (*MEASURED, "offset"))
 
 
 def measure(margins: np.ndarray, gains: np.ndarray, classes: Sequence[str]) -> np.ndarray:

@@ -25,7 +25,7 @@ PAIR_FEATURES = (
     "touch_small",
 )
 #: Their weights in the thresholds of a detector's model card.
-THRESHOLDS = tuple(f"pair_{name}" for name in PAIR_FEATURES)
+THRESHOLDS = tuple(f"bright_field_pair_{name}" for name in PAIR_FEATURES)
 #: Pixels between two masks up to which they touch, as a share of the side of the cell's median chromosome.
 REACH = 0.08
 
@@ -36,14 +36,17 @@ def pair_weights_of(thresholds: Mapping[str, float]) -> np.ndarray:
     Parameters
     ----------
     thresholds : mapping
-        ``pair_touch`` and so on.
+        ``bright_field_pair_touch`` and so on.
     """
     return np.array([thresholds.get(name, 0.0) for name in THRESHOLDS])
 
 
-def joined(thresholds: Mapping[str, float]) -> bool:
-    """Tell whether a detector's model card holds such weights, so that the cell may judge outlines that overlap."""
-    return any(name in thresholds for name in THRESHOLDS)
+def joined(thresholds: Mapping[str, float], *, bright: bool) -> bool:
+    """Tell whether a detector's model card holds such weights for an image, so that the cell may judge overlaps.
+
+    They are learnt from dark chromosomes on bright; for `bright` ones there are none.
+    """
+    return not bright and any(name in thresholds for name in THRESHOLDS)
 
 
 def pair_features(detections: list[Detection], log_probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -60,9 +63,10 @@ def pair_features(detections: list[Detection], log_probabilities: np.ndarray) ->
     pairs : (M, 2) int
         Those whose masks overlap or nearly touch, the lower number first.
     measured : (M, K) float
-        By `PAIR_FEATURES`, the same in either order of the two: 1 (they touch or overlap); share of the smaller that lies inside the other, and what of it is beyond 0.3 and
-        0.7; IoU of the masks; IoU of the boxes, and what of it is beyond 0.5; the share inside and the touch, by how
-        alike the classes are; both by how unsure the two classes are; the touch by how small the smaller is.
+        By `PAIR_FEATURES`, the same in either order of the two: 1 (they touch or overlap); share of the smaller that
+        lies inside the other, and what of it is beyond 0.3 and 0.7; IoU of the masks; IoU of the boxes, and what of it
+        is beyond 0.5; the share inside and the touch, by how alike the classes are; both by how unsure the two classes
+        are; the touch by how small the smaller is.
     """
     areas = np.array([one.area for one in detections], float)
     if len(detections) < 2:

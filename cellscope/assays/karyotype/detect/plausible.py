@@ -37,6 +37,8 @@ FEATURES = (
 )
 #: Their weights and the offset in the thresholds of a detector's model card.
 THRESHOLDS = tuple(f"whole_{name}" for name in (*FEATURES, "offset"))
+#: Those that were fitted together with weights of pairs, for dark chromosomes on bright.
+LEARNT = tuple(f"bright_field_{name}" for name in THRESHOLDS)
 #: Weights of a detector whose card holds none: its own score, above its threshold, says all.
 NEUTRAL = {"whole_score": 1.0}
 #: Width of the surroundings measured, as a share of the side of the cell's median chromosome.
@@ -45,17 +47,22 @@ RING = 0.12
 SURE, FAINT = 3.0, 0.0
 
 
-def weights_of(thresholds: Mapping[str, float]) -> np.ndarray:
+def weights_of(thresholds: Mapping[str, float], *, learnt: bool = False) -> np.ndarray:
     """Give a weight for each of `FEATURES`, then the offset, from a detector's model card: (K + 1,) float.
 
     They are a logistic regression of "a chromosome that nothing better accounts for", fitted with both networks on
-    cells that neither was trained on (`benchmarks/karyotype_cells.py`). A card without them has `NEUTRAL`.
+    validation cells; those `learnt` on cells that neither was trained on (`benchmarks/karyotype_cells.py`). A card
+    without them has `NEUTRAL`.
 
     Parameters
     ----------
     thresholds : mapping
         ``whole_score`` and so on, ``whole_offset``.
+    learnt : bool
+        Those that go with `pairs.pair_weights_of`, ``bright_field_whole_score`` and so on.
     """
+    if learnt:
+        return np.array([thresholds.get(name, 0.0) for name in LEARNT])
     given: Mapping[str, float] = thresholds if any(name in thresholds for name in THRESHOLDS) else NEUTRAL
     return np.array([given.get(name, 0.0) for name in THRESHOLDS])
 

@@ -75,7 +75,7 @@ def filter_detections(subject: Subject[State], outputs: list[Any]) -> None:
         return
     options = subject.options
     assign = not options.no_assignment
-    more = assign and joined(subject.cards["detect"].thresholds)
+    more = assign and joined(subject.cards["detect"].thresholds, bright=subject.state.bright)
     threshold = candidates(score_threshold(subject), assign=assign, joined=more)
     shape = subject.state.normalised.shape
     duplicates = {"iou": ALIKE, "contained": 1.0} if more else {}

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cellscope import __version__
 from cellscope.assays.karyotype.cell import trust
+from cellscope.assays.karyotype.cell.calibration import LEARNT
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase, load_metaphases
 from cellscope.assays.karyotype.detect import pairs, plausible
 from cellscope.assays.karyotype.detect.detections import Detection, as_instances, detections_of, encode
@@ -40,6 +41,9 @@ from cellscope.metrics.coco import Instances, coco_ap
 from cellscope.models.card import ModelCard
 from cellscope.models.file import read_card
 from cellscope.models.registry import locate
+
+#: What a card says of the choice of a cell's chromosomes: not tuned here, kept from the model that it began with.
+INHERITED = (*plausible.THRESHOLDS, *plausible.LEARNT, *pairs.THRESHOLDS, *trust.THRESHOLDS, *LEARNT)
 
 
 class DetectLearner(L.LightningModule):
@@ -157,7 +161,7 @@ def train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, ar
             channels=("grey",),
             normalisation=normalisation,
             pixel_size_um=None,
-            thresholds=inherited(options.init, (*plausible.THRESHOLDS, *pairs.THRESHOLDS, *trust.THRESHOLDS))
+            thresholds=inherited(options.init, INHERITED)
             | tune_detector(network, val_loader, validation)
             | margin_of(metaphases),
             training=training_facts(prepared, options, len(metaphases)),

@@ -15,7 +15,7 @@ from cellscope.assays.karyotype.classes import CLASSES
 MALE = [*CLASSES[:22], *CLASSES]
 FEMALE = [*CLASSES[:22], *CLASSES[:22], "X", "X"]
 SURE, WEAK = 5.0, -1.0
-COST = 4.0
+COST = 3.0
 
 
 def evidence(names: list[str], sure: float = 0.97) -> np.ndarray:

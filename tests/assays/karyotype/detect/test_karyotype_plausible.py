@@ -8,7 +8,7 @@ from cellscope.assays.karyotype.cell.trust import THRESHOLDS as DRAFT
 from cellscope.assays.karyotype.detect.detections import Detection
 from cellscope.assays.karyotype.detect.pairs import THRESHOLDS as PAIRS
 from cellscope.assays.karyotype.detect.pairs import pair_features
-from cellscope.assays.karyotype.detect.plausible import FEATURES, THRESHOLDS, features, weigh, weights_of
+from cellscope.assays.karyotype.detect.plausible import FEATURES, LEARNT, THRESHOLDS, features, weigh, weights_of
 from cellscope.models.file import read_card
 from cellscope.models.registry import locate
 
@@ -102,7 +102,9 @@ def test_a_card_without_weights_leaves_the_detectors_score() -> None:
 
 def test_the_built_in_cards_hold_what_was_fitted() -> None:
     detect, classify = (read_card(locate(f"karyotype-{part}")) for part in ("detect", "classify"))
-    for names in (THRESHOLDS, PAIRS, DRAFT):
+    # Fluorescence keeps the six that it had.
+    assert weights_of(detect.thresholds).tolist() == WEIGHTS.tolist()
+    for names in (LEARNT, PAIRS, DRAFT):
         assert set(names) <= set(detect.thresholds)
     assert Calibration.of(classify.thresholds) == Calibration(0.91, -1.6, 1.0)
 
@@ -148,7 +150,7 @@ def test_pairs_by_hand() -> None:
     scores = np.full((5, 24), np.log(1 / 24))
     pairs, rows = pair_features(found, scores)
     assert pairs.tolist() == [[0, 1], [2, 3]]
-    names = [name.removeprefix("pair_") for name in PAIRS]
+    names = [name.removeprefix("bright_field_pair_") for name in PAIRS]
     touching, inside = (dict(zip(names, row, strict=True)) for row in rows)
     assert (touching["touch"], touching["inside"], touching["iou"]) == (1, 0, 0)
     assert inside["inside"] == 1
