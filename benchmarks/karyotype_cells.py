@@ -30,12 +30,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cellscope.assays.karyotype.assay import ASSAY
-from cellscope.assays.karyotype.cell import trust
+from cellscope.assays.karyotype.cell import plausible, trust
 from cellscope.assays.karyotype.cell.calibration import LEARNT, SUREST
 from cellscope.assays.karyotype.cell.choice import Choice, Plausible, choose
 from cellscope.assays.karyotype.cell.iscn import draft_iscn
 from cellscope.assays.karyotype.datasets.metaphase import load_metaphase
-from cellscope.assays.karyotype.detect import pairs, plausible
+from cellscope.assays.karyotype.detect import pairs
 from cellscope.assays.karyotype.detect.detections import drop_duplicates, drop_pale, drop_thick
 from cellscope.assays.karyotype.detect.stage import PALE, candidates
 from cellscope.assays.karyotype.options import PredictOptions

@@ -14,6 +14,7 @@ from cellscope.assays.karyotype.cell.choice import Plausible
 from cellscope.assays.karyotype.cell.chromosomes import Cell, name_cell
 from cellscope.assays.karyotype.cell.clones import summarise
 from cellscope.assays.karyotype.cell.document import as_karyotype
+from cellscope.assays.karyotype.cell.plausible import features, weigh, weights_of
 from cellscope.assays.karyotype.cell.trust import Trust
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.explain import explain
@@ -30,7 +31,6 @@ from cellscope.assays.karyotype.classify.upright import main_axis
 from cellscope.assays.karyotype.detect.detections import to_labels
 from cellscope.assays.karyotype.detect.inputs import CHROMOSOME, KINDS, METAPHASE, kind_of
 from cellscope.assays.karyotype.detect.pairs import joined, pair_features, pair_weights_of
-from cellscope.assays.karyotype.detect.plausible import features, weigh, weights_of
 from cellscope.assays.karyotype.detect.stage import cut_again, cut_metaphase, detect, filter_detections, score_threshold
 from cellscope.assays.karyotype.detect.state import State
 from cellscope.assays.karyotype.karyogram.drawing import draw_karyogram, vector_karyogram

@@ -11,10 +11,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cellscope import __version__
-from cellscope.assays.karyotype.cell import trust
+from cellscope.assays.karyotype.cell import plausible, trust
 from cellscope.assays.karyotype.cell.calibration import LEARNT
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase, load_metaphases
-from cellscope.assays.karyotype.detect import pairs, plausible
+from cellscope.assays.karyotype.detect import pairs
 from cellscope.assays.karyotype.detect.detections import Detection, as_instances, detections_of, encode
 from cellscope.assays.karyotype.detect.inputs import CANONICAL, RESIZED
 from cellscope.assays.karyotype.detect.scale import CANONICAL_SIDE

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from cellscope.assays.karyotype.cell.calibration import Calibration
+from cellscope.assays.karyotype.cell.plausible import FEATURES, LEARNT, THRESHOLDS, features, weigh, weights_of
 from cellscope.assays.karyotype.cell.trust import THRESHOLDS as DRAFT
 from cellscope.assays.karyotype.detect.detections import Detection
 from cellscope.assays.karyotype.detect.pairs import THRESHOLDS as PAIRS
 from cellscope.assays.karyotype.detect.pairs import pair_features
-from cellscope.assays.karyotype.detect.plausible import FEATURES, LEARNT, THRESHOLDS, features, weigh, weights_of
 from cellscope.models.file import read_card
 from cellscope.models.registry import locate
 
@@ -28,7 +28,7 @@ def certainty(found: list[Detection], scores: np.ndarray, drawn: np.ndarray, thr
 @pytest.fixture(autouse=True)
 def sharp_foreground(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bars to the pixel, so that surroundings can be counted by hand."""
-    monkeypatch.setattr("cellscope.assays.karyotype.detect.plausible.foreground", lambda drawn: drawn > 0.5)
+    monkeypatch.setattr("cellscope.assays.karyotype.cell.plausible.foreground", lambda drawn: drawn > 0.5)
 
 
 def bar(x: int, y: int, height: int, score: float, width: int = 8) -> Detection:
