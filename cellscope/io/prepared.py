@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from cellscope.errors import DatasetError, UsageError
+from cellscope.io.document import read_json
 from cellscope.io.splits import SPLITS, Item, assign_folds, assign_splits
-from cellscope.io.text import one_line
+from cellscope.io.text import from_cell, one_line
 from cellscope.io.write import write_csv, write_json
 
 SCHEMA = "cellscope.dataset/1"
@@ -148,10 +149,14 @@ class PreparedDataset:
                 f"{root} is not a prepared dataset (no dataset.json); make one with: cellscope {assay} prepare"
             )
         try:
-            info = json.loads(header.read_text())
+            info = read_json(header)
             items = pd.read_csv(root / "items.csv", dtype=str, keep_default_na=False)
-        except (ValueError, OSError) as error:
-            raise DatasetError(f"{root} cannot be read as a prepared dataset: {error}") from error
+        except (UsageError, ValueError, OSError) as error:
+            raise DatasetError(f"{root} cannot be read as a prepared dataset: {one_line(str(error))}") from error
+        if not isinstance(info, dict):
+            raise DatasetError(f"{header} is not the description of a prepared dataset; prepare it again")
+        for name in [name for name, column in items.items() if column.str.startswith("'").any()]:
+            items[name] = items[name].map(from_cell)
         if info.get("schema") != SCHEMA:
             raise DatasetError(f"{header} has schema {info.get('schema')!r}, not {SCHEMA!r}; prepare it again")
         if info.get("assay") != assay:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cellscope.errors import UsageError
-from cellscope.io.text import one_line
+from cellscope.io.text import from_cell, one_line
 
 DELIMITERS = ",;\t"
 """What separates columns; the one that occurs most often in the header is taken."""
@@ -71,6 +71,6 @@ def read_table(
             continue
         if len(cells) > len(header):
             raise UsageError(f"{one_line(path)}, line {number}: {len(cells)} cells under {len(header)} columns")
-        filled = [cell.strip() for cell in cells] + [""] * (len(header) - len(cells))
+        filled = [from_cell(cell.strip()) for cell in cells] + [""] * (len(header) - len(cells))
         rows.append(dict(zip(header, filled, strict=True)))
     return rows

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.engine.familiarity.judge import SENTENCE
-from cellscope.engine.predict.artefacts import raise_if_full, write_artefacts
+from cellscope.engine.predict.artefacts import Place, raise_if_full, write_artefacts
 from cellscope.engine.predict.journal import Entry, Journal
 from cellscope.engine.predict.outcome import Failure
 from cellscope.engine.predict.pieces import Divided
 from cellscope.engine.predict.tables import OBJECTS, Sheet, text, to_long_sheet, to_sheet
 from cellscope.errors import error_line, show_traceback
+from cellscope.io.durable import fingerprint
 from cellscope.io.image import one_line
 from cellscope.io.inputs import stem
 
@@ -42,12 +43,15 @@ class Files:
         The artefacts, relative to OUT.
     sheets
         Table -> the input's rows.
+    written
+        Their fingerprints, for the journal.
     seconds
         What the writing took.
     """
 
     result: Result
     outputs: list[str]
+    written: dict[str, list[Any]]
     sheets: dict[str, Sheet]
     seconds: float
 
@@ -103,6 +107,7 @@ class Recorder:
         self.assay = assay
         self.cards = cards
         self.out = out
+        self.place = Place(out)
         self.journal = journal
         self.writers = writers
         self.progress = progress
@@ -136,8 +141,10 @@ class Recorder:
         else:
             sheets = {OBJECTS: to_sheet(result.objects)}
         sheets.update({name: to_sheet(frame) for name, frame in result.tables.items()})
+        self.place.check()
         outputs = write_artefacts(self.out, stem(subject.name), result.artefacts)
-        return Files(result, outputs, sheets, time.perf_counter() - start)
+        written = {name: fingerprint(self.out / name) for name in outputs}
+        return Files(result, outputs, written, sheets, time.perf_counter() - start)
 
     def finish(self, pending: PendingFiles) -> None:
         """Wait for an input's artefacts and give it its line: done, or failed in writing.
@@ -145,12 +152,13 @@ class Recorder:
         Raises
         ------
         CellscopeError
-            The disk is full.
+            The disk is full, or OUT is gone.
         """
         subject = pending.subject
         try:
             files: Files = pending.future.result()
         except Exception as error:
+            self.place.check()
             raise_if_full(error, self.out)
             self.fail(Failure.of(subject, error))
             return
@@ -169,7 +177,10 @@ class Recorder:
         row |= familiarity_cells(verdict)
         row |= {"read": subject.image.taken, "warnings": text(len(warnings))}
         scene = self.scenes.get(subject.name)
-        entry = Entry(subject.name, "ok", row, self.paths[subject.name], files.outputs, warnings, scene=scene)
+        entry = Entry(
+            subject.name, "ok", row, self.paths[subject.name], files.outputs, warnings,
+            written=files.written, scene=scene,
+        )  # fmt: skip
         self._say(subject)
         self._append(entry, files.sheets)
         self.progress.step()
@@ -203,6 +214,7 @@ class Recorder:
         self.progress.step(failed=True)
 
     def _append(self, entry: Entry, sheets: dict[str, Sheet]) -> None:
+        self.place.check()
         self.journal.append(entry, sheets)
         self.done.add(entry.image)
 

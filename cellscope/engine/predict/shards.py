@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,11 @@ from typing import Any, TypeVar
 from cellscope.engine.predict import journal as journals
 from cellscope.engine.predict.finish import read_record
 from cellscope.engine.predict.journal import Entry
+from cellscope.engine.predict.records import check
 from cellscope.engine.provenance import difference
-from cellscope.errors import UsageError
+from cellscope.errors import CellscopeError, UsageError
+from cellscope.io.document import read_json
+from cellscope.io.text import one_line
 from cellscope.io.write import write_json
 from cellscope.models.card import ModelCard
 
@@ -119,13 +121,14 @@ def read_shards(out: Path) -> tuple[dict[str, Any], list[Shard]]:
 
 
 def _read_plan(folder: Path) -> dict[str, Any]:
+    path = folder / PLAN
     try:
-        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        if plan["schema"] != PLAN_SCHEMA:
-            raise ValueError(f"schema {plan['schema']}")
-        return {name: type_(plan[name]) for name, type_ in (("images", list), ("identity", dict), ("cards", dict))}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder / PLAN} cannot be read ({error}); run this shard again with --overwrite") from None
+        plan = read_json(path)
+        if not isinstance(plan, dict) or plan.get("schema") != PLAN_SCHEMA:
+            raise CellscopeError(f"{one_line(path)} is not the plan of a shard of this version")
+        return check(plan, "plan", path)
+    except CellscopeError as error:
+        raise UsageError(f"{error}; run this shard again with --overwrite") from None
 
 
 def status(out: Path) -> dict[str, Any]:
