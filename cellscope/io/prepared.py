@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cellscope.errors import DatasetError, UsageError
-from cellscope.io.document import read_json
+from cellscope.io.document import misfit, read_json
 from cellscope.io.splits import SPLITS, Item, assign_folds, assign_splits
 from cellscope.io.text import from_cell, one_line
 from cellscope.io.write import write_csv, write_json
@@ -159,6 +159,8 @@ class PreparedDataset:
             items[name] = items[name].map(from_cell)
         if info.get("schema") != SCHEMA:
             raise DatasetError(f"{header} has schema {info.get('schema')!r}, not {SCHEMA!r}; prepare it again")
+        if wrong := _fault(info):
+            raise DatasetError(f"{header} cannot be used ({wrong}); prepare it again")
         if info.get("assay") != assay:
             raise DatasetError(f"{root} was prepared for {info.get('assay')}, not for {assay}")
         missing = [name for name in COLUMNS if name not in items]
@@ -247,6 +249,22 @@ class PreparedDataset:
         if rows.empty:
             raise DatasetError(f"{self.root} has no item in split {name!r}")
         return rows
+
+
+def _fault(info: dict[str, Any]) -> str:
+    """Say what field of a `dataset.json` is not what it must be; an empty string where all are."""
+    from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, create_model
+
+    base = type("Base", (BaseModel,), {"model_config": ConfigDict(extra="allow")})
+    fields: dict[str, Any] = {
+        "assay": (str, ...), "classes": (list[str], []), "pixel_size_um": (FiniteFloat | None, None),
+        "seed": (int, 0), "folds": (int, 0), "hash": (str, ""), "sources": (list[Any], []), "counts": (dict, {}),
+    }  # fmt: skip
+    try:
+        create_model("Info", __base__=base, **fields).model_validate(info)
+    except ValidationError as error:
+        return misfit(error)
+    return ""
 
 
 def _inner(rows: pd.DataFrame, seed: int) -> np.ndarray:
