@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from cellscope import __version__
-from cellscope.cli.groups import LazyGroup, Root, Terminated, begin_imports
+from cellscope.cli.groups import LazyGroup, Root, Terminated, begin_imports, check_limit
 from cellscope.errors import EXIT_OK, EXIT_TERMINATED
 
 ASSAYS = {
@@ -121,5 +122,6 @@ def main() -> None:
         raise Terminated(EXIT_TERMINATED)
 
     signal.signal(signal.SIGTERM, terminate)
+    check_limit(sys.argv[1:])
     begin_imports()
     app()

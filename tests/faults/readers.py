@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import shutil
@@ -61,10 +62,8 @@ def read_image(path: Path, _: Path) -> None:
     from cellscope.io.choice import Choice
     from cellscope.io.read import describe, read
 
-    try:
+    with contextlib.suppress(InputError):
         describe(path)
-    except InputError:
-        pass
     read(path, choice=Choice(channel="0") if path.name in ("a.ome.tif", "imagej.tif", "a.lif") else Choice())
 
 
@@ -148,7 +147,7 @@ def prepare_karyotype(_: Path, folder: Path) -> None:
         prepare([folder], out, PrepareOptions())
 
 
-class out_of:  # noqa: N801 - reads like a function
+class out_of:
     """A folder for results beside the folder that is read, removed at the end."""
 
     def __init__(self, folder: Path):
@@ -283,14 +282,10 @@ def use_dataset(path: Path, _: Path) -> None:
     from cellscope.io.prepared import PreparedDataset
 
     dataset = PreparedDataset.open(path.parent, assay="nucleus-seg")
-    try:
+    with contextlib.suppress(UsageError):  # one source alone
         each_of(dataset.items, "source")
-    except UsageError:  # one source alone
-        pass
-    try:
+    with contextlib.suppress(DatasetError):  # one group alone
         dataset.folded(1)
-    except DatasetError:  # one group alone
-        pass
     for split in ("train", "val", "test", "all"):
         try:
             dataset.splits(split)

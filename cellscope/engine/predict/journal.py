@@ -128,7 +128,7 @@ class Journal:
     def _recover(self) -> dict[str, Any] | None:
         self._stream.seek(0)
         header: dict[str, Any] | None = None
-        end = 0
+        whole = 0
         for offset, end, record in _records(self._stream):
             if header is None:
                 header = _header(record)
@@ -136,9 +136,10 @@ class Journal:
                     raise UsageError(f"{self.path} is not a journal of this version; use --overwrite to start again")
             else:
                 self._note(record, offset)
+            whole = end
         if header is None and self._stream.seek(0, os.SEEK_END) and not _cut_short(self._stream):
             raise UsageError(f"{self.path} is not a journal; use --overwrite to start again")
-        self._stream.truncate(end)
+        self._stream.truncate(whole)
         return header
 
     def _note(self, record: dict[str, Any], offset: int) -> None:
@@ -295,4 +296,3 @@ def _cut_short(stream: BinaryIO) -> bool:
     stream.seek(0)
     start = stream.read(len(_START))
     return _START.startswith(start) or not any(start)
-

@@ -84,7 +84,8 @@ def import_earlier(
     Returns
     -------
     dict
-        Image -> entry of the inputs that need not be done again: those that went well and whose files are there and whole.
+        Image -> entry of the inputs that need not be done again: those that went well and whose files are there and
+        whole.
 
     Raises
     ------

@@ -88,8 +88,8 @@ def text(value: Any) -> str:
 
     Undefined values (None, NaN, NA) are empty; floats keep six significant digits, ten from 100,000 on (as
     `cellscope.io.write.write_csv` does), so that
-    the last bits, which depend on the batch a number was computed in, do not show; lists are joined with ``"; "``; a text that a
-    spreadsheet would take for a formula gets an apostrophe.
+    the last bits, which depend on the batch a number was computed in, do not show; lists are joined with ``"; "``; a
+    text that a spreadsheet would take for a formula gets an apostrophe.
     """
     if value is None:
         return ""

@@ -18,7 +18,6 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 from cellscope.engine.train.phases import MOVED_ON, Phases
 from cellscope.errors import Interrupted
 
-
 DUE = "cellscope_validation_due"
 """Key of a checkpoint that was written before the validation of its step."""
 

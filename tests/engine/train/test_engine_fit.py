@@ -285,9 +285,10 @@ def test_a_training_killed_in_a_validation_repeats_it(
         if self.global_step == step:
             raise SystemExit(9)
 
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+    with monkeypatch.context() as patch:
         patch.setattr(Toy, "validation_step", killed)
-        run_toy(tmp_path / "run", scores=scores)
+        with pytest.raises(SystemExit):
+            run_toy(tmp_path / "run", scores=scores)
     toy = run_toy(tmp_path / "run", scores=scores, resume="auto")
     assert step in toy.validated
     assert recorded(tmp_path / "run", "val_score") == recorded(tmp_path / "whole", "val_score")
