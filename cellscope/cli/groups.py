@@ -64,7 +64,8 @@ def check_limit(words: Sequence[str]) -> None:
         return
     fail(
         f"the memory limit of this shell (ulimit -v) is {limit / 2**30:.1f} GiB of address space and "
-        f"{NEEDED / 2**30:.0f} GiB are needed; raise it with ulimit -v, or limit the memory in use with a cgroup (systemd-run, SLURM --mem)",
+        f"{NEEDED / 2**30:.0f} GiB are needed; raise it with ulimit -v, or "
+        "limit the memory in use with a cgroup (systemd-run, SLURM --mem)",
         EXIT_FAILED,
     )
 

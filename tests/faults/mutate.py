@@ -20,8 +20,8 @@ NUMBERS = (
 
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 2**20, 2**31, 2**63, 2**70, 1e9, 1e308, -1e308, float("nan"), float("inf"), "", "x",
-    "\x00", "\ud800", "../../../etc/passwd", "/etc/passwd", "=1+1", [], {}, [[]], [[[]]], [None], {"a": None}, "0" * 5000,
-    "<script>alert(1)</script>", [1, 2], [[1, 2], [3, 4]], ["a"],
+    "\x00", "\ud800", "../../../etc/passwd", "/etc/passwd", "=1+1", [], {}, [[]], [[[]]], [None], {"a": None},
+    "0" * 5000, "<script>alert(1)</script>", [1, 2], [[1, 2], [3, 4]], ["a"],
 )  # fmt: skip
 """What a value of a JSON file is replaced by."""
 
