@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +19,7 @@ from cellscope.engine.predict.records import fault
 from cellscope.engine.predict.tables import LongRows, Sheet, write_long_rows
 from cellscope.errors import CellscopeError, UsageError
 from cellscope.io.durable import settle
-
-try:
-    import fcntl
-except ImportError:  # not a POSIX system: two runs in one folder are then the user's to avoid
-    fcntl = None  # type: ignore[assignment]
+from cellscope.io.lock import CAN_LOCK, lock
 
 NAME = "journal.jsonl"
 FOLDER = "journal.parts"
@@ -109,7 +104,7 @@ class Journal:
         self.replaced: dict[str, Entry] = {}
         self._offsets: dict[str, int] = {}
         self._stream = open(path, "a+b")  # noqa: SIM115 - open for as long as the run lasts
-        if not _lock(self._stream, patience=0.5):  # someone asking for the status holds it for a moment
+        if not lock(self._stream, patience=0.5):  # someone asking for the status holds it for a moment
             self._stream.close()
             raise UsageError(f"another run is writing to {path.parent}; wait for it or choose another -o")
         try:
@@ -212,23 +207,6 @@ class Journal:
         self._stream.close()
 
 
-def _lock(stream: Any, *, patience: float = 0.0, shared: bool = False) -> bool:
-    if fcntl is None:
-        return True
-    give_up = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= give_up:
-                return False
-            time.sleep(0.05)
-        except OSError:  # a file system without locks
-            return True
-        else:
-            return True
-
-
 def peek(path: Path) -> tuple[dict[str, Any], dict[str, Entry], bool]:
     """Look at a journal that may be in use.
 
@@ -246,7 +224,7 @@ def peek(path: Path) -> tuple[dict[str, Any], dict[str, Entry], bool]:
     header: dict[str, Any] | None = None
     try:
         with open(path, "rb") as stream:
-            running = fcntl is not None and not _lock(stream, shared=True)
+            running = CAN_LOCK and not lock(stream, shared=True)
             for _, _, record in _records(stream):
                 if header is None:
                     header = _header(record)
