@@ -252,15 +252,22 @@ class PreparedDataset:
 
 def _fault(info: dict[str, Any]) -> str:
     """Say what field of a `dataset.json` is not what it must be; an empty string where all are."""
-    from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, create_model
+    from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError, with_config
+    from typing_extensions import TypedDict
 
-    base = type("Base", (BaseModel,), {"model_config": ConfigDict(extra="allow")})
-    fields: dict[str, Any] = {
-        "assay": (str, ...), "classes": (list[str], []), "pixel_size_um": (FiniteFloat | None, None),
-        "seed": (int, 0), "folds": (int, 0), "hash": (str, ""), "sources": (list[Any], []), "counts": (dict, {}),
-    }  # fmt: skip
+    @with_config(ConfigDict(extra="allow"))
+    class Info(TypedDict, total=False):
+        assay: str
+        classes: list[str]
+        pixel_size_um: FiniteFloat | None
+        seed: int
+        folds: int
+        hash: str
+        sources: list[Any]
+        counts: dict[str, int]
+
     try:
-        create_model("Info", __base__=base, **fields).model_validate(info)
+        TypeAdapter(Info).validate_python(info)
     except ValidationError as error:
         return misfit(error)
     return ""

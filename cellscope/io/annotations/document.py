@@ -7,7 +7,7 @@ import json
 import zlib
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from xml.etree import ElementTree
 
 from cellscope.errors import DatasetError
@@ -42,7 +42,7 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def _unpacked(stream: IO[bytes], path: Path) -> bytes:
+def _unpacked(stream: gzip.GzipFile, path: Path) -> bytes:
     """Read in blocks: asked for all bytes at once, gzip takes memory for as many as it might be."""
     blocks, size = [], 0
     while block := stream.read(_BLOCK):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from tifffile import TiffFile
+from tifffile import TiffFile, TiffPage
 
 from cellscope.io.convert import Refused
 
@@ -30,7 +30,7 @@ def open_tiff(file: Any) -> TiffFile:
     tif = TiffFile(file)
     try:
         _check_directories(tif)
-        for page in tif.pages[:1]:
+        for page in (one for one in tif.pages[:1] if isinstance(one, TiffPage)):
             width, height = page.imagewidth, page.imagelength
             if width * height > MOST_PIXELS:
                 raise Refused(f"states a size of {width} x {height} pixels, which no scanner makes")
