@@ -67,6 +67,7 @@ class _Run(_Checked):
 
 class _Plan(_Checked):
     images: list[str]
+    owners: list[int]
     identity: dict[str, Any]
     cards: dict[str, dict[str, Any]]
 
