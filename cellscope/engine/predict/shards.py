@@ -154,7 +154,10 @@ def _read_plan(folder: Path) -> dict[str, Any]:
         plan = read_json(path)
         if not isinstance(plan, dict) or plan.get("schema") != PLAN_SCHEMA:
             raise CellscopeError(f"{one_line(path)} is not the plan of a shard of this version")
-        return check(plan, "plan", path)
+        check(plan, "plan", path)
+        if len(plan["owners"]) != len(plan["images"]) or min(plan["owners"], default=1) < 1:
+            raise CellscopeError(f"{one_line(path)} does not say for every input which shard it belongs to")
+        return plan
     except CellscopeError as error:
         raise UsageError(f"{error}; run this shard again with --overwrite") from None
 
