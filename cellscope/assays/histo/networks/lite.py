@@ -65,4 +65,3 @@ class LiteUNet(nn.Module):
         hv = self.hv(torch.cat([x, self.distance(joined)], 1))
         tp = self.tp(torch.cat([x, self.kind(joined)], 1))
         return registered(torch.cat([self.np(x), hv, tp], 1), self.margin)
-

@@ -1,4 +1,4 @@
-"""A U-Net on an encoder that knows ImageNet, with the two heads of `compact`: pixel classes, distance inside the cell."""
+"""A U-Net on an encoder that knows ImageNet, with the heads of `compact`: pixel classes, distance inside the cell."""
 
 from __future__ import annotations
 

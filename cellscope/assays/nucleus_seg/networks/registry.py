@@ -74,7 +74,9 @@ def build_network(
     network = FAMILIES[arch](**arguments)
     if pretrained:
         if not isinstance(network, LiteUNet):
-            raise UsageError(f"there are no ImageNet weights for {arch}; lite0-unet has them, or use --init MODEL or none")
+            raise UsageError(
+                f"there are no ImageNet weights for {arch}; lite0-unet has them, or use --init MODEL or none"
+            )
         network.load_imagenet(weights)
     return network
 
