@@ -1,8 +1,8 @@
 """Table 4's baselines with attention: VGG-16, GoogLeNet, ResNet-50 and AlexNet, and the light AlexNet.
 
-The table cites them as 19; its citations are two too high (it cites VGG, reference 12, as 14), so that they are those of
-reference 17, Wei et al., BMC Med. Inform. Decis. Mak. 22:138 (2022): "AlexNet without any dense layers" with "two attention
-modules". How these work is taken from Yan et al., Melanoma recognition via visual attention, IPMI 2019.
+The table cites them as 19; its citations are two too high (it cites VGG, reference 12, as 14), so that they are those
+of reference 17, Wei et al., BMC Med. Inform. Decis. Mak. 22:138 (2022): "AlexNet without any dense layers" with "two
+attention modules". How these work is taken from Yan et al., Melanoma recognition via visual attention, IPMI 2019.
 """
 
 from __future__ import annotations
