@@ -171,7 +171,8 @@ def _unpack(tree: Any, stored: Any) -> Any:
         frame.columns = names
         return frame
     if "of" in tree:
-        return _revive(*tree["of"], {name: _unpack(one, stored) for name, one in tree["fields"].items()})
+        module, qualified = tree["of"]
+        return _revive(module, qualified, {name: _unpack(one, stored) for name, one in tree["fields"].items()})
     if "dict" in tree:
         return {_unpack(key, stored): _unpack(one, stored) for key, one in tree["dict"]}
     for kind, made_of in (("list", list), ("tuple", tuple), ("set", set)):
