@@ -7,7 +7,7 @@ A verb has exactly the options that it obeys: it takes the class that holds thes
 `PrepareOptions`   ``prepare``
 `WorkerOptions`    with more of its own, ``train``
 `ShardOptions`     ``eval``
-`InputOptions`     ``render``
+`InputOptions`     ``render``, ``measure``
 `RunOptions`       ``predict``
 =================  ======================================
 """
