@@ -141,7 +141,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
 
 def is_evaluation(out: Path) -> bool:
     """Tell whether a folder holds the items of an evaluation that runs, stopped, or is cut into shards."""
-    return (out / FOLDER / PLAN).is_file() or any((Path(out) / shards.FOLDER).glob(f"*/{FOLDER}/{PLAN}"))
+    return (Path(out) / FOLDER / PLAN).is_file() or any((Path(out) / shards.FOLDER).glob(f"*/{FOLDER}/{PLAN}"))
 
 
 @dataclass(frozen=True)

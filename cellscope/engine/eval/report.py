@@ -11,7 +11,6 @@ import pandas as pd
 
 import cellscope
 from cellscope.engine.eval.metric import LEVEL, Metric
-from cellscope.engine.eval.store import FOLDER as ITEMS
 from cellscope.engine.provenance import difference, environment, now
 from cellscope.errors import UsageError
 from cellscope.io.write import write_csv, write_json, write_png
@@ -30,15 +29,11 @@ EVAL_JSON, PER_IMAGE, REPORT, FIGURES = "eval.json", "per_image.csv", "report.ht
 def refuse_evaluation(out: Path, *, overwrite: bool) -> None:
     """Raise UsageError if a folder holds results and the user did not ask to overwrite them.
 
-    To be called before the work starts.
+    To be called before the work starts; `write_evaluation` calls it again.
     """
     found = [name for name in (EVAL_JSON, PER_IMAGE, REPORT) if (Path(out) / name).exists()]
     if found and not overwrite:
         raise UsageError(f"{out} already holds results ({found[0]}); give --overwrite or another -o")
-    if (Path(out) / ITEMS).exists() and not overwrite:
-        raise UsageError(
-            f"{out} already holds measured items; give --skip-existing to go on, --overwrite or another -o"
-        )
 
 
 class NothingToDo(Exception):
@@ -133,6 +128,7 @@ def write_evaluation(
     bad = [name for name in figures if not name.replace("-", "").replace("_", "").isalnum()]
     if bad:
         raise ValueError(f"{bad[0]!r} cannot be the name of a figure's file")
+    refuse_evaluation(out, overwrite=overwrite)
     _remove(out)
     files = {name: f"{FIGURES}/{name}.png" for name in figures}
     record = {

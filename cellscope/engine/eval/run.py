@@ -27,7 +27,7 @@ from cellscope.engine.predict.shards import tables_folder
 from cellscope.engine.predict.stages import run_subjects
 from cellscope.engine.predict.workers import Workers
 from cellscope.engine.provenance import plain
-from cellscope.errors import EXIT_OK, EXIT_PARTIAL, CellscopeError, error_line, show_traceback
+from cellscope.errors import EXIT_OK, EXIT_PARTIAL, CellscopeError, UsageError, error_line, show_traceback
 from cellscope.models.card import ModelCard
 from cellscope.models.file import sha256
 from cellscope.models.registry import locate
@@ -103,7 +103,10 @@ class Evaluation:
     ):
         self._began = time.monotonic()
         kept = run.skip_existing or run.overwrite
-        refuse_evaluation(tables_folder(out, run.shard_pair), overwrite=kept)
+        refuse_evaluation(out, overwrite=kept)
+        folder = tables_folder(out, run.shard_pair)
+        if is_evaluation(folder) and not kept:
+            raise UsageError(f"{folder} already holds measured items; give --skip-existing or --overwrite")
         self.assay, self.run = assay, run
         self.prepared = open_for_measuring(dataset, assay, split, models)
         self.models: list[dict[str, Any]] = []
