@@ -121,6 +121,9 @@ def unpack(data: bytes) -> Any:
 def _pack(value: Any, arrays: list[np.ndarray]) -> Any:
     if value is None or type(value) in _PLAIN:
         return value
+    if isinstance(value, bytes):  # run-length codes
+        arrays.append(np.frombuffer(value, np.uint8))
+        return {"bytes": len(arrays) - 1}
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufcUS":
         arrays.append(np.asarray(value))
         return {"array": len(arrays) - 1, "scalar": isinstance(value, np.generic)}
@@ -158,6 +161,8 @@ def _unpack(tree: Any, stored: Any) -> Any:
     if "array" in tree:
         array = stored[str(tree["array"])]
         return array[()] if tree["scalar"] else array
+    if "bytes" in tree:
+        return stored[str(tree["bytes"])].tobytes()
     if "objects" in tree:
         made = np.empty(len(tree["objects"]), object)
         for number, one in enumerate(tree["objects"]):
