@@ -26,7 +26,8 @@ class Cell:
     more: object = None
 
 
-PLAIN = st.none() | st.binary(max_size=4) | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
+PLAIN |= st.text(max_size=5) | st.binary(max_size=4)
 NESTED = st.recursive(
     PLAIN,
     lambda inner: (
