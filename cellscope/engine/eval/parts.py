@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cellscope.engine.eval.store import FOLDER, Kept, error_of, keep, kept
 from cellscope.engine.find import find_evaluate
@@ -19,8 +19,15 @@ from cellscope.io.write import write_json
 from cellscope.options.common import ShardOptions
 from cellscope.options.resolve import resolve
 
+T = TypeVar("T")
+
 PLAN = "plan.json"
 PLAN_SCHEMA = "cellscope.eval-plan/1"
+
+
+def share_of(items: Sequence[T], pair: tuple[int, int] | None) -> list[T]:
+    """Give the items of shard I of N, every Nth; all without a shard. Items of a dataset are of much the same size."""
+    return list(items) if pair is None else list(items[pair[0] - 1 :: pair[1]])
 
 
 class Parts:
@@ -72,7 +79,7 @@ class Parts:
 
     def mine(self, items: Sequence[Any]) -> list[Any]:
         """Give those of this shard."""
-        return shards.part(items, self._run.shard_pair)
+        return share_of(items, self._run.shard_pair)
 
     def known(self, part: int, index: int, name: str) -> Kept | None:
         """Give an item that is done: of an earlier run, unless it failed, or of a shard."""
@@ -167,7 +174,7 @@ def _progress(folder: Path, pair: tuple[int, int] | None, images: Mapping[str, l
     items, done, failed = [], [], []
     begun = (folder / FOLDER / PLAN).is_file()
     for part, names in (read_plan(folder)["images"] if begun else images).items():
-        mine = shards.part(names, pair)
+        mine = share_of(names, pair)
         items += mine
         for name in mine:
             if (error := error_of(folder, int(part), name)) is not None:
