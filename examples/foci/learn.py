@@ -119,14 +119,12 @@ def evaluate(
     """Measure a model on one split."""
     evaluation = Evaluation(ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models)
     read_item = partial(_read, evaluation.prepared.root, extended(options, PredictOptions))
-    found = evaluation.measure(
-        evaluation.prepared.split(split)[: run.limit], evaluation.load(models), read_item, _compare, window=8
-    )
+    rows = evaluation.prepared.split(split)[: run.limit]
+    found = evaluation.measure(rows, evaluation.load(models), read_item, _compare, window=8)
     if run.shard:
         return evaluation.end_shard()
     table = pd.DataFrame([{"image": name, **row} for name, row in found.items()])
-    dice = table["dice"]
-    mean = measure("dice", table["image"], lambda chosen: dice.iloc[chosen].mean(), convention="mean over images")
+    mean = measure("dice", table["image"], lambda chosen: table.dice.iloc[chosen].mean(), convention="mean over images")
     return evaluation.write(n=len(table), metrics=[mean], per_image=table, figures={})
 
 
