@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cellscope.engine.eval.store import Kept, keep, kept, pack, path_of, unpack
@@ -40,6 +40,7 @@ NESTED = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(NESTED)
 def test_containers_come_back(value):
     found = unpack(pack(value))
