@@ -30,7 +30,7 @@ from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import WorkerOptions
+    from cellscope.options.common import ShardOptions
 
 WINDOW = 8
 #: Worst images kept for the figure.
@@ -56,7 +56,7 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: WorkerOptions,
+    run: ShardOptions,
     options: EvalOptions,
     models: list[str],
     split: str,
@@ -85,7 +85,9 @@ def evaluate(
     int
         Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
+    if compare and run.shard:
+        raise UsageError("--compare needs all items: give it without --shard, with --skip-existing, to join the shards")
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models)
     others = [(folder, _other(folder)) for folder in compare or []]
     prepared = evaluation.prepared
     found: list[Measured] = []
@@ -93,6 +95,8 @@ def evaluate(
         read_item = partial(_read_item, prepared, extended(options, PredictOptions))
         items = evaluation.measure(job.rows, evaluation.load(job.models), read_item, measure_image, window=WINDOW)
         found += _named(job, items)
+    if run.shard:
+        return evaluation.end_shard()
     table = pd.DataFrame([item.row for item in found])
     metrics = all_metrics(
         table, [item.counts for item in found], [item.baseline for item in found],
