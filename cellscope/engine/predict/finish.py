@@ -98,7 +98,8 @@ def write_results(
         images_frame = _frame(folder / IMAGES_CSV)
         if COLUMN in images_frame:
             images_frame[COLUMN] = images_frame[COLUMN].fillna("")
-        objects = _frame(folder / f"{OBJECTS}.csv") if summarise.assay.summarise is not None else images_frame[:0]
+        all_objects = summarise.assay.summarise is not None and not summarise.assay.summarises_images
+        objects = _frame(folder / f"{OBJECTS}.csv") if all_objects else images_frame[:0]
         summary = summarise(folder, record, images_frame, objects)
     if report:
         _write_report(folder, out, record, entries, reviewed, alone, summary)
