@@ -2,9 +2,9 @@
 
 Neither needs it to run our networks:
 
-- ``torchvision.ops.roi_align`` imports ``torch._dynamo`` for one question, which it asks only where deterministic algorithms
-  are demanded of a GPU; the compiler is imported when the question comes.
-- ``timm`` marks functions of a transformer that is not used here as not to be compiled, and the mark imports the compiler.
+- ``torchvision.ops.roi_align`` imports ``torch._dynamo`` for one question, which it asks only where deterministic
+  algorithms are demanded of a GPU; the compiler is imported when the question comes.
+- ``timm`` marks functions of a transformer that is not used here as not to be compiled; the mark imports the compiler.
 
 Importing this module imports torchvision.
 """

@@ -13,7 +13,7 @@ from drawn.histo import tissue
 from drawn.nucleus_seg import smear
 
 COMPILER = ("torch._dynamo", "torch._inductor", "sympy", "torch.distributed.fsdp")
-NOT_NEEDED = (*COMPILER, "lightning", "matplotlib", "scipy.stats", "scipy.signal", "pycocotools", "sklearn")
+NOT_NEEDED = (*COMPILER, "lightning", "matplotlib", "scipy.stats", "scipy.signal", "sklearn")
 RUN = """
 import json, sys
 from cellscope.cli.root import main
