@@ -54,6 +54,15 @@ Split = Annotated[
     str, typer.Option("--split", metavar="train|val|test|left-out", help="Split of the dataset to evaluate.")
 ]
 
+Compare = Annotated[
+    Optional[list[Path]],  # noqa: UP045  Typer reads it at run time, also on older versions
+    typer.Option(
+        "--compare",
+        metavar="OTHER_EVAL",
+        help="Folder of another evaluation of the same items: paired differences with 95 % intervals; repeatable.",
+    ),
+]
+
 SCHEMA = "cellscope.command/1"
 """Of what ``--json`` prints."""
 
@@ -75,11 +84,17 @@ class Verbs:
     ----------
     assay, help : str
         As the group shows up on the command line.
+
+    Attributes
+    ----------
+    functions : dict
+        Verb -> the decorated function, for calls from Python (`cellscope.api`).
     """
 
     def __init__(self, assay: str, help: str):
         self.assay = assay
         self.app = typer.Typer(cls=Group, help=help)
+        self.functions: dict[str, Callable[..., Any]] = {}
 
     def prepare(self, function: Callable[..., Work]) -> None:
         """Add ``prepare``; `function` returns ``work(sources, out, options)``."""
@@ -106,7 +121,7 @@ class Verbs:
         self._add("train", verb, function)
 
     def eval(self, function: Callable[..., Work]) -> None:
-        """Add ``eval``; `function` returns ``work(dataset, out, run=, options=, models=, split=, argv=)``."""
+        """Add ``eval``; `function` returns ``work(dataset, out, run=, options=, models=, split=, argv=, compare=)``."""
 
         def verb(
             work: Work,
@@ -117,9 +132,13 @@ class Verbs:
             out: Out,
             models: Models = None,
             split: Split = "test",
+            compare: Compare = None,
         ) -> int:
             with speaking(run, options, hush=True) as heard:
-                code = work(dataset, out, run=run, options=options, models=list(models or []), split=split, argv=argv)
+                code = work(
+                    dataset, out, run=run, options=options, models=list(models or []), split=split, argv=argv,
+                    compare=list(compare or []),
+                )  # fmt: skip
             facts = {"failures": failures_of(out), "warnings": heard.listed()}
             return finish(f"{self.assay} eval", out, code, as_json=run.json, **facts)
 
@@ -148,6 +167,7 @@ class Verbs:
 
     def _add(self, name: str, verb: Callable[..., int], function: Callable[..., Any]) -> None:
         """Add a command with the parameters of `verb` behind its first, then those that only `function` has."""
+        self.functions[name] = function
         own = inspect.signature(function, eval_str=True).parameters
         _work, *shared = inspect.signature(verb, eval_str=True).parameters.values()
         known = {parameter.name for parameter in shared}

@@ -114,10 +114,10 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
 
 def evaluate(
     dataset: Path, out: Path, *, run: ComputeOptions, options: EvalOptions, models: list[str], split: str,
-    argv: list[str],
+    argv: list[str], compare: list[Path] | None = None,
 ) -> int:  # fmt: skip
     """Measure a model on one split."""
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models, compare=compare or ())
     read_item = partial(_read, evaluation.prepared.root, extended(options, PredictOptions))
     found = evaluation.measure(
         evaluation.prepared.split(split)[: run.limit], evaluation.load(models), read_item, _compare, window=8

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cellscope.engine.device import pick_device, pick_precision
+from cellscope.engine.eval.compare import Measures, compare_all, numbers_of, read_others
 from cellscope.engine.eval.jobs import open_for_measuring
 from cellscope.engine.eval.report import refuse_evaluation, write_evaluation
 from cellscope.engine.eval.verdicts import with_verdicts
@@ -60,6 +61,8 @@ class Evaluation:
     argv : list of str
     models : sequence of str
         For the split of what their training left out.
+    compare : sequence of Path
+        Folders of other evaluations of the same items.
 
     Attributes
     ----------
@@ -72,7 +75,7 @@ class Evaluation:
     Raises
     ------
     UsageError
-        `out` holds results.
+        `out` holds results; a folder of `compare` holds no evaluation of the assay.
     DatasetError
         No prepared dataset of this assay.
     """
@@ -87,11 +90,13 @@ class Evaluation:
         split: str,
         argv: list[str],
         models: Sequence[str] = (),
+        compare: Sequence[Path] = (),
     ):
         self._began = time.monotonic()
         refuse_evaluation(out, overwrite=run.overwrite)
         self.assay, self.run = assay, run
         self.prepared = open_for_measuring(dataset, assay, split, models)
+        self._others = read_others(compare, assay.name, str(self.prepared.info.get("hash")))
         self.models: list[dict[str, Any]] = []
         self._verdicts: dict[str, Verdict | None] = {}
         self._judged = False
@@ -173,11 +178,23 @@ class Evaluation:
         self.failed += failed
         return found
 
-    def write(self, **found: Any) -> int:
+    def write(self, *, measures: Measures = numbers_of, **found: Any) -> int:
         """Write everything down and give the exit code.
 
-        `found` is what `write_evaluation` takes besides what is known already.
+        Parameters
+        ----------
+        measures : callable
+            What is compared with other evaluations, see `cellscope.engine.eval.compare.Measures`.
+        **found
+            What `write_evaluation` takes besides what is known already.
         """
+        if self._others:
+            items = self.prepared.items
+            compared = compare_all(
+                found["per_image"], self._others, measures,
+                groups=dict(zip(items["id"], items["group"], strict=True)), seed=self.run.seed, quiet=self.run.quiet,
+            )  # fmt: skip
+            found["tables"] = {**found.get("tables", {}), **compared}
         failed = {failure.name: error_line(failure.error) for failure in self.failed}
         if self._judged:
             found["per_image"] = with_verdicts(found["per_image"], self._verdicts)
