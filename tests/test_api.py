@@ -49,7 +49,8 @@ ARRAYS = {
 @pytest.mark.parametrize("assay", sorted(ARRAYS))
 def test_an_array_goes_in_and_tables_come_out(assay: str) -> None:
     pixels = ARRAYS[assay]()
-    run = cellscope.predict(assay, {"mine": pixels}, **QUIET)
+    more = {"input": "field"} if assay == "micronucleus" else {}
+    run = cellscope.predict(assay, {"mine": pixels}, **more, **QUIET)
     assert run.images["image"].tolist() == ["mine.tif"]
     assert run.images["status"].tolist() == ["ok"], run.failures
     assert run.images.loc[0, "n_objects"] == len(run.objects) == run.record["counts"]["objects"]
