@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from contract_check import check
 from fake_assay import ASSAY, FakeOptions, options_for, table, write_images
+from processes import start, wait_for_lines
 
 from cellscope.engine.predict.merge import merge
 from cellscope.engine.predict.plan import predict
@@ -22,27 +19,6 @@ from cellscope.engine.predict.shards import status
 from cellscope.errors import Interrupted, UsageError
 
 HERE = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def job(tmp_path, models):
-    def job(arguments=None, out="out", options=None, **run):
-        return {
-            "arguments": [str(arguments or tmp_path / "in")],
-            "out": str(tmp_path / out),
-            "models": models,
-            "run": run,
-            "options": options or {},
-        }
-
-    return job
-
-
-def start(job):
-    places = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(HERE / "job_runner.py"), json.dumps(job)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def here(job):
@@ -55,16 +31,6 @@ def here(job):
         models=job["models"],
         argv=["fake"],
     ).code
-
-
-def wait_for_lines(path, count, process):
-    until = time.monotonic() + 90
-    while time.monotonic() < until:
-        if path.exists() and path.read_bytes().count(b"\n") >= count:
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    raise AssertionError("the journal did not grow")
 
 
 def same_results(one: Path, other: Path):
