@@ -42,7 +42,7 @@ ARRAYS = {
     "histo": lambda: tissue(1, 120, 9)[0],
     "karyotype": lambda: metaphase(11).pixels,
     "micronucleus": lambda: draw_field(3, size=200).grey,
-    "mitosis": lambda: division(1, abnormal=True, frames=12, side=36),
+    "mitosis": lambda: np.moveaxis(division(1, abnormal=True, frames=12, side=36), -1, 1),
 }
 
 

@@ -14,6 +14,7 @@ from cellscope.engine.eval.metric import LEVEL, RESAMPLES
 from cellscope.engine.eval.report import EVAL_JSON, PER_IMAGE
 from cellscope.errors import UsageError
 from cellscope.io.text import one_line
+from cellscope.io.write import as_written
 from cellscope.metrics.comparison import paired_t, unpaired_t, wilcoxon
 from cellscope.metrics.intervals import bootstrap
 
@@ -88,7 +89,7 @@ def compare_all(
     tables = {}
     for number, (folder, other) in enumerate(others, 1):
         try:
-            found = compare_tables(per_image, other, measures, groups=groups, seed=seed)
+            found = compare_tables(as_written(per_image), other, measures, groups=groups, seed=seed)
         except (KeyError, ValueError) as error:
             raise UsageError(f"--compare {folder}: {one_line(str(error))}") from error
         tables[TABLE if len(others) == 1 else f"{TABLE}_{number}"] = found
