@@ -15,6 +15,6 @@ def hashes(out: Path) -> dict[str, dict[str, str]]:
     found = Hashes({str(out): "OUT"})
     every = {path.relative_to(out).as_posix(): found.of_file(path) for path in out.rglob("*") if path.is_file()}
     for name, part in TOLD:
-        every[name].pop(part)
-        every[name].pop("")
+        every[name].pop("", None)  # the hash of the whole file, which holds the part
+        del every[name][part]
     return every

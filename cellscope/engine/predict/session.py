@@ -31,7 +31,7 @@ from cellscope.engine.progress import RunProgress
 from cellscope.engine.provenance import run_record
 from cellscope.engine.signals import StopSignals
 from cellscope.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, Interrupted, UsageError
-from cellscope.io.inputs import Input, check_collisions
+from cellscope.io.inputs import Input, check_collisions, input_bytes
 
 if TYPE_CHECKING:
     from cellscope.options.common import RunOptions
@@ -83,7 +83,10 @@ class Session:
         self.facts = facts
         self.stop = stop
         self.pool = pool
-        self.inputs = shards.part(plan, run.shard_pair)
+        number, count = run.shard_pair or (1, 1)
+        # sizes are asked for only where they matter: that may take long on a network file system
+        self.owners = shards.balance([0 if count == 1 else input_bytes(entry.path) for entry in plan], count)
+        self.inputs = [entry for entry, owner in zip(plan, self.owners, strict=True) if owner == number]
         everything = {entry.image: index for index, entry in enumerate(plan)}
         self.indices = {entry.image: everything[entry.image] for entry in self.inputs}
         self.paths = {entry.image: str(entry.path.absolute()) for entry in plan}
@@ -116,9 +119,8 @@ class Session:
                 raise UsageError(f"{self.folder} was made from another list of inputs; give --overwrite or another -o")
             check_collisions([*self.inputs, *others])
         if self.run.shard_pair:
-            shards.write_plan(
-                self.folder, [entry.image for entry in self.plan], self.facts["identity"], cards=self.loaded.cards
-            )
+            images = [entry.image for entry in self.plan]
+            shards.write_plan(self.folder, images, self.owners, self.facts["identity"], cards=self.loaded.cards)
 
     def work(self, options: Any, device: torch.device, dtype: torch.dtype | None) -> None:
         """Do all inputs that are not done yet; each is in the journal as soon as its files are written."""
