@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellscope.errors import CellscopeError, UsageError
-from cellscope.options.common import BaseOptions, PrepareOptions, RunOptions, WorkerOptions
+from cellscope.options.common import BaseOptions, PrepareOptions, RunOptions, ShardOptions
 from cellscope.options.fields import specs
 from cellscope.options.resolve import nearest, resolve_all
 
@@ -165,7 +165,6 @@ def evaluate(
     *,
     model: PathLike | Iterable[PathLike] | None = None,
     split: str = "test",
-    compare: Iterable[PathLike] = (),
     **options: Any,
 ) -> Evaluation:
     """Evaluate models on a split of a prepared dataset, as ``cellscope ASSAY eval`` does.
@@ -180,8 +179,6 @@ def evaluate(
         As of `predict`.
     split : str
         ``train``, ``val``, ``test``, ``left-out`` or ``folds``.
-    compare : list of paths
-        Folders of other evaluations of the same items.
     **options
         As of `predict`.
 
@@ -199,11 +196,11 @@ def evaluate(
     from cellscope.results import Evaluation
 
     function = _function(assay, "eval")
-    own, run = _resolve(f"{assay} eval", [_options_of(function), WorkerOptions], options)
+    own, run = _resolve(f"{assay} eval", [_options_of(function), ShardOptions], options)
     given = [model] if isinstance(model, (str, os.PathLike)) else list(model or [])
     code = function(own)(
         Path(dataset), Path(out), run=run, options=own, models=[os.fspath(one) for one in given], split=split,
-        argv=_argv(assay, "eval", [os.fspath(dataset)], options), compare=[Path(folder) for folder in compare],
+        argv=_argv(assay, "eval", [os.fspath(dataset)], options),
     )  # fmt: skip
     if code not in (0, 3):
         raise CellscopeError(f"{assay} eval failed")

@@ -55,15 +55,6 @@ Split = Annotated[
     str, typer.Option("--split", metavar="train|val|test|left-out", help="Split of the dataset to evaluate.")
 ]
 
-Compare = Annotated[
-    Optional[list[Path]],  # noqa: UP045  Typer reads it at run time, also on older versions
-    typer.Option(
-        "--compare",
-        metavar="OTHER_EVAL",
-        help="Folder of another evaluation of the same items: paired differences with 95 % intervals; repeatable.",
-    ),
-]
-
 SCHEMA = "cellscope.command/1"
 """Of what ``--json`` prints."""
 
@@ -122,7 +113,7 @@ class Verbs:
         self._add("train", verb, function)
 
     def eval(self, function: Callable[..., Work]) -> None:
-        """Add ``eval``; `function` returns ``work(dataset, out, run=, options=, models=, split=, argv=, compare=)``."""
+        """Add ``eval``; `function` returns ``work(dataset, out, run=, options=, models=, split=, argv=)``."""
 
         def verb(
             work: Work,
@@ -133,7 +124,6 @@ class Verbs:
             out: Out,
             models: Models = None,
             split: Split = "test",
-            compare: Compare = None,
         ) -> int:
             from cellscope.engine.eval.report import NothingToDo
 

@@ -8,9 +8,7 @@ import numpy as np
 from scipy import stats
 
 
-def unpaired_t(
-    first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray
-) -> tuple[float, float, int] | None:
+def unpaired_t(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, int] | None:
     """Student's t-test of two independent samples with equal variance (Table 4 of MSFF-SegNeXt: 3 + 3 folds).
 
     Returns
@@ -26,9 +24,7 @@ def unpaired_t(
     return float(result.statistic), float(result.pvalue), len(x) + len(y) - 2
 
 
-def paired_t(
-    first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray
-) -> tuple[float, float, int] | None:
+def paired_t(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, int] | None:
     """Student's t-test of the differences of pairs: t, two-sided p, n - 1; None where it is undefined."""
     x, y = _pairs(first, second)
     if len(x) < 2 or np.ptp(x - y) == 0:
@@ -37,9 +33,7 @@ def paired_t(
     return float(result.statistic), float(result.pvalue), len(x) - 1
 
 
-def wilcoxon(
-    first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray
-) -> tuple[float, float, int] | None:
+def wilcoxon(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, int] | None:
     """Wilcoxon's signed-rank test of pairs: statistic, two-sided p, pairs that differ; None where none does."""
     x, y = _pairs(first, second)
     differing = int((x != y).sum())
@@ -49,7 +43,7 @@ def wilcoxon(
     return float(result.statistic), float(result.pvalue), differing
 
 
-def _pairs(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _pairs(first: Sequence[float], second: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(first, float), np.asarray(second, float)
     if x.shape != y.shape:
         raise ValueError(f"pairs need samples of one length, not {len(x)} and {len(y)}")

@@ -16,7 +16,6 @@ import pandas as pd
 
 import cellscope
 from cellscope.engine.device import pick_device, pick_precision
-from cellscope.engine.eval.compare import Measures, compare_all, numbers_of, read_others
 from cellscope.engine.eval.jobs import open_for_measuring
 from cellscope.engine.eval.parts import Parts, is_evaluation
 from cellscope.engine.eval.report import check_same, refuse_evaluation, write_evaluation
@@ -71,8 +70,6 @@ class Evaluation:
     argv : list of str
     models : sequence of str
         For the split of what their training left out.
-    compare : sequence of Path
-        Folders of other evaluations of the same items.
 
     Attributes
     ----------
@@ -103,7 +100,6 @@ class Evaluation:
         split: str,
         argv: list[str],
         models: Sequence[str] = (),
-        compare: Sequence[Path] = (),
     ):
         self._began = time.monotonic()
         kept = run.skip_existing or run.overwrite
@@ -113,7 +109,6 @@ class Evaluation:
             raise UsageError(f"{folder} already holds measured items; give --skip-existing or --overwrite")
         self.assay, self.run = assay, run
         self.prepared = open_for_measuring(dataset, assay, split, models)
-        self._others = read_others(compare, assay.name, str(self.prepared.info.get("hash")))
         self.models: list[dict[str, Any]] = []
         self._verdicts: dict[str, Verdict | None] = {}
         self._judged = False
@@ -228,15 +223,10 @@ class Evaluation:
         self._parts.close_shard(self._facts["argv"], self.failed)
         return EXIT_PARTIAL if self.failed else EXIT_OK
 
-    def write(self, *, measures: Measures = numbers_of, **found: Any) -> int:
+    def write(self, **found: Any) -> int:
         """Write everything down and give the exit code.
 
-        Parameters
-        ----------
-        measures : callable
-            What is compared with other evaluations, see `cellscope.engine.eval.compare.Measures`.
-        **found
-            What `write_evaluation` takes besides what is known already.
+        `found` is what `write_evaluation` takes besides what is known already.
         """
         failed = self.failed
         if self._judged:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,7 @@ from cellscope.assays.karyotype.evaluation.karyotype_scores import (
     karyotype_counts,
     karyotyping_metrics,
 )
-from cellscope.assays.karyotype.evaluation.scores import (
-    Prediction,
-    assigned_labels,
-    compared_measures,
-    detection_metrics,
-    metaphase_table,
-)
+from cellscope.assays.karyotype.evaluation.scores import Prediction, assigned_labels, detection_metrics, metaphase_table
 from cellscope.assays.karyotype.options import EvalOptions, PredictOptions
 from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.eval.metric import Metric, measure, metrics_figure
@@ -80,7 +74,6 @@ def evaluate(
     models: list[str],
     split: str,
     argv: list[str],
-    compare: Sequence[Path] = (),
 ) -> int:
     """Measure models on one split; the metrics of each source stand apart, since stains and scales differ.
 
@@ -95,8 +88,6 @@ def evaluate(
     split : str
         ``train``, ``val`` or ``test``.
     argv : list of str
-    compare : sequence of Path
-        Folders of other evaluations of the same items.
 
     Returns
     -------
@@ -158,7 +149,6 @@ def evaluate(
     if shown:
         figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over groups")
     return evaluation.write(
-        measures=compared_measures,
         n=len(measured),
         metrics=metrics,
         per_image=pd.concat(tables, ignore_index=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,6 @@ from cellscope.assays.micronucleus.evaluation.metrics import (
     line_table,
     operating_points,
 )
-from cellscope.assays.micronucleus.evaluation.scores import compared_measures
 from cellscope.assays.micronucleus.field.field import classical_nuclei
 from cellscope.assays.micronucleus.field.state import State
 from cellscope.assays.micronucleus.options import EvalOptions, PredictOptions
@@ -64,7 +63,6 @@ def evaluate(
     models: list[str],
     split: str,
     argv: list[str],
-    compare: Sequence[Path] = (),
 ) -> int:
     """Measure models on one split, over everything and per cell line.
 
@@ -79,8 +77,6 @@ def evaluate(
     split : str
         ``train``, ``val`` or ``test``.
     argv : list of str
-    compare : sequence of Path
-        Folders of other evaluations of the same items.
 
     Returns
     -------
@@ -129,7 +125,6 @@ def evaluate(
         figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over fields")
     found = [one.found for one in measured.values() if one.found is not None]
     return evaluation.write(
-        measures=compared_measures,
         n=len(measured),
         data={CELLS: pd.concat(found, ignore_index=True)} if found else None,
         metrics=metrics,

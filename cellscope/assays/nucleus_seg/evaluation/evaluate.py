@@ -22,6 +22,7 @@ from cellscope.engine.assay import Subject
 from cellscope.engine.eval.jobs import Job, jobs_of
 from cellscope.engine.eval.metric import metrics_figure
 from cellscope.engine.eval.run import Evaluation
+from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.overlap import Counts
@@ -60,7 +61,7 @@ def evaluate(
     models: list[str],
     split: str,
     argv: list[str],
-    compare: Sequence[Path] = (),
+    compare: list[Path] | None = None,
 ) -> int:
     """Measure a model on one split, or the models of a cross-validation each on its own fold.
 
@@ -76,7 +77,7 @@ def evaluate(
     split : str
         ``train``, ``val``, ``test``, or ``folds``.
     argv : list of str
-    compare : sequence of Path
+    compare : list of Path
         Folders of other evaluations of the same images.
 
     Returns
@@ -109,6 +110,14 @@ def evaluate(
     }
     shown = [m for m in metrics if m.low is not None and m.value is not None and 0 <= m.value <= 1]
     figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over groups")
+    tables = {}
+    for number, (folder, other) in enumerate(others, 1):
+        try:
+            tested = compare_tables(table, other)
+        except ValueError as error:
+            raise UsageError(f"--compare {folder}: {error}") from error
+        tables["comparison" if len(others) == 1 else f"comparison_{number}"] = tested
+        _say_comparison(folder, tested, run.quiet)
     if not run.quiet:
         for metric in metrics:
             if metric.name.endswith("dice") or metric.name in ("otsu.dice_worst", "dice_worst"):
@@ -118,8 +127,19 @@ def evaluate(
         metrics=metrics,
         per_image=table,
         figures=figures,
-        measures=compared_measures,
+        tables=tables,
     )
+
+
+def _other(folder: Path) -> pd.DataFrame:
+    path = folder / "per_image.csv"
+    if not path.is_file():
+        raise UsageError(f"--compare {folder}: there is no per_image.csv; give the folder of another eval")
+    table = pd.read_csv(path)
+    lacking = [name for name in ("image", *MEASURES) if name not in table]
+    if lacking:
+        raise UsageError(f"--compare {folder}: its per_image.csv has no column {lacking[0]}; is it of nucleus-seg?")
+    return table
 
 
 def _named(job: Job, items: Mapping[str, Measured]) -> list[Measured]:
