@@ -27,7 +27,7 @@ PAGES["README.md"] = README
 EXAMPLE = ROOT / "examples" / "metaphase.tif"
 ENDS = {"&&", ";", "|", ":::"}
 BENCHMARKS = "".join(path.read_text("utf-8") for path in sorted((ROOT / "benchmarks").glob("*.py")))
-FOREIGN = {"--strict", "--mem", "--time", *re.findall(r'add_argument\(\s*"(--[\w-]+)"', BENCHMARKS)}
+FOREIGN = {"--nthreads", "--strict", "--mem", "--time", *re.findall(r'add_argument\(\s*"(--[\w-]+)"', BENCHMARKS)}
 """Options of other programs, and of benchmarks, that the text names."""
 
 
@@ -130,7 +130,13 @@ def idle(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, engine.__name__, engine)
     monkeypatch.setattr("cellscope.engine.find.find_assay", nothing)
     monkeypatch.setattr("cellscope.engine.train.describe.describe_trained", nothing)
-    for target in ("shards.merge_shards", "shards.show_status", "doctor.run_doctor", "info.show_info"):
+    for target in (
+        "shards.merge_shards",
+        "shards.show_status",
+        "doctor.run_doctor",
+        "info.show_info",
+        "review.review_run",
+    ):
         monkeypatch.setattr(f"cellscope.cli.commands.{target}", nothing)
     monkeypatch.chdir(tmp_path)
 
