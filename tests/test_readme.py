@@ -27,7 +27,14 @@ PAGES["README.md"] = README
 EXAMPLE = ROOT / "examples" / "metaphase.tif"
 ENDS = {"&&", ";", "|", ":::"}
 BENCHMARKS = "".join(path.read_text("utf-8") for path in sorted((ROOT / "benchmarks").glob("*.py")))
-FOREIGN = {"--nthreads", "--strict", "--mem", "--time", *re.findall(r'add_argument\(\s*"(--[\w-]+)"', BENCHMARKS)}
+FOREIGN = {
+    "--gres",
+    "--nthreads",
+    "--strict",
+    "--mem",
+    "--time",
+    *re.findall(r'add_argument\(\s*"(--[\w-]+)"', BENCHMARKS),
+}
 """Options of other programs, and of benchmarks, that the text names."""
 
 
