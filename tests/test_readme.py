@@ -26,7 +26,9 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in 
 PAGES["README.md"] = README
 EXAMPLE = ROOT / "examples" / "metaphase.tif"
 ENDS = {"&&", ";", "|", ":::"}
-BENCHMARKS = "".join(path.read_text("utf-8") for path in sorted((ROOT / "benchmarks").glob("*.py")))
+BENCHMARKS = "".join(
+    path.read_text("utf-8") for place in ("benchmarks", "tests/faults") for path in sorted((ROOT / place).glob("*.py"))
+)
 FOREIGN = {
     "--gres",
     "--nthreads",

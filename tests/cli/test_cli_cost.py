@@ -43,7 +43,7 @@ def test_recurrent_layers_count_at_every_step():
 def test_a_name_that_several_assays_know():
     code, stdout, _ = cost("lite0-unet")
     assert code == 0
-    assert [line.split()[0] for line in stdout.splitlines()[1:]] == ["micronucleus", "histo"]
+    assert [line.split()[0] for line in stdout.splitlines()[1:]] == ["micronucleus", "nucleus-seg", "histo"]
     assert len(cost("lite0-unet", "--assay", "histo")[1].splitlines()) == 2
 
 

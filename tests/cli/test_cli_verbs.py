@@ -15,7 +15,7 @@ from cellscope.cli.groups import begin_imports
 from cellscope.cli.root import ASSAYS, app
 from cellscope.cli.verbs import speaking
 from cellscope.errors import CellscopeError, InputError, Interrupted, ModelError
-from cellscope.options.common import BaseOptions, RunOptions, WorkerOptions
+from cellscope.options.common import BaseOptions, RunOptions, ShardOptions
 
 ASSAY = SimpleNamespace(name="karyotype")
 
@@ -118,7 +118,7 @@ def test_eval(monkeypatch):
         (
             (Path("data"), Path("karyotype-eval")),
             {
-                "run": WorkerOptions(device="cpu"),
+                "run": ShardOptions(device="cpu"),
                 "options": EvalOptions(aneuploidy_cost=2.0),
                 "models": ["one", "two"],
                 "split": "val",

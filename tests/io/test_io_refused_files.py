@@ -137,7 +137,8 @@ def test_tiff_bombs(tmp_path, monkeypatch):
     good = tiff(np.zeros((64, 64), np.uint8), compression="zlib", tile=(16, 16))
     monkeypatch.setattr(tifffile.TiffPage, "asarray", None)  # nothing may be decoded
     for change, words in (
-        ([(256, 10**6), (257, 10**6)], "above the limit"),
+        ([(256, 10**6), (257, 10**6)], "which no scanner makes"),
+        ([(256, 10**5), (257, 10**5)], "above the limit"),
         ([(322, 2**20), (323, 2**20)], "tiles of"),
         ([(277, 60000)], "channels"),
     ):

@@ -79,7 +79,7 @@ def test_thirds_are_close_enough():
 
 def test_a_verb_has_what_it_obeys():
     of_inputs = {"pixel_size", "max_pixels", "glob", "group_by"}
-    of_predict = {"skip_existing", "shard", "input"}
+    of_predict = {"skip_existing", "shard", "input", "devices", "cluster", "cluster_option"}
     assert "seed" not in specs(OutputOptions)
     assert not specs(ComputeOptions).keys() & (of_inputs | of_predict | {"num_workers"})
     assert specs(InputOptions).keys() == specs(RunOptions).keys() - of_predict

@@ -136,18 +136,18 @@ def entry(image, status="ok"):
 def test_journal_round_trip(tmp_path):
     path = tmp_path / "journal.jsonl"
     journal = Journal(path, {"images": ["a", "b"], "identity": {}})
-    sheet = Sheet(["label", "ü"], [["1", 'quote " and \n line']])
+    sheet = Sheet(["label", "review", "ü"], [["1", "False", 'quote " and \n line']])
     journal.append(entry("a"), {"objects": sheet})
     journal.append(entry("b", "failed"), {})
     assert journal.sheet("a", "objects") == sheet
     assert journal.sheet("b", "objects") is None
-    journal.append(entry("b"), {"objects": Sheet(["label"], [])})
+    journal.append(entry("b"), {"objects": Sheet(["label", "review"], [])})
     journal.close()
     again = Journal(path, {"images": []})
     assert again.earlier["images"] == ["a", "b"]
     assert list(again.entries) == ["a", "b"]
     assert again.entries["b"].status == "ok"
-    assert again.entries["a"].columns == {"objects": ["label", "ü"]}
+    assert again.entries["a"].columns == {"objects": ["label", "review", "ü"]}
     assert again.sheet("a", "objects") == sheet
     again.remove()
     assert not path.exists()
@@ -157,9 +157,9 @@ def test_journal_round_trip(tmp_path):
 def test_journal_drops_a_line_cut_short_and_goes_on(tmp_path, cut):
     path = tmp_path / "journal.jsonl"
     journal = Journal(path, {"images": ["a", "b"]})
-    journal.append(entry("a"), {"objects": Sheet(["label"], [["1"]])})
+    journal.append(entry("a"), {"objects": Sheet(["label", "review"], [["1", "True"]])})
     whole = path.stat().st_size
-    journal.append(entry("b"), {"objects": Sheet(["label"], [["1"]])})
+    journal.append(entry("b"), {"objects": Sheet(["label", "review"], [["1", "True"]])})
     journal.close()
     path.write_bytes(path.read_bytes()[:-cut])
     header, entries, running = peek(path)
@@ -167,8 +167,8 @@ def test_journal_drops_a_line_cut_short_and_goes_on(tmp_path, cut):
     again = Journal(path, {})
     assert list(again.entries) == ["a"]
     assert path.stat().st_size == whole
-    again.append(entry("c"), {"objects": Sheet(["label"], [["7"]])})
-    assert again.sheet("c", "objects").rows == [["7"]]
+    again.append(entry("c"), {"objects": Sheet(["label", "review"], [["7", "True"]])})
+    assert again.sheet("c", "objects").rows == [["7", "True"]]
     again.close()
     assert list(peek(path)[1]) == ["a", "c"]
 
