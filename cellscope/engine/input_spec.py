@@ -27,6 +27,9 @@ class InputSpec:
         File suffixes the assay reads, lower case, with the dot.
     kind_of
         ``kind_of(image)`` -> the one of ``kinds`` it looks like; not asked where ``--input`` names a kind.
+    kind_of_item
+        ``kind_of_item(row)`` -> the one of ``kinds`` that an item of a prepared dataset is, where ``items.csv`` tells;
+        None leaves it to ``kind_of``.
     wants
         What the assay needs of a file with several planes.
     admit
@@ -47,6 +50,7 @@ class InputSpec:
     kinds: tuple[str, ...]
     suffixes: frozenset[str]
     kind_of: Callable[[Any], str]
+    kind_of_item: Callable[[Any], str] | None = None
     wants: Wants = Wants.ANY
     admit: Callable[[Any, str], None] | None = None
     read: Callable[[Path, Choice, int, Any], Any] | None = None
