@@ -102,6 +102,7 @@ def idle(monkeypatch, tmp_path):
             "evaluation.evaluate": {"evaluate": nothing},
             "assay": {"ASSAY": SimpleNamespace(name=assay)},
             "editing.command": {"render": lambda *_, **__: outcome},
+            "remeasure.assay": {"work": lambda *_, **__: outcome},
             "training.repeats": {"train": nothing},
             "dose.command": {"run_dose": lambda *_: {}},
             "evaluation.audit": {"run_audit": lambda *_: {}},

@@ -32,6 +32,13 @@ Inputs = Annotated[
     list[str],
     typer.Argument(metavar="INPUT", help="Images, folders (searched recursively), or @list.txt, a file of names."),
 ]
+Outlines = Annotated[
+    Path,
+    typer.Argument(
+        metavar="OUTLINES",
+        help="The outlined objects: a label image, GeoJSON or ImageJ ROI set, or a folder with one for every INPUT.",
+    ),
+]
 Out = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Output folder.")]
 Models = Annotated[
     Optional[list[str]],  # noqa: UP045  Typer reads it at run time, also on older versions

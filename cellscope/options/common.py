@@ -6,7 +6,7 @@ A verb has exactly the options that it obeys: it takes the class that holds thes
 `OutputOptions`    commands that compute nothing at random
 `PrepareOptions`   ``prepare``
 `WorkerOptions`    ``eval``; with more of its own, ``train``
-`InputOptions`     ``render``
+`InputOptions`     ``render``, ``measure``
 `RunOptions`       ``predict``
 =================  ======================================
 """

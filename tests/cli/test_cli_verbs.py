@@ -153,8 +153,12 @@ def test_eval_refuses_what_it_would_not_obey(assay):
 
 
 @pytest.mark.parametrize("flag", ["--shard=1/2", "--skip-existing", "--input=metaphase"])
-def test_render_refuses_what_it_would_not_obey(flag):
-    result = invoke("karyotype", "render", "a.karyotype.json", flag)
+@pytest.mark.parametrize(
+    "words",
+    [("karyotype", "render", "a.json"), ("histo", "measure", "a", "b"), ("nucleus-seg", "measure", "a", "b")],
+)
+def test_render_and_measure_refuse_what_they_would_not_obey(words, flag):
+    result = invoke(*words, flag)
     assert result.exit_code == 2
     assert f"no such option: {flag.partition('=')[0]}" in result.stderr
 

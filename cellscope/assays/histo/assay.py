@@ -108,7 +108,7 @@ def admit(image: Image | Slide, _kind: str) -> None:
         )
 
 
-def _doubt(subject: Subject[State]) -> None:
+def doubt_pixel_size(subject: Subject[State]) -> None:
     """Put the image's own estimate in the place of a stated pixel size that what is dark contradicts."""
     image = subject.image
     if isinstance(image, Slide) or not image.pixel_size_um or image.channels < 3:
@@ -126,7 +126,7 @@ def _doubt(subject: Subject[State]) -> None:
 
 def divide(subject: Subject[State]) -> Pieces | None:
     """Divide what is larger than a block, and every slide, into windows on a grid anchored at the origin."""
-    _doubt(subject)
+    doubt_pixel_size(subject)
     image, card = subject.image, subject.cards[PART]
     if subject.kind == IMAGE and not isinstance(image, Slide):
         whole = model_shape((image.height, image.width), scale_between(working_um(image), card.pixel_size_um))

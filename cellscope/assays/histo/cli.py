@@ -1,9 +1,22 @@
-"""``cellscope histo``: the four verbs. Options only; what they need is imported when one of them runs."""
+"""``cellscope histo``: the four verbs and `measure`. Options only; what they need is imported when one runs."""
 
 from __future__ import annotations
 
-from cellscope.assays.histo.options import EvalOptions, HistoPrepareOptions, PredictOptions, TrainOptions
-from cellscope.cli.verbs import Verbs, Work
+from functools import partial
+from pathlib import Path
+
+from cellscope.assays.histo.options import (
+    EvalOptions,
+    HistoPrepareOptions,
+    MeasureOptions,
+    PredictOptions,
+    TrainOptions,
+)
+from cellscope.cli.brief import Command
+from cellscope.cli.verbs import Inputs, Out, Outlines, Verbs, Work, run_inputs
+from cellscope.options.common import InputOptions, RunOptions
+from cellscope.options.fields import extended
+from cellscope.options.flags import with_options
 
 verbs = Verbs("histo", "Nuclei in H&E images and whole slides: segmentation, classification, measurement.")
 app = verbs.app
@@ -40,3 +53,20 @@ def evaluate(options: EvalOptions) -> Work:
 def predict(options: PredictOptions) -> str:
     """Segment, classify and measure nuclei in H&E tiles and whole slides (-m otsu: the baseline)."""
     return "histo"
+
+
+@app.command("measure", cls=Command)
+@with_options
+def measure(
+    outlines: Outlines,
+    inputs: Inputs,
+    options: MeasureOptions,
+    run: InputOptions,
+    argv: list[str],
+    out: Out = Path("histo-measure"),
+) -> int:
+    """Measure nuclei that a person or another program outlined, as predict measures its own."""
+    from cellscope.assays.histo.remeasure.assay import work
+
+    begin = partial(work, outlines)
+    return run_inputs("histo measure", begin, inputs, out, extended(run, RunOptions), options, None, argv)

@@ -154,9 +154,13 @@ def find(subject: Subject[State]) -> Nuclei:
 
 def conclude(subject: Subject[State]) -> Result:
     """Turn a finished subject into its rows, pictures and files."""
+    return result_of(subject, find(subject))
+
+
+def result_of(subject: Subject[State], nuclei: Nuclei) -> Result:
+    """Turn the nuclei of an image into its rows, pictures and files."""
     rgb = rgb_of(subject)
-    nuclei = find(subject)
-    pixel, warnings = trusted_pixel_size(subject.image, _typical(nuclei), NUCLEUS_UM, "nuclei")
+    pixel, warnings = trusted_pixel_size(subject.image, typical_diameter(nuclei), NUCLEUS_UM, "nuclei")
     table = objects_table(nuclei, rgb, pixel, review_below=subject.options.review_below)
     if not subject.state.colour:
         warnings.append("the image has no colour although it has three channels; the outlines may be wrong")
@@ -187,7 +191,7 @@ def conclude(subject: Subject[State]) -> Result:
     return Result(objects=table, summary=summary, artefacts=artefacts, warnings=warnings)
 
 
-def _typical(nuclei: Nuclei) -> float | None:
+def typical_diameter(nuclei: Nuclei) -> float | None:
     """Give the median diameter of the nuclei, pixels; None where there are none."""
     area = np.bincount(nuclei.labels.ravel())[1:]
     area = area[area > 0]

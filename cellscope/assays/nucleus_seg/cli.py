@@ -1,4 +1,4 @@
-"""``cellscope nucleus-seg``: the four verbs. Options only; what they need is imported when one of them runs."""
+"""``cellscope nucleus-seg``: the four verbs and `measure`. Options only; what they need is imported when one runs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ from typing import Annotated, Optional
 
 import typer
 
-from cellscope.assays.nucleus_seg.options import EvalOptions, NucleusPrepareOptions, PredictOptions, TrainOptions
-from cellscope.cli.verbs import Verbs, Work
+from cellscope.assays.nucleus_seg.options import (
+    EvalOptions,
+    MeasureOptions,
+    NucleusPrepareOptions,
+    PredictOptions,
+    TrainOptions,
+)
+from cellscope.cli.brief import Command
+from cellscope.cli.verbs import Inputs, Out, Outlines, Verbs, Work, run_inputs
+from cellscope.options.common import InputOptions, RunOptions
+from cellscope.options.fields import extended
+from cellscope.options.flags import with_options
 
 verbs = Verbs("nucleus-seg", "Nuclei of white blood cells in blood and marrow smears: segmentation and measurement.")
 app = verbs.app
@@ -55,3 +65,20 @@ def evaluate(options: EvalOptions, compare: Compare = None) -> Work:
 def predict(options: PredictOptions) -> str:
     """Segment and measure nuclei in images of single cells and smears of any size (-m otsu: the baseline)."""
     return "nucleus-seg"
+
+
+@app.command("measure", cls=Command)
+@with_options
+def measure(
+    outlines: Outlines,
+    inputs: Inputs,
+    options: MeasureOptions,
+    run: InputOptions,
+    argv: list[str],
+    out: Out = Path("nucleus-seg-measure"),
+) -> int:
+    """Measure nuclei that a person or another program outlined, as predict measures its own."""
+    from cellscope.assays.nucleus_seg.remeasure.assay import work
+
+    begin = partial(work, outlines)
+    return run_inputs("nucleus-seg measure", begin, inputs, out, extended(run, RunOptions), options, None, argv)

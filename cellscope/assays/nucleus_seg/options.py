@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from cellscope.assays.nucleus_seg.recipes import PRESETS, RECIPES
@@ -194,3 +195,24 @@ class PredictOptions(EvalOptions, PlaneOptions):
 
     review_below: float = option(0.8, "Mark nuclei for review whose score is below this value.", low=0.0, high=1.0)
     check_grid: bool = option(False, "Repeat on a shifted tile grid and report the difference (doubles the time).")
+
+
+@dataclass(frozen=True)
+class MeasureOptions(PlaneOptions):
+    """Options of ``cellscope nucleus-seg measure``."""
+
+    panel: ClassVar[str] = "Nuclei"
+
+    cells: Path | None = option(
+        None,
+        "Label image of the whole cells with the numbers of their nuclei, or a folder of *.cells.tif files; the "
+        "*.cells.tif file beside the outlines if not given.",
+    )
+    binary: Literal["refuse", "split"] = option(
+        "refuse", "Binary masks (0 and 255): refuse them, or split them into one nucleus per connected piece."
+    )
+    review_below: float = option(0.8, "Mark nuclei for review whose score is below this value.", low=0.0, high=1.0)
+
+    def __post_init__(self) -> None:
+        """Check ranges and choices."""
+        check(self)

@@ -160,7 +160,7 @@ class Session:
             run=self.run,
             device=device,
             dtype=dtype,
-            window=2 * max(2, *sizes),
+            window=2 * max([2, *sizes]),
             workers=workers,
             stop=lambda: self.stop.received is not None,
             taps=self.loaded.taps,

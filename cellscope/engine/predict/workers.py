@@ -14,6 +14,7 @@ from typing import Any
 from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.predict.step import Conclude, Step, advance
 from cellscope.errors import InputError, error_line, show_traceback
+from cellscope.io.text import reason
 
 WORTH_SECONDS = 30.0
 """Worker processes take 4 to 18 s to start (each imports the assay); start them only when they save clearly more."""
@@ -66,15 +67,15 @@ class Workers:
 
     def submit(self, subject: Subject, number: int, outputs: list[Any], conclude: Conclude | None = None) -> Future:
         """Start `advance` for a subject. The future holds a `Step` or the assay's exception."""
-        if self.pool is None and self.count and (self.start_now or self.pays()):
-            self.pool = _start(self.assay, self.count)
-        if self.pool is not None:
+        if self.count and (self.pool is not None or self.start_now or self.pays()):
             try:
+                if self.pool is None:
+                    self.pool = _start(self.assay, self.count)
                 return self.pool.submit(_remote, subject, number, outputs, conclude)
-            except BrokenExecutor as error:  # a process died a moment ago
-                broken: Future = Future()
-                broken.set_exception(error)
-                return broken
+            except BrokenExecutor:  # a process died a moment ago
+                self.give_up()
+            except (OSError, EOFError) as error:  # no memory, process or file is left to start them
+                self.give_up(f"worker processes cannot be started ({reason(error)})")
         future: Future = Future()
         try:
             step = advance(self.assay, subject, number, outputs, conclude)
@@ -98,13 +99,14 @@ class Workers:
         left = self.spent / self.concluded * (self.total - self.concluded)
         return left * (1 - 1 / (self.count + 1)) > WORTH_SECONDS
 
-    def give_up(self) -> None:
-        """Do without worker processes from now on (one of them was killed)."""
-        if self.pool is not None:
-            self.pool.shutdown(wait=False, cancel_futures=False)
-            self.pool = None
-            self.count = 0
-            print("cellscope: a worker process died; continuing without worker processes", file=sys.stderr)
+    def give_up(self, why: str = "a worker process died") -> None:
+        """Do without worker processes from now on; most often one of them was killed for want of memory."""
+        pool, count = self.pool, self.count
+        self.pool, self.count = None, 0
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=False)
+        if count:
+            print(f"cellscope: {why}; continuing without worker processes", file=sys.stderr)
 
     def close(self) -> None:
         """Stop the processes; work not begun is dropped."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -168,21 +169,33 @@ def class_of(one: dict[str, Any]) -> str:
 
 def _objects(number: int, one: dict[str, Any], *, drawn: bool, path: Path) -> list[Outline]:
     """Make the object of a feature, or several where its parts are objects of their own."""
-    class_ = class_of(one)
+    class_, measured = class_of(one), measurements(one)
     name = _called(number, one)
     if class_.lower() in _NO_OBJECT:
         drop(f"areas of the class {class_}", path, name)
         return []
     parts = _parts(one.get("nucleusGeometry") or one.get("geometry"))
     if len(parts) == 1:
-        return [Outline(name, class_, Polygons(parts))]
+        return [Outline(name, class_, Polygons(parts), measured=measured)]
     whole = Polygons(parts)
     sizes = [Polygons((part,)).size((0, 0)) for part in parts]
     bodies = [part for part, size in zip(parts, sizes, strict=True) if size >= FRAGMENT * max(sizes)]
-    if len(bodies) >= MANY_PARTS or (drawn and len(bodies) > 1):
+    numbered = "label" in measured  # written by `predict`: in parts, and one object all the same
+    if not numbered and (len(bodies) >= MANY_PARTS or (drawn and len(bodies) > 1)):
         note(f"{one_line(path.name)}: {name} is a MultiPolygon of {len(parts)} parts: each part is one object")
         return [Outline(f"{name}, part {place}", class_, Polygons((part,))) for place, part in enumerate(parts, 1)]
-    return [Outline(name, class_, whole)]
+    return [Outline(name, class_, whole, measured=measured)]
+
+
+def measurements(one: dict[str, Any]) -> dict[str, float]:
+    """Give a feature's measurements: an object, or QuPath's older list of names and values; finite numbers only."""
+    held = _properties(one).get("measurements")
+    if isinstance(held, list):
+        held = {pair.get("name"): pair.get("value") for pair in held if isinstance(pair, dict)}
+    if not isinstance(held, dict):
+        return {}
+    numbers = {str(name): value for name, value in held.items() if isinstance(value, (int, float))}
+    return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
 
 
 def _parts(geometry: Any) -> tuple[Part, ...]:

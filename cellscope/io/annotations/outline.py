@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -166,6 +166,8 @@ class Outline:
         ``x, y, width, height`` where the source states it.
     crowd : bool
         Not one object but an area with several that nobody outlined.
+    measured : mapping
+        Name -> finite number: what the program that wrote the file keeps with the object.
     """
 
     name: str
@@ -173,6 +175,7 @@ class Outline:
     geometry: Geometry | None
     box: tuple[float, float, float, float] | None = None
     crowd: bool = False
+    measured: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def extent(self) -> tuple[float, float, float, float] | None:

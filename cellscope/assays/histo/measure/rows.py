@@ -79,6 +79,8 @@ def measure_nuclei(
     score = nuclei.score[present].astype(float)
     typed = len(classes) > 1
     best = probabilities.argmax(1) if typed else np.zeros(len(present), int)
+    if nuclei.named is not None:
+        best = nuclei.named[present]
     table = pd.DataFrame(
         {"label": shapes["label"], "class": np.array(classes, object)[best], "score": score, "review": False}
     )

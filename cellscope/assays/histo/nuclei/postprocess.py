@@ -40,11 +40,14 @@ class Nuclei:
         Of the types, mean over the nucleus's pixels; rows sum to 1.
     score : (N,) float32
         Mean probability of nucleus over its pixels.
+    named : (N,) int or None
+        The type, where it was given and is not the most probable one.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
     score: np.ndarray
+    named: np.ndarray | None = None
 
 
 def find_nuclei(

@@ -38,11 +38,16 @@ def conclude(subject: Subject[State]) -> Result:
     """Turn a finished subject into its rows, pictures and files; a window of a slide into what `join` needs."""
     if subject.piece is not None:
         return conclude_piece(subject)
+    return result_of(subject, find(subject))
+
+
+def result_of(subject: Subject[State], nuclei: Nuclei) -> Result:
+    """Turn the nuclei of an image in one piece into its rows, pictures and files."""
     card = subject.cards[PART]
     rgb, pixel = rgb_of(subject), subject.image.pixel_size_um
     shape = (subject.image.height, subject.image.width)
     regions = subject.state.regions
-    labels, table = _own(subject, rgb, find(subject), (0, 0), shape, regions)
+    labels, table = _own(subject, rgb, nuclei, (0, 0), shape, regions)
     area = shape[0] * shape[1] if regions is None else float(regions.mask(shape, 1.0).sum())
     summary, notes = summarise(subject, table["class"].value_counts().to_dict(), int(table["review"].sum()), area)
     shift = subject.state.shift

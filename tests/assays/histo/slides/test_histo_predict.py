@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,6 +28,7 @@ from cellscope.assays.histo.slides.overview import Overview
 from cellscope.cli.root import app
 from cellscope.engine.assay import Result
 from cellscope.engine.predict.piece_store import PieceStore
+from cellscope.engine.predict.workers import Workers
 from cellscope.models.file import save_model
 
 
@@ -174,6 +178,28 @@ def test_what_was_done_survives_a_full_disk(
     assert (tmp_path / "out/objects.csv").read_bytes() == (done / "objects.csv").read_bytes()
     assert (tmp_path / "out/a.labels.tif").read_bytes() == (done / "a.labels.tif").read_bytes()
     assert not (tmp_path / "out/journal.parts").exists()
+
+
+@pytest.mark.slow
+def test_workers_killed_while_busy_with_pieces_cost_nothing(
+    slide: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a piece begins with is not lost with the process that had it in hand."""
+    monkeypatch.setattr("cellscope.engine.predict.workers.WORTH_SECONDS", float("-inf"))
+    submit, calls = Workers.submit, itertools.count()
+
+    def kill(self: Workers, *about: Any) -> Any:
+        future = submit(self, *about)
+        if self.pool is not None and next(calls) == 4:
+            for pid in list(self.pool._processes):
+                os.kill(pid, signal.SIGKILL)
+        return future
+
+    monkeypatch.setattr(Workers, "submit", kill)
+    code, said = predict(slide, tmp_path / "out", "--num-workers", 2)
+    assert (code, "a worker process died" in said) == (0, True), said
+    for name in ("a.labels.tif", "objects.csv", "a.geojson"):
+        assert (tmp_path / "out" / name).read_bytes() == (done / name).read_bytes()
 
 
 def test_rows_may_be_too_many_for_memory(

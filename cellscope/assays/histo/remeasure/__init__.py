@@ -1,0 +1,1 @@
+"""Nuclei that a person or another program outlined, measured as those that `predict` finds."""
