@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -109,6 +110,23 @@ def info(
     from cellscope.io.choice import Choice
 
     return show_info(files, Choice(channel, z, scene, frame), as_json=json)
+
+
+@app.command()
+def review(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of `predict`.")],
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 for a free one.")] = 0,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
+    who: Annotated[str, typer.Option("--who", metavar="NAME", help="Who reviews. Default: the user's name.")] = "",
+    images: Annotated[
+        Optional[Path],  # noqa: UP045  Typer reads it at run time, also on older versions
+        typer.Option("--images", metavar="PATH", help="Folder of the images, if they were moved after predict."),
+    ] = None,
+) -> int:
+    """Correct the results of a run in the browser; corrections are saved in OUT/corrections."""
+    from cellscope.cli.commands.review import review_run
+
+    return review_run(out, port=port, browser=not no_browser, who=who, images=images, argv=sys.argv)
 
 
 def main() -> None:

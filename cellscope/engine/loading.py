@@ -33,6 +33,8 @@ class LoadedModels:
         Part -> what listens to its network, where the model describes its training images.
     judge
         Says how like those an image is.
+    names
+        As they were asked for.
     """
 
     cards: dict[str, ModelCard]
@@ -40,6 +42,7 @@ class LoadedModels:
     records: list[dict[str, Any]]
     taps: dict[str, Tap]
     judge: Judge
+    names: tuple[str, ...] = ()
 
 
 def load_models(assay: Assay, models: Sequence[str], device: torch.device) -> LoadedModels:
@@ -80,4 +83,4 @@ def load_models(assay: Assay, models: Sequence[str], device: torch.device) -> Lo
             if layer:  # a network that another library computes has other layers
                 descriptions[part], taps[part] = described, Tap(modules[part], layer)
     records += model_records(paths, cards, hashes)
-    return LoadedModels(cards, modules, records, taps, Judge(assay, descriptions))
+    return LoadedModels(cards, modules, records, taps, Judge(assay, descriptions), tuple(models))

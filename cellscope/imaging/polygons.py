@@ -76,6 +76,12 @@ def outlines(labels: np.ndarray) -> dict[int, dict[str, Any]]:
     return found
 
 
+def rings(geometry: Mapping[str, Any]) -> list[Ring]:
+    """Give all rings of a geometry from `outline`, holes too: what a canvas fills by the even-odd rule."""
+    parts = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+    return [ring for part in parts for ring in part]
+
+
 def fill(labels: np.ndarray, geometry: Mapping[str, Any], number: int) -> bool:
     """Draw an outline into a label image: the inverse of `outline`.
 

@@ -88,6 +88,16 @@ def resolve_inputs(
     return sorted(found.values(), key=lambda item: _natural(item.image))[:limit]
 
 
+def input_bytes(path: Path) -> int:
+    """Return the size of an input on disk, of a folder with all it holds; 0 where it cannot be told."""
+    try:
+        if not path.is_dir():
+            return path.stat().st_size
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    except OSError:
+        return 0
+
+
 def stem(image: str) -> str:
     """`image` without its last suffix, folders kept: what the names of its output files start with."""
     path = PurePosixPath(image)

@@ -123,6 +123,16 @@ def write_png(path: str | os.PathLike[str], pixels: np.ndarray, dpi: float | Non
     CellscopeError
         The file cannot be written.
     """
+    encoded = encode_png(pixels)
+    with atomic(path) as temporary, temporary.open("wb") as handle:
+        handle.write(encoded[:_IHDR_END])
+        if dpi is not None:
+            handle.write(_physical_size(dpi))
+        handle.write(memoryview(encoded)[_IHDR_END:])
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Encode pixels as a PNG; they are as for `write_png`, which raises what this raises."""
     import imagecodecs
 
     pixels = np.asarray(pixels)
@@ -134,11 +144,7 @@ def write_png(path: str | os.PathLike[str], pixels: np.ndarray, dpi: float | Non
     if not colour or pixels.size == 0 or pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"a PNG needs grey, RGB or RGBA of 8 or 16 bits, not {pixels.dtype} of shape {pixels.shape}")
     encoded = imagecodecs.png_encode(np.ascontiguousarray(pixels), level=_PNG_LEVEL)
-    with atomic(path) as temporary, temporary.open("wb") as handle:
-        handle.write(encoded[:_IHDR_END])
-        if dpi is not None:
-            handle.write(_physical_size(dpi))
-        handle.write(memoryview(encoded)[_IHDR_END:])
+    return bytes(encoded)
 
 
 def _physical_size(dpi: float) -> bytes:

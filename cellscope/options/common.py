@@ -29,6 +29,8 @@ AUTO = "auto"
 
 PANEL = "General options"
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_DEVICES = re.compile(r"auto|all|cpu(:[1-9]\d*)?|\d+(,\d+)*")
+_CLUSTER = re.compile(r"(local|slurm|pbs|lsf|sge)(:[1-9]\d*)?|[a-z]+://.+")
 _SHARD = re.compile(r"\s*(\d+)\s*/\s*(\d+)\s*")
 
 
@@ -119,6 +121,22 @@ class RunOptions(InputOptions):
 
     skip_existing: bool = option(False, "Keep existing results in OUT and process only the remaining inputs.")
     shard: str | None = option(None, "Process part I of N of the inputs; `merge` joins the parts.", metavar="I/N")
+    devices: str | None = option(
+        None,
+        "Share the inputs among devices of this computer, a process each: auto (every GPU, else the CPUs), all GPUs,"
+        " GPUs by number, or N processes on the CPUs.",
+        metavar="auto|all|0,1|cpu:N",
+    )
+    cluster: str | None = option(
+        None,
+        "Share the inputs among the computers of a cluster by Dask: N processes here, a running scheduler, or N jobs"
+        " of a batch system. Needs the extra `cluster`.",
+        metavar="local:N|tcp://HOST:PORT|slurm:N|pbs:N|lsf:N|sge:N",
+    )
+    cluster_option: tuple[str, ...] = option(
+        (), "Setting of the cluster, such as queue=long, cores=4 or memory=8GiB. Repeats.",
+        metavar="KEY=VALUE", repeat=True,
+    )  # fmt: skip
     input: str = option(AUTO, "Input type; auto detects it.", metavar="auto|KIND")
 
     def __post_init__(self) -> None:
@@ -126,6 +144,28 @@ class RunOptions(InputOptions):
         if self.overwrite and self.skip_existing:
             raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
         _ = self.shard_pair
+        if self.devices is not None and not _DEVICES.fullmatch(self.devices):
+            raise UsageError(
+                f"devices: '{self.devices}' is not auto, all, numbers of GPUs such as 0,1, or cpu:N with N from 1"
+            )
+        if self.devices is not None and self.device != AUTO:
+            raise UsageError("--device and --devices exclude each other; give one of them")
+        if self.cluster is not None:
+            self._check_cluster(self.cluster)
+        elif self.cluster_option:
+            raise UsageError("--cluster-option needs --cluster")
+
+    def _check_cluster(self, cluster: str) -> None:
+        if not _CLUSTER.fullmatch(cluster):
+            raise UsageError(
+                f"cluster: '{cluster}' is not local, slurm, pbs, lsf or sge, with or without :N (from 1), nor a"
+                " scheduler such as tcp://host:8786"
+            )
+        for name, value in (("--devices", self.devices), ("--shard", self.shard)):
+            if value is not None:
+                raise UsageError(f"{name} and --cluster exclude each other; give one of them")
+        if bad := next((each for each in self.cluster_option if not re.match(r"\w+=", each)), None):
+            raise UsageError(f"cluster_option: '{bad}' is not KEY=VALUE, such as queue=long")
 
     @property
     def shard_pair(self) -> tuple[int, int] | None:

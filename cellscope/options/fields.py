@@ -33,6 +33,7 @@ class Option:
     recipe: bool = False
     fallback: Any = None
     tuned: bool = False
+    repeat: bool = False
 
 
 class Spec(NamedTuple):
@@ -78,6 +79,7 @@ def option(
     cli: bool = True,
     recipe: bool = False,
     tuned: bool = False,
+    repeat: bool = False,
 ) -> Any:
     """Make a dataclass field that is an option.
 
@@ -104,6 +106,8 @@ def option(
         and `default` holds where no recipe says otherwise.
     tuned : bool
         Whether the model file may hold a value of this name, for an option whose default is None.
+    repeat : bool
+        Of a tuple or list: the flag is given once for each element, whose text may hold commas.
 
     Returns
     -------
@@ -111,7 +115,8 @@ def option(
         Typed as Any so that the field can have the type of its value.
     """
     allowed = None if choices is None else tuple(choices)
-    known = Option(help, low, high, allowed, flag, short, metavar, cli, recipe, default if recipe else None, tuned)
+    fallback = default if recipe else None
+    known = Option(help, low, high, allowed, flag, short, metavar, cli, recipe, fallback, tuned, repeat)
     metadata = {_KEY: known}
     if recipe:
         return dataclasses.field(default=None, metadata=metadata)

@@ -68,7 +68,7 @@ def with_options(function: Callable[..., int]) -> Callable[..., int]:
         given = {key: values.pop(PREFIX + key.replace(".", "__"), None) for key in shown}
         made = resolve_all(
             list(classes.values()),
-            flags={key: value for key, value in given.items() if value is not None},
+            flags={key: value for key, value in given.items() if value is not None and value != []},
             sets=parse_set(sets or []),
             env=os.environ,
             config=read_config(config) if config is not None else None,
@@ -123,6 +123,8 @@ def _parameter(key: str, spec: Spec) -> inspect.Parameter:
     annotation: Any = Optional[str]  # noqa: UP045  Typer reads it at run time, also on older versions
     if spec.kind.base is bool:
         annotation = Optional[bool]  # noqa: UP045
+    elif spec.option.repeat:
+        annotation = Optional[list[str]]  # noqa: UP045
     elif spec.kind.base is Path and spec.kind.container is None:
         annotation = Optional[Path]  # noqa: UP045  so that the shell completes file names
     elif words:

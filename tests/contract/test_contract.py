@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from contract_check import check
 from recipes import RECIPES, Recipe
+from same_run import hashes
 from typer.testing import CliRunner
 
 from cellscope.cli.root import ASSAYS, app
@@ -130,6 +131,15 @@ def test_two_shards_merge_to_one_run(road: Road, tmp_path: Path) -> None:
             for folder in (road.predicted, out)
         )
         pd.testing.assert_frame_equal(one, merged)
+
+
+@pytest.mark.slow
+def test_two_workers_of_a_cluster_give_what_one_process_gives(road: Road, tmp_path: Path) -> None:
+    pytest.importorskip("dask_jobqueue")
+    out = tmp_path / "out"
+    assert predict(road, out, "--cluster", "local:2")[0] in (0, 3)
+    assert check(road.name, out) == []
+    assert hashes(out) == hashes(road.predicted)
 
 
 @pytest.mark.slow

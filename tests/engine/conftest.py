@@ -28,3 +28,17 @@ def go(tmp_path, models):
         ).code
 
     return go
+
+
+@pytest.fixture
+def job(tmp_path, models):
+    def job(arguments=None, out="out", options=None, **run):
+        return {
+            "arguments": [str(arguments or tmp_path / "in")],
+            "out": str(tmp_path / out),
+            "models": models,
+            "run": run,
+            "options": options or {},
+        }
+
+    return job

@@ -125,7 +125,11 @@ def metaphase_result(subject: Subject[State], cell: Cell, *, history: list[dict[
         warnings.append("no chromosome found; is this a metaphase, and is --polarity right?")
     drawn = {"title": subject.name, "ideograms": options.ideograms}
     artefacts = {
-        ".labels.tif": to_labels([chromosome.detection for chromosome in cell.chromosomes], cell.shape),
+        ".labels.tif": to_labels(
+            [chromosome.detection for chromosome in cell.chromosomes],
+            cell.shape,
+            [chromosome.label for chromosome in cell.chromosomes],  # not 1..N any more where a person removed one
+        ),
         ".overlay.png": draw_overlay(subject.image.pixels, cell),
         ".coco.json": as_coco(cell, subject.name),
         ".karyogram.png": (draw_karyogram(cell, grey, **drawn), DPI),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -197,10 +197,7 @@ def conclude(subject: Subject[State]) -> Result:
         strips.append(Strip(shown, frames, _caption(row, place), abnormal, bool(reasons), state.pixel))
     columns = ["label", "class", "score", "review", *probability_columns(classes)]
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
-    count = int(table["class"].isin(counted).sum())
-    low, high = wilson(count, len(rows))
-    fraction = count / len(rows) if rows else None
-    summary = dict(zip(SUMMARY, (count, fraction, low, high), strict=True))
+    summary = summary_of(table, counted)
     strips.sort(key=lambda strip: (not strip.review, not strip.abnormal))  # stable: by label within
     minutes = (movie_of(subject).interval_s or 0) / 60
     artefacts = {".filmstrip.png": draw_filmstrip(strips[:MOST_STRIPS], subject.name, minutes)} if strips else {}
@@ -208,6 +205,13 @@ def conclude(subject: Subject[State]) -> Result:
     if len(strips) > MOST_STRIPS:
         warnings.append(f"{MOST_STRIPS} of {len(strips)} divisions are drawn: those to review and abnormal ones first")
     return Result(table, summary, artefacts, warnings)
+
+
+def summary_of(table: pd.DataFrame, counted: Collection[str]) -> dict[str, Any]:
+    """Count the divisions whose class counts as abnormal, with Wilson's interval of their share."""
+    count = int(table["class"].isin(counted).sum())
+    low, high = wilson(count, len(table))
+    return dict(zip(SUMMARY, (count, count / len(table) if len(table) else None, low, high), strict=True))
 
 
 def _caption(row: Mapping[str, Any], place: Mapping[str, Any] | None) -> str:

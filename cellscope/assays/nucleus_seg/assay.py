@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -157,11 +158,22 @@ def conclude(subject: Subject[State]) -> Result:
     return result_of(subject, find(subject))
 
 
-def result_of(subject: Subject[State], nuclei: Nuclei) -> Result:
-    """Turn the nuclei of an image into its rows, pictures and files."""
+def result_of(
+    subject: Subject[State], nuclei: Nuclei, told: Callable[[pd.DataFrame], None] = lambda table: None
+) -> Result:
+    """Give the rows, pictures and files of an image with its nuclei.
+
+    Parameters
+    ----------
+    subject : Subject
+    nuclei : Nuclei
+    told : callable
+        Changes the rows to what a person said, before anything is made from them.
+    """
     rgb = rgb_of(subject)
     pixel, warnings = trusted_pixel_size(subject.image, typical_diameter(nuclei), NUCLEUS_UM, "nuclei")
     table = objects_table(nuclei, rgb, pixel, review_below=subject.options.review_below)
+    told(table)
     if not subject.state.colour:
         warnings.append("the image has no colour although it has three channels; the outlines may be wrong")
     shift = subject.state.shift

@@ -49,6 +49,7 @@ def write_results(
     orders: Mapping[str, ColumnOrder],
     sheet: SheetSource,
     summarise: Summariser | None = None,
+    report: bool = True,
 ) -> None:
     """Write ``images.csv``, ``objects.csv`` and the assay's other tables, ``report.html`` and ``run.json``.
 
@@ -68,6 +69,8 @@ def write_results(
         ``sheet(image, table)`` gives the rows; asked table by table, in the order of `entries`.
     summarise
         Makes what all inputs came to together; None for a shard.
+    report
+        Write ``report.html`` too.
     """
     groups = [COLUMN] if group_spec(record) is not None else []
     columns = [*IMAGE_COLUMNS, *record["summary_columns"], *groups, *LAST_IMAGE_COLUMNS]
@@ -95,7 +98,8 @@ def write_results(
             images_frame[COLUMN] = images_frame[COLUMN].fillna("")
         objects = _frame(folder / f"{OBJECTS}.csv") if summarise.assay.summarise is not None else images_frame[:0]
         summary = summarise(folder, record, images_frame, objects)
-    _write_report(folder, out, record, entries, reviewed, alone, summary)
+    if report:
+        _write_report(folder, out, record, entries, reviewed, alone, summary)
     write_json(folder / RUN_JSON, record)
 
 

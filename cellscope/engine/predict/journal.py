@@ -10,18 +10,13 @@ import json
 import os
 import secrets
 import shutil
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cellscope.engine.predict.tables import LongRows, Sheet, write_long_rows
 from cellscope.errors import CellscopeError, UsageError
-
-try:
-    import fcntl
-except ImportError:  # not a POSIX system: two runs in one folder are then the user's to avoid
-    fcntl = None  # type: ignore[assignment]
+from cellscope.io.lock import CAN_LOCK, lock
 
 NAME = "journal.jsonl"
 FOLDER = "journal.parts"
@@ -102,7 +97,7 @@ class Journal:
         self.replaced: dict[str, Entry] = {}
         self._offsets: dict[str, int] = {}
         self._stream = open(path, "a+b")  # noqa: SIM115 - open for as long as the run lasts
-        if not _lock(self._stream, patience=0.5):  # someone asking for the status holds it for a moment
+        if not lock(self._stream, patience=0.5):  # someone asking for the status holds it for a moment
             self._stream.close()
             raise UsageError(f"another run is writing to {path.parent}; wait for it or choose another -o")
         try:
@@ -208,23 +203,6 @@ class Journal:
         self._stream.close()
 
 
-def _lock(stream: Any, *, patience: float = 0.0, shared: bool = False) -> bool:
-    if fcntl is None:
-        return True
-    give_up = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= give_up:
-                return False
-            time.sleep(0.05)
-        except OSError:  # a file system without locks
-            return True
-        else:
-            return True
-
-
 def peek(path: Path) -> tuple[dict[str, Any], dict[str, Entry], bool]:
     """Look at a journal that may be in use.
 
@@ -242,7 +220,7 @@ def peek(path: Path) -> tuple[dict[str, Any], dict[str, Entry], bool]:
     header: dict[str, Any] = {}
     try:
         with open(path, "rb") as stream:
-            running = fcntl is not None and not _lock(stream, shared=True)
+            running = CAN_LOCK and not lock(stream, shared=True)
             for line in stream:
                 if not line.endswith(b"\n"):
                     break

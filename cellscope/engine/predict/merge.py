@@ -62,7 +62,7 @@ def merge(out: Path, assay: Assay | None = None) -> dict[str, Any]:
     entries = _entries(images, shards)
     tables = list(records[0]["columns"])
     orders = {name: ColumnOrder.from_records(record["columns"][name] for record in records) for name in tables}
-    owner = {image: index % total for index, image in enumerate(images)}
+    owner = {image: number - 1 for image, number in zip(images, plan["owners"], strict=True)}
     readers = {name: [SheetReader(shard.folder / f"{name}.csv") for shard in shards] for name in tables}
 
     def sheet(image: str, table: str) -> Sheet:

@@ -34,13 +34,22 @@ class PieceStore(Sequence[Result]):
         Number of pieces.
     key
         JSON that says what the pieces were made from: models, options, file.
+    shared
+        Other processes use it too: it is there, and never removed.
+
+    Raises
+    ------
+    CellscopeError
+        It is shared, and made from something else.
     """
 
-    def __init__(self, folder: Path, count: int, key: Mapping[str, Any]):
+    def __init__(self, folder: Path, count: int, key: Mapping[str, Any], *, shared: bool = False):
         self.folder = folder
         self.total = count
         said = {**key, "count": count}
         if not _same(folder / _KEY, said):
+            if shared:
+                raise CellscopeError(f"{folder}: pieces of another file, model or options; was the input changed?")
             shutil.rmtree(folder, ignore_errors=True)
             write_json(folder / _KEY, said)
         self._done = {int(path.stem) for path in folder.glob("*.npz") if path.stem.isdecimal()}
@@ -117,12 +126,15 @@ class PieceStores:
         Image -> its file, absolute.
     identity
         Of the run, see `cellscope.engine.provenance.identity`: pieces made by other models or options do not count.
+    shared
+        See `PieceStore`.
     """
 
-    def __init__(self, folder: Path, *, paths: Mapping[str, str], identity: Mapping[str, Any]):
+    def __init__(self, folder: Path, *, paths: Mapping[str, str], identity: Mapping[str, Any], shared: bool = False):
         self.folder = folder
         self.paths = paths
         self.identity = identity
+        self.shared = shared
 
     def open(self, subject: Subject, count: int) -> PieceStore:
         """Open the store of one subject's pieces, with those that an earlier run left.
@@ -133,7 +145,7 @@ class PieceStores:
             The subject's file is gone.
         """
         key = {"identity": self.identity, "file": file_key(Path(self.paths[subject.name]))}
-        return PieceStore(self.folder / store_name(subject.name), count, key)
+        return PieceStore(self.folder / store_name(subject.name), count, key, shared=self.shared)
 
 
 def store_name(image: str) -> str:

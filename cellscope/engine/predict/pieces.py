@@ -7,7 +7,7 @@ ordinary images. What is done of a subject survives a kill: ``--skip-existing`` 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,8 +37,10 @@ class Divided:
         The whole; its ``seconds`` are those of its pieces together.
     store
         What is done.
+    numbers
+        Pieces to do here.
     waiting
-        Pieces not yet done.
+        How many of them are not yet done.
     writing
         Their files being written.
     failed
@@ -47,6 +49,7 @@ class Divided:
 
     subject: Subject
     store: PieceStore
+    numbers: list[int]
     waiting: int
     writing: deque[Future] = field(default_factory=deque)
     failed: bool = False
@@ -65,28 +68,50 @@ class PieceCollector:
         Writes the pieces.
     progress, workers
         Count pieces like inputs.
+    only
+        Do no more than these pieces, and do not join the subject: others do the rest. None: all that are missing.
+
+    Attributes
+    ----------
+    seen
+        With `only`: the subjects that were divided.
     """
 
-    def __init__(self, out: Path, stores: PieceStores, writers: Executor, *, progress: RunProgress, workers: Workers):
+    def __init__(
+        self,
+        out: Path,
+        stores: PieceStores,
+        writers: Executor,
+        *,
+        progress: RunProgress,
+        workers: Workers,
+        only: Collection[int] | None = None,
+    ):
         self.out = out
         self.stores = stores
         self.writers = writers
         self.progress = progress
         self.workers = workers
+        self.only = only
+        self.seen: list[Divided] = []
         self._under_way: dict[str, Divided] = {}
         self._whole: deque[Divided] = deque()
 
     def begin(self, subject: Subject, count: int) -> Divided:
         """Note a subject that was divided, before its first piece is read."""
         store = self.stores.open(subject, count)
-        divided = Divided(subject, store, len(store.missing))
-        self.progress.divide(subject.name, count, done=count - divided.waiting)
+        numbers = [number for number in store.missing if self.only is None or number in self.only]
+        divided = Divided(subject, store, numbers, len(numbers))
+        self.progress.divide(subject.name, count, done=count - len(store.missing))
         self.workers.expect(divided.waiting)
         if divided.waiting:
             self._under_way[subject.name] = divided
         else:
-            self._whole.append(divided)
+            self._complete(divided)
         return divided
+
+    def _complete(self, divided: Divided) -> None:
+        (self._whole if self.only is None else self.seen).append(divided)
 
     def collect(self, outcome: Done | Failure) -> Done | Failure | None:
         """Keep a piece; pass on what is none. Of a subject's pieces that fail only the first is passed on.
@@ -116,7 +141,7 @@ class PieceCollector:
             raise_if_full(error, self.out)
             return self._fail(Failure.of(outcome.subject, error))
         if not divided.waiting:
-            self._whole.append(self._under_way.pop(outcome.subject.name))
+            self._complete(self._under_way.pop(outcome.subject.name))
         return None
 
     def _fail(self, failure: Failure) -> Failure | None:
@@ -145,21 +170,30 @@ class PieceReader:
         In order; what failed before is handed on.
     collector
         Gets what becomes of the pieces.
+    divide
+        In place of the assay's own.
     """
 
-    def __init__(self, assay: Assay, subjects: Iterable[Subject | Failure], collector: PieceCollector):
+    def __init__(
+        self,
+        assay: Assay,
+        subjects: Iterable[Subject | Failure],
+        collector: PieceCollector,
+        divide: Callable[[Subject], Pieces | None] | None = None,
+    ):
         self.assay = assay
         self.subjects = subjects
         self.collector = collector
+        self.divide = divide or (assay.large.divide if assay.large is not None else None)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="piece")
 
     def __iter__(self) -> Iterator[Subject | Failure]:
         for subject in self.subjects:
-            if isinstance(subject, Failure) or self.assay.large is None:
+            if isinstance(subject, Failure) or self.divide is None:
                 yield subject
                 continue
             try:
-                pieces = self.assay.large.divide(subject)
+                pieces = self.divide(subject)
             except Exception as error:
                 yield Failure.of(subject, error)
                 continue
@@ -171,7 +205,7 @@ class PieceReader:
 
     def _pieces(self, subject: Subject, pieces: Pieces) -> Iterator[Subject | Failure]:
         divided = self.collector.begin(subject, pieces.count)
-        numbers = deque(divided.store.missing)
+        numbers = deque(divided.numbers)
         ahead: deque[tuple[int, Future]] = deque()
         while (numbers or ahead) and not divided.failed:
             while numbers and len(ahead) <= AHEAD:

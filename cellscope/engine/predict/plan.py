@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import torch
 
 from cellscope.engine.assay import Assay
 from cellscope.engine.device import pick_device, pick_precision
+from cellscope.engine.distribute.run import is_distributed, open_pool
 from cellscope.engine.find import find_assay
 from cellscope.engine.loading import load_models
 from cellscope.engine.predict import shards
@@ -92,9 +94,13 @@ def predict(
     folder = shards.tables_folder(out, run.shard_pair)
     _check_writable(folder)
     refuse_results(folder, overwrite=run.overwrite, skip_existing=run.skip_existing)
-    with StopSignals() as stop:
-        device = pick_device(run.device)
-        dtype = pick_precision(run.precision, device)
+    with StopSignals() as stop, contextlib.ExitStack() as stack:
+        pool = open_pool(run) if is_distributed(run) else None
+        if pool is not None:
+            stack.callback(pool.close)
+        # worker processes have devices of their own; here the models only say what they are
+        device = pick_device(run.device if pool is None else "cpu")
+        dtype = pick_precision(run.precision if pool is None else "auto", device)
         threads = use_granted_cpus()
         torch.manual_seed(run.seed)
         np.random.seed(run.seed)  # noqa: NPY002 - for third-party code that still draws from the global generator
@@ -114,7 +120,7 @@ def predict(
             "editors": {kind: plain(editor) for kind, editor in assay.editors.items()},
             "command": command,
         }
-        session = Session(assay, plan, groups, out, folder, run=run, loaded=loaded, facts=facts, stop=stop)
+        session = Session(assay, plan, groups, out, folder, run=run, loaded=loaded, facts=facts, stop=stop, pool=pool)
         try:
             session.prepare()
             session.work(options, device, dtype)

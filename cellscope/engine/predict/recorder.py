@@ -12,22 +12,16 @@ from typing import TYPE_CHECKING
 from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.engine.familiarity.judge import SENTENCE
 from cellscope.engine.predict.artefacts import raise_if_full, write_artefacts
-from cellscope.engine.predict.journal import Entry, Journal
+from cellscope.engine.predict.book import Book, Recorded, failed, familiarity_cells
+from cellscope.engine.predict.journal import Entry
 from cellscope.engine.predict.outcome import Failure
 from cellscope.engine.predict.pieces import Divided
 from cellscope.engine.predict.tables import OBJECTS, Sheet, text, to_long_sheet, to_sheet
-from cellscope.errors import error_line, show_traceback
-from cellscope.io.image import one_line
 from cellscope.io.inputs import stem
 
 if TYPE_CHECKING:
-    from cellscope.engine.familiarity.judge import Judge, Verdict
-    from cellscope.engine.progress import RunProgress
+    from cellscope.engine.familiarity.judge import Judge
     from cellscope.models.card import ModelCard
-
-
-SAID = 3
-"""Inputs for which one and the same warning is written to stderr."""
 
 
 @dataclass
@@ -70,21 +64,16 @@ class Recorder:
         What results are made of.
     out : Path
         Where the artefacts go.
-    journal : Journal
+    book : Book
+        Takes down what became of each input.
     writers : Executor
         Writes the artefacts while the networks go on.
-    progress : RunProgress
     paths : mapping
         Image -> its file, absolute.
     scenes : mapping
         Image -> number of its scene, of inputs that are one of several in a file.
     judge : Judge
         Says how like the training images an input is.
-
-    Attributes
-    ----------
-    done : set
-        The images that have a line in the journal by this run.
     """
 
     def __init__(
@@ -92,9 +81,8 @@ class Recorder:
         assay: Assay,
         cards: Mapping[str, ModelCard],
         out: Path,
-        journal: Journal,
+        book: Book,
         writers: Executor,
-        progress: RunProgress,
         *,
         paths: Mapping[str, str],
         scenes: Mapping[str, int | None],
@@ -103,14 +91,11 @@ class Recorder:
         self.assay = assay
         self.cards = cards
         self.out = out
-        self.journal = journal
+        self.book = book
         self.writers = writers
-        self.progress = progress
         self.paths = paths
         self.scenes = scenes
         self.judge = judge
-        self.done: set[str] = set()
-        self._said: dict[str, int] = {}
 
     def begin(self, subject: Subject, result: Result) -> PendingFiles:
         """Begin to write a subject's artefacts."""
@@ -132,7 +117,7 @@ class Recorder:
         """Write a subject's artefacts, and put its rows into the form of the tables."""
         start = time.perf_counter()
         if result.rows is not None:
-            sheets = {OBJECTS: to_long_sheet(result.rows.frames(), self.journal.rows_file())}
+            sheets = {OBJECTS: to_long_sheet(result.rows.frames(), self.book.rows_file())}
         else:
             sheets = {OBJECTS: to_sheet(result.objects)}
         sheets.update({name: to_sheet(frame) for name, frame in result.tables.items()})
@@ -170,46 +155,10 @@ class Recorder:
         row |= {"read": subject.image.taken, "warnings": text(len(warnings))}
         scene = self.scenes.get(subject.name)
         entry = Entry(subject.name, "ok", row, self.paths[subject.name], files.outputs, warnings, scene=scene)
-        self._say(subject)
-        self._append(entry, files.sheets)
-        self.progress.step()
-        if pending.divided is not None:
+        self.book.write(Recorded(entry, files.sheets, tuple(subject.image.warnings)))
+        if pending.divided is not None and self.book.lasting:
             pending.divided.store.remove()
-
-    def _say(self, subject: Subject) -> None:
-        """Write what was odd in reading an input to stderr, each thing for the first inputs that have it."""
-        for warning in subject.image.warnings:
-            count = self._said[warning] = self._said.get(warning, 0) + 1
-            if count <= SAID and not self.progress.quiet:
-                more = "; further inputs of which this is true are in run.json" if count == SAID else ""
-                self.progress.note(f"{one_line(subject.name)}: {one_line(warning)}{more}")
 
     def fail(self, failure: Failure) -> None:
         """Give an input that failed its line."""
-        show_traceback(failure.error)
-        line, image = error_line(failure.error), failure.name
-        row = {
-            "status": "failed",
-            "error": line,
-            "kind": failure.kind,
-            "n_objects": "",
-            "seconds": text(round(failure.seconds, 3)),
-            **familiarity_cells(None),
-            "read": "",
-            "warnings": "0",
-        }
-        self._append(Entry(image, "failed", row, self.paths[image], scene=self.scenes.get(image)), {})
-        self.progress.note(line if image in line else f"{one_line(image)}: {line}")
-        self.progress.step(failed=True)
-
-    def _append(self, entry: Entry, sheets: dict[str, Sheet]) -> None:
-        self.journal.append(entry, sheets)
-        self.done.add(entry.image)
-
-
-def familiarity_cells(verdict: Verdict | None) -> dict[str, str]:
-    """Give the cells of ``images.csv`` that say how familiar an input is; empty where nothing is known."""
-    return {
-        "familiarity": text(None if verdict is None else verdict.familiarity),
-        "unfamiliar": text(None if verdict is None else verdict.unfamiliar),
-    }
+        self.book.write(failed(failure, self.paths[failure.name], self.scenes.get(failure.name)))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,19 +11,18 @@ import torch
 
 from cellscope.engine.assay import OBJECT_COLUMNS, Assay
 from cellscope.engine.device import available_cpus
+from cellscope.engine.distribute.pool import Pool
+from cellscope.engine.distribute.run import distribute
 from cellscope.engine.loading import LoadedModels
 from cellscope.engine.predict import journal as journals
 from cellscope.engine.predict import shards
+from cellscope.engine.predict.book import JournalBook
 from cellscope.engine.predict.finish import write_results
 from cellscope.engine.predict.grouping import COLUMN
+from cellscope.engine.predict.job import Job, Machine
 from cellscope.engine.predict.journal import Entry, Journal
-from cellscope.engine.predict.outcome import Failure
-from cellscope.engine.predict.piece_store import PieceStores
-from cellscope.engine.predict.pieces import PieceCollector, PieceReader
-from cellscope.engine.predict.read import Reader
-from cellscope.engine.predict.recorder import PendingFiles, Recorder
 from cellscope.engine.predict.resume import import_earlier, remove_outputs, remove_results, sweep
-from cellscope.engine.predict.stages import run_subjects
+from cellscope.engine.predict.road import go_through
 from cellscope.engine.predict.summary import Summariser
 from cellscope.engine.predict.tables import OBJECTS, ColumnOrder
 from cellscope.engine.predict.told import told
@@ -34,13 +31,10 @@ from cellscope.engine.progress import RunProgress
 from cellscope.engine.provenance import run_record
 from cellscope.engine.signals import StopSignals
 from cellscope.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, Interrupted, UsageError
-from cellscope.io.inputs import Input, check_collisions
+from cellscope.io.inputs import Input, check_collisions, input_bytes
 
 if TYPE_CHECKING:
     from cellscope.options.common import RunOptions
-
-WRITERS = 2
-"""Threads that encode and write artefacts while the networks go on."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +71,7 @@ class Session:
         loaded: LoadedModels,
         facts: dict[str, Any],
         stop: StopSignals,
+        pool: Pool | None = None,
     ):
         self.assay = assay
         self.plan = plan
@@ -87,7 +82,11 @@ class Session:
         self.loaded = loaded
         self.facts = facts
         self.stop = stop
-        self.inputs = shards.part(plan, run.shard_pair)
+        self.pool = pool
+        number, count = run.shard_pair or (1, 1)
+        # sizes are asked for only where they matter: that may take long on a network file system
+        self.owners = shards.balance([0 if count == 1 else input_bytes(entry.path) for entry in plan], count)
+        self.inputs = [entry for entry, owner in zip(plan, self.owners, strict=True) if owner == number]
         everything = {entry.image: index for index, entry in enumerate(plan)}
         self.indices = {entry.image: everything[entry.image] for entry in self.inputs}
         self.paths = {entry.image: str(entry.path.absolute()) for entry in plan}
@@ -120,71 +119,38 @@ class Session:
                 raise UsageError(f"{self.folder} was made from another list of inputs; give --overwrite or another -o")
             check_collisions([*self.inputs, *others])
         if self.run.shard_pair:
-            shards.write_plan(
-                self.folder, [entry.image for entry in self.plan], self.facts["identity"], cards=self.loaded.cards
-            )
+            images = [entry.image for entry in self.plan]
+            shards.write_plan(self.folder, images, self.owners, self.facts["identity"], cards=self.loaded.cards)
 
     def work(self, options: Any, device: torch.device, dtype: torch.dtype | None) -> None:
         """Do all inputs that are not done yet; each is in the journal as soon as its files are written."""
         assert self.journal is not None
         todo = [entry for entry in self.inputs if entry.image not in self.kept]
+        job = Job(self.assay, self.run, options, self.out, self.journal.folder, self.facts["identity"])
+        label = f"{self.assay.name} {self.facts['command']}"
+        with RunProgress(len(todo), label=label, quiet=self.run.quiet) as progress:
+            book = JournalBook(self.journal, progress)
+            self.done = book.done
+            if self.pool is not None:
+                self.facts |= distribute(self.pool, job, todo, self.loaded, book, progress, stop=self._stopped).facts()
+                sweep(self.folder, self.out)  # what processes that were killed had begun
+            else:
+                self._work_here(job, todo, Machine(self.loaded, device, dtype), book, progress)
+
+    def _work_here(
+        self, job: Job, todo: list[Input], machine: Machine, book: JournalBook, progress: RunProgress
+    ) -> None:
         count = self.run.num_workers
         if count is None:
             learnt = any(True for module in self.loaded.modules.values() for _ in module.parameters())
-            count = usual_count(available_cpus(), networks_here=learnt and device.type == "cpu")
+            count = usual_count(available_cpus(), networks_here=learnt and machine.device.type == "cpu")
         start_now = bool(self.run.num_workers) and len(todo) > 1
         workers = Workers(self.assay, count, total=len(todo), start_now=start_now)
-        progress = RunProgress(len(todo), label=f"{self.assay.name} {self.facts['command']}", quiet=self.run.quiet)
-        writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
-        recorder = Recorder(
-            self.assay,
-            self.loaded.cards,
-            self.out,
-            self.journal,
-            writers,
-            progress,
-            paths=self.paths,
-            scenes={entry.image: entry.scene for entry in self.inputs},
-            judge=self.loaded.judge,
-        )
-        self.done = recorder.done
-        stores = PieceStores(self.journal.folder, paths=self.paths, identity=self.facts["identity"])
-        collector = PieceCollector(self.out, stores, writers, progress=progress, workers=workers)
-        reader = Reader(self.assay, todo, run=self.run, options=options, cards=self.loaded.cards)
-        pieces = PieceReader(self.assay, reader, collector)
-        sizes = [self.run.batch_size or stage.batch_size for stage in self.assay.stages]
-        outcomes = run_subjects(
-            self.assay,
-            iter(pieces),
-            self.loaded.modules,
-            run=self.run,
-            device=device,
-            dtype=dtype,
-            window=2 * max([2, *sizes]),
-            workers=workers,
-            stop=lambda: self.stop.received is not None,
-            taps=self.loaded.taps,
-        )
-        pending: deque[PendingFiles] = deque()
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(progress)
-            stack.callback(writers.shutdown, wait=True)
-            stack.callback(workers.close)
-            stack.callback(reader.close)
-            stack.callback(pieces.close)
-            for outcome in outcomes:
-                whole = collector.collect(outcome)
-                if isinstance(whole, Failure):
-                    recorder.fail(whole)
-                elif whole is not None:
-                    pending.append(recorder.begin(whole.subject, whole.result))
-                del outcome, whole  # not kept alive while the next one is awaited
-                pending.extend(recorder.begin_joined(divided) for divided in collector.whole())
-                while pending and (len(pending) > WRITERS or pending[0].future.done()):
-                    recorder.finish(pending.popleft())
-            pending.extend(recorder.begin_joined(divided) for divided in collector.whole())
-            while pending:
-                recorder.finish(pending.popleft())
+        with contextlib.closing(workers):
+            go_through(job, todo, machine, book, workers=workers, progress=progress, stop=self._stopped)
+
+    def _stopped(self) -> bool:
+        return self.stop.received is not None
 
     def finish(self, argv: list[str], started: str) -> RunOutcome:
         """Write tables, report and ``run.json``; raise Interrupted where inputs are missing."""

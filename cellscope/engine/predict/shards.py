@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from cellscope.engine.predict import journal as journals
 from cellscope.engine.predict.finish import read_record
@@ -17,18 +18,36 @@ from cellscope.errors import UsageError
 from cellscope.io.write import write_json
 from cellscope.models.card import ModelCard
 
-T = TypeVar("T")
-
 FOLDER = "shards"
 PLAN = "plan.json"
-PLAN_SCHEMA = "cellscope.plan/1"
+PLAN_SCHEMA = "cellscope.plan/2"
 
 _NAME = re.compile(r"(\d+)-of-(\d+)")
 
 
-def part(inputs: Sequence[T], pair: tuple[int, int] | None) -> list[T]:
-    """Return the inputs of shard I of N: those at indices k with ``k % N == I - 1``; all of them without a shard."""
-    return list(inputs) if pair is None else list(inputs[pair[0] - 1 :: pair[1]])
+def balance(sizes: Sequence[int], count: int) -> list[int]:
+    """Divide inputs among shards by their size.
+
+    Parameters
+    ----------
+    sizes
+        Of the inputs, in bytes.
+    count : int
+        Number of shards.
+
+    Returns
+    -------
+    list of int
+        The number of each input's shard, from 1. The largest first, each goes to the shard that has the least so far
+        (longest processing time first, Graham 1969); of equal sizes the k-th goes to shard ``k % count + 1``.
+    """
+    owners = [0] * len(sizes)
+    lightest = [(0, 0, number) for number in range(1, count + 1)]  # size, inputs, number: a heap
+    for index in sorted(range(len(sizes)), key=lambda index: -sizes[index]):
+        weight, held, number = lightest[0]
+        owners[index] = number
+        heapq.heapreplace(lightest, (weight + sizes[index], held + 1, number))
+    return owners
 
 
 def tables_folder(out: Path, pair: tuple[int, int] | None) -> Path:
@@ -37,10 +56,15 @@ def tables_folder(out: Path, pair: tuple[int, int] | None) -> Path:
 
 
 def write_plan(
-    folder: Path, images: Sequence[str], identity: Mapping[str, Any], *, cards: Mapping[str, ModelCard]
+    folder: Path,
+    images: Sequence[str],
+    owners: Sequence[int],
+    identity: Mapping[str, Any],
+    *,
+    cards: Mapping[str, ModelCard],
 ) -> None:
-    """Write a shard's ``plan.json``: all inputs of all shards, what they must have in common, the models' cards."""
-    plan = {"schema": PLAN_SCHEMA, "images": list(images), "identity": dict(identity)}
+    """Write a shard's ``plan.json``: all inputs, the shard of each, what shards have in common, the models' cards."""
+    plan = {"schema": PLAN_SCHEMA, "images": list(images), "owners": list(owners), "identity": dict(identity)}
     write_json(folder / PLAN, {**plan, "cards": {part: card.as_dict() for part, card in cards.items()}})
 
 
@@ -108,6 +132,10 @@ def read_shards(out: Path) -> tuple[dict[str, Any], list[Shard]]:
         if plan["images"] != first["images"]:
             odd = sorted(set(plan["images"]) ^ set(first["images"]))
             raise UsageError(f"{folder} was made from another list of inputs ({', '.join(odd[:3]) or 'other order'})")
+        if plan["owners"] != first["owners"]:
+            raise UsageError(
+                f"{folder} was divided otherwise: input files have changed; run the shards with --overwrite"
+            )
         if unlike := difference(plan["identity"], first["identity"]):
             raise UsageError(f"{folder} does not belong with the other shards: {unlike}")
     if not first:
@@ -119,11 +147,12 @@ def read_shards(out: Path) -> tuple[dict[str, Any], list[Shard]]:
 
 
 def _read_plan(folder: Path) -> dict[str, Any]:
+    kinds = (("images", list), ("owners", list), ("identity", dict), ("cards", dict))
     try:
         plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         if plan["schema"] != PLAN_SCHEMA:
             raise ValueError(f"schema {plan['schema']}")
-        return {name: type_(plan[name]) for name, type_ in (("images", list), ("identity", dict), ("cards", dict))}
+        return {name: kind(plan[name]) for name, kind in kinds}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder / PLAN} cannot be read ({error}); run this shard again with --overwrite") from None
 
@@ -154,7 +183,7 @@ def status(out: Path) -> dict[str, Any]:
     out = Path(out)
     if (out / FOLDER).is_dir():
         plan, shards = read_shards(out)
-        images = plan["images"]
+        images, owners = plan["images"], plan["owners"]
     else:
         whole, header = _inspect(out, 1)
         if whole.record is not None:
@@ -164,9 +193,13 @@ def status(out: Path) -> dict[str, Any]:
             images = header["images"]
         else:
             raise UsageError(f"{out} holds no run of `predict`")
-        shards = [whole]
+        shards, owners = [whole], [1] * len(images)
     outcomes = {image: outcome for shard in shards for image, outcome in shard.outcomes().items()}
-    parts = [_about(shard, part(images, (shard.number, len(shards))), len(shards)) for shard in shards]
+    mine = {
+        shard.number: [image for image, owner in zip(images, owners, strict=True) if owner == shard.number]
+        for shard in shards
+    }
+    parts = [_about(shard, mine[shard.number], len(shards)) for shard in shards]
     states = [shard.state for shard in shards]
     return {
         "total": len(images),

@@ -2,112 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import signal
 import threading
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 from contract_check import check
-from fake_assay import FORWARD, FakeOptions, build, forward_find, options_for, spots, write_models
+from fake_assay import FORWARD, FakeOptions, options_for, spots, write_models
+from pieces_assay import ASSAY, WHOLE, write_tall_images
 
-from cellscope.engine.assay import Assay, InputSpec, Large, Pieces, Result, Rows, Stage, Subject
+from cellscope.engine.assay import Result
 from cellscope.engine.predict import tables
 from cellscope.engine.predict.merge import merge
 from cellscope.engine.predict.piece_store import PieceStore
 from cellscope.engine.predict.plan import predict
-from cellscope.errors import InputError, Interrupted
-from cellscope.io.image import Image
-from cellscope.io.stream import Bands, Features
-
-STRIP = 8
-
-
-def cut(subject):
-    return [subject.image.pixels[..., 0].astype(np.float32)[None] / 255]
-
-
-def finish(subject, outputs):
-    subject.state.bright = outputs[0] > 0.5
-
-
-def conclude(subject):
-    """One object per row of pixels that has bright ones."""
-    bright = subject.state.bright
-    first = 0 if subject.piece is None else STRIP * subject.piece
-    rows = np.nonzero(bright.any(1))[0]
-    table = pd.DataFrame(
-        {"label": rows + first + 1, "class": "row", "score": 1.0, "review": False, "area": bright[rows].sum(1)}
-    )
-    labels = np.where(bright, np.arange(len(bright))[:, None] + first + 1, 0)
-    if subject.piece is not None:
-        return Result(table, {"first": first}, {"labels": labels})
-    return Result(table, {}, {".labels.tif": labels}, [f"{len(table)} rows"])
-
-
-def divide(subject):
-    if subject.image.height <= 2 * STRIP:
-        return None
-    if subject.image.pixels[0, 0, 0] == 99:
-        raise InputError(f"{subject.name}: cannot be divided")
-
-    def read(number):
-        if subject.image.pixels[0, 0, 0] == 98 and number == 2:
-            raise InputError(f"{subject.name}: this part is torn")
-        image = Image(np.ascontiguousarray(subject.image.pixels[number * STRIP : (number + 1) * STRIP]))
-        return Subject(subject.name, image, subject.kind, subject.options, subject.cards, piece=number)
-
-    return Pieces(subject.image.height // STRIP, read)
-
-
-def join(subject, results):
-    def frames():
-        for result in results:
-            yield result.objects
-
-    def features():
-        for frame in frames():
-            for label in frame["label"].tolist():
-                yield {"type": "Feature", "properties": {"label": label}}
-
-    count = sum(len(frame) for frame in frames())
-    artefacts = {
-        ".labels.tif": Bands(
-            (subject.image.height, subject.image.width),
-            np.dtype(np.uint16),
-            lambda: (result.artefacts["labels"] for result in results),
-        ),
-        ".rows.json": Features(features),
-    }
-    return Result(pd.DataFrame(), {}, artefacts, [f"{count} rows"], rows=Rows(count, frames))
-
-
-def always_a_field(image):
-    return "field"
-
-
-ASSAY = Assay(
-    name="fake",
-    inputs=InputSpec(
-        kinds=("field",),
-        suffixes=frozenset({".tif"}),
-        kind_of=always_a_field,
-    ),
-    stages=(Stage("find", ("field",), 4, cut, forward_find, finish),),
-    state=SimpleNamespace,
-    parts=("find",),
-    summary_columns=(),
-    class_part=None,
-    build=build,
-    conclude=conclude,
-    large=Large(divide, join),
-)
-WHOLE = dataclasses.replace(ASSAY, large=None)
+from cellscope.errors import Interrupted
 
 
 @pytest.fixture
@@ -125,12 +38,7 @@ def go(tmp_path):
 
 @pytest.fixture
 def images(tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for number, height in enumerate((48, 16, 32, 64)):
-        places = [(4, 4, 200), (9, 20, 180), (height - 4, 2, 255)]
-        tifffile.imwrite(folder / f"a{number}.tif", spots((height, 40), places))
-    return folder
+    return write_tall_images(tmp_path / "in")
 
 
 def same(one, other, *names):

@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from contract_check import check
 from fake_assay import ASSAY, FakeOptions, options_for, table, write_images
+from processes import start, wait_for_lines
 
 from cellscope.engine.predict.merge import merge
 from cellscope.engine.predict.plan import predict
-from cellscope.engine.predict.shards import status
+from cellscope.engine.predict.shards import balance, status
 from cellscope.errors import Interrupted, UsageError
 
 HERE = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def job(tmp_path, models):
-    def job(arguments=None, out="out", options=None, **run):
-        return {
-            "arguments": [str(arguments or tmp_path / "in")],
-            "out": str(tmp_path / out),
-            "models": models,
-            "run": run,
-            "options": options or {},
-        }
-
-    return job
-
-
-def start(job):
-    places = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(HERE / "job_runner.py"), json.dumps(job)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def here(job):
@@ -55,16 +31,6 @@ def here(job):
         models=job["models"],
         argv=["fake"],
     ).code
-
-
-def wait_for_lines(path, count, process):
-    until = time.monotonic() + 90
-    while time.monotonic() < until:
-        if path.exists() and path.read_bytes().count(b"\n") >= count:
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    raise AssertionError("the journal did not grow")
 
 
 def same_results(one: Path, other: Path):
@@ -86,7 +52,7 @@ def test_two_shards_at_once_merge_into_what_one_run_gives(tmp_path, job):
     write_images(tmp_path / "in" / "day2", 3, seed=5)
     processes = [start(job(shard=f"{k}/2", options={"delay": 0.02})) for k in (1, 2)]
     ends = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [3, 0], ends
+    assert [process.returncode for process in processes] == [0, 3], ends
     out = tmp_path / "out"
     for k in (1, 2):
         assert check("fake", out / "shards" / f"{k}-of-2", artefacts=out) == []
@@ -113,18 +79,37 @@ def test_merge_and_status_name_what_is_missing(tmp_path, job):
     here(job(shard="1/3"))
     here(job(shard="3/3"))
     out = tmp_path / "out"
-    with pytest.raises(UsageError, match=r"2/3 \(not started\); missing inputs: a01\.tif, a04\.tif; run them"):
+    with pytest.raises(UsageError, match=r"2/3 \(not started\); missing inputs: a02\.tif, a03\.tif; run them"):
         merge(out, ASSAY)
     found = status(out)
-    assert found["missing"] == ["a01.tif", "a04.tif"]
+    assert found["missing"] == ["a02.tif", "a03.tif"]
     assert (found["total"], found["done"], found["failed"], found["state"]) == (7, 5, 0, "stopped")
     (out / "shards" / "2-of-3").mkdir()  # killed, or about to begin, before it wrote anything
-    assert status(out)["missing"] == ["a01.tif", "a04.tif"]
+    assert status(out)["missing"] == ["a02.tif", "a03.tif"]
     assert [shard["state"] for shard in found["shards"]] == ["complete", "not started", "complete"]
     assert found["shards"][1] == {"shard": "2/3", "state": "not started", "total": 2, "done": 0, "failed": 0}
     here(job(shard="2/3"))
     merge(out, ASSAY)
     assert check("fake", out) == []
+
+
+def test_shards_are_balanced_by_size():
+    assert balance([1, 1, 1, 1, 1], 2) == [1, 2, 1, 2, 1]
+    assert balance([0, 0, 0], 2) == [1, 2, 1]  # sizes that cannot be told
+    assert balance([5, 1, 1, 1, 1, 1], 2) == [1, 2, 2, 2, 2, 2]
+    sizes = [(7919 * number) % 1000 + 1 for number in range(200)]
+    owners = balance(sizes, 8)
+    loads = [sum(size for size, owner in zip(sizes, owners, strict=True) if owner == shard) for shard in range(1, 9)]
+    assert max(loads) <= 4 / 3 * sum(sizes) / 8  # Graham's bound
+
+
+def test_shards_of_files_that_have_changed_are_not_merged(tmp_path, job):
+    write_images(tmp_path / "in", 4)
+    here(job(shard="1/2"))
+    (tmp_path / "in" / "a01.tif").write_bytes((tmp_path / "in" / "a01.tif").read_bytes() + bytes(5000))
+    here(job(shard="2/2"))
+    with pytest.raises(UsageError, match="divided otherwise"):
+        merge(tmp_path / "out", ASSAY)
 
 
 def test_more_shards_than_inputs(tmp_path, job):
@@ -144,7 +129,7 @@ def test_each_shard_needs_its_own_word_to_be_done_again(tmp_path, job):
     assert here(job(shard="1/2", skip_existing=True)) == 0
     record = json.loads((tmp_path / "out" / "shards" / "1-of-2" / "run.json").read_text())
     assert [entry["status"] for entry in record["inputs"]] == ["skipped", "skipped"]
-    assert [entry["index"] for entry in record["inputs"]] == [0, 2]
+    assert [entry["index"] for entry in record["inputs"]] == [0, 1]
     assert merge(tmp_path / "out", ASSAY)["skipped"] == 2
 
 
@@ -263,7 +248,7 @@ def test_merge_refuses_an_interrupted_shard(tmp_path, job, monkeypatch):
         with pytest.raises(Interrupted) as caught:
             here(job(shard="2/2"))
     assert caught.value.exit_code == 143
-    with pytest.raises(UsageError, match=r"2/2 \(interrupted\); missing inputs: a01\.tif, a03\.tif"):
+    with pytest.raises(UsageError, match=r"2/2 \(interrupted\); missing inputs: a02\.tif, a03\.tif"):
         merge(tmp_path / "out", ASSAY)
 
 

@@ -43,11 +43,15 @@ def conclude(subject: Subject[State]) -> Result:
 
 def result_of(subject: Subject[State], nuclei: Nuclei) -> Result:
     """Turn the nuclei of an image in one piece into its rows, pictures and files."""
-    card = subject.cards[PART]
+    shape = (subject.image.height, subject.image.width)
+    return with_rows(subject, *_own(subject, rgb_of(subject), nuclei, (0, 0), shape, subject.state.regions))
+
+
+def with_rows(subject: Subject[State], labels: np.ndarray, table: pd.DataFrame) -> Result:
+    """Give an image's pictures and files to its label image (H, W) and its rows, one per label."""
+    card, regions = subject.cards[PART], subject.state.regions
     rgb, pixel = rgb_of(subject), subject.image.pixel_size_um
     shape = (subject.image.height, subject.image.width)
-    regions = subject.state.regions
-    labels, table = _own(subject, rgb, nuclei, (0, 0), shape, regions)
     area = shape[0] * shape[1] if regions is None else float(regions.mask(shape, 1.0).sum())
     summary, notes = summarise(subject, table["class"].value_counts().to_dict(), int(table["review"].sum()), area)
     shift = subject.state.shift

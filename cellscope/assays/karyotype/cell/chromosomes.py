@@ -57,7 +57,9 @@ class Chromosome:
     reasons : list of str
         Reasons for review.
     edited : list of str
-        What a person changed: ``class``, ``flip``, ``join``, ``split``.
+        What a person changed: ``class``, ``confirm``, ``flip``, ``turn``, ``join``, ``split``, ``add``, ``outline``.
+    turned : float
+        Degrees, clockwise, by which a person turned the upright view; part of `angle`.
     """
 
     label: int
@@ -73,6 +75,7 @@ class Chromosome:
     review: bool = False
     reasons: list[str] = field(default_factory=list)
     edited: list[str] = field(default_factory=list)
+    turned: float = 0.0
 
 
 @dataclass

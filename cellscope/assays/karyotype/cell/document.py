@@ -16,6 +16,8 @@ from cellscope.assays.karyotype.detect.detections import Detection
 from cellscope.errors import InputError
 
 SCHEMA = "cellscope.karyotype/1"
+#: Changes of how a chromosome is shown, which say nothing of its class.
+SEEN = {"flip", "turn"}
 NOTICE = "A draft for research use only, never a diagnosis."
 
 
@@ -70,6 +72,7 @@ def _entry(chromosome: Chromosome) -> dict[str, Any]:
         "review": chromosome.review,
         "reasons": chromosome.reasons,
         **({"edited": chromosome.edited} if chromosome.edited else {}),
+        **({"turned_degrees": chromosome.turned} if chromosome.turned else {}),
     }
 
 
@@ -146,7 +149,7 @@ def read_karyotype(document: Mapping[str, Any], *, review_below: float) -> Cell:
         if chromosome.class_ != UNASSIGNED and _named_by_person(entry):
             chromosome.confidence = 1.0
             # Said once, so that the next one to read the file knows it too.
-            if not set(chromosome.edited) - {"flip"}:
+            if not set(chromosome.edited) - SEEN:
                 chromosome.edited = sorted({*chromosome.edited, "class"})
             chromosome.reasons = [reason for reason in chromosome.reasons if reason.startswith("cut off")]
             chromosome.review = bool(chromosome.reasons)
@@ -165,6 +168,7 @@ def _read_entry(entry: Mapping[str, Any], shape: tuple[int, int]) -> Chromosome:
     try:
         probabilities = np.array([float(given[one]) for one in CLASSES]) if given else np.full(24, np.nan)
         confidence = float(entry.get("confidence", 1.0))
+        turned = float(entry.get("turned_degrees") or 0.0)
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{name}: probabilities must give a number for each of the 24 classes") from None
     up = entry.get("short_arm_up")
@@ -173,16 +177,17 @@ def _read_entry(entry: Mapping[str, Any], shape: tuple[int, int]) -> Chromosome:
         detection=detection,
         class_=class_,
         probabilities=probabilities,
-        angle=main_axis(detection.mask)[1],
+        angle=main_axis(detection.mask)[1] + float(np.radians(turned)),
         short_arm_up=up if isinstance(up, bool) else None,
         confidence=confidence,
         edited=[str(one) for one in entry.get("edited") or ()],
+        turned=turned,
     )
 
 
 def _named_by_person(entry: Mapping[str, Any]) -> bool:
     """Tell whether a person named this chromosome: it says so, or its probability is no longer that of its class."""
-    if set(entry.get("edited") or ()) - {"flip"}:
+    if set(entry.get("edited") or ()) - SEEN:
         return True
     given, noted = entry.get("probabilities"), entry.get("probability")
     own = given.get(str(entry.get("class"))) if given else None

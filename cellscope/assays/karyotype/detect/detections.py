@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -233,12 +234,16 @@ def with_foreground(detections: list[Detection], normalised: np.ndarray) -> list
     return [replace(one, mask=mask if mask.any() else one.mask) for one, mask in zip(detections, cut, strict=True)]
 
 
-def to_labels(detections: list[Detection], shape: tuple[int, int]) -> np.ndarray:
-    """Paint detections 1..N into one label image (lossy): where they overlap, the smaller one lies on top."""
+def to_labels(detections: list[Detection], shape: tuple[int, int], numbers: Sequence[int] | None = None) -> np.ndarray:
+    """Paint detections into one label image (lossy): where they overlap, the smaller one lies on top.
+
+    `numbers` are their labels, 1..N where none are given.
+    """
     labels = np.zeros(shape, np.int32)
+    numbers = range(1, len(detections) + 1) if numbers is None else numbers
     for index in sorted(range(len(detections)), key=lambda index: -detections[index].area):
         x0, y0, x1, y1 = detections[index].bbox
-        labels[y0:y1, x0:x1][detections[index].mask] = index + 1
+        labels[y0:y1, x0:x1][detections[index].mask] = numbers[index]
     return labels
 
 

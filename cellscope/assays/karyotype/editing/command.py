@@ -10,6 +10,7 @@ from cellscope.assays.karyotype.cell.document import SCHEMA
 from cellscope.assays.karyotype.editing.rerender import render_assay
 from cellscope.engine.predict.plan import predict
 from cellscope.errors import UsageError
+from cellscope.io.corrections import FOLDER, LOG
 from cellscope.io.document import read_json
 from cellscope.io.inputs import Input, resolve_inputs
 
@@ -50,6 +51,8 @@ def render(
     documents: dict[str, Mapping[str, Any]] = {}
     plan: list[Input] = []
     for entry in found:
+        if _superseded(entry.path):
+            continue
         document = read_json(entry.path)
         if not isinstance(document, dict) or document.get("schema") != SCHEMA or not document.get("image"):
             raise UsageError(f"{entry.path}: this is not a karyotype.json of `karyotype predict`")
@@ -62,6 +65,14 @@ def render(
         render_assay(documents), arguments, out, run=run, options=options, models=models, argv=argv, plan=plan,
         command="render",
     )  # fmt: skip
+
+
+def _superseded(path: Path) -> bool:
+    """Tell whether `path` is an original of a run whose image a person corrected: the corrected file counts."""
+    return any(
+        (folder / FOLDER / LOG).is_file() and (folder / FOLDER / path.relative_to(folder)).is_file()
+        for folder in path.parents
+    )
 
 
 def image_of(document: Mapping[str, Any], path: Path, images: str | None) -> Path:

@@ -1,4 +1,4 @@
-"""Corrections in a ``karyotype.json``: class, flip, remove, join, split. Documents in and out.
+"""Corrections in a ``karyotype.json``: class, confirm, turn, remove, restore, join, split, add. Documents in and out.
 
 The page of a report makes the same changes in a browser (``editor.js``); both leave a document whose ``chromosomes``
 say how it is now, and a ``history`` of what was done.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
 from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
@@ -18,6 +18,7 @@ from cellscope.assays.karyotype.cell.document import mask_runs, runs_mask
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.upright import main_axis
 from cellscope.errors import InputError
+from cellscope.imaging.pieces import filled, split_mask
 
 #: Pieces of a split with fewer pixels than this are dropped.
 SMALLEST = 6
@@ -26,9 +27,13 @@ SMALLEST = 6
 def apply_edits(document: Mapping[str, Any]) -> dict[str, Any]:
     """Carry out a document's pending ``edits``, in order, and move them to its ``history``.
 
-    Each is an object with ``do``: ``class`` (``label``, ``class``), ``flip`` (``label``), ``remove`` (``label``),
-    ``join`` (``labels``, optionally ``class``), ``split`` (``label``, ``line``: two points ``[x, y]`` in image pixels;
-    optionally ``classes``, of the piece left of the line as one goes along it and of the other).
+    Each is an object with ``do``: ``class`` (``label``, ``class``), ``confirm`` (``label``, or
+    ``labels`` and, where the classifier named them, ``classes``), ``flip``
+    (``label``), ``turn`` (``label``, ``degrees``, clockwise), ``remove`` (``label``), ``restore`` (``index`` in
+    ``left_out``), ``join`` (``labels``, optionally ``class``), ``split`` (``label``, ``line``: two or more points
+    ``[x, y]`` in image pixels; optionally ``classes``, of the piece left of the line as one goes along it and of the
+    other), ``add`` (``points`` of an outline; optionally ``class``), ``outline`` (``label``, ``points``: another
+    outline). Outlines may share pixels with other chromosomes, as those that cross do.
 
     Parameters
     ----------
@@ -39,7 +44,7 @@ def apply_edits(document: Mapping[str, Any]) -> dict[str, Any]:
     -------
     dict
         Joined chromosomes keep the first label; a split's left piece keeps its label, the other takes the next free
-        one.
+        one, as do chromosomes added and restored.
 
     Raises
     ------
@@ -51,46 +56,86 @@ def apply_edits(document: Mapping[str, Any]) -> dict[str, Any]:
     if len(set(listed)) < len(listed):
         raise InputError(f"two chromosomes have the label {next(one for one in listed if listed.count(one) > 1)}")
     entries = {entry.get("label"): entry for entry in result.get("chromosomes", [])}
+    cell = _Cell(entries, list(result.get("left_out", [])), (result.get("height", 0), result.get("width", 0)))
     done = list(result.get("history", []))
     for number, edit in enumerate(result.pop("edits", []), 1):
         if not isinstance(edit, Mapping) or edit.get("do") not in EDITS:
             raise InputError(f"edit {number}: do must be one of {', '.join(EDITS)}")
         try:
-            EDITS[edit["do"]](entries, edit)
+            EDITS[edit["do"]](cell, edit)
         except KeyError as error:
             raise InputError(f"edit {number} ({edit['do']}): there is no {error}") from None
         except (TypeError, ValueError) as error:
             raise InputError(f"edit {number} ({edit['do']}): {error}") from None
         done.append(dict(edit))
     result["chromosomes"], result["history"] = list(entries.values()), done
+    if "left_out" in result:
+        result["left_out"] = cell.left_out
     return result
 
 
-_Entries = dict[int, dict[str, Any]]
+@dataclass
+class _Cell:
+    """What edits change: chromosomes by label, what was left out, and the image's height and width."""
+
+    entries: dict[int, dict[str, Any]]
+    left_out: list[dict[str, Any]]
+    shape: tuple[int, int]
+
+    def free_label(self) -> int:
+        return max(self.entries, default=0) + 1
 
 
-def _set_class(entries: _Entries, edit: Mapping[str, Any]) -> None:
-    entry = entries[edit["label"]]
+def _set_class(cell: _Cell, edit: Mapping[str, Any]) -> None:
+    entry = cell.entries[edit["label"]]
     entry["class"] = _class(edit["class"])
     _mark(entry, "class")
 
 
-def _flip(entries: _Entries, edit: Mapping[str, Any]) -> None:
-    entry = entries[edit["label"]]
+def _confirm(cell: _Cell, edit: Mapping[str, Any]) -> None:
+    labels = edit.get("labels") or [edit["label"]]
+    named = edit.get("classes") or [cell.entries[label]["class"] for label in labels]
+    for label, class_ in zip(labels, named, strict=True):
+        if class_ == UNASSIGNED:
+            raise ValueError(f"chromosome {label} has no class to confirm; give it one, or remove it")
+        cell.entries[label]["class"] = _class(class_)
+        _mark(cell.entries[label], "confirm")
+
+
+def _flip(cell: _Cell, edit: Mapping[str, Any]) -> None:
+    entry = cell.entries[edit["label"]]
     # Drawn with a half turn only where the short arm is known to be down: that is what the person saw and turned.
     entry["short_arm_up"] = entry.get("short_arm_up") is False
     _mark(entry, "flip")
 
 
-def _remove(entries: _Entries, edit: Mapping[str, Any]) -> None:
-    del entries[edit["label"]]
+def _turn(cell: _Cell, edit: Mapping[str, Any]) -> None:
+    entry = cell.entries[edit["label"]]
+    turned = float(entry.get("turned_degrees", 0.0)) + float(edit["degrees"])
+    entry["turned_degrees"] = round((turned + 180) % 360 - 180, 2)
+    _mark(entry, "turn")
 
 
-def _join(entries: _Entries, edit: Mapping[str, Any]) -> None:
+def _remove(cell: _Cell, edit: Mapping[str, Any]) -> None:
+    del cell.entries[edit["label"]]
+
+
+def _restore(cell: _Cell, edit: Mapping[str, Any]) -> None:
+    index = int(edit["index"])
+    if not 0 <= index < len(cell.left_out):
+        raise KeyError(index)
+    found = cell.left_out.pop(index)
+    x0, y0, x1, y1 = found["bbox"]
+    label = cell.free_label()
+    entry = {"label": label, "score": found.get("score", 1.0)}
+    cell.entries[label] = _new_shape(entry, runs_mask(found["mask"], y1 - y0, x1 - x0), (x0, y0))
+
+
+def _join(cell: _Cell, edit: Mapping[str, Any]) -> None:
     labels = list(edit["labels"])
     if len(set(labels)) < 2:
         raise ValueError("labels must name two or more chromosomes")
-    parts = [entries[label] for label in labels]
+    parts = [cell.entries[label] for label in labels]
     lefts, tops, rights, bottoms = zip(*(part["bbox"] for part in parts), strict=True)
     x0, y0, x1, y1 = min(lefts), min(tops), max(rights), max(bottoms)
     whole = np.zeros((y1 - y0, x1 - x0), bool)
@@ -102,34 +147,56 @@ def _join(entries: _Entries, edit: Mapping[str, Any]) -> None:
     joined["score"] = max(float(part.get("score", 1.0)) for part in parts)
     _mark(joined, "join")
     for label in labels[1:]:
-        del entries[label]
-    entries[labels[0]] = joined
+        del cell.entries[label]
+    cell.entries[labels[0]] = joined
 
 
-def _split(entries: _Entries, edit: Mapping[str, Any]) -> None:
-    entry = entries[edit["label"]]
-    (ax, ay), (bx, by) = edit["line"]
+def _split(cell: _Cell, edit: Mapping[str, Any]) -> None:
+    entry = cell.entries[edit["label"]]
     x0, y0, x1, y1 = entry["bbox"]
-    mask = runs_mask(entry["mask"], y1 - y0, x1 - x0)
-    rows, columns = np.mgrid[y0:y1, x0:x1] + 0.5
-    left = (bx - ax) * (rows - ay) - (by - ay) * (columns - ax) < 0
-    pieces = [_clean(mask & left), _clean(mask & ~left)]
-    if min(piece.sum() for piece in pieces) < SMALLEST:
-        raise ValueError("the line does not go through the chromosome")
+    line = np.asarray(edit["line"], float).reshape(-1, 2) - (x0, y0)
+    pieces = split_mask(runs_mask(entry["mask"], y1 - y0, x1 - x0), line, smallest=SMALLEST)
     classes = list(edit.get("classes") or (None, None))
-    new = max(entries) + 1
+    new = cell.free_label()
     for label, piece, class_ in zip((edit["label"], new), pieces, classes, strict=True):
         made = _new_shape(entry, piece, (x0, y0)) | {"label": label, "class": _class(class_ or UNASSIGNED)}
         _mark(made, "split")
-        entries[label] = made
+        cell.entries[label] = made
 
 
-EDITS: dict[str, Callable[[_Entries, Mapping[str, Any]], None]] = {
+def _add(cell: _Cell, edit: Mapping[str, Any]) -> None:
+    label = cell.free_label()
+    cell.entries[label] = _drawn(cell, edit, {"label": label, "score": 1.0}, "add")
+
+
+def _outline(cell: _Cell, edit: Mapping[str, Any]) -> None:
+    entry = cell.entries[edit["label"]]
+    named = entry["class"] if set(entry.get("edited", ())) & {"class", "confirm"} else None
+    made = _drawn(cell, {"class": named, **edit}, entry, "outline")
+    cell.entries[edit["label"]] = made
+
+
+def _drawn(cell: _Cell, edit: Mapping[str, Any], entry: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Make an entry of the outline that a person drew."""
+    mask, offset = filled(np.asarray(edit["points"], float), cell.shape)
+    if mask.sum() < SMALLEST:
+        raise ValueError(f"the outline holds fewer than {SMALLEST} pixels of the image")
+    made = _new_shape(entry, mask, offset) | {"class": _class(edit.get("class") or UNASSIGNED)}
+    _mark(made, what)
+    return made
+
+
+EDITS: dict[str, Callable[[_Cell, Mapping[str, Any]], None]] = {
     "class": _set_class,
+    "confirm": _confirm,
     "flip": _flip,
+    "turn": _turn,
     "remove": _remove,
+    "restore": _restore,
     "join": _join,
     "split": _split,
+    "add": _add,
+    "outline": _outline,
 }
 
 
@@ -141,15 +208,8 @@ def _class(name: Any) -> str:
 
 def _mark(entry: dict[str, Any], what: str) -> None:
     """Note that a person changed this chromosome; a new shape alone does not determine its class."""
-    if what in ("class", "flip") or entry["class"] != UNASSIGNED:
+    if what in ("class", "flip", "turn") or entry["class"] != UNASSIGNED:
         entry["edited"] = sorted({*entry.get("edited", []), what})
-
-
-def _clean(mask: np.ndarray) -> np.ndarray:
-    """Drop specks beside the largest part of a piece."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    return np.isin(labels, 1 + np.flatnonzero(areas >= max(SMALLEST, 0.1 * areas.max(initial=0))))
 
 
 def _new_shape(entry: Mapping[str, Any], mask: np.ndarray, offset: tuple[int, int]) -> dict[str, Any]:

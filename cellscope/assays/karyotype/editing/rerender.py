@@ -101,7 +101,14 @@ def score_new(subject: Subject[RenderState], outputs: list[Any]) -> None:
 
 def conclude(subject: Subject[RenderState]) -> Result:
     """Write everything that ``predict`` writes, from the changed cell."""
-    return metaphase_result(subject, subject.state.cell, history=subject.state.history)
+    result = metaphase_result(subject, subject.state.cell, history=subject.state.history)
+    result.objects["corrected"] = [is_corrected(one) for one in subject.state.cell.chromosomes]
+    return result
+
+
+def is_corrected(chromosome: Chromosome) -> bool:
+    """Tell whether a person changed or confirmed a chromosome."""
+    return bool(chromosome.edited) or NEW_SHAPE in chromosome.reasons
 
 
 def _new_shapes(cell: Cell) -> list[Chromosome]:

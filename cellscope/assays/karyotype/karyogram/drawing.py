@@ -13,7 +13,7 @@ from cellscope.assays.karyotype.classify.upright import upright_view
 from cellscope.assays.karyotype.karyogram.ideogram import draw_ideogram, ideogram_length
 from cellscope.assays.karyotype.karyogram.page import DPI, Box, Image, Page, Words, to_pixels, to_vector
 
-__all__ = ["DPI", "REVIEW", "WIDTH", "draw_karyogram", "lay_out", "vector_karyogram"]
+__all__ = ["DPI", "REVIEW", "WIDTH", "draw_karyogram", "lay_out", "pictures", "vector_karyogram"]
 
 WIDTH = 2400
 MARGIN = 90
@@ -99,6 +99,20 @@ def lay_out(cell: Cell, grey: np.ndarray, *, title: str, ideograms: bool = False
     return page
 
 
+def pictures(cell: Cell, grey: np.ndarray, tallest: float) -> dict[int, np.ndarray]:
+    """Give every chromosome as the karyogram shows it: label -> (h, w) uint8, dark on white.
+
+    Parameters
+    ----------
+    cell : Cell
+    grey : (H, W) float32
+    tallest : float
+        Height that long chromosomes reach, pixels.
+    """
+    scale, contrast = _scale(cell) * tallest / TALLEST, _contrast(cell, grey)
+    return {one.label: _picture(one, contrast, scale) for one in cell.chromosomes}
+
+
 def _pictures(cell: Cell, contrast: np.ndarray, scale: float) -> dict[str, list[_Drawn]]:
     """Draw every chromosome at one scale, by class, the longest first."""
     drawn: dict[str, list[_Drawn]] = {}
@@ -159,7 +173,9 @@ def _picture(chromosome: Chromosome, contrast: np.ndarray, scale: float) -> np.n
     mask = np.zeros(cut.shape, bool)
     mask[y0 - top : y1 - top, x0 - left : x1 - left] = chromosome.detection.mask
     side = int(np.ceil(np.hypot(*chromosome.detection.mask.shape) * scale)) + 8
-    view = upright_view(cut, mask, size=(side, side), scale=scale, half_turn=chromosome.short_arm_up is False)
+    turn = float(np.radians(chromosome.turned))
+    half = chromosome.short_arm_up is False
+    view = upright_view(cut, mask, size=(side, side), scale=scale, extra_angle=turn, half_turn=half)
     rows, columns = np.flatnonzero((view > 0.02).any(1)), np.flatnonzero((view > 0.02).any(0))
     if rows.size == 0:
         return np.full((4, 4), 255, np.uint8)

@@ -103,7 +103,7 @@ def test_a_class_changed_by_hand_is_not_questioned_again(document: dict[str, Any
         (lambda d: d["chromosomes"][0].update(bbox=[0, 0, 9999, 5]), "chromosome 1: its bbox does not lie"),
         (lambda d: d["chromosomes"][0].pop("mask"), "chromosome 1: it has no 'mask'"),
         (lambda d: d.pop("height"), "it has no usable 'height'"),
-        (lambda d: d.update(edits=[{"do": "melt"}]), "edit 1: do must be one of class, flip, remove, join, split"),
+        (lambda d: d.update(edits=[{"do": "melt"}]), "edit 1: do must be one of class, confirm, flip, turn, rem"),
         (lambda d: d.update(edits=[{"do": "remove", "label": 99}]), "edit 1 (remove): there is no 99"),
         (lambda d: d.update(edits=[{"do": "join", "labels": [1]}]), "edit 1 (join): labels must name two"),
         (

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from cellscope.assays.karyotype.datasets.sources import adir, bioimlab, clusters, folders, karyonet
+from cellscope.assays.karyotype.datasets.sources import adir, bioimlab, clusters, corrected, folders, karyonet
 from cellscope.assays.karyotype.datasets.sources.metaphase_record import Instance, Record
 from cellscope.assays.karyotype.datasets.sources.outlines import Outlines
 
@@ -23,6 +23,7 @@ class Reader(Protocol):
 
 #: In the order they are tried: a BioImLab folder is COCO too, with single chromosomes beside it.
 FORMATS: Mapping[str, Reader] = {
+    "review": corrected,
     "adir": adir,
     "bioimlab": bioimlab,
     **{name: Outlines(name) for name in ("coco", "qupath", "labelme", "via", "cvat", "aperio", "imagej")},

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from cellscope.assays.nucleus_seg.datasets.sources import bccd, pairs, raabin, snam, table, wbc
+from cellscope.assays.nucleus_seg.datasets.sources import bccd, corrected, pairs, raabin, snam, table, wbc
 from cellscope.assays.nucleus_seg.datasets.sources.outlines import Outlines
 from cellscope.assays.nucleus_seg.datasets.sources.smear_record import Record
 
@@ -23,6 +23,7 @@ class Reader(Protocol):
 
 #: In the order they are tried; `pairs` takes whatever follows a naming rule.
 FORMATS: Mapping[str, Reader] = {
+    "review": corrected,
     "wbc": wbc,
     "bccd": bccd,
     "raabin": raabin,

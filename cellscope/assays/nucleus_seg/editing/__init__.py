@@ -1,0 +1,1 @@
+"""Corrections of nuclei by a person."""

@@ -1,0 +1,309 @@
+// The room: images, selection, changes, keys. Every change goes to the server at once; the page shows what comes back.
+import { address, ask } from "./api.js";
+import { Board } from "./board.js";
+import { Gallery } from "./gallery.js";
+import { Spread } from "./spread.js";
+import { tools, keyHelp } from "./tools.js";
+
+const id = (name) => document.getElementById(name);
+const PALETTE = ["#35d07f", "#ff9f40", "#58a6ff", "#f15bb5", "#ffe14d", "#9b8cff", "#4dd9d9", "#ff6b6b"];
+const state = { run: null, number: -1, shown: null, selected: new Set(), digits: "", busy: Promise.resolve(), opening: 0 };
+
+const colour = (one) => {
+  if (state.selected.has(one.label)) return "#5aaaff";
+  if (one.review) return "#ff9a3d";
+  const names = state.run.classes.filter((name) => name !== "unassigned"), index = Math.max(names.indexOf(one.class), 0);
+  return names.length > PALETTE.length ? `hsl(${(index * 137.5) % 360} 90% 65%)` : PALETTE[index];
+};
+const spread = new Spread(id("canvas"), { onSelect: pick, onDrawn: drawn, colour });
+const board = new Board(id("board"), { onSelect: select, onClass: (label, name) => edit({ do: "class", label, class: name }) });
+const gallery = new Gallery(id("gallery"), { onSelect: (number) => open(number), source: (number) => address(`api/image/${number}/file/filmstrip.png`) });
+
+const line = () => state.run.images[state.number];
+const page = () => line().page;
+const find = (label) => state.shown.objects.find((one) => one.label === label);
+const chosen = () => state.shown.objects.filter((one) => state.selected.has(one.label));
+export const say = (text, wrong = false) => { id("status").textContent = text; id("status").classList.toggle("wrong", wrong); };
+
+// ---- images
+
+async function begin() {
+  state.run = await ask("api/run");
+  id("title").textContent = `${state.run.assay} · ${state.run.out}`;
+  document.title = `${state.run.out}: review`;
+  id("images").replaceChildren(...state.run.images.map((one, number) => {
+    const button = Object.assign(document.createElement("button"), { title: one.image });
+    for (const name of ["mark", "name", "waiting"]) button.append(Object.assign(document.createElement("span"), { className: name }));
+    button.children[1].textContent = `\u200e${one.image}`;
+    button.addEventListener("click", () => open(number));
+    const item = document.createElement("li");
+    item.append(button);
+    return item;
+  }));
+  if (state.run.images.every((one) => one.page === "gallery")) gallery.list(state.run.images);
+  const wanted = state.run.images.findIndex((one) => one.image === decodeURIComponent(location.hash.slice(1)));
+  const first = state.run.images.findIndex((one) => !one.reviewed);
+  await open(wanted >= 0 ? wanted : Math.max(first, 0));
+  setInterval(watch, 1500);
+}
+
+async function open(number) {
+  if (number < 0 || number >= state.run.images.length) return;
+  const turn = ++state.opening;
+  say("Opening ...");
+  try {
+    const shown = await ask(`api/image/${number}`);
+    const picture = state.run.images[number].page === "gallery" ? null : await load(number);
+    if (turn !== state.opening) return; // another one was asked for meanwhile
+    state.number = number;
+    state.selected = new Set();
+    history.replaceState(null, "", `#${encodeURIComponent(shown.image)}`);
+    take(shown, picture);
+    if (page() === "gallery") state.selected = new Set(shown.objects.slice(0, 1).map((one) => one.label));
+    paint();
+    say(`${shown.image}: ${waiting()} to review`);
+  } catch (error) { say(error.message, true); }
+}
+
+const pictures = new Map();
+function load(number) {
+  if (!pictures.has(number)) {
+    const picture = new Image();
+    picture.src = address(`api/image/${number}/picture`);
+    pictures.set(number, picture.decode().then(() => picture));
+    if (pictures.size > 6) pictures.delete(pictures.keys().next().value);
+  }
+  return pictures.get(number);
+}
+
+const waiting = () => state.shown.objects.filter((one) => one.review).length;
+
+function take(shown, picture) {
+  state.shown = shown;
+  state.run.images[state.number] = shown.line;
+  const there = new Set(shown.objects.map((one) => one.label));
+  state.selected = new Set([...state.selected].filter((label) => there.has(label)));
+  const kind = page();
+  id("board").hidden = kind !== "karyotype";
+  id("gallery").hidden = kind !== "gallery";
+  id("spread").hidden = kind === "gallery";
+  if (kind !== "gallery") { spread.selected = state.selected; spread.show(shown, picture); }
+  if (kind === "karyotype") { board.selected = state.selected; board.show(shown); }
+}
+
+async function watch() {
+  try {
+    const run = await ask("api/run"), saved = state.run.saved;
+    if (run.problem) say(run.problem, true);
+    state.run = { ...run, classes: state.run.classes };
+    if (state.shown && run.images[state.number].corrected !== state.shown.line.corrected) await open(state.number); // another tab
+    list();
+    if (run.saved && (!saved || !state.tables)) await tables();
+  } catch (error) { say(error.message, true); }
+}
+
+async function tables() {
+  const found = await ask("api/tables");
+  state.tables = found;
+  id("tables").replaceChildren(...Object.entries(found).map(([name, { columns, rows }]) => {
+    const table = document.createElement("table");
+    table.createCaption().textContent = name;
+    for (const row of rows.slice(0, 12)) columns.forEach((column, at) => {
+      if (row[at] === "" || (rows.length > 3 && at > 5)) return;
+      const cells = table.insertRow();
+      cells.insertCell().textContent = column;
+      cells.insertCell().textContent = row[at];
+    });
+    return table;
+  }));
+}
+
+// ---- selection
+
+function select(label, more = false) {
+  if (!more) { state.selected.clear(); if (label !== null) state.selected.add(label); }
+  else if (state.selected.has(label)) state.selected.delete(label); else state.selected.add(label);
+  paint();
+}
+function pick(hit, more) {
+  if (hit && "left" in hit) { edit({ do: "restore", index: hit.left }); return; }
+  if (!hit && more) return;
+  select(hit ? hit.label : null, more);
+}
+function order() {
+  if (page() !== "karyotype") return state.shown.objects.map((one) => one.label);
+  return [...document.querySelectorAll("#board .one")].map((element) => Number(element.dataset.label));
+}
+function step(by) {
+  const labels = order(), at = labels.indexOf([...state.selected].pop());
+  if (!labels.length) return;
+  select(labels[at < 0 ? (by > 0 ? 0 : labels.length - 1) : (at + by + labels.length) % labels.length]);
+  spread.reveal([...state.selected][0]);
+}
+// The next object to review: of this image, else of the next image that has one or was not looked at.
+async function nextToReview() {
+  const labels = order(), at = labels.indexOf([...state.selected].pop());
+  const after = [...labels.slice(at + 1), ...labels.slice(0, at + 1)].filter((label) => find(label).review && !state.selected.has(label));
+  if (page() !== "gallery" && after.length) { select(after[0]); spread.reveal(after[0]); return; }
+  const count = state.run.images.length;
+  for (let turn = 1; turn < count; turn++) {
+    const number = (state.number + turn) % count, one = state.run.images[number];
+    if (one.review > 0 || !one.reviewed) {
+      await open(number);
+      const first = page() === "gallery" ? null : order().find((label) => find(label).review);
+      if (first) { select(first); spread.reveal(first); }
+      return;
+    }
+  }
+  say("Nothing is left to review.");
+}
+
+// ---- changes, one after the other
+
+function change(what, then) {
+  state.busy = state.busy.then(async () => {
+    const number = state.number;
+    try {
+      const shown = await ask(`api/image/${number}`, { revision: state.shown.revision, ...what });
+      if (number !== state.number) return;
+      const before = new Set(state.shown.objects.map((one) => one.label));
+      take(shown);
+      const made = shown.objects.filter((one) => !before.has(one.label)).map((one) => one.label);
+      if (made.length && what.edit) state.selected = new Set(made);
+      spread.selected = board.selected = state.selected;
+      paint();
+      say(then ?? "Saved.");
+    } catch (error) {
+      if (error.stale) await open(number);
+      say(error.message, true);
+    }
+  });
+  return state.busy;
+}
+const edit = (what, then) => change({ edit: what }, then);
+const each = async (make) => { for (const one of chosen()) await edit(make(one)); };
+
+const room = {
+  state, edit, each, change, chosen, select, step, say, spread, nextToReview, page,
+  open: (by) => open(state.number + by),
+  labels: () => [...state.selected],
+  async confirm() {
+    if (!state.selected.size) { await room.reviewed(true); await nextToReview(); return; }
+    await edit({ do: "confirm", labels: [...state.selected] }, "Confirmed.");
+    if (page() === "gallery") await room.reviewed(true);
+    await nextToReview();
+  },
+  reviewed: (value = !line().reviewed) => change({ reviewed: value }, value ? "Marked as reviewed." : "Marked as not reviewed."),
+  draw(kind, name, told) { spread.start({ kind, name }); say(told); },
+  async give(name) {
+    state.last = name;
+    for (const label of [...state.selected]) await edit({ do: "class", label, class: name }, `Class ${name}.`);
+    if (page() === "gallery") { await room.reviewed(true); await nextToReview(); }
+  },
+};
+
+function drawn(mode, points) {
+  if (!points) { say("Too short; try again.", true); return; }
+  const named = page() === "objects" && state.run.classes.length > 1 ? { class: state.last ?? state.run.classes[0] } : {};
+  if (mode.name === "add") edit({ do: "add", ...named, ...(mode.kind === "point" ? { point: points[0] } : { points }) }, "Added.");
+  if (mode.name === "split") edit({ do: "split", label: [...state.selected][0], line: points.length > 2 ? points : [points[0], points[points.length - 1]] }, "Split.");
+  if (mode.name === "outline") edit({ do: "outline", label: [...state.selected][0], points }, "Outline changed.");
+}
+
+// ---- what stands around
+
+function list() {
+  id("bar").max = state.run.images.length;
+  const done = state.run.images.filter((one) => one.reviewed).length;
+  id("bar").value = done;
+  id("count").textContent = `${done} of ${state.run.images.length} reviewed`;
+  [...id("images").children].forEach((item, number) => {
+    const button = item.firstChild, one = state.run.images[number];
+    button.setAttribute("aria-current", String(number === state.number));
+    button.children[0].textContent = one.reviewed ? "✓" : one.corrected ? "•" : "";
+    button.children[2].textContent = one.review || "";
+  });
+  if (page() === "gallery") gallery.mark(state.number, state.run.images);
+}
+
+function pairs(place, entries) {
+  place.replaceChildren(...entries.flatMap(([name, value]) => [
+    Object.assign(document.createElement("dt"), { textContent: name }), Object.assign(document.createElement("dd"), { textContent: value }),
+  ]));
+}
+
+function paint() {
+  board.mark();
+  spread.draw();
+  list();
+  document.querySelector(`#images li:nth-child(${state.number + 1})`)?.scrollIntoView({ block: "nearest" });
+  id("undo").disabled = !state.shown.can_undo;
+  id("redo").disabled = !state.shown.can_redo;
+  id("reviewed").setAttribute("aria-pressed", String(line().reviewed));
+  pairs(id("facts"), [...state.shown.facts, ["to review", waiting()]]);
+  const picked = chosen();
+  id("classes").replaceChildren(...(state.run.classes.length > 1 ? state.run.classes : []).map((name) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: name, disabled: !picked.length });
+    button.setAttribute("aria-pressed", String(picked.length > 0 && picked.every((one) => one.class === name)));
+    button.addEventListener("click", () => room.give(name));
+    return button;
+  }));
+  id("tools").replaceChildren(...tools(room).filter((tool) => tool.label).map((tool) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: tool.label, title: `${tool.help} (${tool.shown})`, disabled: !tool.ready });
+    button.dataset.do = tool.name;
+    button.addEventListener("click", () => tool.act());
+    return button;
+  }));
+  id("selected").replaceChildren(...picked.slice(0, 4).flatMap((one) => {
+    const text = (name, className = "") => Object.assign(document.createElement("p"), { textContent: name, className });
+    return [
+      text(`#${one.label} ${one.class}${one.corrected ? ", corrected by a person" : ""}`),
+      ...(one.alternatives?.length ? [text(one.alternatives.map(([name, p]) => `${name} ${p}`).join(", "))] : []),
+      ...(one.notes ?? []).map((note) => text(note)),
+      ...(one.reasons.length ? [text(one.reasons.join("; "), "why")] : []),
+    ];
+  }));
+  id("history").replaceChildren(...state.shown.history.map((one) => Object.assign(document.createElement("li"), { textContent: `${one.do}, ${one.who}, ${one.when.replace("T", " ").replace("+00:00", " UTC")}` })));
+}
+
+// ---- keys
+
+function digit(event) {
+  if (state.run.tools.includes("count")) { each((one) => ({ do: "count", label: one.label, count: Number(event.key) })); return; }
+  state.digits += event.key;
+  clearTimeout(state.waiting);
+  const named = state.run.classes.filter((name) => name.startsWith(state.digits));
+  const numbered = state.run.classes.every((name) => !/^\d/.test(name));
+  const give = () => {
+    const name = numbered ? state.run.classes[Number(state.digits) - 1] : state.digits;
+    state.digits = "";
+    if (state.run.classes.includes(name)) room.give(name); else say(`There is no class ${name ?? ""}.`, true);
+  };
+  if (numbered || named.length === 1) { give(); return; }
+  say(`class ${state.digits} ...`);
+  state.waiting = setTimeout(give, 700);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (!state.shown || event.target.closest("input, select, textarea, dialog")) return;
+  if (spread.mode && !event.ctrlKey && spread.key(event)) { event.preventDefault(); return; }
+  const control = event.ctrlKey || event.metaKey;
+  if (event.key === "Enter" && event.target.closest("header button, aside button, nav button")) return; // it presses the button
+  if (!control && /^\d$/.test(event.key)) { event.preventDefault(); digit(event); return; }
+  if (event.key === "Enter" && state.digits) { clearTimeout(state.waiting); }
+  const name = `${control ? "Ctrl+" : ""}${event.key.length === 1 && !event.shiftKey ? event.key.toLowerCase() : event.key}`;
+  const tool = tools(room).find((one) => one.keys.includes(name));
+  if (!tool) return;
+  event.preventDefault();
+  if (tool.ready) tool.act(); else say(tool.missing ?? "Select something first.", true);
+});
+
+for (const [name, act] of Object.entries({
+  previous: () => room.open(-1), next: () => room.open(1), undo: () => change({ undo: true }, "Undone."), redo: () => change({ redo: true }, "Made again."),
+  reviewed: () => room.reviewed(), closer: () => spread.zoom(1.4), farther: () => spread.zoom(1 / 1.4), whole: () => spread.fit(),
+  help: () => { pairs(id("keylist"), keyHelp(room)); id("keys").showModal(); }, close: () => id("keys").close(),
+  theme: () => { localStorage.setItem("theme", document.documentElement.classList.toggle("dark") ? "dark" : "light"); },
+})) id(name).addEventListener("click", () => { act(); if (name !== "help" && name !== "close") id(name).blur(); });
+
+document.documentElement.classList.toggle("dark", (localStorage.getItem("theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark");
+begin().catch((error) => say(error.message, true));
