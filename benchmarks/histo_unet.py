@@ -112,9 +112,7 @@ def main() -> None:
     prepared = PreparedDataset.open(arguments.dataset, assay="histo")
     classes = tuple(prepared.info["classes"])
     began = time.monotonic()
-    unet = trained(
-        load_tiles(prepared, "train", classes, limit=None), classes, arguments.steps, arguments.seed
-    )
+    unet = trained(load_tiles(prepared, "train", classes, limit=None), classes, arguments.steps, arguments.seed)
     print(f"U-Net: {arguments.steps} steps in {time.monotonic() - began:.0f} s")
     card, tensors = load_model(locate("histo-nuclei"), assay="histo", part="nuclei")
     ours = build_network(card.arch_args)

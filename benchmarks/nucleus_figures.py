@@ -51,8 +51,8 @@ def bars(evals: list[Path]) -> np.ndarray:
         )
         axes.bar_label(found, fmt="%.3f", fontsize=7)
     axes.set_xticks(range(len(evals)), [folder.name for folder in evals], rotation=20, ha="right", fontsize=8)
-    axes.set(ylim=(0, 1.08))
-    axes.legend(frameon=False, loc="lower right")
+    axes.set(ylim=(0, 1.18))
+    figure.legend(frameon=False, loc="upper right", ncols=2, fontsize=8)
     return render_figure(figure)
 
 
@@ -64,7 +64,7 @@ def curves(runs: list[Path]) -> np.ndarray:
         table = pd.read_csv(run / "metrics.csv")
         loss, score = (table[table["name"] == name] for name in ("loss_entropy", "val_miou"))
         left.plot(loss["step"], loss["value"].rolling(5, min_periods=1).mean(), label=run.name, lw=1.2)
-        right.plot(score["step"], score["value"], label=run.name, lw=1.2)
+        right.plot(score["step"], score["value"], label=run.name, lw=1.2, marker="o", ms=3)
     left.set(xlabel="step", ylabel="training loss (cross entropy)")
     right.set(xlabel="step", ylabel="validation IoU", ylim=(0, 1))
     left.legend(frameon=False, fontsize=8)

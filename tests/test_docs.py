@@ -47,9 +47,9 @@ def assay_options(config: ModuleType) -> list[type]:
 
 
 def option_table(wanted: str) -> str:
-    """Write the table of the options of one class, without those of another: ``RunOptions - ComputeOptions``."""
-    name, _, without = wanted.partition(" - ")
-    left_out = {field.name for field in dataclasses.fields(options_class(without))} if without else set()
+    """Write the table of the options of one class, without those of others: ``RunOptions - ComputeOptions``."""
+    name, *without = wanted.split(" - ")
+    left_out = {field.name for other in without for field in dataclasses.fields(options_class(other))}
     lines = ["| name | flag | values | default | |", "|---|---|---|---|---|"]
     known = specs(options_class(name))
     for row in describe(options_class(name)):

@@ -44,6 +44,32 @@ def begin_imports() -> None:
     gc.set_threshold(*_ROOMY)
 
 
+NEEDED = 4 * 2**30
+"""Bytes of address space that the libraries take before any image is read: 3.7 GiB were measured."""
+
+_NO_WORK = {"-h", "--help", "--help-all", "--version"}
+
+
+def check_limit(words: Sequence[str]) -> None:
+    """End in one line where ``ulimit -v`` leaves too little for the libraries to load.
+
+    Some of them would not say so but spin for ever, deaf to signals.
+    """
+    try:
+        import resource
+    except ImportError:  # no such limit on this system
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit in (resource.RLIM_INFINITY, -1) or limit >= NEEDED or not words or _NO_WORK & set(words):
+        return
+    fail(
+        f"the memory limit of this shell (ulimit -v) is {limit / 2**30:.1f} GiB of address space and "
+        f"{NEEDED / 2**30:.0f} GiB are needed; raise it with ulimit -v, or "
+        "limit the memory in use with a cgroup (systemd-run, SLURM --mem)",
+        EXIT_FAILED,
+    )
+
+
 def end_imports() -> None:
     """Collect garbage as usual again, but never go through what was imported.
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from cellscope import __version__
-from cellscope.cli.groups import LazyGroup, Root, Terminated, begin_imports
+from cellscope.cli.groups import LazyGroup, Root, Terminated, begin_imports, check_limit
 from cellscope.errors import EXIT_OK, EXIT_TERMINATED
 
 ASSAYS = {
@@ -139,5 +139,6 @@ def main() -> None:
         raise Terminated(EXIT_TERMINATED)
 
     signal.signal(signal.SIGTERM, terminate)
+    check_limit(sys.argv[1:])
     begin_imports()
     app()

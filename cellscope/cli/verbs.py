@@ -19,7 +19,8 @@ from cellscope.cli.brief import Command
 from cellscope.cli.complete import complete_model
 from cellscope.cli.groups import Group, end_imports
 from cellscope.cli.heard import Heard
-from cellscope.options.common import BaseOptions, OutputOptions, PrepareOptions, RunOptions, WorkerOptions
+from cellscope.errors import EXIT_OK, EXIT_PARTIAL
+from cellscope.options.common import BaseOptions, OutputOptions, PrepareOptions, RunOptions, ShardOptions
 from cellscope.options.flags import with_options
 from cellscope.options.resolve import to_toml
 
@@ -112,14 +113,21 @@ class Verbs:
             work: Work,
             dataset: Dataset,
             options: Any,
-            run: WorkerOptions,
+            run: ShardOptions,
             argv: list[str],
             out: Out,
             models: Models = None,
             split: Split = "test",
         ) -> int:
+            from cellscope.engine.eval.report import NothingToDo
+
+            given = {"run": run, "options": options, "models": list(models or []), "split": split, "argv": argv}
             with speaking(run, options, hush=True) as heard:
-                code = work(dataset, out, run=run, options=options, models=list(models or []), split=split, argv=argv)
+                try:
+                    code = work(dataset, out, **given)
+                except NothingToDo:
+                    print(f"{out} holds this evaluation already; nothing is measured", file=sys.stderr)
+                    code = EXIT_PARTIAL if failures_of(out) else EXIT_OK
             facts = {"failures": failures_of(out), "warnings": heard.listed()}
             return finish(f"{self.assay} eval", out, code, as_json=run.json, **facts)
 

@@ -194,7 +194,9 @@ class Assay:
         ``objects`` are the frames of ``images.csv`` (``group`` is its last column with ``--group-by``, text, empty for
         an input without one) and ``objects.csv``, as read back from the files; ``options`` holds the assay's predict
         options as attributes, as ``run.json`` keeps them (tuples as lists, paths as text); ``cards`` is part -> model
-        card. An assay with more objects than memory holds leaves it None.
+        card. With `summarises_images` the frame of objects is empty: an assay may have more than memory holds.
+    summarises_images
+        ``summarise`` looks at the images alone.
     weightless
         Built-in methods without weights that ``-m`` takes by name: their cards; ``build`` gets no tensors.
     read_options
@@ -223,6 +225,7 @@ class Assay:
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     table_options: Mapping[str, str] = field(default_factory=dict)
     editors: Mapping[str, Editor] = field(default_factory=dict)
+    summarises_images: bool = False
     summarise: Callable[[pd.DataFrame, pd.DataFrame, Any, Mapping[str, ModelCard]], RunSummary] | None = None
     weightless: Mapping[str, ModelCard] = field(default_factory=dict)
     large: Large | None = None

@@ -49,3 +49,10 @@ def find_predict_options(name: str) -> Any:
     if not attribute:
         module_name = f"cellscope.assays.{name.replace('-', '_')}.options"
     return importlib.import_module(module_name).PredictOptions()
+
+
+def find_evaluate(name: str) -> tuple[Any, Any]:
+    """Find the function that evaluates models of an assay, and the class of its options, by the assay's name."""
+    folder = f"cellscope.assays.{name.replace('-', '_')}"
+    evaluate = importlib.import_module(f"{folder}.evaluation.evaluate").evaluate
+    return evaluate, importlib.import_module(f"{folder}.options").EvalOptions

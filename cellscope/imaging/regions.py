@@ -12,6 +12,9 @@ Polygon = tuple[np.ndarray, ...]
 """Rings of (n, 2) float, x then y, in QuPath's coordinates: pixel (row 0, column 0) spans 0 to 1. The first is the
 outside, the others are holes."""
 
+_PAIRS = 2**21
+"""Edges and points that are compared at once."""
+
 
 @dataclass(frozen=True, eq=False)
 class Regions:
@@ -101,24 +104,42 @@ def _area(ring: np.ndarray) -> float:
 def _clipped(ring: np.ndarray, height: int, width: int) -> np.ndarray:
     """Cut a ring to the image, edge by edge (Sutherland and Hodgman 1974)."""
     for axis, limit, sign in ((0, 0, 1), (0, width, -1), (1, 0, 1), (1, height, -1)):
+        if not len(ring):
+            break
         depth = sign * (ring[:, axis] - limit)
-        kept: list[np.ndarray] = []
-        for at in range(len(ring)):
-            here, last = ring[at], ring[at - 1]
-            if (depth[at] >= 0) != (depth[at - 1] >= 0):
-                kept.append(last + (here - last) * (depth[at - 1] / (depth[at - 1] - depth[at])))
-            if depth[at] >= 0:
-                kept.append(here)
-        ring = np.array(kept) if kept else np.zeros((0, 2))
+        last, before = np.roll(ring, 1, 0), np.roll(depth, 1)
+        inside = depth >= 0
+        crosses = inside != (before >= 0)
+        share = np.divide(before, before - depth, out=np.zeros_like(depth), where=crosses)
+        # in the order of the ring: where an edge enters or leaves, then its end
+        both = np.stack([last + (ring - last) * share[:, None], ring], 1).reshape(-1, 2)
+        ring = both[np.stack([crosses, inside], 1).ravel()]
     return ring
 
 
 def _crossings(ring: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Tell for which points a ray to the right crosses a ring an odd number of times."""
+    order = np.argsort(y, kind="stable")
+    px, py = x[order], y[order]
+    (x0, y0), (x1, y1) = ring.T, np.roll(ring, -1, 0).T
+    # an edge can only cross the rays of the points between its ends: [low, high) in their order
+    low = np.searchsorted(py, np.minimum(y0, y1), "left")
+    high = np.searchsorted(py, np.maximum(y0, y1), "left")
+    edges = np.flatnonzero(high > low)
+    counts = (high - low)[edges]
+    ends = np.cumsum(counts)
+    crossed = np.zeros(len(x), np.int64)
+    first = 0
+    while first < len(edges):
+        done = ends[first - 1] if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, done + _PAIRS, "right")))
+        some, each = edges[first:last], counts[first:last]
+        edge = np.repeat(some, each)
+        within = np.arange(len(edge)) - np.repeat(np.cumsum(each) - each, each)
+        point = np.repeat(low[some], each) + within
+        at = x0[edge] + (py[point] - y0[edge]) * (x1[edge] - x0[edge]) / (y1[edge] - y0[edge])
+        crossed += np.bincount(point[px[point] < at], minlength=len(x))
+        first = last
     odd = np.zeros(len(x), bool)
-    for (x0, y0), (x1, y1) in zip(ring, np.roll(ring, -1, 0), strict=True):
-        if y0 == y1:
-            continue
-        between = (y >= min(y0, y1)) & (y < max(y0, y1))
-        odd[between] ^= x[between] < x0 + (y[between] - y0) * (x1 - x0) / (y1 - y0)
+    odd[order] = crossed % 2 == 1
     return odd

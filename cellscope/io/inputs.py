@@ -13,7 +13,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from cellscope.errors import UsageError
 from cellscope.io.leftovers import leave_out, leave_out_folder, why_left_out
-from cellscope.io.text import one_line
+from cellscope.io.text import no_formula, one_line
 
 COMPANIONS = (".oif.files",)
 """Endings of folders that hold the planes of a file beside them."""
@@ -221,8 +221,13 @@ def _is_store(name: str) -> bool:
 
 
 def _readable(image: str) -> str:
-    """Give a name whose bytes are no UTF-8 in letters: as Latin-1, which is what older systems wrote."""
-    return "".join(chr(ord(c) - 0xDC00) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in image)
+    """Give a name that any table can hold.
+
+    Bytes that are no UTF-8 become letters: as Latin-1, which is what older systems wrote. A name that a spreadsheet
+    would take for a formula begins with ``./``, which leaves the path what it is.
+    """
+    image = "".join(chr(ord(c) - 0xDC00) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in image)
+    return f"./{image}" if no_formula(image) != image else image
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -14,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from cellscope.errors import DatasetError, UsageError
+from cellscope.io.document import misfit, read_json
 from cellscope.io.splits import SPLITS, Item, assign_folds, assign_splits
-from cellscope.io.text import one_line
+from cellscope.io.text import from_cell, one_line
 from cellscope.io.write import write_csv, write_json
 
 SCHEMA = "cellscope.dataset/1"
@@ -148,12 +148,18 @@ class PreparedDataset:
                 f"{root} is not a prepared dataset (no dataset.json); make one with: cellscope {assay} prepare"
             )
         try:
-            info = json.loads(header.read_text())
+            info = read_json(header)
             items = pd.read_csv(root / "items.csv", dtype=str, keep_default_na=False)
-        except (ValueError, OSError) as error:
-            raise DatasetError(f"{root} cannot be read as a prepared dataset: {error}") from error
+        except (UsageError, ValueError, OSError) as error:
+            raise DatasetError(f"{root} cannot be read as a prepared dataset: {one_line(str(error))}") from error
+        if not isinstance(info, dict):
+            raise DatasetError(f"{header} is not the description of a prepared dataset; prepare it again")
+        for name in [name for name, column in items.items() if column.str.startswith("'").any()]:
+            items[name] = items[name].map(from_cell)
         if info.get("schema") != SCHEMA:
             raise DatasetError(f"{header} has schema {info.get('schema')!r}, not {SCHEMA!r}; prepare it again")
+        if wrong := _fault(info):
+            raise DatasetError(f"{header} cannot be used ({wrong}); prepare it again")
         if info.get("assay") != assay:
             raise DatasetError(f"{root} was prepared for {info.get('assay')}, not for {assay}")
         missing = [name for name in COLUMNS if name not in items]
@@ -242,6 +248,29 @@ class PreparedDataset:
         if rows.empty:
             raise DatasetError(f"{self.root} has no item in split {name!r}")
         return rows
+
+
+def _fault(info: dict[str, Any]) -> str:
+    """Say what field of a `dataset.json` is not what it must be; an empty string where all are."""
+    from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError, with_config
+    from typing_extensions import TypedDict
+
+    @with_config(ConfigDict(extra="allow"))
+    class Info(TypedDict, total=False):
+        assay: str
+        classes: list[str]
+        pixel_size_um: FiniteFloat | None
+        seed: int
+        folds: int
+        hash: str
+        sources: list[Any]
+        counts: dict[str, int]
+
+    try:
+        TypeAdapter(Info).validate_python(info)
+    except ValidationError as error:
+        return misfit(error)
+    return ""
 
 
 def _inner(rows: pd.DataFrame, seed: int) -> np.ndarray:

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cellscope.errors import UsageError
-from cellscope.io.text import one_line
+from cellscope.io.text import from_cell, one_line
+
+_SHOWN = 200
+"""Letters of a header that a message shows."""
 
 DELIMITERS = ",;\t"
 """What separates columns; the one that occurs most often in the header is taken."""
@@ -60,17 +63,19 @@ def read_table(
     if not any(header):
         raise UsageError(f"{one_line(path)}: the table has no header line; name its columns in the first line")
     if missing := [name for name in columns if name not in header]:
+        held = one_line(", ".join(header))
         raise UsageError(
-            f"{one_line(path)}: the table has no column {', '.join(missing)}; it has {one_line(', '.join(header))}"
+            f"{one_line(path)}: the table has no column {', '.join(missing)}; it has {held[:_SHOWN]}"
+            f"{'...' if len(held) > _SHOWN else ''}"
         )
     if twice := sorted({name for name in header if name and header.count(name) > 1}):
-        raise UsageError(f"{one_line(path)}: the table has two columns {one_line(twice[0])}; rename one")
+        raise UsageError(f"{one_line(path)}: the table has two columns {one_line(twice[0])[:_SHOWN]}; rename one")
     rows = []
     for number, cells in enumerate(lines[1:], 2):
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(header):
             raise UsageError(f"{one_line(path)}, line {number}: {len(cells)} cells under {len(header)} columns")
-        filled = [cell.strip() for cell in cells] + [""] * (len(header) - len(cells))
+        filled = [from_cell(cell.strip()) for cell in cells] + [""] * (len(header) - len(cells))
         rows.append(dict(zip(header, filled, strict=True)))
     return rows

@@ -7,6 +7,29 @@ from pathlib import Path
 
 _NAMES = re.compile(r"\b(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Warning)\b:? ?")
 
+_STARTS = frozenset("=+-@\t\r")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|-")
+
+
+def no_formula(cell: str) -> str:
+    """Give the text of a table's cell such that no spreadsheet takes it for a formula: with an apostrophe before it.
+
+    See OWASP, "CSV Injection". Numbers stay as they are, and so does what has its apostrophe.
+
+    >>> no_formula("=1+1"), no_formula("-2.5e-3"), no_formula("-2+3"), no_formula("a=b"), no_formula("'=1+1")
+    ("'=1+1", '-2.5e-3', "'-2+3", 'a=b', "'=1+1")
+    """
+    return f"'{cell}" if cell[:1] in _STARTS and cell and not _NUMBER.fullmatch(cell) else cell
+
+
+def from_cell(cell: str) -> str:
+    """Give the text that `no_formula` made a cell of.
+
+    >>> from_cell("'=1+1"), from_cell("'a'")
+    ('=1+1', "'a'")
+    """
+    return cell[1:] if cell[:1] == "'" and no_formula(cell[1:]) != cell[1:] else cell
+
 
 def one_line(text: str | Path) -> str:
     """Text without line ends: control characters and the undecodable bytes of file names are escaped."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellscope.errors import CellscopeError
-from cellscope.io.text import one_line
+from cellscope.io.text import no_formula, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,6 +195,7 @@ def write_csv(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
     """Write a table: UTF-8, one header line, no index, missing values empty, ``True`` and ``False``.
 
     Floats have six significant digits, ten from 100,000 on, so that areas and coordinates of slides keep their pixels.
+    A text that a spreadsheet would take for a formula gets an apostrophe; `from_cell` takes it away.
 
     Parameters
     ----------
@@ -211,8 +212,12 @@ def write_csv(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
     infinite = [str(name) for name, column in frame.items() if column.dtype.kind == "f" and np.isinf(column).any()]
     if infinite:
         raise ValueError(f"infinite values in column {', '.join(infinite)}; an undefined value is empty")
+    safe = frame.copy(deep=False)
+    for name, column in frame.items():
+        if column.dtype.kind not in "biufcmM":
+            safe[name] = column.map(lambda cell: no_formula(cell) if isinstance(cell, str) else cell)
     with atomic(path) as temporary:
-        frame.to_csv(
+        safe.to_csv(
             temporary,
             index=False,
             float_format=_compact,

@@ -12,6 +12,7 @@ from tifffile import TiffFile, TiffFileError, TiffPage
 from cellscope.io.choice import Choice, Wants
 from cellscope.io.convert import Refused
 from cellscope.io.formats.tiff import TiffSource
+from cellscope.io.formats.tiff_open import open_tiff
 from cellscope.io.formats.tiff_page import RGB, YCBCR
 from cellscope.io.planes import told
 from cellscope.io.select import select
@@ -80,7 +81,7 @@ def slide_backend(path: Path, largest: int, series: int = 0) -> str | None:
         A scanner's file that cannot be parsed.
     """
     try:
-        with TiffFile(path) as tif:
+        with open_tiff(path) as tif:
             if any(getattr(tif, name) for name in _OPENSLIDE):
                 return "openslide"
             pages = _level_pages(tif, series)
@@ -124,7 +125,7 @@ class TiffSlide:
     """
 
     def __init__(self, path: Path, series: int = 0):
-        self._tif = TiffFile(path)
+        self._tif = open_tiff(path)
         try:
             self._pages = _level_pages(self._tif, series)
             for page in self._pages:
@@ -132,6 +133,8 @@ class TiffSlide:
                     raise Refused("the slide is not in 8-bit colour; export it as RGB")
                 if page.planarconfig != 1:
                     raise Refused("the slide keeps its colours in separate planes; export it with interleaved RGB")
+                if min(page.chunks[-3:-1]) < 1:
+                    raise Refused("its tiles have no pixels: the file is damaged; copy or export it again")
                 if page.chunks[-3] * page.chunks[-2] > _LARGEST_TILE and not page.is_contiguous:
                     raise Refused("the slide is compressed in one piece, too large to unpack; save it as a tiled TIFF")
             self.shapes = [(page.imagelength, page.imagewidth) for page in self._pages]

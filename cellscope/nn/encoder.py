@@ -72,6 +72,15 @@ class Encoder(nn.Module):
             self.colours.weight.copy_((mixture / spread[:, None])[..., None, None])
             self.colours.bias.copy_(-centre / spread)  # type: ignore[union-attr]
 
+    def accept_normalised(self, mean: float | tuple[float, ...], deviation: float | tuple[float, ...]) -> None:
+        """Take pixels that were normalised by these figures, in place of pixels between 0 and 1."""
+        inputs = self.colours.in_channels
+        centre, spread = (torch.as_tensor(value).expand(inputs) for value in (mean, deviation))
+        with torch.no_grad():
+            weight = self.colours.weight[..., 0, 0]
+            self.colours.bias += weight @ centre  # type: ignore[operator]
+            self.colours.weight.copy_((weight * spread)[..., None, None])
+
     def load_imagenet(self, file: Path | None = None) -> None:
         """Take ImageNet weights of ``--imagenet FILE``, of the installed package, or timm's.
 

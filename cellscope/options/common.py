@@ -5,7 +5,8 @@ A verb has exactly the options that it obeys: it takes the class that holds thes
 =================  ======================================
 `OutputOptions`    commands that compute nothing at random
 `PrepareOptions`   ``prepare``
-`WorkerOptions`    ``eval``; with more of its own, ``train``
+`WorkerOptions`    with more of its own, ``train``
+`ShardOptions`     ``eval``
 `InputOptions`     ``render``, ``measure``
 `RunOptions`       ``predict``
 =================  ======================================
@@ -83,13 +84,40 @@ class ComputeOptions(BaseOptions):
 
 @dataclass(frozen=True)
 class WorkerOptions(ComputeOptions):
-    """Options of the verbs that run a network and further processes; ``eval`` has these."""
+    """Options of the verbs that run a network and further processes."""
 
     panel: ClassVar[str] = PANEL
 
     num_workers: int | None = option(
         None, "Number of worker processes; chosen from the number of CPUs if not given.", low=0, high=1024
     )
+
+
+@dataclass(frozen=True)
+class ShardOptions(WorkerOptions):
+    """Options of the verbs that can resume and be cut into parts; ``eval`` has these."""
+
+    panel: ClassVar[str] = PANEL
+
+    skip_existing: bool = option(False, "Keep existing results in OUT and process only the remaining inputs.")
+    shard: str | None = option(None, "Process part I of N of the inputs; `merge` joins the parts.", metavar="I/N")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.overwrite and self.skip_existing:
+            raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
+        _ = self.shard_pair
+
+    @property
+    def shard_pair(self) -> tuple[int, int] | None:
+        """``shard`` as (I, N) with 1 <= I <= N; None when it is not given."""
+        if self.shard is None:
+            return None
+        match = _SHARD.fullmatch(self.shard)
+        index, count = (int(match[1]), int(match[2])) if match else (0, 0)
+        if not 1 <= index <= count:
+            raise UsageError(f"shard: '{self.shard}' is not I/N with I from 1 to N, for example 2/8")
+        return index, count
 
 
 @dataclass(frozen=True)
@@ -114,13 +142,11 @@ class InputOptions(WorkerOptions):
 
 
 @dataclass(frozen=True)
-class RunOptions(InputOptions):
+class RunOptions(ShardOptions, InputOptions):
     """Options of ``predict``."""
 
     panel: ClassVar[str] = PANEL
 
-    skip_existing: bool = option(False, "Keep existing results in OUT and process only the remaining inputs.")
-    shard: str | None = option(None, "Process part I of N of the inputs; `merge` joins the parts.", metavar="I/N")
     devices: str | None = option(
         None,
         "Share the inputs among devices of this computer, a process each: auto (every GPU, else the CPUs), all GPUs,"
@@ -141,9 +167,6 @@ class RunOptions(InputOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.overwrite and self.skip_existing:
-            raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
-        _ = self.shard_pair
         if self.devices is not None and not _DEVICES.fullmatch(self.devices):
             raise UsageError(
                 f"devices: '{self.devices}' is not auto, all, numbers of GPUs such as 0,1, or cpu:N with N from 1"
@@ -166,17 +189,6 @@ class RunOptions(InputOptions):
                 raise UsageError(f"{name} and --cluster exclude each other; give one of them")
         if bad := next((each for each in self.cluster_option if not re.match(r"\w+=", each)), None):
             raise UsageError(f"cluster_option: '{bad}' is not KEY=VALUE, such as queue=long")
-
-    @property
-    def shard_pair(self) -> tuple[int, int] | None:
-        """``shard`` as (I, N) with 1 <= I <= N; None when it is not given."""
-        if self.shard is None:
-            return None
-        match = _SHARD.fullmatch(self.shard)
-        index, count = (int(match[1]), int(match[2])) if match else (0, 0)
-        if not 1 <= index <= count:
-            raise UsageError(f"shard: '{self.shard}' is not I/N with I from 1 to N, for example 2/8")
-        return index, count
 
 
 @dataclass(frozen=True)

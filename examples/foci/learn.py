@@ -32,7 +32,7 @@ from cellscope.io.read import read
 from cellscope.io.sources import store_sources
 from cellscope.io.write import write_labels, write_png
 from cellscope.models.card import ModelCard
-from cellscope.options.common import ComputeOptions, PrepareOptions
+from cellscope.options.common import PrepareOptions, ShardOptions
 from cellscope.options.fields import extended
 
 PAIRS = SimpleNamespace(detect=lambda s: (s / "images").is_dir(), read=lambda s: image_files(s / "images"))
@@ -113,18 +113,18 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
 
 
 def evaluate(
-    dataset: Path, out: Path, *, run: ComputeOptions, options: EvalOptions, models: list[str], split: str,
+    dataset: Path, out: Path, *, run: ShardOptions, options: EvalOptions, models: list[str], split: str,
     argv: list[str],
 ) -> int:  # fmt: skip
     """Measure a model on one split."""
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models)
     read_item = partial(_read, evaluation.prepared.root, extended(options, PredictOptions))
-    found = evaluation.measure(
-        evaluation.prepared.split(split)[: run.limit], evaluation.load(models), read_item, _compare, window=8
-    )
+    rows = evaluation.prepared.split(split)[: run.limit]
+    found = evaluation.measure(rows, evaluation.load(models), read_item, _compare, window=8)
+    if run.shard:
+        return evaluation.end_shard()
     table = pd.DataFrame([{"image": name, **row} for name, row in found.items()])
-    dice = table["dice"]
-    mean = measure("dice", table["image"], lambda chosen: dice.iloc[chosen].mean(), convention="mean over images")
+    mean = measure("dice", table["image"], lambda chosen: table.dice.iloc[chosen].mean(), convention="mean over images")
     return evaluation.write(n=len(table), metrics=[mean], per_image=table, figures={})
 
 

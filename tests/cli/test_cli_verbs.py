@@ -131,8 +131,8 @@ def test_eval(monkeypatch):
 
 OF_PREDICT = {
     "": {
-        "--input": "nonsense", "--shard": "1/2", "--skip-existing": None, "--glob": "*.tif",
-        "--pixel-size": "0.5", "--group-by": "case", "--max-pixels": "1000", "--review-below": "0.5",
+        "--input": "nonsense", "--glob": "*.tif", "--pixel-size": "0.5",
+        "--group-by": "case", "--max-pixels": "1000", "--review-below": "0.5",
     },
     "karyotype": {"--karyogram": "svg", "--ideograms": None, "--explain": None},
     "micronucleus": {

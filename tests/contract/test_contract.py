@@ -184,6 +184,28 @@ def test_eval_obeys_all_of_its_options(road: Road, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.slow
+def test_two_shards_of_an_evaluation_merge_to_one(road: Road, tmp_path: Path) -> None:
+    words = [road.name, "eval", road.dataset, *road.models, "--device", "cpu", *road.recipe.options]
+    assert cellscope(*words, "-o", tmp_path / "one")[0] == 0
+    assert not (tmp_path / "one" / "items").exists()
+    cut = tmp_path / "cut"
+    assert cellscope(*words, "-o", cut, "--shard", "1/2")[0] == 0
+    assert not (cut / "eval.json").exists()
+    assert cellscope("merge", cut)[0] == 2  # the second is missing
+    assert cellscope("status", cut)[0] == 3
+    assert cellscope(*words, "-o", cut, "--shard", "2/2")[0] == 0
+    assert cellscope("status", cut)[0] == 0
+    assert cellscope("merge", cut)[0] == 0
+    one, merged = (json.loads((folder / "eval.json").read_text()) for folder in (tmp_path / "one", cut))
+    for name in ("metrics", "n", "dataset", "split", "figures", "tables", "identity"):
+        assert one[name] == merged[name], name
+    frames = [pd.read_csv(folder / "per_image.csv", dtype=str) for folder in (tmp_path / "one", cut)]
+    pd.testing.assert_frame_equal(*frames)
+    for figure in one["figures"]:
+        assert (tmp_path / "one" / figure).read_bytes() == (cut / figure).read_bytes(), figure
+
+
+@pytest.mark.slow
 def test_eval_writes_its_files(road: Road, tmp_path: Path) -> None:
     out = tmp_path / "eval"
     common = ["-o", out, *road.models, "--device", "cpu", *road.recipe.options]

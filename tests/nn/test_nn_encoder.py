@@ -199,3 +199,13 @@ def test_it_is_built_and_loaded_without_timm() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "[]"
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0.5, 0.25), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
+def test_encoder_sees_the_same_pixels_whoever_normalises_them(mean, deviation) -> None:
+    pictures = torch.rand(1, 3, 64, 64)
+    encoder = Encoder("lite0", 3).eval()
+    before = encoder(pictures)[0]
+    encoder.accept_normalised(mean, deviation)
+    shift, spread = (torch.as_tensor(value).expand(3)[:, None, None] for value in (mean, deviation))
+    assert torch.allclose(encoder((pictures - shift) / spread)[0], before, atol=1e-4)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from cellscope.assays.histo.classes import PIXEL_SIZE_UM
+from cellscope.assays.histo.measure.groups import summarise_groups
 from cellscope.assays.histo.measure.rois import COLUMNS as ROI_COLUMNS
 from cellscope.assays.histo.measure.rois import TABLE as ROIS
 from cellscope.assays.histo.networks.registry import build_network
@@ -181,6 +182,8 @@ ASSAY = Assay(
     read_options=read_options,
     build=build,
     conclude=conclude,
+    summarise=summarise_groups,
+    summarises_images=True,
     large=Large(divide, join),
     figures={IMAGE: (".overlay.png", ".density.png"), SLIDE: (".overlay.png", ".density.png")},
     weightless={OTSU: OTSU_CARD},

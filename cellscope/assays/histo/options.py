@@ -111,6 +111,10 @@ class TrainOptions(TrainingOptions):
     source_weights: str = option(
         "", "Sampling weight of each source, multiplied by its size, such as consep=2,mine=0.5; others 1.", cli=False
     )
+    source_power: float = option(
+        1.0, "Exponent of a source's size when windows are drawn: 1 draws by size, 0 from all sources alike.", low=0.0,
+        high=1.0, cli=False, recipe=True,
+    )  # fmt: skip
     np_loss: Literal["bce+dice", "asym+dice", "asym"] = option(
         "bce+dice", "Loss of the nucleus branch (the paper's Table 2).", cli=False, recipe=True
     )

@@ -11,6 +11,7 @@ import torch
 
 from cellscope.assays.nucleus_seg.classes import CLASSES
 from cellscope.assays.nucleus_seg.measure.figures import as_geojson, draw_overlay
+from cellscope.assays.nucleus_seg.measure.groups import summarise
 from cellscope.assays.nucleus_seg.measure.morphometry import measure_nuclei
 from cellscope.assays.nucleus_seg.networks.registry import build_network, has_distance, normalise
 from cellscope.assays.nucleus_seg.segment.instances import Nuclei, find_nuclei, raw_nuclei
@@ -274,6 +275,7 @@ ASSAY = Assay(
     described_as={SLIDE: IMAGE},
     build=build,
     conclude=conclude,
+    summarise=summarise,
     figures={IMAGE: (".overlay.png",), SLIDE: (".overlay.png",)},
     weightless={OTSU: OTSU_CARD},
 )

@@ -18,9 +18,10 @@ MOST = 12
 
 def merge_shards(out: Path, *, as_json: bool) -> int:
     """Join the shards below `out` and print its path, or a JSON object with the counts."""
+    from cellscope.engine.eval import parts
     from cellscope.engine.predict.merge import merge
 
-    facts = merge(out)
+    facts = parts.merge(out) if parts.is_evaluation(out) else merge(out)
     if not as_json:
         say_outcome(facts)
     return finish("merge", out, EXIT_OK, as_json=as_json, **facts)
@@ -34,9 +35,10 @@ def show_status(out: Path, *, missing: bool, as_json: bool) -> int:
     int
         0 if every input is done; 3 if some failed or are missing; 1 if none is done.
     """
+    from cellscope.engine.eval import parts
     from cellscope.engine.predict.shards import status
 
-    found = status(out)
+    found = parts.status(out) if parts.is_evaluation(out) else status(out)
     left = len(found["missing"])
     code = EXIT_OK if found["done"] == found["total"] else EXIT_PARTIAL if found["done"] else EXIT_FAILED
     if as_json:

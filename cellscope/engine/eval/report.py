@@ -11,7 +11,7 @@ import pandas as pd
 
 import cellscope
 from cellscope.engine.eval.metric import LEVEL, Metric
-from cellscope.engine.provenance import environment, now
+from cellscope.engine.provenance import difference, environment, now
 from cellscope.errors import UsageError
 from cellscope.io.write import write_csv, write_json, write_png
 from cellscope.report.page import Card, Table, write_report
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "cellscope.eval/1"
 
-_SHOWN_ELSEWHERE = ("metrics", "figures", "tables", "schema", "failed")
+_SHOWN_ELSEWHERE = ("metrics", "figures", "tables", "schema", "failed", "identity")
 EVAL_JSON, PER_IMAGE, REPORT, FIGURES = "eval.json", "per_image.csv", "report.html", "figures"
 
 
@@ -34,6 +34,29 @@ def refuse_evaluation(out: Path, *, overwrite: bool) -> None:
     found = [name for name in (EVAL_JSON, PER_IMAGE, REPORT) if (Path(out) / name).exists()]
     if found and not overwrite:
         raise UsageError(f"{out} already holds results ({found[0]}); give --overwrite or another -o")
+
+
+class NothingToDo(Exception):
+    """The evaluation is there already."""
+
+
+def check_same(out: Path, identity: Mapping[str, Any]) -> None:
+    """Compare the evaluation in a folder, if there is one, with what is to be measured.
+
+    Raises
+    ------
+    NothingToDo
+        It is the same.
+    UsageError
+        It is another.
+    """
+    try:
+        before = json.loads((Path(out) / EVAL_JSON).read_text(encoding="utf-8"))["identity"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if unlike := difference(json.loads(json.dumps(identity)), before):
+        raise UsageError(f"{out} holds another evaluation: {unlike}; give --overwrite or another -o")
+    raise NothingToDo
 
 
 def write_evaluation(
@@ -49,6 +72,7 @@ def write_evaluation(
     models: Sequence[Mapping[str, Any]],
     argv: Sequence[str],
     seconds: float,
+    identity: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     tables: Mapping[str, pd.DataFrame] | None = None,
     headline: Sequence[str] | None = None,
@@ -76,6 +100,8 @@ def write_evaluation(
         One per part, with ``sha256``.
     argv : sequence of str
     seconds : float
+    identity : mapping, optional
+        What another evaluation must share to be the same.
     overwrite : bool
     tables : mapping, optional
         More tables: name -> frame, written to ``<name>.csv`` and shown in the report.
@@ -114,6 +140,7 @@ def write_evaluation(
         "seconds": round(float(seconds), 3),
         "dataset": dict(dataset),
         "split": split,
+        "identity": dict(identity or {}),
         "n": int(n),
         "level": LEVEL,
         "metrics": {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cellscope.errors import CellscopeError
+from cellscope.io.durable import settle
 from cellscope.io.stream import Bands, Features, write_bands, write_features
 from cellscope.io.write import atomic, write_json, write_labels, write_png, write_text
 
@@ -23,6 +24,38 @@ def raise_if_full(error: Exception, out: Path) -> None:
         raise CellscopeError(
             f"cannot write to {out}: {cause.strerror}; make room and run again with --skip-existing"
         ) from error
+
+
+class Place:
+    """A folder that must stay the folder it is while a run writes to it.
+
+    One that is unmounted leaves an empty folder of the same name, and what is written there would be hidden beneath
+    when it is mounted again.
+
+    Parameters
+    ----------
+    path : Path
+        A folder that is there.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._known = self._now()
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            facts = self.path.stat()
+        except OSError:
+            return None
+        return facts.st_dev, facts.st_ino
+
+    def check(self) -> None:
+        """Raise CellscopeError if the folder is gone, or another one now."""
+        if self._now() != self._known:
+            raise CellscopeError(
+                f"{self.path} is no longer the folder in which the run began (unmounted, moved or removed); bring it "
+                "back and run again with --skip-existing"
+            )
 
 
 def write_artefacts(out: Path, stem: str, artefacts: Mapping[str, Any]) -> list[str]:
@@ -45,7 +78,7 @@ def write_artefacts(out: Path, stem: str, artefacts: Mapping[str, Any]) -> list[
     Raises
     ------
     OSError, TypeError, ValueError
-        A file could not be written; those already written for this input are removed again.
+        A file could not be written, or not brought to the disk; those written for this input are removed again.
     """
     written: list[str] = []
     try:
@@ -55,6 +88,7 @@ def write_artefacts(out: Path, stem: str, artefacts: Mapping[str, Any]) -> list[
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(path, suffix, payload)
             written.append(name)
+        settle([out / name for name in written])
     except BaseException:
         for name in written:
             (out / name).unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 from cellscope.engine.assay import IMAGE_COLUMNS, LAST_IMAGE_COLUMNS, RunSummary
 from cellscope.engine.predict.grouping import COLUMN
 from cellscope.engine.predict.journal import Entry
+from cellscope.engine.predict.records import check
 from cellscope.engine.predict.shown import first_to_look_at, only_object, own_picture, review_first
 from cellscope.engine.predict.summary import Summariser, group_spec
 from cellscope.engine.predict.tables import OBJECTS, ColumnOrder, Sheet, write_rows, write_sheets
 from cellscope.engine.provenance import SCHEMA
-from cellscope.errors import CellscopeError
+from cellscope.errors import CellscopeError, UsageError
 from cellscope.io.choice import Choice
+from cellscope.io.document import read_json
+from cellscope.io.text import one_line
 from cellscope.io.write import write_json
 
 if TYPE_CHECKING:
@@ -96,7 +98,8 @@ def write_results(
         images_frame = _frame(folder / IMAGES_CSV)
         if COLUMN in images_frame:
             images_frame[COLUMN] = images_frame[COLUMN].fillna("")
-        objects = _frame(folder / f"{OBJECTS}.csv") if summarise.assay.summarise is not None else images_frame[:0]
+        all_objects = summarise.assay.summarise is not None and not summarise.assay.summarises_images
+        objects = _frame(folder / f"{OBJECTS}.csv") if all_objects else images_frame[:0]
         summary = summarise(folder, record, images_frame, objects)
     if report:
         _write_report(folder, out, record, entries, reviewed, alone, summary)
@@ -217,12 +220,12 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         The file is damaged or of another schema.
     """
     path = folder / RUN_JSON
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError) as error:
-        raise CellscopeError(f"{path} cannot be read: {error}") from None
+    try:
+        record = read_json(path)
+    except UsageError as error:
+        raise CellscopeError(str(error)) from None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA or "identity" not in record:
-        raise CellscopeError(f"{path} was not written by `predict` of this version of cellscope")
-    return record
+        raise CellscopeError(f"{one_line(path)} was not written by `predict` of this version of cellscope")
+    return check(record, "run", path)

@@ -10,18 +10,22 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from cellscope.engine.predict.records import fault
 from cellscope.engine.predict.tables import LongRows, Sheet, write_long_rows
 from cellscope.errors import CellscopeError, UsageError
+from cellscope.io.durable import settle
 from cellscope.io.lock import CAN_LOCK, lock
 
 NAME = "journal.jsonl"
 FOLDER = "journal.parts"
 """Beside the journal while it is there: rows and pieces of inputs too large for a line."""
 SCHEMA = "cellscope.journal/1"
+_START = b'{"schema":"cellscope.journal/1"'
 
 
 @dataclass
@@ -44,6 +48,8 @@ class Entry:
         One line each.
     columns
         Table -> columns of its rows.
+    written
+        Output -> its size in bytes, when it was changed (ns) and its sha256; see `cellscope.io.durable`.
     skipped
         Taken over from an earlier run by ``--skip-existing``.
     scene
@@ -57,6 +63,7 @@ class Entry:
     outputs: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     columns: dict[str, list[str]] = field(default_factory=dict)
+    written: dict[str, list[Any]] = field(default_factory=dict)
     skipped: bool = False
     scene: int | None = None
 
@@ -116,27 +123,22 @@ class Journal:
     def _recover(self) -> dict[str, Any] | None:
         self._stream.seek(0)
         header: dict[str, Any] | None = None
-        end = 0
-        for line in self._stream:
-            if not line.endswith(b"\n"):
-                break
-            try:
-                record = json.loads(line)
-            except ValueError:
-                break  # blocks of a file can reach the disk out of order when a machine goes down
+        whole = 0
+        for offset, end, record in _records(self._stream):
             if header is None:
-                if record.get("schema") != SCHEMA:
+                header = _header(record)
+                if header is None:
                     raise UsageError(f"{self.path} is not a journal of this version; use --overwrite to start again")
-                header = record
             else:
-                self._note(record, end)
-            end += len(line)
-        self._stream.truncate(end)
+                self._note(record, offset)
+            whole = end
+        if header is None and self._stream.seek(0, os.SEEK_END) and not _cut_short(self._stream):
+            raise UsageError(f"{self.path} is not a journal; use --overwrite to start again")
+        self._stream.truncate(whole)
         return header
 
     def _note(self, record: dict[str, Any], offset: int) -> None:
-        tables = record.pop("tables", {})
-        entry = Entry(**record, columns={name: sheet["columns"] for name, sheet in tables.items()})
+        entry = _entry(record)
         self.entries[entry.image] = entry
         self._offsets[entry.image] = offset
 
@@ -156,6 +158,7 @@ class Journal:
             "row": entry.row,
             "path": entry.path,
             "outputs": entry.outputs,
+            "written": entry.written,
             "warnings": entry.warnings,
             "skipped": entry.skipped,
             "scene": entry.scene,
@@ -185,6 +188,7 @@ class Journal:
             return {"columns": sheet.columns, "rows": rows}
         if rows.path.parent != self.folder:  # of a reader that will be gone
             rows = write_long_rows(self.rows_file(), rows)
+        settle([rows.path])
         return {"columns": sheet.columns, "file": rows.path.name, "count": rows.count}
 
     def close(self) -> None:
@@ -217,22 +221,56 @@ def peek(path: Path) -> tuple[dict[str, Any], dict[str, Entry], bool]:
         The file cannot be read or is not a journal.
     """
     entries: dict[str, Entry] = {}
-    header: dict[str, Any] = {}
+    header: dict[str, Any] | None = None
     try:
         with open(path, "rb") as stream:
             running = CAN_LOCK and not lock(stream, shared=True)
-            for line in stream:
-                if not line.endswith(b"\n"):
-                    break
-                record = json.loads(line)
-                if not header:
-                    header = record
+            for _, _, record in _records(stream):
+                if header is None:
+                    header = _header(record)
+                    if header is None:
+                        break
                     continue
-                tables = record.pop("tables", {})
-                columns = {name: sheet["columns"] for name, sheet in tables.items()}
-                entries[record["image"]] = Entry(**record, columns=columns)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+                entry = _entry(record)
+                entries[entry.image] = entry
+    except OSError as error:
         raise CellscopeError(f"{path} cannot be read: {error}") from None
-    if header.get("schema") != SCHEMA:
+    if header is None:
         raise CellscopeError(f"{path} is not a journal")
     return header, entries, running
+
+
+def _records(stream: BinaryIO) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Give where each line begins and ends and what it says, up to the first that is damaged.
+
+    A kill cuts the last line short; when a machine goes down, blocks can reach the disk out of order.
+    """
+    offset = 0
+    for line in stream:
+        end = offset + len(line)
+        try:
+            record = json.loads(line) if line.endswith(b"\n") else None
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(record, dict) or (offset and fault(record, "entry")):
+            return
+        yield offset, end, record
+        offset = end
+
+
+def _header(record: dict[str, Any]) -> dict[str, Any] | None:
+    if fault(record, "header") or record.get("schema") != SCHEMA:
+        return None
+    return {"identity": {}, "images": [], **record}
+
+
+def _entry(record: dict[str, Any]) -> Entry:
+    tables = record.pop("tables", {})
+    return Entry(**record, columns={name: sheet["columns"] for name, sheet in tables.items()})
+
+
+def _cut_short(stream: BinaryIO) -> bool:
+    """Tell whether a file may be the beginning of a journal: a kill came while its first line was written."""
+    stream.seek(0)
+    start = stream.read(len(_START))
+    return _START.startswith(start) or not any(start)

@@ -69,7 +69,10 @@ def merge(out: Path, assay: Assay | None = None) -> dict[str, Any]:
         return readers[table][owner[image]].read(image)
 
     record = _joined(records, entries, len(images))
-    cards = {part: ModelCard(**card) for part, card in plan["cards"].items()}
+    try:
+        cards = {part: ModelCard(**card) for part, card in plan["cards"].items()}
+    except (TypeError, CellscopeError) as error:
+        raise CellscopeError(f"the plans of the shards hold no usable model cards ({error}); run them again") from None
     remove_files(out, summary_files(before))
     summarise = Summariser(assay or find_assay(record["assay"]), cards)
     write_results(out, out, record, entries=entries, orders=orders, sheet=sheet, summarise=summarise)

@@ -17,6 +17,7 @@ from cellscope.engine.assay import Result, Subject
 from cellscope.engine.familiarity.judge import average
 from cellscope.engine.subject import Features
 from cellscope.errors import CellscopeError
+from cellscope.io.durable import settle
 from cellscope.io.write import atomic, write_json
 
 _KEY = "key.json"
@@ -77,6 +78,7 @@ class PieceStore(Sequence[Result]):
         about = json.dumps({"summary": result.summary, "warnings": result.warnings, "weights": weights})
         with atomic(self.folder / f"{number:06d}.npz") as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **{_SUMMARY: np.array(about)}, **arrays)
+        settle([self.folder / f"{number:06d}.npz"])
         with self._lock:
             self._done.add(number)
 

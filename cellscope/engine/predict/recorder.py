@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.engine.familiarity.judge import SENTENCE
-from cellscope.engine.predict.artefacts import raise_if_full, write_artefacts
+from cellscope.engine.predict.artefacts import Place, raise_if_full, write_artefacts
 from cellscope.engine.predict.book import Book, Recorded, failed, familiarity_cells
 from cellscope.engine.predict.journal import Entry
 from cellscope.engine.predict.outcome import Failure
 from cellscope.engine.predict.pieces import Divided
 from cellscope.engine.predict.tables import OBJECTS, Sheet, text, to_long_sheet, to_sheet
+from cellscope.io.durable import fingerprint
 from cellscope.io.inputs import stem
 
 if TYPE_CHECKING:
@@ -36,12 +37,15 @@ class Files:
         The artefacts, relative to OUT.
     sheets
         Table -> the input's rows.
+    written
+        Their fingerprints, for the journal.
     seconds
         What the writing took.
     """
 
     result: Result
     outputs: list[str]
+    written: dict[str, list[Any]]
     sheets: dict[str, Sheet]
     seconds: float
 
@@ -91,6 +95,7 @@ class Recorder:
         self.assay = assay
         self.cards = cards
         self.out = out
+        self.place = Place(out)
         self.book = book
         self.writers = writers
         self.paths = paths
@@ -121,8 +126,10 @@ class Recorder:
         else:
             sheets = {OBJECTS: to_sheet(result.objects)}
         sheets.update({name: to_sheet(frame) for name, frame in result.tables.items()})
+        self.place.check()
         outputs = write_artefacts(self.out, stem(subject.name), result.artefacts)
-        return Files(result, outputs, sheets, time.perf_counter() - start)
+        written = {name: fingerprint(self.out / name) for name in outputs}
+        return Files(result, outputs, written, sheets, time.perf_counter() - start)
 
     def finish(self, pending: PendingFiles) -> None:
         """Wait for an input's artefacts and give it its line: done, or failed in writing.
@@ -130,12 +137,13 @@ class Recorder:
         Raises
         ------
         CellscopeError
-            The disk is full.
+            The disk is full, or OUT is gone.
         """
         subject = pending.subject
         try:
             files: Files = pending.future.result()
         except Exception as error:
+            self.place.check()
             raise_if_full(error, self.out)
             self.fail(Failure.of(subject, error))
             return
@@ -154,11 +162,16 @@ class Recorder:
         row |= familiarity_cells(verdict)
         row |= {"read": subject.image.taken, "warnings": text(len(warnings))}
         scene = self.scenes.get(subject.name)
-        entry = Entry(subject.name, "ok", row, self.paths[subject.name], files.outputs, warnings, scene=scene)
+        entry = Entry(
+            subject.name, "ok", row, self.paths[subject.name], files.outputs, warnings,
+            written=files.written, scene=scene,
+        )  # fmt: skip
+        self.place.check()
         self.book.write(Recorded(entry, files.sheets, tuple(subject.image.warnings)))
         if pending.divided is not None and self.book.lasting:
             pending.divided.store.remove()
 
     def fail(self, failure: Failure) -> None:
         """Give an input that failed its line."""
+        self.place.check()
         self.book.write(failed(failure, self.paths[failure.name], self.scenes.get(failure.name)))

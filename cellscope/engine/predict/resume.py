@@ -13,6 +13,7 @@ from cellscope.engine.predict.summary import remove_files, summary_files
 from cellscope.engine.predict.tables import SheetReader, printable, read_rows
 from cellscope.engine.provenance import difference
 from cellscope.errors import CellscopeError, UsageError
+from cellscope.io.durable import is_whole
 
 
 def results_in(folder: Path) -> list[str]:
@@ -83,7 +84,8 @@ def import_earlier(
     Returns
     -------
     dict
-        Image -> entry of the inputs that need not be done again: those that went well and whose files are still there.
+        Image -> entry of the inputs that need not be done again: those that went well and whose files are there and
+        whole.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def import_earlier(
     (folder / RUN_JSON).unlink(missing_ok=True)  # all else it says is in the journal now
     kept = {}
     for image, entry in journal.entries.items():
-        if entry.status == "ok" and all((out / name).is_file() for name in entry.outputs):
+        if entry.status == "ok" and all(is_whole(out / name, entry.written.get(name)) for name in entry.outputs):
             entry.skipped = True
             kept[image] = entry
     return kept

@@ -16,14 +16,15 @@ from cellscope.engine.distribute.run import distribute
 from cellscope.engine.loading import LoadedModels
 from cellscope.engine.predict import journal as journals
 from cellscope.engine.predict import shards
+from cellscope.engine.predict.artefacts import Place
 from cellscope.engine.predict.book import JournalBook
-from cellscope.engine.predict.finish import write_results
+from cellscope.engine.predict.finish import IMAGES_CSV, REPORT, RUN_JSON, write_results
 from cellscope.engine.predict.grouping import COLUMN
 from cellscope.engine.predict.job import Job, Machine
 from cellscope.engine.predict.journal import Entry, Journal
 from cellscope.engine.predict.resume import import_earlier, remove_outputs, remove_results, sweep
 from cellscope.engine.predict.road import go_through
-from cellscope.engine.predict.summary import Summariser
+from cellscope.engine.predict.summary import Summariser, summary_files
 from cellscope.engine.predict.tables import OBJECTS, ColumnOrder
 from cellscope.engine.predict.told import told
 from cellscope.engine.predict.workers import Workers, usual_count
@@ -31,6 +32,7 @@ from cellscope.engine.progress import RunProgress
 from cellscope.engine.provenance import run_record
 from cellscope.engine.signals import StopSignals
 from cellscope.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, Interrupted, UsageError
+from cellscope.io.durable import settle
 from cellscope.io.inputs import Input, check_collisions, input_bytes
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ class Session:
         self.paths = {entry.image: str(entry.path.absolute()) for entry in plan}
         self.tables = (OBJECTS, *assay.tables)
         self.journal: Journal | None = None
+        self.place: Place | None = None
         self.kept: dict[str, Entry] = {}
         self.done: set[str] = set()
 
@@ -100,6 +103,7 @@ class Session:
         self.folder.mkdir(parents=True, exist_ok=True)
         header = {"identity": self.facts["identity"], "images": list(self.indices), "shard": self.run.shard}
         self.journal = Journal(self.folder / journals.NAME, header, fresh=self.run.overwrite)
+        self.place = Place(self.folder)
         sweep(self.folder, self.out)
         if self.run.overwrite:
             remove_results(self.journal, self.folder, self.out, self.tables)
@@ -155,6 +159,7 @@ class Session:
     def finish(self, argv: list[str], started: str) -> RunOutcome:
         """Write tables, report and ``run.json``; raise Interrupted where inputs are missing."""
         assert self.journal is not None
+        assert self.place is not None
         known = self.journal.entries
         # an earlier success whose files are gone, and that was not done again, is missing
         finished = {image for image, entry in known.items() if entry.status == "failed"} | self.done | self.kept.keys()
@@ -182,6 +187,7 @@ class Session:
             **self.facts,
         )
         summarise = None if self.run.shard_pair else Summariser(self.assay, self.loaded.cards)
+        self.place.check()
         write_results(
             self.folder,
             self.out,
@@ -191,6 +197,9 @@ class Session:
             sheet=self.journal.sheet,
             summarise=summarise,
         )
+        # what the journal says must be on the disk in these files before it goes
+        names = [*(f"{table}.csv" for table in orders), IMAGES_CSV, REPORT, *summary_files(record), RUN_JSON]
+        settle(self.folder / name for name in names)
         self.journal.remove(unfinished=interrupted)
         if interrupted:
             raise Interrupted(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,11 @@ from typing import Any
 from cellscope.engine.predict import journal as journals
 from cellscope.engine.predict.finish import read_record
 from cellscope.engine.predict.journal import Entry
+from cellscope.engine.predict.records import check
 from cellscope.engine.provenance import difference
-from cellscope.errors import UsageError
+from cellscope.errors import CellscopeError, UsageError
+from cellscope.io.document import read_json
+from cellscope.io.text import one_line
 from cellscope.io.write import write_json
 from cellscope.models.card import ModelCard
 
@@ -147,14 +149,17 @@ def read_shards(out: Path) -> tuple[dict[str, Any], list[Shard]]:
 
 
 def _read_plan(folder: Path) -> dict[str, Any]:
-    kinds = (("images", list), ("owners", list), ("identity", dict), ("cards", dict))
+    path = folder / PLAN
     try:
-        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        if plan["schema"] != PLAN_SCHEMA:
-            raise ValueError(f"schema {plan['schema']}")
-        return {name: kind(plan[name]) for name, kind in kinds}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder / PLAN} cannot be read ({error}); run this shard again with --overwrite") from None
+        plan = read_json(path)
+        if not isinstance(plan, dict) or plan.get("schema") != PLAN_SCHEMA:
+            raise CellscopeError(f"{one_line(path)} is not the plan of a shard of this version")
+        check(plan, "plan", path)
+        if len(plan["owners"]) != len(plan["images"]) or min(plan["owners"], default=1) < 1:
+            raise CellscopeError(f"{one_line(path)} does not say for every input which shard it belongs to")
+        return plan
+    except CellscopeError as error:
+        raise UsageError(f"{error}; run this shard again with --overwrite") from None
 
 
 def status(out: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from cellscope.errors import CellscopeError
+from cellscope.io.text import no_formula
 from cellscope.io.write import atomic
 
 if TYPE_CHECKING:
@@ -87,12 +88,13 @@ def text(value: Any) -> str:
 
     Undefined values (None, NaN, NA) are empty; floats keep six significant digits, ten from 100,000 on (as
     `cellscope.io.write.write_csv` does), so that
-    the last bits, which depend on the batch a number was computed in, do not show; lists are joined with ``"; "``.
+    the last bits, which depend on the batch a number was computed in, do not show; lists are joined with ``"; "``; a
+    text that a spreadsheet would take for a formula gets an apostrophe.
     """
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
+        return no_formula(value)
     if isinstance(value, (bool, np.bool_)):
         return "True" if value else "False"
     if isinstance(value, (int, np.integer)):
@@ -100,9 +102,9 @@ def text(value: Any) -> str:
     if isinstance(value, (float, np.floating)):
         return _float_text(float(value))
     if isinstance(value, (list, tuple)):
-        return "; ".join(text(part) for part in value)
+        return no_formula("; ".join(map(text, value)))
     shown = str(value)
-    return "" if shown in ("<NA>", "NaT") else shown
+    return "" if shown in ("<NA>", "NaT") else no_formula(shown)
 
 
 def _float_text(value: float) -> str:

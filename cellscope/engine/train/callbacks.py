@@ -18,6 +18,9 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 from cellscope.engine.train.phases import MOVED_ON, Phases
 from cellscope.errors import Interrupted
 
+DUE = "cellscope_validation_due"
+"""Key of a checkpoint that was written before the validation of its step."""
+
 
 class SaveAndStop(Checkpoint):
     """Write ``last.ckpt`` every so often and around validations; on SIGINT or SIGTERM write it and end.
@@ -33,9 +36,8 @@ class SaveAndStop(Checkpoint):
     save_every : int
         Steps between two writes.
     validates : callable or None
-        Whether a validation follows a step; None without validation. A checkpoint from before a validation does not
-        repeat it when resumed, so a stop waits for a validation that is due or under way, with a first checkpoint
-        written before it.
+        Whether a validation follows a step; None without validation. A stop waits for a validation that is due or
+        under way. The checkpoint written before it says that it is due: see `ValidateAt`.
 
     Attributes
     ----------
@@ -47,7 +49,7 @@ class SaveAndStop(Checkpoint):
         self.path, self.save_every, self.validates = path, save_every, validates
         self.received: int | None = None
         self._before: dict[int, Any] = {}
-        self._stepping = False
+        self._stepping = self._due = False
 
     def __enter__(self) -> SaveAndStop:
         if threading.current_thread() is threading.main_thread():
@@ -98,19 +100,25 @@ class SaveAndStop(Checkpoint):
         self._stepping = False
         step = trainer.global_step
         stop = self._agreed(trainer)
-        due = self.validates is not None and self.validates(step)
-        if stop or due or step % self.save_every == 0:
+        self._due = self.validates is not None and self.validates(step)
+        if stop or self._due or step % self.save_every == 0:
             trainer.save_checkpoint(self.path)
-        if stop and not due:
+        if stop and not self._due:
             raise self.interruption(f"at step {step}")
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Save what the validation brought (the best score so far); stop if a signal came."""
         if trainer.sanity_checking:
             return
+        self._due = False
         trainer.save_checkpoint(self.path)
         if self._agreed(trainer):
             raise self.interruption(f"at step {trainer.global_step}")
+
+    def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Note a validation that is due or under way."""
+        if self._due:
+            checkpoint[DUE] = True
 
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
         """Save between two steps when the signal reached the loader's workers first."""
@@ -131,10 +139,29 @@ class SaveAndStop(Checkpoint):
 
 
 class ValidateAt(Callback):
-    """Validate after the steps that a function names: Lightning itself knows one interval alone."""
+    """Validate after the steps that a function names: Lightning itself knows one interval alone.
 
-    def __init__(self, validates: Callable[[int], bool]):
-        self.validates = validates
+    Parameters
+    ----------
+    validates : callable
+    due : bool
+        The training goes on from a checkpoint that was written before a validation: it comes first.
+    steps : int
+        Of the training; only then is it told, so that a training that wants nothing but that validation begins at all.
+    """
+
+    def __init__(self, validates: Callable[[int], bool], *, due: bool = False, steps: int = 0):
+        self.validates, self.due, self.steps = validates, due, steps
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Do the validation that a kill prevented, as the loop itself does it."""
+        if not self.due:
+            return
+        self.due = False
+        trainer.validating = True
+        trainer.fit_loop.epoch_loop.val_loop.run()
+        trainer.training = True
+        trainer.fit_loop.epoch_loop.max_steps = self.steps
 
     def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
         """Make the batch that begins the last before a validation, or not."""

@@ -35,6 +35,7 @@ from cellscope.engine.train.folder import (
     make_room,
     put_best_away,
     steps_taken,
+    validation_due,
 )
 from cellscope.engine.train.phases import Phases
 from cellscope.engine.train.worker_errors import worker_error
@@ -206,8 +207,9 @@ def fit(
     stop = SaveAndStop(out / LAST, save_every=options.save_every, validates=validates)
     table = MetricsFile(out / "metrics.csv", resumed=resume is not None or not first)
     callbacks: list[Callback] = [StepSeed(options.seed), table, Progress(say, options.steps)]
+    due = validates is not None and resume is not None and validation_due(Path(resume))
     if validates is not None:
-        callbacks.append(ValidateAt(validates))
+        callbacks.append(ValidateAt(validates, due=due, steps=phases.options.steps))
         callbacks.append(
             ModelCheckpoint(
                 dirpath=out,
@@ -233,7 +235,7 @@ def fit(
         **where,
         # A batch may leave a branch without a loss (boxes without masks, polarity unknown).
         strategy="ddp_find_unused_parameters_true" if options.devices > 1 else "auto",
-        max_steps=phases.options.steps,
+        max_steps=phases.options.steps + due,
         max_epochs=-1,
         val_check_interval=1,  # `ValidateAt` decides
         check_val_every_n_epoch=None,

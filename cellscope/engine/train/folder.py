@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from cellscope.engine.train.callbacks import DUE
 from cellscope.errors import UsageError
 from cellscope.io.write import atomic, write_text
 from cellscope.options.resolve import to_toml
@@ -45,6 +46,11 @@ def steps_taken(checkpoint: Path) -> int:
         return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
     except Exception as error:  # whatever a broken file makes the unpickler say
         raise UsageError(f"{checkpoint} is not a checkpoint of a training; give the last.ckpt of one") from error
+
+
+def validation_due(checkpoint: Path) -> bool:
+    """Tell whether a checkpoint was written before a validation that was then killed."""
+    return bool(torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True).get(DUE))
 
 
 def put_best_away(out: Path) -> None:

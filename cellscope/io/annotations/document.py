@@ -16,6 +16,8 @@ from cellscope.io.text import one_line
 MOST_BYTES = 2**31
 """Largest annotation file read, also after unpacking."""
 
+_BLOCK = 2**20
+
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
@@ -33,13 +35,22 @@ def read_bytes(path: Path) -> bytes:
         if path.suffix.lower() != ".gz":
             return path.read_bytes()
         with gzip.open(path) as stream:
-            data = stream.read(MOST_BYTES + 1)
+            data = _unpacked(stream, path)
     except (OSError, EOFError, zlib.error) as error:
         reason = one_line(getattr(error, "strerror", None) or str(error))
         raise DatasetError(f"{one_line(path)}: cannot be read ({reason}); copy or export it again") from error
-    if len(data) > MOST_BYTES:
-        raise DatasetError(f"{one_line(path)}: the file unpacks to more than {MOST_BYTES} bytes")
     return data
+
+
+def _unpacked(stream: gzip.GzipFile, path: Path) -> bytes:
+    """Read in blocks: asked for all bytes at once, gzip takes memory for as many as it might be."""
+    blocks, size = [], 0
+    while block := stream.read(_BLOCK):
+        blocks.append(block)
+        size += len(block)
+        if size > MOST_BYTES:
+            raise DatasetError(f"{one_line(path)}: the file unpacks to more than {MOST_BYTES} bytes")
+    return b"".join(blocks)
 
 
 def read_text(path: Path) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from tifffile import TiffFile, TiffFileError, TiffPage
 
 from cellscope.io.convert import Refused
+from cellscope.io.formats.tiff_open import open_tiff
 from cellscope.io.formats.tiff_page import check_page
 from cellscope.io.text import reason
 
@@ -36,7 +37,7 @@ def read_tiff_labels(handle: BinaryIO, max_pixels: int) -> tuple[np.ndarray, tup
         Damaged or too large, or several pages hold something.
     """
     try:
-        with TiffFile(handle) as tif:
+        with open_tiff(handle) as tif:
             pages = _full_pages(tif)
             if len(pages) > MOST_PAGES:
                 raise Refused(f"holds {len(pages)} pages; save the page with the labels of this image as a file")

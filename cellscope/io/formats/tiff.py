@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from tifffile import TiffFile, TiffFileError
+from tifffile import TiffFileError
 
 from cellscope.io.convert import Decoded, Refused
 from cellscope.io.formats.tiff_facts import channel_names, interval, pixel_size, z_step
+from cellscope.io.formats.tiff_open import open_tiff
 from cellscope.io.formats.tiff_page import check_kind, decode_page
 from cellscope.io.formats.tiff_stacks import Stack, stacks_of
 from cellscope.io.scene import CHANNEL, Scene
@@ -36,7 +37,7 @@ class TiffSource:
 
     def __init__(self, path: Path):
         try:
-            self._tif = TiffFile(path)
+            self._tif = open_tiff(path)
         except TiffFileError as error:
             raise Refused(f"the TIFF is damaged or cut short ({reason(error)}); copy or export it again") from error
         try:

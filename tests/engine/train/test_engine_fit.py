@@ -271,3 +271,26 @@ def test_of_a_step_recorded_twice_the_later_counts(tmp_path: Path) -> None:
     assert MetricsFile(path, resumed=False).rows().empty
     draw_curves(MetricsFile(path, resumed=False).rows(), tmp_path / "empty.png")
     assert (tmp_path / "empty.png").is_file()
+
+
+@pytest.mark.parametrize("step", [4, 12])
+def test_a_training_killed_in_a_validation_repeats_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Also in the last one: what it would have found is not lost, and the better checkpoint is the model."""
+    scores = [0.3, 0.2, 0.9]
+    run_toy(tmp_path / "whole", scores=scores)
+
+    def killed(self: Toy, *_: object) -> None:
+        if self.global_step == step:
+            raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Toy, "validation_step", killed)
+        with pytest.raises(SystemExit):
+            run_toy(tmp_path / "run", scores=scores)
+    toy = run_toy(tmp_path / "run", scores=scores, resume="auto")
+    assert step in toy.validated
+    assert recorded(tmp_path / "run", "val_score") == recorded(tmp_path / "whole", "val_score")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["metrics"]["val_score"] == pytest.approx(0.9)
+    assert_equal_weights(tmp_path / "whole", tmp_path / "run")

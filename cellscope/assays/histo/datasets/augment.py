@@ -34,6 +34,8 @@ class Changes:
         Brightness, contrast, gamma and colour balance, either way.
     jpeg : float
         Probability of another round of JPEG compression.
+    resolution : float
+        Probability of a scanner that resolves less: fewer pixels, down to half per side, enlarged again.
     shift : bool
         Windows lie anywhere; without it, around the places of a grid alone.
     """
@@ -50,6 +52,7 @@ class Changes:
     contrast: bool = False
     light: float = 0.0
     jpeg: float = 0.0
+    resolution: float = 0.0
     shift: bool = True
 
 
@@ -63,8 +66,8 @@ LEVELS = {
     "strong": _STRONG,
     "full": replace(_STRONG, elastic=(0.3, 20.0), contrast=True),
     "wide": Changes(
-        scale=(0.75, 1.33), rotation=180.0, shear=8.0, flips=True, elastic=(0.2, 20.0), stain_shift=12.0,
-        stain_factor=0.35, blur=1.0, noise=0.03, contrast=True, light=0.15, jpeg=0.15,
+        scale=(0.75, 1.6), rotation=180.0, shear=8.0, flips=True, elastic=(0.2, 20.0), stain_shift=12.0,
+        stain_factor=0.35, blur=1.0, noise=0.03, contrast=True, light=0.15, jpeg=0.15, resolution=0.2,
     ),
 }  # fmt: skip
 """The paper's five levels, and the wider one of the default recipe: other laboratories stain more differently."""
@@ -109,6 +112,8 @@ def change_appearance(image: np.ndarray, changes: Changes, rng: np.random.Genera
         x = _stain(x, changes, rng)
     if changes.light:
         x = _light(x, changes.light, rng)
+    if changes.resolution and rng.random() < changes.resolution:
+        x = _coarser(x, rng)
     if changes.blur and rng.random() < 0.3:
         if rng.random() < 0.5:
             x = cv2.GaussianBlur(x, (0, 0), max(rng.uniform(0, changes.blur), 0.05))
@@ -145,6 +150,14 @@ def _light(x: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarr
         for _ in range(3)
     ]
     return cv2.LUT(x, (np.stack(tables, -1)[:, None] * 255).astype(np.uint8).reshape(1, 256, 3))
+
+
+def _coarser(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Show what a scanner with larger pixels would: 20x where the others have 40x."""
+    height, width = x.shape[:2]
+    share = rng.uniform(0.5, 0.9)
+    small = cv2.resize(x, (round(width * share), round(height * share)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _contrast(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -190,7 +190,12 @@ def _cut(
 
 
 def stratum_weights(
-    strata: list[str], sampling: str, sources: dict[str, float], *, rates: dict[int, float] | None = None
+    strata: list[str],
+    sampling: str,
+    sources: dict[str, float],
+    *,
+    rates: dict[int, float] | None = None,
+    power: float = 1.0,
 ) -> dict[str, float]:
     """Say how often windows of each source and dominant type are drawn (the paper's Table 3).
 
@@ -205,6 +210,8 @@ def stratum_weights(
         Source -> factor.
     rates : dict, optional
         Number of a type -> factor; 1 for others.
+    power : float
+        Of a source's number of places: 1 draws every place alike, 0 every source.
 
     Returns
     -------
@@ -229,7 +236,7 @@ def stratum_weights(
     places = Counter(name.rsplit("/", 1)[0] for name in strata)
     # Whatever the types, a source is drawn by its size, times what was asked.
     return {
-        stratum: weight / share[source] * places[source] * sources.get(source, 1.0)
+        stratum: weight / share[source] * places[source] ** power * sources.get(source, 1.0)
         for stratum, weight in weights.items()
         for source in [stratum.rsplit("/", 1)[0]]
     }

@@ -36,7 +36,7 @@ from cellscope.report.plots import confusion_figure, reliability_figure
 
 if TYPE_CHECKING:
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import WorkerOptions
+    from cellscope.options.common import ShardOptions
 
 WINDOW = 4
 #: Images of which a part is kept for the figures, and how many of each source are shown.
@@ -78,7 +78,7 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: WorkerOptions,
+    run: ShardOptions,
     options: EvalOptions,
     models: list[str],
     split: str,
@@ -103,7 +103,7 @@ def evaluate(
     int
         Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models)
     prepared = evaluation.prepared
     rows: list[dict[str, Any]] = []
     found: list[Measured] = []
@@ -113,6 +113,8 @@ def evaluate(
         items = evaluation.measure(job.rows, evaluation.load(job.models), read_item, measure_image, window=WINDOW)
         rows += _rows(prepared, job, items)
         found += items.values()
+    if run.shard:
+        return evaluation.end_shard()
     classes, said = compared_types(tuple(prepared.info["classes"]), found[0].model_classes)
     table = pd.DataFrame(rows)
     tissues = list(table["tissue"]) if "tissue" in table else None

@@ -48,7 +48,7 @@ class LiteUNet(nn.Module):
         self.encoder = Encoder(encoder, 3)
         if pretrained:
             self.encoder.load_imagenet(weights)
-        accept_normalised(self.encoder)
+        self.encoder.accept_normalised(MEAN, DEVIATION)
         fine, *coarse = self.encoder.channels
         self.decoder = Decoder(coarse, widths[:3])
         last = widths[3]
@@ -65,12 +65,3 @@ class LiteUNet(nn.Module):
         hv = self.hv(torch.cat([x, self.distance(joined)], 1))
         tp = self.tp(torch.cat([x, self.kind(joined)], 1))
         return registered(torch.cat([self.np(x), hv, tp], 1), self.margin)
-
-
-def accept_normalised(encoder: Encoder) -> None:
-    """Let an encoder take pixels that were normalised by ImageNet's figures, in place of pixels between 0 and 1."""
-    mean, deviation = torch.tensor(MEAN), torch.tensor(DEVIATION)
-    with torch.no_grad():
-        weight = encoder.colours.weight[..., 0, 0]
-        encoder.colours.bias += weight @ mean  # type: ignore[operator]
-        encoder.colours.weight.copy_((weight * deviation)[..., None, None])

@@ -90,6 +90,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
         options.sampling,
         source_weights(options.source_weights),
         rates=type_rates(options.type_rates, classes),
+        power=options.source_power,
     )
     phases = Phases(options)
     learner = Learner(network, options, validation, classes, start, phases)

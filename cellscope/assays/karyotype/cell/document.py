@@ -9,6 +9,7 @@ import numpy as np
 
 from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell.chromosomes import Cell, Chromosome, judge
+from cellscope.assays.karyotype.cell.fields import check_fields
 from cellscope.assays.karyotype.cell.sizes import odd_sizes
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.upright import main_axis
@@ -105,7 +106,10 @@ def runs_mask(runs: str, height: int, width: int) -> np.ndarray:
     ValueError
         The runs do not fill the box.
     """
-    lengths = np.array(str(runs).split(), int)
+    try:
+        lengths = np.array(str(runs).split(), int)
+    except OverflowError:
+        lengths = np.array([-1])
     if (lengths < 0).any() or int(lengths.sum()) != height * width:
         raise ValueError("its mask does not fill its bbox")
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width)
@@ -130,6 +134,7 @@ def read_karyotype(document: Mapping[str, Any], *, review_below: float) -> Cell:
     """
     if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
         raise InputError(f"this is not a karyotype.json of schema {SCHEMA}")
+    check_fields(document)
     try:
         shape = int(document["height"]), int(document["width"])
         bright = bool(document["bright_on_dark"])

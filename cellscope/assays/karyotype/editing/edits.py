@@ -15,6 +15,7 @@ import numpy as np
 
 from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell.document import mask_runs, runs_mask
+from cellscope.assays.karyotype.cell.fields import check_fields
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.upright import main_axis
 from cellscope.errors import InputError
@@ -51,7 +52,11 @@ def apply_edits(document: Mapping[str, Any]) -> dict[str, Any]:
     InputError
         An edit that is not known or names a chromosome that is not there.
     """
-    result = copy.deepcopy(dict(document))
+    check_fields(document)
+    try:
+        result = copy.deepcopy(dict(document))
+    except RecursionError:
+        raise InputError("it is nested too deep") from None
     listed = [entry.get("label") for entry in result.get("chromosomes", [])]
     if len(set(listed)) < len(listed):
         raise InputError(f"two chromosomes have the label {next(one for one in listed if listed.count(one) > 1)}")
@@ -59,13 +64,13 @@ def apply_edits(document: Mapping[str, Any]) -> dict[str, Any]:
     cell = _Cell(entries, list(result.get("left_out", [])), (result.get("height", 0), result.get("width", 0)))
     done = list(result.get("history", []))
     for number, edit in enumerate(result.pop("edits", []), 1):
-        if not isinstance(edit, Mapping) or edit.get("do") not in EDITS:
+        if not isinstance(edit, Mapping) or str(edit.get("do")) not in EDITS:
             raise InputError(f"edit {number}: do must be one of {', '.join(EDITS)}")
         try:
             EDITS[edit["do"]](cell, edit)
         except KeyError as error:
             raise InputError(f"edit {number} ({edit['do']}): there is no {error}") from None
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
             raise InputError(f"edit {number} ({edit['do']}): {error}") from None
         done.append(dict(edit))
     result["chromosomes"], result["history"] = list(entries.values()), done

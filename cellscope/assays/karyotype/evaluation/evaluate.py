@@ -44,7 +44,7 @@ from cellscope.report.plots import confusion_figure, reliability_figure
 
 if TYPE_CHECKING:
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import WorkerOptions
+    from cellscope.options.common import ShardOptions
 
 WINDOW = 8
 
@@ -69,7 +69,7 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: WorkerOptions,
+    run: ShardOptions,
     options: EvalOptions,
     models: list[str],
     split: str,
@@ -94,7 +94,9 @@ def evaluate(
     int
         Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation(_assay(options.backend), dataset, out, run=run, split=split, argv=argv, models=models)
+    evaluation = Evaluation(
+        _assay(options.backend), dataset, out, run=run, options=options, split=split, argv=argv, models=models
+    )
     prepared = evaluation.prepared
     rows = prepared.split(split).rename(columns={"class": "class_"})
     rows = rows[(rows["target"] != "") | (rows["class_"] != "")]
@@ -103,6 +105,8 @@ def evaluate(
         rows = pd.concat([metaphases.head(run.limit), singles.head(run.limit)])
     read_item = partial(_read_item, prepared, extended(options, PredictOptions))
     measured = evaluation.measure(rows, evaluation.load(models), read_item, measure_item, window=WINDOW)
+    if run.shard:
+        return evaluation.end_shard()
     group_of = dict(zip(rows["id"], rows["group"], strict=True))
     cells = {name: one for name, one in measured.items() if isinstance(one, MeasuredCell)}
     truths = [one.truth for one in cells.values()]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cellscope.assays.micronucleus.classify import lite, mobilevit
+from cellscope.assays.micronucleus.classify import attended, lite, mobilevit
 from cellscope.assays.micronucleus.classify.mobilevit import CLASSES, CURVES, IMAGENET, CropClassifier
 from cellscope.errors import ModelError, UsageError
 from cellscope.options.resolve import nearest
@@ -22,17 +22,15 @@ TIMM = {
     "efficientnet-b0": "efficientnet_b0",
 }
 TORCHVISION = ("googlenet", "alexnet")
-ARCHS = (*lite.ARCHS, *mobilevit.ARCHS, *TIMM, *TORCHVISION)
+ARCHS = (*lite.ARCHS, *mobilevit.ARCHS, *TIMM, *TORCHVISION, *attended.ARCHS)
 """What ``--arch`` takes: ours on EfficientNet-Lite; the rows of Table 2; Table 4's MobileNet, VGG-16, GoogLeNet,
-ResNet and AlexNet, and two more that peers use."""
+ResNet and AlexNet, those with attention, and two more that peers use."""
 
 
 def tone_for(arch: str, asked: str, *, pretrained: bool) -> str:
     """Say how a network gets grey crops: as asked, or as ImageNet for the baselines that start from its weights."""
-    return IMAGENET if pretrained and (arch in TIMM or arch in TORCHVISION) else asked
-
-
-SMALLEST_INPUT = {"googlenet": 32, "alexnet": 64}
+    from_imagenet = (*TIMM, *TORCHVISION, *attended.ARCHS)
+    return IMAGENET if pretrained and arch in from_imagenet else asked
 
 
 def build_classifier(
@@ -67,9 +65,11 @@ def build_classifier(
         return CropClassifier(lite.build_lite(arch, classes=classes, pretrained=pretrained, weights=weights), tone)
     try:
         with _online() if pretrained and weights is None else contextlib.nullcontext():
-            network = _build(arch, classes, pretrained, weights)
+            network = _build(attended.ARCHS.get(arch, arch), classes, pretrained, weights)
         if weights is not None:
             _check_names(network, weights)
+        if arch in attended.ARCHS:
+            network = attended.attend(arch, network, classes)
         return CropClassifier(network, tone)
     except Exception as error:  # whatever a failed download raises in the libraries' many layers
         if not pretrained:

@@ -40,7 +40,7 @@ from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import WorkerOptions
+    from cellscope.options.common import ShardOptions
 
 WINDOW = 4
 
@@ -58,7 +58,7 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: WorkerOptions,
+    run: ShardOptions,
     options: EvalOptions,
     models: list[str],
     split: str,
@@ -83,7 +83,7 @@ def evaluate(
     int
         Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models)
     prepared = evaluation.prepared
     rows = prepared.split(split).rename(columns={"class": "class_"})
     if run.limit:
@@ -93,6 +93,8 @@ def evaluate(
     thresholds = _thresholds(options, loaded.cards["classify"].training.get("calibration") or {})
     read_item = partial(_read_item, prepared, extended(options, PredictOptions))
     measured = evaluation.measure(rows, loaded, read_item, measure_item, window=WINDOW)
+    if run.shard:
+        return evaluation.end_shard()
     group_of = dict(zip(rows["id"], rows["group"], strict=True))
     table = pd.concat([one.cells for one in measured.values()], ignore_index=True)
     table.insert(1, "group", table["image"].map(group_of))

@@ -33,7 +33,7 @@ from cellscope.report.plots import confusion_figure, reliability_figure
 
 if TYPE_CHECKING:
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import WorkerOptions
+    from cellscope.options.common import ShardOptions
 
 WINDOW = 64
 MOST_ERRORS = 12
@@ -72,7 +72,7 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: WorkerOptions,
+    run: ShardOptions,
     options: EvalOptions,
     models: list[str],
     split: str,
@@ -97,7 +97,7 @@ def evaluate(
     int
         Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models)
     prepared = evaluation.prepared
     rows = prepared.split(split).head(run.limit) if run.limit else prepared.split(split)
     loaded = evaluation.load(models)
@@ -106,6 +106,8 @@ def evaluate(
     # prepared sequences always hold transmitted light first
     read_item = partial(_read_item, prepared, replace(extended(options, PredictOptions), nuclei_channel=1))
     found = evaluation.measure(rows, loaded, read_item, measure_sequence, window=WINDOW)
+    if run.shard:
+        return evaluation.end_shard()
     facts = read_facts(prepared)
     table = items_table(rows[rows["id"].isin(list(found))], found, facts, classes, options.threshold)
     metrics = measures(table, classes, options.threshold, sides=sides, seed=run.seed)

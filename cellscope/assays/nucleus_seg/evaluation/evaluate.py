@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,36 +14,28 @@ import pandas as pd
 
 from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE, find, otsu_nuclei
 from cellscope.assays.nucleus_seg.evaluation.figures import box_figure, worst_figure
+from cellscope.assays.nucleus_seg.evaluation.metrics import all_metrics
 from cellscope.assays.nucleus_seg.evaluation.scores import MEASURES, compare_tables, image_measures
 from cellscope.assays.nucleus_seg.options import EvalOptions, PredictOptions
 from cellscope.assays.nucleus_seg.segment.state import State
 from cellscope.engine.assay import Subject
 from cellscope.engine.eval.jobs import Job, jobs_of
-from cellscope.engine.eval.metric import Metric, measure, metrics_figure, over_folds
+from cellscope.engine.eval.metric import metrics_figure
 from cellscope.engine.eval.run import Evaluation
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
-from cellscope.metrics.overlap import Counts, overlap_metrics, pool
+from cellscope.metrics.overlap import Counts
 from cellscope.options.fields import extended
 
 if TYPE_CHECKING:
     from cellscope.models.card import ModelCard
-    from cellscope.options.common import WorkerOptions
+    from cellscope.options.common import ShardOptions
 
 WINDOW = 8
 #: Worst images kept for the figure.
 WORST = 10
 
-CONVENTIONS = {
-    "dice": "nucleus pixels, mean over images",
-    "iou": "nucleus pixels, mean over images",
-    "accuracy": "share of pixels called right (nucleus or not), mean over images",
-    "precision": "nucleus pixels, mean over images",
-    "recall": "nucleus pixels, mean over images",
-    "boundary_f1": "outlines of all nuclei of an image, tolerance 2 pixels, mean over images",
-    "hd95": "95 % Hausdorff distance of the outlines, pixels, mean over images that have both",
-}
 RAW = "the network's mask alone: one view, probability over the threshold, no rules"
 
 
@@ -54,6 +46,7 @@ class Measured:
     row: dict[str, Any]
     counts: Counts
     baseline: Counts
+    matched: np.ndarray
     image: np.ndarray
     truth: np.ndarray
     labels: np.ndarray
@@ -63,7 +56,7 @@ def evaluate(
     dataset: Path,
     out: Path,
     *,
-    run: WorkerOptions,
+    run: ShardOptions,
     options: EvalOptions,
     models: list[str],
     split: str,
@@ -92,7 +85,9 @@ def evaluate(
     int
         Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, split=split, argv=argv, models=models)
+    if compare and run.shard:
+        raise UsageError("--compare needs all items: give it without --shard, with --skip-existing, to join the shards")
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models)
     others = [(folder, _other(folder)) for folder in compare or []]
     prepared = evaluation.prepared
     found: list[Measured] = []
@@ -100,8 +95,13 @@ def evaluate(
         read_item = partial(_read_item, prepared, extended(options, PredictOptions))
         items = evaluation.measure(job.rows, evaluation.load(job.models), read_item, measure_image, window=WINDOW)
         found += _named(job, items)
+    if run.shard:
+        return evaluation.end_shard()
     table = pd.DataFrame([item.row for item in found])
-    metrics = _metrics(table, found, run.seed)
+    metrics = all_metrics(
+        table, [item.counts for item in found], [item.baseline for item in found],
+        np.stack([item.matched for item in found]), run.seed,
+    )  # fmt: skip
     if options.raw:
         metrics = [replace(metric, convention=f"{metric.convention}; {RAW}") for metric in metrics]
     figures = {
@@ -161,61 +161,11 @@ def measure_image(subject: Subject) -> Measured:
     """Compare the nuclei of an image, and those of the baseline, with the truth, (H, W) int labels."""
     truth, rgb = subject.truth, subject.image.pixels
     nuclei = find(subject)
-    row, counts = image_measures(truth, nuclei.labels, nuclei.cells)
-    baseline_row, baseline = image_measures(truth, otsu_nuclei(rgb).labels, None)
+    row, counts, matched = image_measures(truth, nuclei.labels, nuclei.cells)
+    baseline_row, baseline, _ = image_measures(truth, otsu_nuclei(rgb).labels, None)
     row |= {f"otsu_{name}": baseline_row[name] for name in ("dice", "iou")}
     row["nucleus_diameter"] = subject.state.diameter
-    return Measured(row, counts, baseline, rgb, truth, nuclei.labels)
-
-
-def _mean(values: np.ndarray, index: np.ndarray) -> float | None:
-    chosen = values[index]
-    chosen = chosen[np.isfinite(chosen)]
-    return float(chosen.mean()) if len(chosen) else None
-
-
-def _pooled(name: str, counts: list[Counts], index: np.ndarray) -> float | None:
-    return overlap_metrics(pool(counts[i] for i in index))[name]
-
-
-def _metrics(table: pd.DataFrame, found: list[Measured], seed: int) -> list[Metric]:
-    """Give all metrics: over everything, per source, pooled, the baseline's, over folds."""
-    metrics: list[Metric] = []
-
-    def add(name: str, index: np.ndarray, statistic: Callable[[np.ndarray], float | None], convention: str) -> None:
-        groups = table["group"].to_numpy()[index]
-        metrics.append(measure(name, groups, lambda at: statistic(index[at]), convention=convention, seed=seed))
-
-    everything = np.arange(len(table))
-    parts = [("", everything)] + [
-        (f"{source}.", np.flatnonzero(table["source"] == source)) for source in sorted(set(table["source"]))
-    ]
-    if len(parts) == 2:
-        parts = parts[:1]
-    right = (table["n_true"] == table["n_found"]).to_numpy(float)
-    for prefix, index in parts:
-        for name, convention in CONVENTIONS.items():
-            add(f"{prefix}{name}", index, partial(_mean, table[name].to_numpy(float)), convention)
-        add(
-            f"{prefix}cell_dice", index, partial(_mean, table["cell_dice"].to_numpy(float)),
-            "nucleus and cytoplasm together, mean over images with cytoplasm masks",
-        )  # fmt: skip
-        add(f"{prefix}count_right", index, partial(_mean, right), "share of images with the annotated number of nuclei")
-        worst = float(table["dice"].to_numpy()[index].min())
-        metrics.append(Metric(f"{prefix}dice_worst", worst, None, None, len(index), "lowest Dice of an image"))
-        add(
-            f"{prefix}otsu.dice",
-            index,
-            partial(_mean, table["otsu_dice"].to_numpy(float)),
-            "baseline: " + CONVENTIONS["dice"],
-        )
-        otsu_worst = float(table["otsu_dice"].to_numpy()[index].min())
-        metrics.append(Metric(f"{prefix}otsu.dice_worst", otsu_worst, None, None, len(index), "baseline: lowest Dice"))
-    ours, theirs = [item.counts for item in found], [item.baseline for item in found]
-    for name in ("dice", "iou", "accuracy", "precision", "recall"):
-        add(f"pooled.{name}", everything, partial(_pooled, name, ours), "all pixels of all images pooled")
-    add("otsu.pooled.dice", everything, partial(_pooled, "dice", theirs), "baseline: all pixels of all images pooled")
-    return metrics + over_folds(table, ("dice", "iou", "accuracy", "precision", "recall"))
+    return Measured(row, counts, baseline, matched, rgb, truth, nuclei.labels)
 
 
 def _say_comparison(folder: Path, tested: pd.DataFrame, quiet: bool) -> None:

@@ -13,9 +13,9 @@ from cellscope.assays.nucleus_seg.segment.debris import usual_area, weakly_stain
 from cellscope.imaging.labels import find_markers, marker_watershed, relabel
 from cellscope.imaging.scaling import resize_to
 
-#: Smoothing of the distance map before its peaks are sought, pixels at the network's scale.
-SIGMA = 2.0
-#: Where a network gives no distance, the half width (pixels at the network's scale) that counts as 1.
+#: Smoothing of the distance map before its peaks are sought, as a share of the nuclei's radius.
+SMOOTHING = 1 / 14
+#: The nuclei's radius, pixels, where neither the network's scale nor a nucleus that was found tells it.
 USUAL_RADIUS = 28.0
 #: How deep a dip parts two cells, as a share of their half width: in a network's distance, and in that to the outline.
 LEARNT_DEPTH, OUTLINE_DEPTH = 0.4, 0.03
@@ -33,16 +33,33 @@ class Maps:
     cytoplasm : (h, w) or None
     distance : (h, w) or None
         Inside the cell; None where the network has no such head.
+    diameter : float
+        Of the nuclei at the network's scale, pixels; 0 for a network that takes images as they are.
     """
 
     nucleus: np.ndarray
     cytoplasm: np.ndarray | None
     distance: np.ndarray | None
+    diameter: float = 0.0
 
     @property
     def cell(self) -> np.ndarray:
         """Probability of nucleus or cytoplasm."""
         return self.nucleus if self.cytoplasm is None else cv2.add(self.nucleus, self.cytoplasm)
+
+
+def radius_of(maps: Maps, nuclei: np.ndarray) -> float:
+    """Give the usual radius of the nuclei, pixels: by the network's scale, else of the pieces found.
+
+    Parameters
+    ----------
+    maps : Maps
+    nuclei : (h, w) bool
+    """
+    if maps.diameter:
+        return maps.diameter / 2
+    areas = np.bincount(components(nuclei, connectivity=2).ravel())[1:]
+    return float(np.sqrt(usual_area(areas.astype(float)) / np.pi)) or USUAL_RADIUS
 
 
 def split_cells(maps: Maps, *, threshold: float, depth: float | None = None) -> np.ndarray:
@@ -66,11 +83,12 @@ def split_cells(maps: Maps, *, threshold: float, depth: float | None = None) -> 
     """
     nuclei = maps.nucleus > threshold * 255
     inside = nuclei | (maps.cell > 127)
+    radius = radius_of(maps, nuclei)
     if maps.distance is not None:
         height: np.ndarray = maps.distance.astype(np.float32) / 255
     else:
-        height = ndimage.distance_transform_edt(nuclei).astype(np.float32) / USUAL_RADIUS
-    height = np.asarray(cv2.GaussianBlur(height, (0, 0), SIGMA), np.float32)
+        height = ndimage.distance_transform_edt(nuclei).astype(np.float32) / np.float32(radius)
+    height = np.asarray(cv2.GaussianBlur(height, (0, 0), SMOOTHING * radius), np.float32)
     if depth is None:
         depth = OUTLINE_DEPTH if maps.distance is None else LEARNT_DEPTH
     markers = find_markers(height, inside, depth=depth)
@@ -78,7 +96,7 @@ def split_cells(maps: Maps, *, threshold: float, depth: float | None = None) -> 
     if cells.max() == 0:
         return cells
     area = np.bincount(cells[nuclei], minlength=cells.max() + 1)
-    least = CRUMB * np.pi * USUAL_RADIUS**2
+    least = CRUMB * np.pi * radius**2
     empty = area < least
     empty[0] = False
     if empty[np.unique(cells)].any():

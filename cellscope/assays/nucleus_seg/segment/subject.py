@@ -40,4 +40,4 @@ def maps_of(output: np.ndarray, subject: Subject) -> Maps:
     classes = len(subject.cards[PART].normalisation.get("pixel_classes", ("background", "cytoplasm", "nucleus")))
     maps = [np.ascontiguousarray(output[..., index]) for index in range(output.shape[-1])]
     cytoplasm = maps.pop(0) if classes == 3 else None
-    return Maps(maps[0], cytoplasm, maps[1] if len(maps) > 1 else None)
+    return Maps(maps[0], cytoplasm, maps[1] if len(maps) > 1 else None, network_diameter(subject))

@@ -33,7 +33,6 @@ from cellscope.engine.train.data import (
     training_facts,
 )
 from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
-from cellscope.errors import UsageError
 from cellscope.models.file import ModelCard
 
 PART = "nuclei"
@@ -60,13 +59,11 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     prepared = open_dataset(dataset, "nucleus-seg", options)
     n_items = len(prepared.split("train"))
     options = options.in_steps(min(n_items, options.limit or n_items))
-    if options.init == "imagenet":
-        raise UsageError("there are no ImageNet weights for these networks; use --init with a model file or none")
     L.seed_everything(options.seed, verbose=False)
     arch, arguments = str(options.arch), arguments_of(str(options.arch), options.pixel_classes)
     if arch == "msff-segnext":
         arguments |= {"edge": options.edge, "hamburgers": options.hamburgers, "hamburger": options.hamburger}
-    network = build_network(arch, arguments)
+    network = build_network(arch, arguments, pretrained=options.init == "imagenet", weights=options.imagenet)
     initialise(network, options, assay="nucleus-seg", part=PART)
     smears = load_smears(prepared, "train", limit=options.limit, diameter=options.diameter)
     validation = load_smears(prepared, "val", limit=options.limit, diameter=options.diameter)

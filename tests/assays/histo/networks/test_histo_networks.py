@@ -7,11 +7,9 @@ import pytest
 import torch
 
 from cellscope.assays.histo.networks import compact, histonext
-from cellscope.assays.histo.networks.lite import accept_normalised
 from cellscope.assays.histo.networks.registry import arguments_of, build_network, geometry, normalise, to_maps
 from cellscope.errors import UsageError
 from cellscope.nn.cost import count_parameters, fvcore_multiply_adds
-from cellscope.nn.encoder import Encoder
 
 HOVERNET = 54_744_522
 """Weights of the published layers: encoder 25.6 M, three branches of 9.7 M."""
@@ -45,14 +43,6 @@ def test_network_on_imagenet_encoder_costs_less_than_the_small_one() -> None:
         costs[arch] = fvcore_multiply_adds(network, 1, 3, core + 2 * margin, core + 2 * margin) / core**2
         assert count_parameters(network) < 6e6
     assert costs["lite0-unet"] < costs["histonext-atto"]
-
-
-def test_encoder_sees_the_same_pixels_whoever_normalises_them() -> None:
-    pictures = torch.rand(1, 3, 64, 64)
-    encoder = Encoder("lite0", 3)
-    before = encoder(pictures)[0]
-    accept_normalised(encoder)
-    assert torch.allclose(encoder(normalise(pictures))[0], before, atol=1e-4)
 
 
 def test_paper_network_gives_the_central_pixels() -> None:

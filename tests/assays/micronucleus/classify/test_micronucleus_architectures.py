@@ -1,4 +1,4 @@
-"""The rows of the paper's Tables 2 to 4 that are defined: what the documentation says of them, a step of training."""
+"""The rows of the paper's Tables 2 to 4: what the documentation says of them, a step of training."""
 
 import json
 import re
@@ -16,7 +16,13 @@ from cellscope.nn.cost import count_parameters, pytorch_multiply_adds, twice_the
 
 PAGE = Path(__file__).parents[4] / "docs" / "micronucleus.md"
 QUICK = ("mobilevit-mn", "mobilenet")
-"""The others are marked slow; VGG-16 is left out, for its checkpoints are two gigabytes."""
+"""The others are marked slow; both VGG-16 are left out, for their checkpoints are two gigabytes."""
+PRINTED = (
+    "MobileNet", "VGG-16", "VGG-Att", "GoogLeNet", "GoogLeNet-Att", "ResNet", "ResNet-Att", "AlexNet", "Alex-light",
+    "MSA-Net", "Alex-CA", "AALNet", "MobileViT", "Model_DSC", "MV2_SE", "MV2_SE_Mb_tr1", "MV2_SE_Mb_tr3", "MV2_NAM",
+    "MV2_NAM_Mb_tr1", "MV2_NAM_Mb_tr3", "Mb_SE", "Mb_NAM", "MV2_SE_Mb_NAM", "MV2_NAM_Mb_SE",
+)  # fmt: skip
+"""The names in Tables 4 and 2."""
 
 
 def documented():
@@ -28,6 +34,13 @@ def documented():
 
 def test_the_page_has_a_row_for_every_architecture():
     assert set(documented()) == set(ARCHS)
+
+
+def test_every_printed_row_but_msa_net_has_an_architecture():
+    rows = re.findall(r"^\| `[\w-]+` \| ([^|]*?) \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert set(PRINTED) - set(rows) == {"MSA-Net"}
+    papers = PAGE.parent / "papers" / "micronucleus.md"
+    assert "**MSA-Net** (3.3 M) is the one row that cannot be built" in papers.read_text("utf-8")
 
 
 @pytest.mark.parametrize("arch", ARCHS)
@@ -54,7 +67,7 @@ def cells(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "arch", [pytest.param(a, marks=() if a in QUICK else pytest.mark.slow) for a in ARCHS if a != "vgg16"]
+    "arch", [pytest.param(a, marks=() if a in QUICK else pytest.mark.slow) for a in ARCHS if "vgg16" not in a]
 )
 def test_every_architecture_trains_and_is_measured(arch, cells, untrained, tmp_path):
     def run(*words):

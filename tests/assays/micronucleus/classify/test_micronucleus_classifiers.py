@@ -7,6 +7,7 @@ import torch
 import torchvision.models as zoo
 from safetensors.torch import save_file
 
+from cellscope.assays.micronucleus.classify import attended
 from cellscope.assays.micronucleus.classify.classifiers import TIMM, TORCHVISION, build_classifier
 from cellscope.assays.micronucleus.classify.mobilevit import (
     ARCHS,
@@ -125,11 +126,11 @@ def test_norm_attention_by_hand():
     assert count_parameters(attention) == 4
 
 
-@pytest.mark.parametrize("arch", ["mobilevit-mn", "mv2-nam-mb-se", "mv2-se-tr3", *TIMM, *TORCHVISION])
+@pytest.mark.parametrize("arch", ["mobilevit-mn", "mv2-nam-mb-se", "mv2-se-tr3", *TIMM, *TORCHVISION, *attended.ARCHS])
 def test_every_architecture_learns(arch):
     torch.manual_seed(0)
     # VGG-16 has 138 million parameters: its shapes and gradients are followed without their numbers
-    place = torch.device("meta" if arch == "vgg16" else "cpu")
+    place = torch.device("meta" if "vgg16" in arch else "cpu")
     with place:
         network = build_classifier(arch).train()
         logits = network(torch.rand(2, 1, 64, 64))
@@ -139,6 +140,34 @@ def test_every_architecture_learns(arch):
     assert all(g is not None for g in gradients.values())
     if place.type == "cpu":
         assert not [name for name, g in gradients.items() if not torch.isfinite(g).all()]
+
+
+def test_attention_by_hand():
+    attention = attended.MapAttention(2, 1)
+    for layer in (attention.of_map, attention.of_last, attention.weigh):
+        torch.nn.init.zeros_(layer.weight)
+    attention.weigh.bias.data.zero_()
+    attention.of_map.weight.data[0, 0] = 1  # the first channel is compared, less what the last map says
+    attention.of_last.weight.data[0, 0] = -1
+    attention.weigh.weight.data[0, 0] = 1
+    earlier = torch.tensor([[[[3.0, 0.0], [0.0, 0.0]], [[8.0, 4.0], [4.0, 4.0]]]])
+    out = attention(earlier, torch.ones(1, 1, 1, 1))
+    near = float(1 / (1 + np.exp(-2.0)))  # relu(3 - 1); elsewhere relu(0 - 1) = 0 weighs one half
+    assert torch.allclose(out, torch.tensor([[3 * near / 4, (8 * near + 12 * 0.5) / 4]]))
+
+
+@pytest.mark.parametrize("arch", ["aalnet", "alexnet-ca", "alexnet-light", "googlenet-att"])
+def test_networks_with_attention_take_the_weights_of_their_base(arch, tmp_path):
+    torch.manual_seed(1)
+    base = getattr(zoo, attended.ARCHS[arch])(**({"init_weights": False} if "google" in arch else {}))
+    published = base.state_dict()
+    save_file(published, tmp_path / "base.safetensors")
+    network = build_classifier(arch, pretrained=True, weights=tmp_path / "base.safetensors").network
+    known = {tuple(value.flatten()[:3].tolist()) for value in published.values() if value.numel() > 1000}
+    heavy = [p for name, p in network.named_parameters() if p.numel() > 1000 and not name.startswith(("fc", "attend"))]
+    taken = [p for p in heavy if tuple(p.flatten()[:3].tolist()) in known]
+    assert len(heavy) > 3
+    assert len(taken) == len(heavy) - (arch == "alexnet-light") * sum(p.shape[0] == 2 for p in heavy)
 
 
 def test_unknown_architectures_are_named():

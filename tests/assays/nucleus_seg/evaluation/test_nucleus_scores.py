@@ -10,8 +10,10 @@ from nucleus_edges import edge_scores, network_edges, opencv_edges
 from cellscope.assays.nucleus_seg.evaluation.scores import (
     COMPARED,
     compare_tables,
+    f1_by_overlap,
     image_measures,
     true_cells,
+    true_nuclei,
 )
 
 
@@ -21,7 +23,7 @@ def test_an_image_by_hand() -> None:
     mask[4:10, 4:14] = 255
     labels = np.zeros((20, 30), int)
     labels[4:10, 6:16] = 1
-    measures, counts = image_measures(mask, labels, np.where(mask > 0, 1, 0))
+    measures, counts, _ = image_measures(mask, labels, np.where(mask > 0, 1, 0))
     assert (counts.true_positive, counts.false_positive, counts.false_negative) == (48, 12, 12)
     assert measures["dice"] == pytest.approx(0.8)
     assert measures["cell_dice"] == 1
@@ -30,6 +32,28 @@ def test_an_image_by_hand() -> None:
     mask[0, 0] = 64
     assert np.isnan(image_measures(mask, labels, labels)[0]["cell_dice"])
     assert true_cells(np.zeros((4, 4), np.uint8)) == 0
+
+
+def test_single_nuclei_by_hand() -> None:
+    mask = np.zeros((40, 40), np.uint8)
+    mask[2:18, 2:18] = 128
+    mask[4:14, 4:14] = 255  # one cell, a nucleus of 10 x 10 pixels and a lobe of 2 x 10 beside it
+    mask[16:18, 4:14] = 255
+    mask[22:32, 22:32] = 255  # a cell that is not found
+    mask[38, 38] = 255  # a speck
+    truth = true_nuclei(mask)
+    assert sorted(np.bincount(truth.ravel())[1:]) == [100, 120]
+    labels = np.zeros((40, 40), int)
+    labels[4:14, 4:14] = 1  # IoU 100 / 120 = 0.833
+    labels[4:14, 30:40] = 2  # there is none
+    measures, _, matched = image_measures(mask, labels, None)
+    # IoU above 0.5, 0.55, ... 0.8 finds one of two, with two found; above 0.85 none.
+    assert matched.tolist() == [1] * 7 + [0] * 3 + [2, 2]
+    assert measures["pq"] == pytest.approx((100 / 120) / (1 + 0.5 * 2))
+    assert measures["aji"] == pytest.approx(100 / (120 + 100 + 100))
+    assert f1_by_overlap(np.stack([matched, matched])).tolist() == [0.5] * 7 + [0] * 3
+    empty = image_measures(np.zeros((9, 9), np.uint8), np.zeros((9, 9), int), None)[2]
+    assert np.isnan(f1_by_overlap(empty[None])).all()
 
 
 def table(values: list[float], folds: list[int] | None = None) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from cellscope.nn.cost import count_parameters, torchinfo_multiply_adds
         ("msff-segnext", 150, 13_642_302 - 7_466_194, 14.79),
         ("segnext", 2, 4_225_378, None),
         ("compact", 3, 3_244_228, None),
+        ("lite0-unet", 3, 3_436_208, None),
     ],
 )
 def test_the_papers_counts(arch: str, classes: int, parameters: int, giga: float | None) -> None:
@@ -40,7 +41,7 @@ def test_the_parts_of_msff_segnext() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("arch", ["compact-test", "unet-test", "segnext", "msff-segnext"])
+@pytest.mark.parametrize("arch", ["compact-test", "lite0-unet", "unet-test", "segnext", "msff-segnext"])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_every_parameter_learns(arch: str, classes: int) -> None:
     torch.manual_seed(0)
@@ -53,6 +54,11 @@ def test_every_parameter_learns(arch: str, classes: int) -> None:
     network.eval()
     with torch.no_grad():
         torch.testing.assert_close(network(images[:1]), network(images)[:1], rtol=1e-4, atol=1e-4)
+
+
+def test_imagenet_weights_are_for_encoders_that_have_them() -> None:
+    with pytest.raises(UsageError, match="no ImageNet weights for compact-test; lite0-unet has them"):
+        build_network("compact-test", arguments_of("compact-test", 3), pretrained=True)
 
 
 def test_the_ablations_of_table_6() -> None:

@@ -42,9 +42,11 @@ def test_two_cells_that_touch_are_two_and_two_lobes_are_one() -> None:
     assert found.score.min() > 0.9
 
 
-def test_touching_nuclei_without_a_distance_head_are_parted_at_the_neck() -> None:
-    nuclei = disc(SHAPE, 50, 50, 28) | disc(SHAPE, 50, 102, 28)
-    found = find_nuclei(Maps(np.where(nuclei, 255, 0).astype(np.uint8), None, None), SHAPE)
+@pytest.mark.parametrize("scale", [0.3, 1, 4])
+def test_touching_nuclei_without_a_distance_head_are_parted_at_the_neck(scale: float) -> None:
+    shape = (round(100 * scale), round(160 * scale))
+    nuclei = disc(shape, 50 * scale, 50 * scale, 28 * scale) | disc(shape, 50 * scale, 102 * scale, 28 * scale)
+    found = find_nuclei(Maps(np.where(nuclei, 255, 0).astype(np.uint8), None, None), shape)
     assert found.labels.max() == 2
     assert found.cells is None
 

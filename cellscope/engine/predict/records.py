@@ -1,0 +1,140 @@
+"""What ``run.json``, ``plan.json`` and the journal must hold before anything in them is used.
+
+They lie in folders that people copy, edit and mount over a network, so their contents are checked like any other input.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from cellscope.errors import CellscopeError
+from cellscope.io.document import misfit
+from cellscope.io.text import one_line
+
+Outcome = Literal["ok", "failed"]
+
+
+class _Checked(BaseModel):
+    """Fields that are used; others may stand beside them."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class _Columns(_Checked):
+    leading: list[str]
+    first: dict[str, list[int]]
+
+
+class _Input(_Checked):
+    image: str
+    path: str
+    index: int
+    status: Literal["ok", "failed", "skipped"]
+    error: str
+    outputs: list[str]
+    warnings: list[str]
+    scene: int | None = None
+
+
+class _Counts(_Checked):
+    total: int
+    ok: int
+    failed: int
+    skipped: int
+
+
+class _Run(_Checked):
+    assay: str
+    status: str
+    argv: list[str]
+    started: str
+    finished: str
+    device: str
+    precision: str
+    counts: _Counts
+    missing: list[str]
+    identity: dict[str, Any]
+    options: dict[str, Any]
+    columns: dict[str, _Columns]
+    summary_columns: list[str]
+    figures: dict[str, list[str]]
+    inputs: list[_Input]
+
+
+class _Plan(_Checked):
+    images: list[str]
+    owners: list[int]
+    identity: dict[str, Any]
+    cards: dict[str, dict[str, Any]]
+
+
+class _Header(_Checked):
+    identity: dict[str, Any] = {}
+    images: list[str] = []
+
+
+class _Sheet(_Checked):
+    columns: list[str]
+    rows: list[list[str]] = []
+    file: str = ""
+    count: int = 0
+
+
+class _Entry(_Checked):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    image: str
+    status: Outcome
+    row: dict[str, str]
+    path: str
+    outputs: list[str]
+    warnings: list[str]
+    skipped: bool
+    scene: int | None = None
+    written: dict[str, list[int | str]] = {}
+    tables: dict[str, _Sheet] = {}
+
+
+_KINDS: dict[str, type[BaseModel]] = {"run": _Run, "plan": _Plan, "header": _Header, "entry": _Entry}
+
+
+@lru_cache
+def _adapter(kind: str) -> TypeAdapter:
+    return TypeAdapter(_KINDS[kind])
+
+
+def fault(content: Any, kind: str) -> str:
+    """Say what is wrong with the contents of a record, or return an empty string.
+
+    Parameters
+    ----------
+    content
+        What JSON held.
+    kind : str
+        ``run``, ``plan``, or a journal's ``header`` or ``entry``.
+    """
+    try:
+        _adapter(kind).validate_python(content)
+    except ValidationError as error:
+        return misfit(error)
+    except RecursionError:
+        return "it is nested too deep"
+    return ""
+
+
+def check(content: Any, kind: str, path: Path) -> dict[str, Any]:
+    """Return the contents of a record if they are what they should be.
+
+    Raises
+    ------
+    CellscopeError
+        Naming the file and the field.
+    """
+    if wrong := fault(content, kind):
+        raise CellscopeError(f"{one_line(path)} cannot be used: {wrong}; run again with --overwrite")
+    found: dict[str, Any] = content
+    return found
