@@ -27,9 +27,6 @@ class InputSpec:
         File suffixes the assay reads, lower case, with the dot.
     kind_of
         ``kind_of(image)`` -> the one of ``kinds`` it looks like; not asked where ``--input`` names a kind.
-    kind_of_item
-        ``kind_of_item(row)`` -> the one of ``kinds`` that an item of a prepared dataset is, where ``items.csv`` tells;
-        None leaves it to ``kind_of``.
     wants
         What the assay needs of a file with several planes.
     admit
@@ -45,14 +42,17 @@ class InputSpec:
         ``load(subject, max_pixels)`` reads into ``subject.state`` what else the stages need of files: the frames of a
         movie, regions. Called in a reading thread, ahead of the stages; with ``read`` and ``read_options`` the only
         function that opens files. InputError fails the input.
+    kind_of_item
+        ``kind_of_item(row)`` -> the one of ``kinds`` that an item of a prepared dataset is, where ``items.csv`` tells;
+        None leaves it to ``kind_of``.
     """
 
     kinds: tuple[str, ...]
     suffixes: frozenset[str]
     kind_of: Callable[[Any], str]
-    kind_of_item: Callable[[Any], str] | None = None
     wants: Wants = Wants.ANY
     admit: Callable[[Any, str], None] | None = None
     read: Callable[[Path, Choice, int, Any], Any] | None = None
     beside: Callable[[Input, Any], Mapping[str, Path]] | None = None
     load: Callable[[Subject, int], None] | None = None
+    kind_of_item: Callable[[Any], str] | None = None
