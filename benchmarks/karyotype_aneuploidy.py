@@ -29,9 +29,9 @@ import torch
 from departure import departure
 from road import through
 
-from cellscope.assays.karyotype.assay import ASSAY, certainties, name_subject
+from cellscope.assays.karyotype.assay import ASSAY, name_subject, plausible_of
 from cellscope.assays.karyotype.cell.assignment import assign_cell
-from cellscope.assays.karyotype.cell.chromosomes import LEAVING_OUT, cell_evidence
+from cellscope.assays.karyotype.cell.choice import LEAVING_OUT, cell_evidence
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.datasets.metaphase import load_metaphase
 from cellscope.assays.karyotype.detect.inputs import CHROMOSOME, METAPHASE
@@ -134,7 +134,7 @@ def keep_state(subject: Subject) -> dict[str, Any]:
         return {"scores": state.log_probabilities[0], "area": int(state.mask.sum())}
     detections = state.detections
     evidence = cell_evidence(state.log_probabilities, np.array([one.area for one in detections], float))
-    found = departure(evidence, LEAVING_OUT + certainties(subject))
+    found = departure(evidence, LEAVING_OUT + plausible_of(subject).certain)
     return {"score": found, "count": len(name_subject(subject).chromosomes)}
 
 

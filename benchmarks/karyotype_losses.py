@@ -5,10 +5,10 @@ usage: python benchmarks/karyotype_losses.py DATASET [--splits val,test] [--sour
 Both networks run once over the metaphases of a prepared dataset, as `predict` runs them. Printed are, per source and
 split, for all candidates and for what the whole cell keeps of them: recall, precision and box AP50; the chromosomes
 missed by the best IoU that any box has with them; the boxes too many by what they are (a second box on a chromosome
-that is found, a piece of one or a clump, nothing). Then what the model cards hold, fitted on the first split: the
-detector's ``whole_*``, the logistic regression of "found, by none better" on `plausible.features`, and, with the
-present ones, the classifier's ``confidence_*``, that of "found, and of the class given" on the assignment's margin.
-`--write DIR` writes copies of both models with these values on their cards; `--keep` pickles what was found.
+that is found, a piece of one or a clump, nothing). Then the classifier's ``confidence_*``, fitted on the first split:
+the logistic regression of "found, and of the class given" on the assignment's margin. `--write DIR` writes a copy of
+the classifier with these values on its card; `--keep` pickles what was found. What the detector's card holds is fitted
+by ``karyotype_cells.py``.
 """
 
 from __future__ import annotations
@@ -25,17 +25,15 @@ import numpy as np
 from road import CPU, through
 from safetensors.torch import load_file
 from scipy.optimize import minimize
-from scipy.special import expit
 
-from cellscope.assays.karyotype.assay import ASSAY
+from cellscope.assays.karyotype.assay import ASSAY, plausible_of
 from cellscope.assays.karyotype.cell.calibration import SUREST, THRESHOLDS, Calibration
+from cellscope.assays.karyotype.cell.choice import Plausible
 from cellscope.assays.karyotype.cell.chromosomes import Cell, name_cell
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase, load_metaphase
-from cellscope.assays.karyotype.detect import plausible
 from cellscope.assays.karyotype.detect.detections import Detection
 from cellscope.assays.karyotype.detect.inputs import METAPHASE
-from cellscope.assays.karyotype.detect.stage import score_threshold
 from cellscope.assays.karyotype.options import PredictOptions
 from cellscope.engine.assay import Subject
 from cellscope.engine.device import pick_precision
@@ -58,8 +56,7 @@ class Found:
     detections: list[Detection]
     log_probabilities: np.ndarray
     bright_on_dark: bool
-    features: np.ndarray
-    weights: np.ndarray
+    plausible: Plausible
     calibration: Calibration
 
     @property
@@ -70,9 +67,8 @@ class Found:
     def named(self) -> Cell:
         """Name the cell, as `predict` does by default."""
         options = PredictOptions()
-        certain = plausible.weigh(self.features, self.weights)
         return name_cell(
-            [replace(one, score=float(odds)) for one, odds in zip(self.detections, expit(certain), strict=True)],
+            self.detections,
             self.log_probabilities,
             None,
             shape=self.shape,
@@ -80,35 +76,22 @@ class Found:
             assign=True,
             aneuploidy_cost=options.aneuploidy_cost,
             review_below=options.review_below,
-            certain=certain,
+            plausible=self.plausible,
             calibration=self.calibration,
         )
-
-    def right(self) -> np.ndarray:
-        """Tell which detections are a chromosome that no better one has found: (N,) bool."""
-        boxes = np.array([detection.reported_box(self.shape) for detection in self.detections], float).reshape(-1, 4)
-        iou = box_iou(self.truth.boxes, boxes)
-        right, free = np.zeros(len(boxes), bool), np.ones(len(iou), bool)
-        for column in np.argsort([-detection.score for detection in self.detections]):
-            open_ = np.where(free, iou[:, column], 0.0)
-            if open_.max(initial=0.0) > 0.5:
-                free[open_.argmax()], right[column] = False, True
-        return right
 
 
 def keep_state(subject: Subject) -> dict[str, Any]:
     """Keep the candidates and what the classifier says of them."""
     names = ("detections", "log_probabilities", "bright")
     kept = {name: getattr(subject.state, name) for name in names}
-    found = kept["detections"], kept["log_probabilities"], subject.state.normalised, score_threshold(subject)
-    kept["features"] = plausible.features(*found)
+    kept["plausible"] = plausible_of(subject)
     return kept
 
 
 def find(dataset: PreparedDataset, splits: list[str], sources: list[str], models: list[str]) -> Iterator[Found]:
     """Run both networks over the metaphases."""
     loaded = load_models(ASSAY, models, CPU)
-    weights = plausible.weights_of(loaded.cards["detect"].thresholds)
     calibration = Calibration.of(loaded.cards["classify"].thresholds)
     for split in splits:
         rows = dataset.split(split).rename(columns={"class": "class_"})
@@ -121,9 +104,7 @@ def find(dataset: PreparedDataset, splits: list[str], sources: list[str], models
         for subject, kept in through(ASSAY, subjects, loaded, dtype=pick_precision("auto", CPU), conclude=keep_state):
             truth = truths[subject.name]
             scores, bright = kept["log_probabilities"], bool(kept["bright"])
-            yield Found(
-                split, truth.source, truth, kept["detections"], scores, bright, kept["features"], weights, calibration
-            )
+            yield Found(split, truth.source, truth, kept["detections"], scores, bright, kept["plausible"], calibration)
 
 
 def losses(title: str, cells: list[Found], kept: list[list[Detection]]) -> None:
@@ -235,19 +216,14 @@ def main() -> None:
         split: margins(*zip(*[(c, n) for c, n in zip(everything, named, strict=True) if c.split == split], strict=True))
         for split in splits
     }
-    known = [one for one in everything if one.split == splits[0] and len(one.detections)]
-    found = fit(np.vstack([one.features for one in known]), np.concatenate([one.right() for one in known]))
-    whole = {name: round(float(weight), 2) for name, weight in zip(plausible.THRESHOLDS, found, strict=True)}
-    print(f"\nfitted on {splits[0]}: {whole}; now {everything[0].weights.tolist()}")
     margin, right, _ = by_split[splits[0]]
     weights = fit(margin[:, None], right)
     confidences = dict(zip(THRESHOLDS[:2], weights.round(2).tolist(), strict=True))
     print(f"fitted on {splits[0]}: {confidences}; now {everything[0].calibration}")
     if given.write:
         given.write.mkdir(parents=True, exist_ok=True)
-        for part, path in choose("karyotype", ASSAY.parts, given.model).items():
-            values = whole if part == "detect" else confidences
-            write_thresholds(path, given.write / f"karyotype-{part}.safetensors", values)
+        path = choose("karyotype", ASSAY.parts, given.model)["classify"]
+        write_thresholds(path, given.write / "karyotype-classify.safetensors", confidences)
     for split, (margin, right, confidence) in by_split.items():
         reliability(f"{split}, now", confidence, right, PredictOptions().review_below)
         fitted = 1 / (1 + np.exp(-(weights[0] * margin + weights[1])))

@@ -192,10 +192,11 @@ class Writer:
         orders = {}
         for table, order in record["columns"].items():
             orders[table] = ColumnOrder.from_records([order])
+            known = CORRECTED in orders[table].first  # some assays have the column themselves, at its place
             for number, entry in enumerate(entries):
                 if (found := self.sheet(entry.image, table)) is not None:
-                    orders[table].see(number, [name for name in found.columns if name != CORRECTED])
-            orders[table].see(len(entries), [CORRECTED])  # behind all others
+                    orders[table].see(number, [name for name in found.columns if known or name != CORRECTED])
+            orders[table].see(len(entries), [CORRECTED])  # else behind all others
         index = {entry["image"]: entry["index"] for entry in record["inputs"]}
         made = dict(record) | {
             "command": "review",

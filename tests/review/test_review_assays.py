@@ -1,4 +1,4 @@
-"""``cellscope review`` of H&E tiles and divisions, asked as the page asks."""
+"""``cellscope review`` of H&E tiles, fields of micronuclei and divisions, asked as the page asks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import tifffile
 from drawn.histo import tissue
+from drawn.micronucleus import draw_field
 from drawn.mitosis import division, write_composite
 from drawn.reviewing import serving
 
@@ -25,6 +26,40 @@ def run(*words: object) -> int:
 def rows(out: Path, image: str, name: str = "objects") -> pd.DataFrame:
     table = pd.read_csv(out / f"corrections/{name}.csv", dtype={"image": str})
     return table[table["image"] == image].reset_index(drop=True)
+
+
+def test_a_persons_count_of_micronuclei_makes_the_frequency(tmp_path: Path) -> None:
+    field = draw_field()
+    tifffile.imwrite(tmp_path / "field.tif", field.grey)
+    out = tmp_path / "out"
+    assert run("micronucleus", "predict", tmp_path / "field.tif", "-o", out, "--input", "field", "-q") == 0
+    before = pd.read_csv(out / "objects.csv")
+    assert len(before) >= 3
+    first, second, third = before["label"].tolist()[:3]
+    with serving(out) as served:
+        served.edit(0, do="count", label=first, count=3)
+        served.edit(0, do="count", label=second, count=0)
+        shown = served.edit(0, do="scorable", label=third, value=False)
+        one = next(entry for entry in shown["objects"] if entry["label"] == first)
+        assert (one["class"], one["name"], one["review"]) == ("micronucleus", "3", False)
+        refused = served.send(0, edit={"do": "count", "label": first, "count": 99})
+        assert "0 to 30" in refused.json()["error"]
+        served.settle()
+    after = rows(out, "field.tif").set_index("label")
+    assert after["n_micronuclei"][[first, second]].tolist() == [3, 0]
+    assert after["class"][[first, second]].tolist() == ["micronucleus", "normal"]
+    assert after["scorable"][third] == False  # noqa: E712 - numpy's
+    assert after["corrected"][[first, second, third]].all()
+    image = rows(out, "field.tif", "images").iloc[0]
+    scored = after[after["scorable"]]
+    assert image["n_nuclei"] == len(scored)
+    assert image["n_micronuclei"] == scored["n_micronuclei"].sum()
+    assert image["mn_frequency"] == pytest.approx((scored["class"] == "micronucleus").mean(), abs=1e-5)
+    frequency = pd.read_csv(out / "corrections/frequency.csv").iloc[0]
+    assert frequency["n_micronucleated"] == (scored["class"] == "micronucleus").sum()
+    original = pd.read_csv(out / "objects.csv")
+    pd.testing.assert_frame_equal(original, before)
+    assert after.columns.tolist() == original.columns.drop(["label"]).tolist()
 
 
 def test_nuclei_of_a_tile_are_joined_and_removed(tmp_path: Path) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import expit
 
 from cellscope.assays.karyotype.cell.assignment import most_probable
-from cellscope.assays.karyotype.cell.calibration import Calibration
+from cellscope.assays.karyotype.cell.calibration import Calibration, margins_of
+from cellscope.assays.karyotype.cell.choice import Plausible
 from cellscope.assays.karyotype.cell.chromosomes import Cell, name_cell
 from cellscope.assays.karyotype.cell.clones import summarise
 from cellscope.assays.karyotype.cell.document import as_karyotype
+from cellscope.assays.karyotype.cell.plausible import features, weigh, weights_of
+from cellscope.assays.karyotype.cell.trust import Trust
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.explain import explain
 from cellscope.assays.karyotype.classify.separate import separated
@@ -29,7 +30,7 @@ from cellscope.assays.karyotype.classify.stage import (
 from cellscope.assays.karyotype.classify.upright import main_axis
 from cellscope.assays.karyotype.detect.detections import to_labels
 from cellscope.assays.karyotype.detect.inputs import CHROMOSOME, KINDS, METAPHASE, kind_of, kind_of_item
-from cellscope.assays.karyotype.detect.plausible import certainty, weights_of
+from cellscope.assays.karyotype.detect.pairs import joined, pair_features, pair_weights_of
 from cellscope.assays.karyotype.detect.stage import cut_again, cut_metaphase, detect, filter_detections, score_threshold
 from cellscope.assays.karyotype.detect.state import State
 from cellscope.assays.karyotype.karyogram.drawing import draw_karyogram, vector_karyogram
@@ -61,9 +62,10 @@ def conclude(subject: Subject[State]) -> Result:
 def name_subject(subject: Subject[State]) -> Cell:
     """Name the chromosomes of a metaphase that has been through both networks."""
     state, options = subject.state, subject.options
-    certain = certainties(subject)
+    detect, calibration = subject.cards["detect"].thresholds, subject.cards["classify"].thresholds
+    learnt = joined(detect, bright=state.bright) and not options.no_assignment
     return name_cell(
-        [replace(one, score=float(odds)) for one, odds in zip(state.detections, expit(certain), strict=True)],
+        state.detections,
         state.log_probabilities,
         state.polarity,
         shape=state.normalised.shape,
@@ -71,21 +73,23 @@ def name_subject(subject: Subject[State]) -> Cell:
         assign=not options.no_assignment,
         aneuploidy_cost=options.aneuploidy_cost,
         review_below=options.review_below,
-        certain=certain,
-        calibration=Calibration.of(subject.cards["classify"].thresholds),
+        plausible=plausible_of(subject),
+        calibration=Calibration.of(calibration | margins_of(detect) if learnt else calibration),
+        trust=Trust.of(detect) if learnt else Trust(),
     )
 
 
-def certainties(subject: Subject[State]) -> np.ndarray:
-    """Give the log odds that each detection of a metaphase is one whole chromosome."""
-    state = subject.state
-    return certainty(
-        state.detections,
-        state.log_probabilities,
-        state.normalised,
-        score_threshold(subject),
-        weights_of(subject.cards["detect"].thresholds),
-    )
+def plausible_of(subject: Subject[State]) -> Plausible:
+    """Tell how likely the detections of a metaphase are whole chromosomes, each alone and two together."""
+    state, thresholds = subject.state, subject.cards["detect"].thresholds
+    found = state.detections, state.log_probabilities
+    learnt = joined(thresholds, bright=state.bright) and not subject.options.no_assignment
+    weights = weights_of(thresholds, learnt=learnt)
+    certain = weigh(features(*found, state.normalised, score_threshold(subject)), weights)
+    if not learnt:
+        return Plausible(certain)
+    pairs, measured = pair_features(*found)
+    return Plausible(certain, pairs, np.minimum(measured @ pair_weights_of(thresholds), 0.0))
 
 
 def _conclude_metaphase(subject: Subject[State]) -> Result:
@@ -145,6 +149,7 @@ def metaphase_result(subject: Subject[State], cell: Cell, *, history: list[dict[
             "sex": cell.sex,
             "iscn_draft": cell.iscn_draft,
             "flags": ";".join(cell.flags),
+            "probability": None if cell.probability is None else round(cell.probability, 4),
         },
         artefacts=artefacts,
         warnings=warnings,
@@ -223,7 +228,7 @@ ASSAY = Assay(
     ),
     state=State,
     parts=("detect", "classify"),
-    summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags"),
+    summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags", "probability"),
     class_part="classify",
     layers={"detect": ("backbone.body",), "classify": ("blocks", "body")},
     by_class=("classify",),

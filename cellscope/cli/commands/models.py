@@ -162,9 +162,7 @@ def describe(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option(
-            "--kind", metavar="NAME", help="Input type to describe, such as chromosome. Default: all."
-        ),
+        typer.Option("--kind", metavar="NAME", help="Input type to describe, such as chromosome. Default: all."),
     ] = None,
     device: Annotated[
         str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Compute device.")

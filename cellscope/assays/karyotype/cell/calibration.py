@@ -9,6 +9,8 @@ import numpy as np
 
 #: What a classifier's model card may hold, in the order of `Calibration`.
 THRESHOLDS = ("confidence_slope", "confidence_offset", "polarity_margin")
+#: What a detector's may hold for the cells that it knows how to choose: the first two of these.
+LEARNT = tuple(f"bright_field_{name}" for name in THRESHOLDS[:2])
 #: Margins beyond it, in nats, say no more.
 SUREST = 20.0
 
@@ -46,3 +48,8 @@ class Calibration:
     def short_arm_up(self, logit: float) -> bool | None:
         """Tell whether the short arm is up; None where the logit does not decide."""
         return logit > 0 if abs(logit) > self.polarity_margin else None
+
+
+def margins_of(thresholds: Mapping[str, float]) -> dict[str, float]:
+    """Give what a detector's model card says of margins, under the names of a classifier's."""
+    return {name: thresholds[own] for name, own in zip(THRESHOLDS, LEARNT, strict=False) if own in thresholds}

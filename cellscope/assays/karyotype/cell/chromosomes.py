@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.special import expit
 
-from cellscope.assays.karyotype.cell.assignment import UNASSIGNED, Assignment, assign_cell, most_probable
+from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell.calibration import Calibration
+from cellscope.assays.karyotype.cell.choice import Plausible, choose
 from cellscope.assays.karyotype.cell.iscn import draft_iscn, sex_chromosomes
-from cellscope.assays.karyotype.cell.sizes import odd_sizes, size_evidence
+from cellscope.assays.karyotype.cell.sizes import odd_sizes
+from cellscope.assays.karyotype.cell.trust import Trust
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.upright import main_axis
 from cellscope.assays.karyotype.detect.detections import Detection, overlap
 
 EXPECTED = 46
-#: What fits no place and is less certain than this (log odds) is left out: a piece or debris rather than a marker
-#: chromosome.
-CERTAIN = 0.0
-#: Cost in nats of leaving out what is as likely one whole chromosome as not; its log odds add to it.
-LEAVING_OUT = 3.0
+#: Of candidates that may be second outlines, what is left out and less probably a chromosome than this is not listed.
+WORTH_LISTING = 0.02
 #: Standard deviations from the usual size of its class from which a chromosome is marked.
 ODD_SIZE = 4.0
 UNCALIBRATED = Calibration()
+UNTRUSTED = Trust()
 #: More autosomes than this without two copies: part of a metaphase, or none, rather than a karyotype.
 MANY = 6
 
@@ -89,12 +90,15 @@ class Cell:
     bright_on_dark : bool
     left_out : list of Detection
         Found, but neither called for by the cell nor certain: pieces of chromosomes and debris.
+    probability : float or None
+        That the draft is right; None where the models do not tell, and after a person's changes.
     """
 
     chromosomes: list[Chromosome]
     shape: tuple[int, int]
     bright_on_dark: bool
     left_out: list[Detection] = field(default_factory=list)
+    probability: float | None = None
 
     @property
     def classes(self) -> list[str]:
@@ -157,8 +161,9 @@ def name_cell(
     assign: bool,
     aneuploidy_cost: float,
     review_below: float,
-    certain: np.ndarray | None = None,
+    plausible: Plausible | None = None,
     calibration: Calibration = UNCALIBRATED,
+    trust: Trust = UNTRUSTED,
 ) -> Cell:
     """Name, orient and flag the chromosomes of one cell.
 
@@ -177,64 +182,48 @@ def name_cell(
         See `assign_cell`.
     review_below : float
         Confidence under which a chromosome is marked.
-    certain : (N,) float, optional
-        Log odds that each is one whole chromosome (`detect.plausible.certainty`), which the cell weighs
-        against the place it would take: one that fits nowhere may be left out, one that fills a gap may stay.
-        None keeps all.
+    plausible : Plausible, optional
+        How likely each is one whole chromosome, which the cell weighs against the place it would take: one that fits
+        nowhere may be left out, one that fills a gap may stay. Their `score` then is that probability. None keeps all.
     calibration : Calibration
         Of the classifier's model card.
+    trust : Trust
+        Of the detector's model card.
     """
-    assignment = _assign(detections, log_probabilities, assign, aneuploidy_cost, certain)
-    kept = [
-        index
-        for index, class_ in enumerate(assignment.classes)
-        if certain is None or class_ != UNASSIGNED or certain[index] >= CERTAIN
-    ]
-    odd = odd_sizes(
-        [assignment.classes[index] for index in kept], np.array([detections[index].area for index in kept], float)
-    )
+    areas = np.array([detection.area for detection in detections], float)
+    choice = choose(log_probabilities, areas, assign=assign, aneuploidy_cost=aneuploidy_cost, plausible=plausible)
+    if choice.odds is not None:
+        detections = [
+            replace(one, score=float(score)) for one, score in zip(detections, expit(choice.odds), strict=True)
+        ]
+    kept = [(index, class_) for index, class_ in enumerate(choice.classes) if class_ is not None]
+    odd = odd_sizes([class_ for _, class_ in kept], areas[[index for index, _ in kept]])
     chromosomes: list[Chromosome] = []
-    for index, odd_size in zip(kept, odd, strict=True):
+    for (index, class_), odd_size in zip(kept, odd, strict=True):
         probabilities = np.exp(log_probabilities[index].astype(float))
         probabilities /= probabilities.sum()
         chromosomes.append(
             Chromosome(
                 label=len(chromosomes) + 1,
                 detection=detections[index],
-                class_=assignment.classes[index],
+                class_=class_,
                 probabilities=probabilities,
                 angle=main_axis(detections[index].mask)[1],
                 short_arm_up=None if polarity is None else calibration.short_arm_up(float(polarity[index])),
-                confidence=calibration.confidence(float(assignment.margins[index]))
+                confidence=calibration.confidence(float(choice.margins[index]))
                 if assign
                 else float(probabilities.max()),
                 odd_size=float(odd_size) if assign else 0.0,
             )
         )
     judge(chromosomes, shape, review_below)
-    left_out = [detection for index, detection in enumerate(detections) if index not in set(kept)]
-    return Cell(chromosomes, shape, bright_on_dark, left_out)
-
-
-def _assign(
-    detections: list[Detection],
-    log_probabilities: np.ndarray,
-    assign: bool,
-    aneuploidy_cost: float,
-    certain: np.ndarray | None,
-) -> Assignment:
-    if not assign or not detections:
-        return most_probable(log_probabilities)
-    evidence = cell_evidence(log_probabilities, np.array([detection.area for detection in detections], float))
-    if certain is None:
-        return assign_cell(evidence, aneuploidy_cost=aneuploidy_cost)
-    return assign_cell(evidence, aneuploidy_cost=aneuploidy_cost, unassigned_cost=LEAVING_OUT + certain)
-
-
-def cell_evidence(log_probabilities: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """Join the classifier's evidence with that of the sizes: (N, 24) log probabilities, for `assign_cell`."""
-    evidence = log_probabilities + size_evidence(log_probabilities, areas)
-    return evidence - np.logaddexp.reduce(evidence, axis=1, keepdims=True)
+    least = WORTH_LISTING if plausible is not None and len(plausible.pairs) else 0.0
+    left_out = [
+        one for one, class_ in zip(detections, choice.classes, strict=True) if class_ is None and one.score >= least
+    ]
+    margins = choice.margins[[index for index, class_ in kept if class_ != UNASSIGNED]]
+    probability = trust.probability(margins, choice.gains, [one.class_ for one in chromosomes])
+    return Cell(chromosomes, shape, bright_on_dark, left_out, probability)
 
 
 def judge(chromosomes: list[Chromosome], shape: tuple[int, int], review_below: float) -> None:

@@ -44,6 +44,7 @@ def as_karyotype(cell: Cell, image: str, *, history: list[dict[str, Any]] | None
         "sex": cell.sex,
         "iscn_draft": cell.iscn_draft,
         "draft": True,
+        "probability": None if cell.probability is None else round(cell.probability, 4),
         "notice": NOTICE,
         "flags": cell.flags,
         "chromosomes": [_entry(chromosome) for chromosome in cell.chromosomes],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +124,22 @@ def overlap(a: Detection, b: Detection) -> int:
     return int((first & second).sum())
 
 
+def shared_pixels(detections: list[Detection]) -> np.ndarray:
+    """Count the pixels that every two masks share: (N, N) float, 0 on the diagonal."""
+    counts = np.zeros((len(detections), len(detections)))
+    for a, b in near_pairs(detections, 0):
+        counts[a, b] = counts[b, a] = overlap(detections[a], detections[b])
+    return counts
+
+
+def near_pairs(detections: list[Detection], gap: int) -> np.ndarray:
+    """List the pairs whose masks' boxes overlap when each is grown by `gap` pixels: (M, 2) int, the lower first."""
+    boxes = np.array([one.bbox for one in detections], int).reshape(-1, 4)
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    return np.argwhere(np.triu((high - low + 2 * gap > 0).all(2), 1))
+
+
 def drop_duplicates(detections: list[Detection], *, iou: float = 0.5, contained: float = 0.85) -> list[Detection]:
     """Keep the better of detections that cover the same chromosome, judged by masks rather than boxes.
 
@@ -180,7 +196,7 @@ def drop_thick(
     if len(detections) < 10:
         return detections
     widths = np.array([half_width(detection.mask) for detection in detections])
-    limits = np.array([border_limit if _at_border(one, shape) else limit for one in detections]) * np.median(widths)
+    limits = np.array([border_limit if at_border(one, shape) else limit for one in detections]) * np.median(widths)
     return [one for one, width, most in zip(detections, widths, limits, strict=True) if width <= most]
 
 
@@ -210,7 +226,8 @@ def drop_pale(detections: list[Detection], normalised: np.ndarray, *, limit: flo
     return [one for one, tone in zip(detections, tones, strict=True) if tone >= least]
 
 
-def _at_border(detection: Detection, shape: tuple[int, ...]) -> bool:
+def at_border(detection: Detection, shape: tuple[int, ...]) -> bool:
+    """Tell whether a mask comes within a pixel of the image's border."""
     x0, y0, x1, y1 = detection.bbox
     return bool(min(x0, y0) <= 1 or x1 >= shape[1] - 1 or y1 >= shape[0] - 1)
 
@@ -248,7 +265,12 @@ def to_labels(detections: list[Detection], shape: tuple[int, int], numbers: Sequ
 
 
 def detections_of(
-    output: dict[str, torch.Tensor], scale: float | np.ndarray, shape: tuple[int, int], *, threshold: float = 0.5
+    output: dict[str, torch.Tensor],
+    scale: float | np.ndarray,
+    shape: tuple[int, int],
+    *,
+    threshold: float = 0.5,
+    duplicates: Mapping[str, float] | None = None,
 ) -> list[Detection]:
     """Turn one image's network output into detections at the image's own resolution.
 
@@ -261,6 +283,8 @@ def detections_of(
     shape : (height, width) of the image
     threshold : float
         Mask probability.
+    duplicates : mapping, optional
+        Limits of `drop_duplicates` in place of its own.
     """
     boxes = output["boxes"].float().cpu().numpy() / np.resize(np.asarray(scale, np.float32), 4)
     masks = output["masks"].float().cpu().numpy() if "masks" in output else np.ones((len(boxes), 1, 1), np.float32)
@@ -268,7 +292,7 @@ def detections_of(
     placed = [place(box, mask, shape, score, threshold) for box, mask, score in zip(boxes, masks, scores, strict=True)]
     found = [detection for detection in placed if detection is not None]
     # Whole boxes say nothing of who covers whom; the network has suppressed them by overlap already.
-    return drop_duplicates(found) if "masks" in output else found
+    return drop_duplicates(found, **(duplicates or {})) if "masks" in output else found
 
 
 def raw_instances(

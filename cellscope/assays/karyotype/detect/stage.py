@@ -17,6 +17,7 @@ from cellscope.assays.karyotype.detect.detections import (
     with_foreground,
 )
 from cellscope.assays.karyotype.detect.inputs import CANONICAL, network_input
+from cellscope.assays.karyotype.detect.pairs import joined
 from cellscope.assays.karyotype.detect.scale import LIMITS, resize
 from cellscope.assays.karyotype.detect.state import State
 from cellscope.engine.assay import Subject
@@ -31,13 +32,18 @@ POLARITIES: dict[str, bool | None] = {"auto": None, "bright": True, "dark": Fals
 #: Share of the usual tone below which a detection is no chromosome, for dark and for bright chromosomes: fluorescence
 #: differs more from one chromosome to the next.
 PALE = {False: 0.5, True: 0.3}
-#: Share of the score threshold down to which the rest of the cell may call for a chromosome.
-CANDIDATES = 1 / 3
+#: Share of the score threshold down to which the rest of the cell may call for a chromosome; the lower one where the
+#: model card tells what overlapping outlines are.
+CANDIDATES, MORE_CANDIDATES = 1 / 3, 1 / 9
+#: Mask IoU above which the cell sees the better of two outlines alone, although it could tell.
+ALIKE = 0.75
 
 
-def candidates(score_threshold: float, *, assign: bool) -> float:
-    """Give the least score of detections that the cell should see."""
-    return score_threshold * CANDIDATES if assign else score_threshold
+def candidates(score_threshold: float, *, assign: bool, joined: bool = False) -> float:
+    """Give the least score of detections that the cell should see, `joined` as in `detect.pairs`."""
+    if not assign:
+        return score_threshold
+    return score_threshold * (MORE_CANDIDATES if joined else CANDIDATES)
 
 
 def cut_metaphase(subject: Subject[State]) -> list[np.ndarray]:
@@ -68,9 +74,14 @@ def filter_detections(subject: Subject[State], outputs: list[Any]) -> None:
     if not outputs:
         return
     options = subject.options
-    threshold = candidates(score_threshold(subject), assign=not options.no_assignment)
+    assign = not options.no_assignment
+    more = assign and joined(subject.cards["detect"].thresholds, bright=subject.state.bright)
+    threshold = candidates(score_threshold(subject), assign=assign, joined=more)
     shape = subject.state.normalised.shape
-    found = detections_of(outputs[0], subject.state.scale, shape, threshold=options.mask_threshold)
+    duplicates = {"iou": ALIKE, "contained": 1.0} if more else {}
+    found = detections_of(
+        outputs[0], subject.state.scale, shape, threshold=options.mask_threshold, duplicates=duplicates
+    )
     if subject.truth is not None:
         subject.state.raw = raw_instances(outputs[0], subject.state.scale, shape, threshold=options.mask_threshold)
     kept = [detection for detection in found if detection.score >= threshold]

@@ -11,7 +11,8 @@ import numpy as np
 
 from cellscope.assays.karyotype.assay import ASSAY, metaphase_result
 from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
-from cellscope.assays.karyotype.cell.chromosomes import Cell, Chromosome, cell_evidence
+from cellscope.assays.karyotype.cell.choice import cell_evidence
+from cellscope.assays.karyotype.cell.chromosomes import Cell, Chromosome
 from cellscope.assays.karyotype.cell.document import read_karyotype
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.stage import CPU_BATCH, classify, cut_out, tempered

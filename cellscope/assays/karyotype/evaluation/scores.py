@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.karyotype.cell.assignment import assign_cell
-from cellscope.assays.karyotype.cell.chromosomes import cell_evidence
+from cellscope.assays.karyotype.cell.choice import cell_evidence
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase
 from cellscope.assays.karyotype.detect.detections import Detection, as_instances, encode

@@ -11,10 +11,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cellscope import __version__
+from cellscope.assays.karyotype.cell import plausible, trust
+from cellscope.assays.karyotype.cell.calibration import LEARNT
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase, load_metaphases
+from cellscope.assays.karyotype.detect import pairs
 from cellscope.assays.karyotype.detect.detections import Detection, as_instances, detections_of, encode
 from cellscope.assays.karyotype.detect.inputs import CANONICAL, RESIZED
-from cellscope.assays.karyotype.detect.plausible import THRESHOLDS
 from cellscope.assays.karyotype.detect.scale import CANONICAL_SIDE
 from cellscope.assays.karyotype.detectron2.backend import (
     GREY_RANGE,
@@ -39,6 +41,9 @@ from cellscope.metrics.coco import Instances, coco_ap
 from cellscope.models.card import ModelCard
 from cellscope.models.file import read_card
 from cellscope.models.registry import locate
+
+#: What a card says of the choice of a cell's chromosomes: not tuned here, kept from the model that it began with.
+INHERITED = (*plausible.THRESHOLDS, *plausible.LEARNT, *pairs.THRESHOLDS, *trust.THRESHOLDS, *LEARNT)
 
 
 class DetectLearner(L.LightningModule):
@@ -156,7 +161,7 @@ def train_detect(prepared: PreparedDataset, out: Path, options: TrainOptions, ar
             channels=("grey",),
             normalisation=normalisation,
             pixel_size_um=None,
-            thresholds=inherited(options.init, THRESHOLDS)
+            thresholds=inherited(options.init, INHERITED)
             | tune_detector(network, val_loader, validation)
             | margin_of(metaphases),
             training=training_facts(prepared, options, len(metaphases)),

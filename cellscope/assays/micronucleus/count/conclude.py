@@ -57,7 +57,7 @@ def decision(subject: Subject[State]) -> float:
     return threshold_at(calibration, options.specificity)
 
 
-def _line_rates(subject: Subject[State], threshold: float) -> ErrorRates | None:
+def line_rates(subject: Subject[State], threshold: float) -> ErrorRates | None:
     """Give how calls of one field may differ on a new cell line; None where the model does not know."""
     spread = (subject.cards["classify"].training.get("calibration") or {}).get(BETWEEN_LINES)
     return None if spread is None else new_line_rates(spread, threshold, 1)
@@ -109,7 +109,7 @@ def _conclude_field(subject: Subject[State]) -> Result:
     found = micronucleus_table(mn_labels, parents, scores, pixel)
     return Result(
         objects=add_physical(table.drop(columns="unseen"), pixel).assign(unseen=table["unseen"]),
-        summary=summary_of(table, _line_rates(subject, threshold)),
+        summary=summary_of(table, line_rates(subject, threshold)),
         artefacts={
             ".labels.tif": labels,
             ".micronuclei.tif": mn_labels,

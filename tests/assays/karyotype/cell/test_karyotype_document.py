@@ -10,6 +10,7 @@ from drawn.karyotype import CLASSES, Generated, karyotype, metaphase
 from drawn.named_cells import detections, named
 
 from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
+from cellscope.assays.karyotype.cell.choice import Plausible
 from cellscope.assays.karyotype.cell.chromosomes import Cell, name_cell
 from cellscope.assays.karyotype.cell.document import as_karyotype
 from cellscope.assays.karyotype.detect.detections import Detection
@@ -87,7 +88,7 @@ def test_the_cell_leaves_out_what_it_has_no_place_for_and_fills_gaps(spread: Gen
         settings = {"bright_on_dark": True, "assign": True, "aneuploidy_cost": 3.0, "review_below": 0.8}
         shape = spread.pixels.shape
         odds = np.array([np.log(one.score / (1 - one.score)) for one in found])
-        return name_cell(found, evidence, None, shape=shape, certain=odds, **settings)
+        return name_cell(found, evidence, None, shape=shape, plausible=Plausible(odds), **settings)
 
     weak = result({46: 0.4})
     assert (len(weak.chromosomes), len(weak.left_out), weak.iscn_draft) == (46, 1, "46,XY")

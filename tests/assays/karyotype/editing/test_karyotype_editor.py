@@ -17,6 +17,7 @@ import pytest
 from drawn.karyotype import CLASSES, metaphase
 
 from cellscope.assays.karyotype.assay import ASSAY
+from cellscope.assays.karyotype.cell.choice import Plausible
 from cellscope.assays.karyotype.cell.chromosomes import name_cell
 from cellscope.assays.karyotype.cell.document import as_karyotype, read_karyotype
 from cellscope.assays.karyotype.cell.iscn import draft_iscn
@@ -105,7 +106,7 @@ def cell_document(seed: int = 5) -> tuple[np.ndarray, dict[str, Any]]:
     scores[np.arange(47), [CLASSES.index(name) for name in [*made.classes, made.classes[0]]]] = np.log(0.99)
     cell = name_cell(
         found, scores, None, shape=made.pixels.shape[:2], bright_on_dark=not made.inverted, assign=True,
-        aneuploidy_cost=3.0, review_below=0.8, certain=np.array([3.0] * 46 + [-1.0]),
+        aneuploidy_cost=3.0, review_below=0.8, plausible=Plausible(np.array([3.0] * 46 + [-1.0])),
     )  # fmt: skip
     return made.pixels, json.loads(json.dumps(as_karyotype(cell, "day1/cell </script>.tif")))
 
