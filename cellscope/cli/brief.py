@@ -27,6 +27,7 @@ RARE = frozenset(
             "resume",
             "devices",
         ),
+        *("cluster", "cluster_option", "num_nodes", "log_file"),
         *("leave-out", "steps", "learning-rate", "patience", "logger", "hold-out", "recipe", "crop-size", "binary"),
         *("pieces", "images", "gallery", "review-margin", "keep-border", "specificity", "input-size", "finder"),
         *("learn-from", "thresholds-from", "pretrain-steps", "synthetic", "centre-loss", "repeats", "cross-validate"),

@@ -45,6 +45,9 @@ class OutputOptions:
     json: bool = option(False, "Print a JSON object at the end instead of the path of OUT.")
     quiet: bool = option(False, "Show errors only.", short="-q")
     verbose: bool = option(False, "Show all options and further messages.", short="-v")
+    log_file: Path | None = option(
+        None, "Append what is written to stderr, with the time of each line, to this file too.", metavar="FILE"
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -41,7 +41,12 @@ class TrainingOptions(WorkerOptions):
     resume: str | None = option(
         None, "Resume from a checkpoint; auto takes the one in OUT if there is one.", metavar="auto|PATH"
     )
-    devices: int = option(1, "Number of GPUs or processes; more than 1 trains data-parallel (DDP).", low=1, high=64)
+    devices: int = option(
+        1, "Number of GPUs or processes of a computer; more than 1 trains data-parallel (DDP).", low=1, high=64
+    )
+    num_nodes: int = option(
+        1, "Number of computers, each with --devices; a batch system starts the processes (srun).", low=1, high=1024
+    )
     fold: int | None = option(
         None,
         "Cross-validation: leave out this fold, to be measured with eval --split folds; needs a dataset prepared with "

@@ -50,7 +50,7 @@ def _kinds(data: bytes) -> list[Callable[[bytes, random.Random], bytes]]:
     text = [_number] * 6 + [_line, _line, _encode, _markup]
     try:
         json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return plain + text
     return [_flip, _cut, _encode, _number, _number, _deep, *[_value] * 12]
 

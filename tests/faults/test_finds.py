@@ -19,14 +19,16 @@ from drawn.karyotype import metaphase
 from drawn.named_cells import named
 from drawn.slides import draw_slide, write_pyramid
 from fake_assay import spots, write_images
+from scipy.io import savemat
 
+from cellscope.assays.histo.datasets.sources.mat_file import check_matrices
 from cellscope.assays.karyotype.cell.document import as_karyotype, read_karyotype
 from cellscope.assays.karyotype.editing.edits import apply_edits
 from cellscope.cli import groups
 from cellscope.engine.predict import recorder
 from cellscope.engine.predict.journal import Journal, peek
 from cellscope.engine.predict.records import fault
-from cellscope.errors import CellscopeError, InputError
+from cellscope.errors import CellscopeError, DatasetError, InputError
 from cellscope.imaging.regions import Regions
 from cellscope.io.durable import fingerprint, is_whole
 from cellscope.io.read import read
@@ -214,3 +216,33 @@ def test_too_little_address_space_is_said_before_anything_is_imported(monkeypatc
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "ulimit -v" in said
+
+
+def test_matlab_files_that_would_crash_the_reader_are_refused(tmp_path: Path) -> None:
+    """What an element says it holds, and how much, must be so: SciPy's C code believes it."""
+    values = np.arange(12.0).reshape(3, 4)
+    for compressed in (False, True):
+        path = tmp_path / "a.mat"
+        savemat(path, {"inst_map": values, "inst_type": [[1.0]], "other": "text"}, do_compression=compressed)
+        check_matrices(path, ("inst_map", "inst_type"))
+        with pytest.raises(DatasetError, match="not a matrix of real numbers"):
+            check_matrices(path, ("other",))
+    savemat(path, {"inst_map": values})
+    whole = path.read_bytes()
+    at = whole.index(struct.pack("<II", 9, values.nbytes))
+    for kind, size in ((200, values.nbytes), (9, 2**31), (9, 8), (14, values.nbytes)):
+        path.write_bytes(whole[:at] + struct.pack("<II", kind, size) + whole[at + 8 :])
+        with pytest.raises(DatasetError, match="MATLAB file"):
+            check_matrices(path, ("inst_map",))
+
+
+@pytest.mark.parametrize(("column", "cell"), [("seconds", "inf"), ("n_objects", "1e999"), ("n_objects", "-1"),
+                                              ("status", "done")])  # fmt: skip
+def test_rows_whose_counts_are_no_numbers_are_refused(tmp_path: Path, go, column: str, cell: str) -> None:
+    assert go(write_images(tmp_path / "in", 2)) == 0
+    path = tmp_path / "out/images.csv"
+    rows = list(csv.reader(path.open(newline="")))
+    rows[1][rows[0].index(column)] = cell
+    path.write_text("".join(",".join(row) + "\n" for row in rows))
+    with pytest.raises(CellscopeError, match=column):
+        go(tmp_path / "in", skip_existing=True)

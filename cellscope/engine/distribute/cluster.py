@@ -34,6 +34,11 @@ BATCH = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge
 """Batch systems: the classes of ``dask_jobqueue``."""
 
 
+NO_PAUSE = ("TARGET", "SPILL", "PAUSE")
+"""What Dask's workers do when memory gets short, besides ending: meant for results that they hold, and ours hold none.
+A paused worker would never finish."""
+
+
 class ClusterPool:
     """Dask workers.
 
@@ -120,12 +125,20 @@ class ClusterPool:
             raise self._gone()
         if self.places() < self.expected and self._jobs:
             self._cluster.scale(jobs=self._jobs)
-        if self._workers:
+        paused = self._paused()
+        if self._workers and not paused:
             self._said = time.monotonic()
         if time.monotonic() - self._said < SAY:
             return ""
         self._said = time.monotonic()
+        if paused:
+            return f"{paused} workers of --cluster {self.name} are paused for want of memory; give them more, or fewer"
         return f"waiting for workers of --cluster {self.name}: none is there yet"
+
+    def _paused(self) -> int:
+        """Count workers that Dask has paused: those of a scheduler with its own settings."""
+        found = self._client.scheduler_info().get("workers", {})
+        return sum(worker.get("status") == "paused" for worker in found.values())
 
     def close(self) -> None:
         """Drop what is under way; end the workers that were started for this run."""
@@ -158,9 +171,9 @@ def _import_dask() -> None:
         raise UsageError(f"--cluster needs Dask ({error.name} is missing): pip install 'cellscope[cluster]'") from None
     # What the user's own files and variables say goes first. A task is never queued behind another on a worker, and a
     # lost one comes back at once: who is lost how often is counted here.
-    dask.config.update_defaults(
-        {"distributed": {"scheduler": {"worker-saturation": 1.0, "allowed-failures": 0}}, "jobqueue": {}}
-    )
+    memory = {name.lower(): False for name in NO_PAUSE}
+    scheduler = {"worker-saturation": 1.0, "allowed-failures": 0}
+    dask.config.update_defaults({"distributed": {"scheduler": scheduler, "worker": {"memory": memory}}})
     for name in ("distributed", "dask_jobqueue", "tornado", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
@@ -189,7 +202,9 @@ def _make(cluster: str, options: dict[str, Any]) -> tuple[Any, int, int]:
             return distributed.LocalCluster(n_workers=count, processes=True, **(usual | options)), 0, count
         jobs = int(named) if named else JOBS
         processes = {} if _configured(kind, "processes") else {"processes": 1}
-        made = getattr(dask_jobqueue, BATCH[kind])(**(processes | options))
+        before = options.get("job_script_prologue") or _configured(kind, "job-script-prologue") or []
+        lines = [*before, *(f"export DASK_DISTRIBUTED__WORKER__MEMORY__{name}=False" for name in NO_PAUSE)]
+        made = getattr(dask_jobqueue, BATCH[kind])(**(processes | options | {"job_script_prologue": lines}))
         made.scale(jobs=jobs)
         return made, jobs, jobs * int(options.get("processes") or _configured(kind, "processes") or 1)
     except (TypeError, ValueError) as error:

@@ -10,6 +10,7 @@ from cellscope.engine.assay import Assay
 from cellscope.engine.find import find_assay
 from cellscope.engine.predict.finish import IMAGES_CSV, read_record, write_results
 from cellscope.engine.predict.journal import Entry
+from cellscope.engine.predict.records import check_row
 from cellscope.engine.predict.shards import Shard, read_shards
 from cellscope.engine.predict.summary import Summariser, group_spec, remove_files, summary_files
 from cellscope.engine.predict.tables import ColumnOrder, Sheet, SheetReader, printable, read_rows
@@ -90,6 +91,7 @@ def _entries(images: Sequence[str], shards: Sequence[Shard]) -> list[Entry]:
             if image not in about:
                 raise CellscopeError(f"{shard.folder / IMAGES_CSV} and run.json disagree about {image}; run it again")
             row = dict(zip(header[1:], cells, strict=True))
+            check_row(row, shard.folder / IMAGES_CSV)
             known = about[image]
             skipped = known["status"] == "skipped"
             found[known["image"]] = Entry(

@@ -5,6 +5,8 @@ They lie in folders that people copy, edit and mount over a network, so their co
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -123,7 +125,36 @@ def fault(content: Any, kind: str) -> str:
         return misfit(error)
     except RecursionError:
         return "it is nested too deep"
-    return ""
+    return _row_fault(content) if kind == "entry" else ""
+
+
+def _row_fault(entry: dict[str, Any]) -> str:
+    for name, sheet in entry.get("tables", {}).items():
+        if name == "objects" and "review" not in sheet["columns"]:
+            return f"tables.{name}: there is no column review"
+        if any(len(row) != len(sheet["columns"]) for row in sheet.get("rows", ())):
+            return f"tables.{name}: a row is not as long as the columns are many"
+    return row_fault(entry["row"])
+
+
+def row_fault(row: Mapping[str, str]) -> str:
+    """Say what is wrong with the cells of ``images.csv`` that are counted, or return an empty string."""
+    objects, seconds = row.get("n_objects", ""), row.get("seconds", "")
+    if row.get("status") not in ("ok", "failed"):
+        return f"status is {one_line(row.get('status', ''))[:40]!r}"
+    if objects and not (objects.isascii() and objects.isdecimal() and len(objects) < 18):
+        return f"n_objects is {one_line(objects)[:40]!r}, not a number of objects"
+    try:
+        finite = not seconds or math.isfinite(float(seconds))
+    except ValueError:
+        finite = False
+    return "" if finite else f"seconds is {one_line(seconds)[:40]!r}, not a time"
+
+
+def check_row(row: Mapping[str, str], path: Path) -> None:
+    """Raise CellscopeError if the counted cells of a row of ``images.csv`` are no numbers."""
+    if wrong := row_fault(row):
+        raise CellscopeError(f"{one_line(path)} cannot be used: {wrong}; run again with --overwrite")
 
 
 def check(content: Any, kind: str, path: Path) -> dict[str, Any]:

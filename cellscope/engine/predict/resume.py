@@ -9,6 +9,7 @@ from typing import Any
 from cellscope.engine.predict import journal as journals
 from cellscope.engine.predict.finish import IMAGES_CSV, REPORT, RUN_JSON, read_record
 from cellscope.engine.predict.journal import Entry, Journal
+from cellscope.engine.predict.records import check_row
 from cellscope.engine.predict.summary import remove_files, summary_files
 from cellscope.engine.predict.tables import SheetReader, printable, read_rows
 from cellscope.engine.provenance import difference
@@ -123,6 +124,7 @@ def _import(journal: Journal, folder: Path, record: Mapping[str, Any], tables: C
     known = {printable(entry["image"]): entry for entry in record["inputs"]}
     for image, *cells in rows:
         row = dict(zip(header[1:], cells, strict=True))
+        check_row(row, folder / IMAGES_CSV)
         sheets = {name: reader.read(image) for name, reader in readers.items()}
         about = known.get(image)
         if about is None or about["image"] in journal.entries:

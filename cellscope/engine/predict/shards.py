@@ -133,7 +133,9 @@ def read_shards(out: Path) -> tuple[dict[str, Any], list[Shard]]:
         first = first or plan
         if plan["images"] != first["images"]:
             odd = sorted(set(plan["images"]) ^ set(first["images"]))
-            raise UsageError(f"{folder} was made from another list of inputs ({', '.join(odd[:3]) or 'other order'})")
+            raise UsageError(
+                f"{folder} was made from another list of inputs ({one_line(', '.join(odd[:3]))[:200] or 'other order'})"
+            )
         if plan["owners"] != first["owners"]:
             raise UsageError(
                 f"{folder} was divided otherwise: input files have changed; run the shards with --overwrite"

@@ -109,9 +109,15 @@ def drawn_batches(
             num_workers=workers,
             collate_fn=collate,
             persistent_workers=workers > 0,
+            pin_memory=pins_memory(options),
         )
 
     return loader
+
+
+def pins_memory(options: Any) -> bool:
+    """Tell whether batches are put into memory that a GPU reads at once: where the training runs on one."""
+    return (options.device == "auto" or options.device.startswith("cuda")) and torch.cuda.is_available()
 
 
 def initialise(

@@ -19,6 +19,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
@@ -230,11 +231,13 @@ def fit(
         "accelerator": {"cuda": "gpu"}.get(device.type, device.type),
         "devices": options.devices if options.devices > 1 else ([device.index] if device.index is not None else 1),
         "precision": precision,
+        "num_nodes": options.num_nodes,
+        "plugins": launched_by(options.devices * options.num_nodes),
     }
     trainer = L.Trainer(
         **where,
         # A batch may leave a branch without a loss (boxes without masks, polarity unknown).
-        strategy="ddp_find_unused_parameters_true" if options.devices > 1 else "auto",
+        strategy="ddp_find_unused_parameters_true" if options.devices * options.num_nodes > 1 else "auto",
         max_steps=phases.options.steps + due,
         max_epochs=-1,
         val_check_interval=1,  # `ValidateAt` decides
@@ -253,7 +256,7 @@ def fit(
     setattr(module, "options", phases.options)  # noqa: B010  a module's attributes are typed as modules
     start: float | None = None
     threads = torch.get_num_threads()
-    if options.devices == 1 and "OMP_NUM_THREADS" not in os.environ:
+    if options.devices * options.num_nodes == 1 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(available_cpus())
     try:
         with stop:
@@ -301,7 +304,28 @@ def fit(
 
 def _starts_from_model(options: Any) -> bool:
     """Tell whether one process trains on from a model; ``.pth`` files hold weights of another task."""
-    return options.devices == 1 and options.init not in UNLEARNT and Path(options.init).suffix not in (".pth", ".pt")
+    alone = options.devices * options.num_nodes == 1
+    return alone and options.init not in UNLEARNT and Path(options.init).suffix not in (".pth", ".pt")
+
+
+def launched_by(processes: int) -> list[Any]:
+    """Say who starts the processes of a training, where Lightning would guess wrong.
+
+    A job of SLURM has ``SLURM_NTASKS`` in its environment also where nobody starts that many processes: its script runs
+    once. Only ``srun`` starts one for each task, and it alone sets ``SLURM_STEP_ID``.
+
+    Parameters
+    ----------
+    processes : int
+        On all computers together.
+
+    Returns
+    -------
+    list
+        Plugins for Lightning's `Trainer`; empty where its own guess is right.
+    """
+    by_srun = processes > 1 and "SLURM_STEP_ID" in os.environ
+    return [] if by_srun or not SLURMEnvironment.detect() else [LightningEnvironment()]
 
 
 def _score(module: L.LightningModule, loader: DataLoader | None, where: dict[str, Any]) -> float:

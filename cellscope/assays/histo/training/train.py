@@ -35,6 +35,7 @@ from cellscope.engine.train.data import (
     Indices,
     initialise,
     open_dataset,
+    pins_memory,
     run_record,
     say,
     source_weights,
@@ -184,7 +185,10 @@ def window_batches(windows: Windows, weights: dict[str, float], phases: Phases) 
 
     def loader(done: int) -> DataLoader:
         batches = _Batches(windows, weights, phases, done)
-        return DataLoader(windows, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
+        return DataLoader(
+            windows, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0,
+            pin_memory=pins_memory(phases.options),
+        )  # fmt: skip
 
     return loader
 

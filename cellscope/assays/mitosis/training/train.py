@@ -226,12 +226,14 @@ def train_one(
         learner = SequenceLearner(network, options, train, val, settings, phases)
     weights = draw_weights(train, str(options.balance))
     record = run_record(prepared, options.part)
-    steps, batch = options.steps or 1, options.batch_size or 1
+    steps, batch, workers = options.steps or 1, options.batch_size or 1, options.num_workers or 0
 
     def loader(done: int) -> DataLoader:
         draws = WeightedDraws(weights, steps * batch, options.seed, done * batch)
         # pixels stay in `Sequences`, and a batch is varied as a whole
-        return DataLoader(Indices(len(train)), batch, sampler=draws, num_workers=0)
+        return DataLoader(
+            Indices(len(train)), batch, sampler=draws, num_workers=workers, persistent_workers=workers > 0
+        )
 
     def card(metrics: dict[str, float]) -> ModelCard:
         facts = facts_of(prepared, options, len(train))
@@ -255,7 +257,7 @@ def train_one(
     fit(
         learner,
         loader,
-        None if everything else DataLoader(Indices(len(val)), 16, num_workers=0),
+        None if everything else DataLoader(Indices(len(val)), 16),
         out,
         options=options,
         card=card,

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from cellscope.assays.histo.classes import CLASSES, PIXEL_SIZE_UM
+from cellscope.assays.histo.datasets.sources.mat_file import check_matrices
 from cellscope.assays.histo.datasets.sources.tissue_record import (
     Annotated,
     Choices,
@@ -34,6 +35,9 @@ ALL = (
 
 PAPER = ("other", "inflammatory", "normal_epithelial", "malignant_epithelial", "spindle")
 """The merge of the paper, section Training Data: the three kinds of spindle-shaped nuclei are one."""
+
+READ = ("inst_map", "inst_type", "type_map")
+"""Variables that are read."""
 
 #: Name of a merge -> what each of the seven codes becomes.
 MERGES = {
@@ -111,7 +115,7 @@ def load(image: Path, path: Path, merged: tuple[str, ...]) -> Annotated:
     """
     content = _open(path)
     if "inst_map" not in content:
-        held = ", ".join(name for name in content if not name.startswith("__")) or "nothing"
+        held = ", ".join(sorted(_names(path))) or "nothing"
         raise DatasetError(f"{path}: the file has no inst_map; it holds {held}")
     picture = open_image(image)
     pixels = colour(picture, image)
@@ -160,7 +164,8 @@ def _codes(content: dict[str, Any], labels: np.ndarray, path: Path) -> dict[int,
 def _open(path: Path) -> dict[str, Any]:
     from scipy.io import loadmat
 
-    return dict(_reading(loadmat, path))
+    check_matrices(path, READ)
+    return dict(_reading(partial(loadmat, variable_names=list(READ)), path))
 
 
 def _names(path: Path) -> set[str]:

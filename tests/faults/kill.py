@@ -1,0 +1,183 @@
+"""Kill a command at random moments, go on, and compare what comes out with a run that nobody touched.
+
+``python tests/faults/kill.py --times 100 --what predict,merge,prepare`` kills the process group of each that many
+times (SIGKILL). After each kill the command goes on (``--skip-existing``; `prepare` and `merge` begin
+again) and is killed again, until it ends by itself or was killed `--in-a-row` times; then it may end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+TIMES = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.+-]+|\"(seconds|started|finished|duration_s)\": [^,\n]*")
+COMMAND = [sys.executable, "-m", "cellscope"]
+
+
+def environment() -> dict[str, str]:
+    paths = map(str, (TESTS.parent, TESTS, TESTS / "engine", TESTS / "contract"))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+
+
+def run(words: list[str], after: float | None = None) -> tuple[int, str]:
+    """Run a command in a process group of its own; kill the group after some seconds."""
+    process = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), start_new_session=True, text=True
+    )
+    try:
+        _, said = process.communicate(timeout=after)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        _, said = process.communicate()
+    return process.returncode, said
+
+
+def contents(out: Path) -> dict[str, str]:
+    """Hash what a command made; what tells times, and the report and the record that show them, is left out."""
+    found = {}
+    for path in sorted(out.rglob("*")):
+        name = path.relative_to(out).as_posix()
+        if not path.is_file() or path.name in ("run.json", "report.html", "last.ckpt", "curves.png", "plan.json"):
+            continue
+        data = path.read_bytes()
+        if path.name == "images.csv":
+            data = b"\n".join(b",".join(line.split(b",")[:5]) for line in data.splitlines())
+        found[name] = hashlib.sha256(TIMES.sub(b"", data)).hexdigest()
+    return found
+
+
+class Case:
+    """A command that is killed.
+
+    Parameters
+    ----------
+    first
+        The command, given OUT.
+    again
+        The command that goes on.
+    before
+        Makes what the command needs in OUT, before each trial.
+    """
+
+    def __init__(
+        self,
+        first: Callable[[Path], list[str]],
+        again: Callable[[Path], list[str]] | None = None,
+        before: Callable[[Path], None] = lambda out: None,
+    ):
+        self.first, self.again, self.before = first, again or first, before
+
+
+def cases(folder: Path) -> dict[str, Case]:
+    """Draw inputs; give the commands by name."""
+    from drawn.nucleus_seg import write_wbc
+    from drawn.slides import draw_slide, write_pyramid
+
+    write_wbc(folder / "wbc", 8, 4)
+    write_pyramid(folder / "slide.tif", draw_slide(1))
+    images = sorted(path for path in (folder / "wbc").rglob("*.bmp"))[:12]
+    (folder / "list.txt").write_text("\n".join(map(str, images)))
+    plain = ["-m", "otsu", "--device", "cpu", "--num-workers", "0"]
+
+    def nuclei(out: Path, *more: str) -> list[str]:
+        return [*COMMAND, "nucleus-seg", "predict", f"@{folder / 'list.txt'}", "-o", str(out), *plain, *more]
+
+    def slide(out: Path, *more: str) -> list[str]:
+        return [
+            *COMMAND,
+            "histo",
+            "predict",
+            str(folder / "slide.tif"),
+            "-o",
+            str(out),
+            *plain,
+            "--set",
+            "block=64",
+            *more,
+        ]
+
+    def prepare(out: Path) -> list[str]:
+        return [*COMMAND, "nucleus-seg", "prepare", str(folder / "wbc"), "-o", str(out), "--overwrite"]
+
+    def shards(out: Path) -> None:
+        for part in ("1/2", "2/2"):
+            code, said = run(nuclei(out, "--shard", part))
+            assert code == 0, said
+
+    return {
+        "predict": Case(nuclei, lambda out: nuclei(out, "--skip-existing")),
+        "predict-slide": Case(slide, lambda out: slide(out, "--skip-existing")),
+        "prepare": Case(prepare),
+        "merge": Case(lambda out: [*COMMAND, "merge", str(out)], before=shards),
+    }
+
+
+def trial(case: Case, out: Path, length: float, in_a_row: int, random_: random.Random) -> int:
+    """Kill and go on until the command ends; give how often it was killed."""
+    case.before(out)
+    kills = 0
+    words = case.first(out)
+    while True:
+        # most of the time goes into imports: the second half of it is where files are written
+        after = None if kills == in_a_row else random_.uniform(0.4, 1.0) * length
+        code, said = run(words, after)
+        if code == 0:
+            return kills
+        assert code == -signal.SIGKILL, f"exit code {code}: {said}"
+        kills += 1
+        words = case.again(out)
+
+
+def main() -> int:
+    """Run; the exit code is 1 where an output differs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=10, help="kills of each command")
+    parser.add_argument("--what", default="", help="comma-separated; all when not given")
+    parser.add_argument("--in-a-row", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    sys.path[:0] = environment()["PYTHONPATH"].split(os.pathsep)
+    failed = False
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        known = cases(folder)
+        for what in given.what.split(",") if given.what else known:
+            case, random_ = known[what], random.Random(f"{what}/{given.seed}")
+            case.before(folder / "whole")
+            began = time.monotonic()
+            code, said = run(case.first(folder / "whole"))
+            length = time.monotonic() - began
+            assert code == 0, said
+            whole = contents(folder / "whole")
+            kills = trials = differ = left = 0
+            while kills < given.times:
+                out = folder / "out"
+                kills += trial(case, out, length, given.in_a_row, random_)
+                trials += 1
+                found = contents(out)
+                differ += found != whole
+                left += sum(path.name.startswith(".cellscope-") for path in out.rglob("*"))
+                if found != whole:
+                    odd = sorted(n for n in {*found, *whole} if found.get(n) != whole.get(n))
+                    print(f"{what}: differs in {odd[:5]}")
+                shutil.rmtree(out)
+            shutil.rmtree(folder / "whole")
+            failed |= bool(differ or left)
+            print(f"{what}: {kills} kills, {trials} runs, {differ} differ, {left} temporary files left", flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
