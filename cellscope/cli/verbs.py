@@ -76,11 +76,17 @@ class Verbs:
     ----------
     assay, help : str
         As the group shows up on the command line.
+
+    Attributes
+    ----------
+    functions : dict
+        Verb -> the decorated function, for calls from Python (`cellscope.api`).
     """
 
     def __init__(self, assay: str, help: str):
         self.assay = assay
         self.app = typer.Typer(cls=Group, help=help)
+        self.functions: dict[str, Callable[..., Any]] = {}
 
     def prepare(self, function: Callable[..., Work]) -> None:
         """Add ``prepare``; `function` returns ``work(sources, out, options)``."""
@@ -156,6 +162,7 @@ class Verbs:
 
     def _add(self, name: str, verb: Callable[..., int], function: Callable[..., Any]) -> None:
         """Add a command with the parameters of `verb` behind its first, then those that only `function` has."""
+        self.functions[name] = function
         own = inspect.signature(function, eval_str=True).parameters
         _work, *shared = inspect.signature(verb, eval_str=True).parameters.values()
         known = {parameter.name for parameter in shared}

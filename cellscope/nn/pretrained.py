@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import timm
 from huggingface_hub import constants
 from huggingface_hub.utils import LocalEntryNotFoundError, get_session
-from timm.models import load_state_dict
 from torch import nn
 
 from cellscope.errors import ModelError
 from cellscope.nn.imagenet import PACKAGES, packaged, read_weights
+from cellscope.nn.vision import import_timm
+
+timm: Any = import_timm()
 
 PATIENCE = 4.0
 """Seconds in which the hub must answer at all; a download takes what it takes."""
@@ -64,7 +65,7 @@ def timm_network(name: str, *, pretrained: bool = False, weights: Path | None = 
     if not weights.is_file():
         raise ModelError(f"--imagenet {weights}: there is no such file")
     try:
-        given = set(load_state_dict(str(weights)))
+        given = set(timm.models.load_state_dict(str(weights)))
         # timm leaves out one by one what a file does not hold, which may come to everything.
         if len(given & set(timm.create_model(name).state_dict())) < len(given) / 2:
             raise ValueError("most of its layers are not in it")

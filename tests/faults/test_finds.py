@@ -18,7 +18,7 @@ from contract_check import check
 from drawn.karyotype import metaphase
 from drawn.named_cells import named
 from drawn.slides import draw_slide, write_pyramid
-from fake_assay import spots, write_images
+from fake_assay import ASSAY, spots, write_images
 from scipy.io import savemat
 
 from cellscope.assays.histo.datasets.sources.mat_file import check_matrices
@@ -27,6 +27,7 @@ from cellscope.assays.karyotype.editing.edits import apply_edits
 from cellscope.cli import groups
 from cellscope.engine.predict import recorder
 from cellscope.engine.predict.journal import Journal, peek
+from cellscope.engine.predict.merge import merge
 from cellscope.engine.predict.records import fault
 from cellscope.errors import CellscopeError, DatasetError, InputError
 from cellscope.imaging.regions import Regions
@@ -246,3 +247,11 @@ def test_rows_whose_counts_are_no_numbers_are_refused(tmp_path: Path, go, column
     path.write_text("".join(",".join(row) + "\n" for row in rows))
     with pytest.raises(CellscopeError, match=column):
         go(tmp_path / "in", skip_existing=True)
+
+
+def test_tables_of_shards_without_a_column_are_refused(tmp_path: Path) -> None:
+    run_fake(tmp_path)
+    path = tmp_path / "parts/shards/1-of-2/objects.csv"
+    path.write_text(path.read_text().replace("review", "reviewed", 1))
+    with pytest.raises(CellscopeError, match="no column review"):
+        merge(tmp_path / "parts", ASSAY)

@@ -183,6 +183,8 @@ def result_of(
             f"on a grid shifted by half a window {shift['shifted_grid_count']} nuclei are found instead of "
             f"{len(table)}; the masks overlap by Dice {shift['shifted_grid_dice']:.4f}"
         )
+    if subject.cards[PART].arch == OTSU and not len(table):
+        warnings.append("the baseline found no nucleus: no dark pixels stand out in pieces of 20 or more")
     big = subject.kind == SLIDE
     geojson = as_geojson(nuclei.labels, table, subject.name)
     artefacts: dict[str, Any] = {
@@ -196,12 +198,18 @@ def result_of(
         "n_review": int(table["review"].sum()),
         "n_dropped": nuclei.dropped,
         "nucleus_diameter": subject.state.diameter,
-        "area_median": float(table["area"].median()) if len(table) else np.nan,
-        "circularity_median": float(table["circularity"].median()) if len(table) else np.nan,
-        "nucleus_cell_ratio_median": float(table["nucleus_cell_ratio"].median()) if len(table) else np.nan,
+        "area_median": _median(table["area"]),
+        "circularity_median": _median(table["circularity"]),
+        "nucleus_cell_ratio_median": _median(table["nucleus_cell_ratio"]),
         **shift,
     }
     return Result(objects=table, summary=summary, artefacts=artefacts, warnings=warnings)
+
+
+def _median(values: pd.Series) -> float:
+    """Give the median of what is known; NaN for nothing, of which pandas warns."""
+    known = values.dropna()
+    return float(known.median()) if len(known) else np.nan
 
 
 def typical_diameter(nuclei: Nuclei) -> float | None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import time
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
@@ -176,6 +177,7 @@ def _import_dask() -> None:
     dask.config.update_defaults({"distributed": {"scheduler": scheduler, "worker": {"memory": memory}}})
     for name in ("distributed", "dask_jobqueue", "tornado", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", r"Port \d+ is already in use")  # of the dashboard, which then takes another
 
 
 def _make(cluster: str, options: dict[str, Any]) -> tuple[Any, int, int]:

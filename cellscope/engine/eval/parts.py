@@ -171,7 +171,9 @@ def _progress_of_shards(out: Path) -> list[Progress]:
 
 def _progress(folder: Path, pair: tuple[int, int] | None, images: Mapping[str, list[str]]) -> Progress:
     number = pair[0] if pair else 1
-    items, done, failed = [], [], []
+    items: list[str] = []
+    done: list[str] = []
+    failed: list[str] = []
     begun = (folder / FOLDER / PLAN).is_file()
     for part, names in (read_plan(folder)["images"] if begun else images).items():
         mine = share_of(names, pair)

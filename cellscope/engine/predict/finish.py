@@ -86,6 +86,8 @@ def write_results(
         def counted(image: str, table: str = table) -> Sheet | None:
             found = sheet(image, table)
             if found is not None and table == OBJECTS:
+                if "review" not in found.columns:
+                    raise CellscopeError(f"the earlier {table}.csv has no column review; run again with --overwrite")
                 at = found.columns.index("review")
                 reviewed[image] = sum(row[at] == "True" for row in found.rows)
                 if len(found.rows) == 1:

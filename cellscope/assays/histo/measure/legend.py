@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -149,9 +150,13 @@ def add_legend(picture: np.ndarray, entries: Sequence[Entry], um_per_px: float |
 @lru_cache(maxsize=8)
 def font(size: int) -> ImageFont.FreeTypeFont:
     """Give the font that comes with matplotlib: Pillow's own lacks the micro sign."""
-    import matplotlib
+    spec = find_spec("matplotlib")
+    data = Path(spec.origin or "").parent / "mpl-data" if spec else Path()
+    if not data.is_dir():  # where a distribution keeps it apart; importing matplotlib takes a while
+        import matplotlib
 
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), size)
+        data = Path(matplotlib.get_data_path())
+    return ImageFont.truetype(str(data / "fonts/ttf/DejaVuSans.ttf"), size)
 
 
 def _draw_mark(draw: ImageDraw.ImageDraw, entry: Entry, left: float, middle: float, size: int) -> None:

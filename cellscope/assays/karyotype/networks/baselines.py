@@ -6,10 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from timm.layers import SEModule
 from torch import Tensor, nn
 
-from cellscope.nn.pretrained import timm_network
+from cellscope.nn.pretrained import timm, timm_network
 
 #: For 24 classes 89.86, 87.85 and 99.46 MiB of float32. The paper prints 89.96 for ResNet-50, which a bias in every
 #: convolution gives (26,560 numbers more); they would do nothing before batch normalisation and are left out.
@@ -47,7 +46,7 @@ class Baseline(nn.Module):
         super().__init__()
         changes: dict[str, Any] = {}
         if backbone.startswith("se"):
-            layer = partial(SEModule, rd_ratio=1 / REDUCTION, bias=False)
+            layer = partial(timm.layers.SEModule, rd_ratio=1 / REDUCTION, bias=False)
             changes = {"block_args": {"attn_layer": layer}, "pretrained_strict": False}
         self.body = timm_network(backbone, pretrained=pretrained, weights=weights, num_classes=0, **changes)
         self.feature_size = int(self.body.num_features)  # type: ignore[arg-type]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -34,6 +33,8 @@ class DeepLabV3(nn.Module):
 
     def __init__(self, classes: int = 2):
         super().__init__()
+        import timm  # here, since the other networks do without and it takes long to import
+
         self.backbone: Any = timm.create_model("resnet50s", pretrained=False, output_stride=8)
         self.branches = nn.ModuleList([_convolve(2048, 256), *(_convolve(2048, 256, 3, rate) for rate in RATES)])
         self.whole = _convolve(2048, 256)
