@@ -205,6 +205,9 @@ class Assay:
     layers
         Part -> names of submodules of its networks, the first that a network has is listened to for its features; see
         `cellscope.engine.familiarity.tap.Tap`.
+    by_class
+        Parts whose training images of a known class are described class by class instead of source by source: those of
+        classifiers of many classes, whose features are those of the class before anything else.
     described_as
         Kind -> the kind whose training images its inputs are like: a slide is described by tiles.
     """
@@ -228,6 +231,7 @@ class Assay:
     large: Large | None = None
     read_options: Callable[[Any], Any] | None = None
     layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    by_class: tuple[str, ...] = ()
     described_as: Mapping[str, str] = field(default_factory=dict)
 
     def classes_columns(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:

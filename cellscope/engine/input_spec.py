@@ -42,6 +42,9 @@ class InputSpec:
         ``load(subject, max_pixels)`` reads into ``subject.state`` what else the stages need of files: the frames of a
         movie, regions. Called in a reading thread, ahead of the stages; with ``read`` and ``read_options`` the only
         function that opens files. InputError fails the input.
+    kind_of_item
+        ``kind_of_item(row)`` -> the one of ``kinds`` that an item of a prepared dataset is, where ``items.csv`` tells;
+        None leaves it to ``kind_of``.
     """
 
     kinds: tuple[str, ...]
@@ -52,3 +55,4 @@ class InputSpec:
     read: Callable[[Path, Choice, int, Any], Any] | None = None
     beside: Callable[[Input, Any], Mapping[str, Path]] | None = None
     load: Callable[[Subject, int], None] | None = None
+    kind_of_item: Callable[[Any], str] | None = None

@@ -29,7 +29,7 @@ from cellscope.assays.karyotype.classify.stage import (
 )
 from cellscope.assays.karyotype.classify.upright import main_axis
 from cellscope.assays.karyotype.detect.detections import to_labels
-from cellscope.assays.karyotype.detect.inputs import CHROMOSOME, KINDS, METAPHASE, kind_of
+from cellscope.assays.karyotype.detect.inputs import CHROMOSOME, KINDS, METAPHASE, kind_of, kind_of_item
 from cellscope.assays.karyotype.detect.pairs import joined, pair_features, pair_weights_of
 from cellscope.assays.karyotype.detect.stage import cut_again, cut_metaphase, detect, filter_detections, score_threshold
 from cellscope.assays.karyotype.detect.state import State
@@ -215,6 +215,7 @@ ASSAY = Assay(
         kinds=KINDS,
         suffixes=SUFFIXES,
         kind_of=kind_of,
+        kind_of_item=kind_of_item,
         wants=Wants.STAIN,
     ),
     stages=(
@@ -230,6 +231,7 @@ ASSAY = Assay(
     summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags", "probability"),
     class_part="classify",
     layers={"detect": ("backbone.body",), "classify": ("blocks", "body")},
+    by_class=("classify",),
     build=build,
     conclude=conclude,
     figures={METAPHASE: (".karyogram.png", ".overlay.png", ".explain.png"), CHROMOSOME: (".explain.png",)},

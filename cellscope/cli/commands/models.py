@@ -160,6 +160,10 @@ def describe(
         str | None,
         typer.Option("--layer", metavar="NAME", help="Layer whose features are described. Default: the usual one."),
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", metavar="NAME", help="Input type to describe, such as chromosome. Default: all."),
+    ] = None,
     device: Annotated[
         str, typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Compute device.")
     ] = "auto",
@@ -180,8 +184,8 @@ def describe(
     if out.exists() and not overwrite:
         raise UsageError(f"{out} is already there; --overwrite replaces it")
     about = describe_model(
-        locate(model), dataset, out, layer=layer, limit=limit, leave_out=leave_out, device=device,
-        say=partial(typer.echo, err=True),
+        locate(model), dataset, out, layer=layer, limit=limit, leave_out=leave_out, kind=kind,
+        device=device, say=partial(typer.echo, err=True),
     )  # fmt: skip
     if json:
         _print_json({"out": str(out), **about})

@@ -26,7 +26,7 @@ from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.familiarity import FEWEST, describe
 from cellscope.models.described import save_described
 from cellscope.models.file import read_card
-from cellscope.options.common import RunOptions
+from cellscope.options.common import AUTO, RunOptions
 from cellscope.options.resolve import with_thresholds
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def describe_model(
     layer: str | None = None,
     limit: int = MOST,
     leave_out: str | None = None,
+    kind: str | None = None,
     device: str = "auto",
     assay: Assay | None = None,
     options: Any = None,
@@ -67,6 +68,8 @@ def describe_model(
         Images of each kind at most, spread evenly over the sources.
     leave_out : str, optional
         ``KEY=VALUE``: items that are not to be described; by default what the model card says.
+    kind : str, optional
+        The only kind of input to describe; all by default.
     device : str
     assay, options : optional
         In place of those that the model card's name stands for.
@@ -81,14 +84,17 @@ def describe_model(
     Raises
     ------
     UsageError
-        No such layer, or too few items.
+        No such layer or kind, or too few items.
     ModelError, DatasetError
         The model or the dataset cannot be used.
     """
     card = read_card(model)
     assay = up_to(assay or find_assay(card.assay), card.part)
     prepared = PreparedDataset.open(dataset, assay=card.assay)
-    rows = chosen_items(training_items(prepared, card, leave_out), limit)
+    items = training_items(prepared, card, leave_out)
+    if kind is not None:
+        items = _of_kind(assay, items, kind)
+    rows = chosen_items(items, limit)
     loaded = load_models(assay, [str(model)], pick_device(device))
     name = layer or first_layer(loaded.modules[card.part], assay.layers.get(card.part, ()))
     if name is None:
@@ -98,15 +104,18 @@ def describe_model(
         options=options or find_predict_options(assay.name), device=device,
     )  # fmt: skip
     descriptions, kinds = {}, {}
-    for kind, items in seen.items.groupby("kind"):
-        groups = items["group"].nunique()
-        if len(items) < FEWEST or groups < 2:
-            say(f"{kind}: {len(items)} images of {groups} groups are too few to describe")
+    for name_of_kind, found in seen.items.groupby("kind"):
+        groups = found["group"].nunique()
+        if len(found) < FEWEST or groups < 2:
+            say(f"{name_of_kind}: {len(found)} images of {groups} groups are too few to describe")
             continue
-        features = np.stack([seen.features[name] for name in items["id"]])
-        descriptions[str(kind)] = describe(features, list(items["source"]), list(items["group"]))
-        counts = items["source"].value_counts().sort_index()
-        kinds[str(kind)] = {"images": len(items), "groups": groups, "sources": counts.to_dict()}
+        features = np.stack([seen.features[item] for item in found["id"]])
+        centres = found["source"]
+        if card.part in assay.by_class:
+            centres = found["class"].where(found["class"] != "", centres)
+        descriptions[str(name_of_kind)] = describe(features, list(centres), list(found["group"]))
+        counts = found["source"].value_counts().sort_index()
+        kinds[str(name_of_kind)] = {"images": len(found), "groups": groups, "sources": counts.to_dict()}
     if not descriptions:
         reason = f"; {seen.failed[0]}" if seen.failed else ""
         raise UsageError(f"{dataset} holds too few images that pass through {name} to describe{reason}")
@@ -163,7 +172,7 @@ class Seen:
     Attributes
     ----------
     items : DataFrame
-        ``id``, ``kind``, ``source`` and ``group`` of those that have features, in the dataset's order.
+        ``id``, ``kind``, ``source``, ``group`` and ``class`` of those that have features, in the dataset's order.
     features : dict
         Id -> (F,) float32.
     failed : list of str
@@ -210,27 +219,45 @@ def features_of(
     if assay.read_options is not None:
         options = assay.read_options(options)
     options = with_thresholds(options, [card.thresholds for card in loaded.cards.values()])
-    run = RunOptions(pixel_size=prepared.info.get("pixel_size_um"), device=device)
-    inputs = [Input(prepared.root / row.image, str(row.id)) for row in rows.itertuples()]
-    reader = Reader(assay, inputs, run=run, options=options, cards=loaded.cards)
-    known = origins(rows).set_index(rows["id"])
-    found, features, failed = [], {}, []
-    outcomes = run_subjects(
-        assay, reader, loaded.modules, run=run, device=pick_device(device), dtype=None, window=WINDOW,
-        conclude=_nothing, taps={part: tap},
-    )  # fmt: skip
-    with contextlib.closing(reader):
-        for number, outcome in enumerate(outcomes, 1):
-            if isinstance(outcome, Failure):
-                failed.append(f"{outcome.name}: {error_line(outcome.error)}")
-            elif part in outcome.subject.features:
-                name = outcome.subject.name
-                features[name] = outcome.subject.features[part].values
-                origin = known.loc[name]
-                found.append((name, outcome.subject.kind, origin["source"], origin["group"]))
-            if number % SAID_EVERY == 0:
-                say(f"described {number} of {len(inputs)}")
-    return Seen(pd.DataFrame(found, columns=["id", "kind", "source", "group"]), features, failed)
+    known = origins(rows).assign(**{"class": rows["class"]}).set_index(rows["id"])
+    found, features, failed, number = {}, {}, [], 0
+    for kind, few in rows.groupby(kinds_of(assay, rows), sort=False):
+        run = RunOptions(input=str(kind), pixel_size=prepared.info.get("pixel_size_um"), device=device)
+        inputs = [Input(prepared.root / row.image, str(row.id)) for row in few.itertuples()]
+        reader = Reader(assay, inputs, run=run, options=options, cards=loaded.cards)
+        outcomes = run_subjects(
+            assay, reader, loaded.modules, run=run, device=pick_device(device), dtype=None, window=WINDOW,
+            conclude=_nothing, taps={part: tap},
+        )  # fmt: skip
+        with contextlib.closing(reader):
+            for outcome in outcomes:
+                number += 1
+                if isinstance(outcome, Failure):
+                    failed.append(f"{outcome.name}: {error_line(outcome.error)}")
+                elif part in outcome.subject.features:
+                    name = outcome.subject.name
+                    features[name] = outcome.subject.features[part].values
+                    origin = known.loc[name]
+                    found[name] = (name, outcome.subject.kind, *origin[["source", "group", "class"]])
+                if number % SAID_EVERY == 0:
+                    say(f"described {number} of {len(rows)}")
+    listed = [found[name] for name in rows["id"] if name in found]
+    return Seen(pd.DataFrame(listed, columns=["id", "kind", "source", "group", "class"]), features, failed)
+
+
+def kinds_of(assay: Assay, rows: pd.DataFrame) -> pd.Series:
+    """Tell the kind of items of a dataset: one of the assay's, or `AUTO` where only the image tells."""
+    tell = assay.inputs.kind_of_item
+    kinds = [AUTO if tell is None else tell(row) for _, row in rows.iterrows()]
+    return pd.Series(kinds, index=rows.index, dtype=str)
+
+
+def _of_kind(assay: Assay, items: pd.DataFrame, kind: str) -> pd.DataFrame:
+    if kind not in assay.inputs.kinds:
+        raise UsageError(f"{assay.name} has no inputs of the kind {kind!r}; there are {', '.join(assay.inputs.kinds)}")
+    if assay.inputs.kind_of_item is None:
+        raise UsageError(f"a dataset of {assay.name} does not tell kinds of input apart")
+    return items[kinds_of(assay, items) == kind]
 
 
 def _nothing(_subject: Subject) -> None:

@@ -28,6 +28,11 @@ def kind_of(image: Image) -> str:
     return CHROMOSOME if max(image.height, image.width) <= LARGEST_CHROMOSOME else METAPHASE
 
 
+def kind_of_item(row: Any) -> str:
+    """Tell what an item of a prepared dataset is: metaphases have a target, single chromosomes a class."""
+    return METAPHASE if row["target"] else CHROMOSOME
+
+
 def network_input(
     normalisation: Mapping[str, Any], pixels: np.ndarray, normalised: np.ndarray
 ) -> tuple[np.ndarray, float | np.ndarray]:
