@@ -54,7 +54,7 @@ class TrainOptions(TrainingOptions):
     part: Literal["nuclei"] = option("nuclei", "Network to train.")
     arch: str | None = option(
         None, "Network architecture: histonext-atto (built in), -pico, or the paper's -tiny, -base, -large, "
-        "-xlarge, or hovernet.",
+        "-xlarge; lite0-unet (EfficientNet-Lite0, for --init imagenet); or hovernet.",
         metavar="NAME",
     )  # fmt: skip
     preset: Literal["none", "paper"] = option("none", "Training preset: the paper's settings.")
