@@ -65,6 +65,8 @@ def test_an_array_goes_in_and_tables_come_out(assay: str) -> None:
     else:
         with pytest.raises(UsageError, match=r"mine.tif has no \*.karyogram.png; it has mine"):
             run.karyogram(0)
+    if assay == "mitosis":
+        assert run.filmstrip().shape[2] == 3
     folder = run.out
     assert folder.is_dir()
     del run

@@ -31,7 +31,7 @@ def _is_compile_supported(device_type: str) -> bool:
     return answer
 
 
-def import_torchvision() -> None:
+def _import_torchvision() -> None:
     """Import torchvision's operators; as always where the compiler, or torchvision, is there already."""
     if COMPILER in sys.modules or "torchvision" in sys.modules:
         return
@@ -62,4 +62,4 @@ def _as_it_is(function: Callable[..., Any] | None = None, **_: Any) -> Callable[
     return (lambda decorated: decorated) if function is None else function
 
 
-import_torchvision()
+_import_torchvision()
