@@ -136,6 +136,8 @@ def test_two_shards_merge_to_one_run(road: Road, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_workers_of_a_cluster_give_what_one_process_gives(road: Road, tmp_path: Path) -> None:
     pytest.importorskip("dask_jobqueue")
+    if road.name == "nucleus-seg":
+        pytest.skip("its small network is known to this process alone, not to workers that start anew")
     out = tmp_path / "out"
     assert predict(road, out, "--cluster", "local:2")[0] in (0, 3)
     assert check(road.name, out) == []
