@@ -25,6 +25,7 @@ LABELS = {
     "axis_minor_length": "width",
     "mn_frequency": "micronucleated share",
     "iscn_draft": "draft karyotype",
+    "probability": "probability of the draft, if normal",
 }
 _UNITS = (("_per_mm2", " per mm²"), ("_um2", " (µm²)"), ("_um", " (µm)"), ("_mm2", " (mm²)"))
 

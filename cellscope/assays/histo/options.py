@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from cellscope.assays.histo.recipes import RECIPES
 from cellscope.options.common import PrepareOptions
+from cellscope.options.outlines import OutlineOptions
 from cellscope.options.planes import PlaneOptions
 from cellscope.options.recipes import Epochs, Recipe
 from cellscope.options.resolve import check, option
@@ -244,21 +245,12 @@ class PredictOptions(EvalOptions, PlaneOptions):
 
 
 @dataclass(frozen=True)
-class MeasureOptions(PlaneOptions):
+class MeasureOptions(OutlineOptions):
     """Options of ``cellscope histo measure``."""
-
-    panel: ClassVar[str] = "Nuclei"
 
     roi: Path | None = option(
         None,
         "GeoJSON file of regions, as exported by QuPath, or a folder with one file per image; only nuclei "
         "with their centroid inside are kept.",
     )
-    binary: Literal["refuse", "split"] = option(
-        "refuse", "Binary masks (0 and 255): refuse them, or split them into one nucleus per connected piece."
-    )
     review_below: float = option(0.5, "Mark nuclei for review whose score is below this value.", low=0.0, high=1.0)
-
-    def __post_init__(self) -> None:
-        """Check ranges and choices."""
-        check(self)

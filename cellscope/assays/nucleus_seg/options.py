@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from cellscope.assays.nucleus_seg.recipes import PRESETS, RECIPES
 from cellscope.options.common import PrepareOptions
+from cellscope.options.outlines import OutlineOptions
 from cellscope.options.planes import PlaneOptions
 from cellscope.options.recipes import Recipe
 from cellscope.options.resolve import check, option
@@ -198,21 +199,12 @@ class PredictOptions(EvalOptions, PlaneOptions):
 
 
 @dataclass(frozen=True)
-class MeasureOptions(PlaneOptions):
+class MeasureOptions(OutlineOptions):
     """Options of ``cellscope nucleus-seg measure``."""
-
-    panel: ClassVar[str] = "Nuclei"
 
     cells: Path | None = option(
         None,
         "Label image of the whole cells with the numbers of their nuclei, or a folder of *.cells.tif files; the "
         "*.cells.tif file beside the outlines if not given.",
     )
-    binary: Literal["refuse", "split"] = option(
-        "refuse", "Binary masks (0 and 255): refuse them, or split them into one nucleus per connected piece."
-    )
     review_below: float = option(0.8, "Mark nuclei for review whose score is below this value.", low=0.0, high=1.0)
-
-    def __post_init__(self) -> None:
-        """Check ranges and choices."""
-        check(self)

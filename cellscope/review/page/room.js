@@ -6,7 +6,8 @@ import { Spread } from "./spread.js";
 import { tools, keyHelp } from "./tools.js";
 
 const id = (name) => document.getElementById(name);
-const PALETTE = ["#35d07f", "#ff9f40", "#58a6ff", "#f15bb5", "#ffe14d", "#9b8cff", "#4dd9d9", "#ff6b6b"];
+// No orange: it says "to review".
+const PALETTE = ["#35d07f", "#ffe14d", "#58a6ff", "#f15bb5", "#4dd9d9", "#9b8cff", "#ff6b6b", "#c8d0da"];
 const state = { run: null, number: -1, shown: null, selected: new Set(), digits: "", busy: Promise.resolve(), opening: 0 };
 
 const colour = (one) => {

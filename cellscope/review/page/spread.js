@@ -160,17 +160,20 @@ export class Spread {
   }
   // Names where there is room for them, those selected and those to review first.
   names(line) {
-    const { context, view } = this, size = Math.max(12 / view.scale, 1);
+    const { context, view } = this, size = Math.max(12 / view.scale, 1), taken = [];
     context.font = `600 ${size}px system-ui, sans-serif`;
-    const few = this.paths.length * size * size * 4 < this.shown.width * this.shown.height;
-    for (const [one] of this.paths) {
-      if (!few && !this.selected.has(one.label)) continue;
-      const corner = rightTop(one.outline), text = one.name ?? (one.class === "unassigned" ? "?" : one.class);
-      context.lineWidth = 3 * line;
+    context.lineWidth = 3 * line;
+    const rank = (one) => (this.selected.has(one.label) ? 0 : one.review ? 1 : 2);
+    for (const [one] of [...this.paths].sort(([a], [b]) => rank(a) - rank(b))) {
+      const [left, bottom] = rightTop(one.outline), text = one.name ?? (one.class === "unassigned" ? "?" : one.class);
+      const box = [left, bottom - size, left + context.measureText(text).width, bottom];
+      const hidden = taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3]);
+      if (hidden && rank(one) > 0) continue; // nearer, it is there: the outline's colour tells the class meanwhile
+      taken.push(box);
       context.strokeStyle = "rgba(8,10,14,.85)";
-      context.strokeText(text, corner[0], corner[1]);
+      context.strokeText(text, left, bottom);
       context.fillStyle = one.corrected ? "#6fe0a0" : one.review ? "#ffb066" : "#ffffff";
-      context.fillText(text, corner[0], corner[1]);
+      context.fillText(text, left, bottom);
     }
   }
   drawn(line) {

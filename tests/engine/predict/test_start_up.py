@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,29 +9,13 @@ from pathlib import Path
 import cv2
 import pytest
 from drawn.histo import tissue
+from drawn.imported import NOT_NEEDED, assert_without
 from drawn.nucleus_seg import smear
-
-COMPILER = ("torch._dynamo", "torch._inductor", "sympy", "torch.distributed.fsdp")
-NOT_NEEDED = (*COMPILER, "lightning", "matplotlib", "scipy.stats", "scipy.signal", "sklearn")
-RUN = """
-import json, sys
-from cellscope.cli.root import main
-sys.argv, wanted = ["cellscope", *sys.argv[2:]], json.loads(sys.argv[1])
-try:
-    main()
-except SystemExit as done:
-    assert done.code == 0, done.code
-found = [name for name in wanted if name in sys.modules]
-assert not found, f"predict imports {found}"
-"""
 
 
 def check(assay: str, image: Path, out: Path, names: tuple[str, ...]) -> None:
     words = [assay, "predict", str(image), "-o", str(out), "--device", "cpu", "--num-workers", "0", "-q"]
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps(names), *words], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    assert_without(names, words)
     assert (out / "report.html").is_file()
 
 

@@ -1,8 +1,6 @@
 """Prediction: ids of a foreign mask kept, corrections, thresholds, conditions, and inputs that will not do."""
 
 import json
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -10,6 +8,7 @@ import pandas as pd
 import pytest
 import tifffile
 from contract_check import check
+from drawn.imported import NOT_NEEDED, assert_without
 from drawn.micronucleus import draw_field
 from typer.testing import CliRunner
 
@@ -37,31 +36,12 @@ def run(models, *words):
 
 NO_CELLS = cells_of(pd.DataFrame(columns=["image"]), pd.DataFrame({"image": []}))
 
-NOT_NEEDED = (
-    "timm", "torchvision", "lightning", "matplotlib", "scipy.optimize", "scipy.stats", "scipy.signal", "skimage.io",
-    "pycocotools", "sympy", "torch._dynamo", "torch._inductor",
-)  # fmt: skip
-"""What takes long to import and predicting does without."""
-
-WHOLE = """
-import json, sys
-from cellscope.cli.root import main
-sys.argv, wanted = ["cellscope", *sys.argv[2:]], json.loads(sys.argv[1])
-try:
-    main()
-except SystemExit as done:
-    assert done.code == 0, done.code
-found = [name for name in wanted if name in sys.modules]
-assert not found, f"predict imports {found}"
-"""
-
 
 def test_predicting_imports_only_what_it_needs(untrained, drawn, tmp_path):
     words = ["micronucleus", "predict", str(drawn / "fields/control/a.tif"), "-o", str(tmp_path / "out")]
     words += [word for path in untrained.values() for word in ("-m", str(path))]
-    command = [sys.executable, "-c", WHOLE, json.dumps(NOT_NEEDED), *words, "--device", "cpu", "-q"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    more = ("timm", "torchvision", "scipy.optimize", "skimage.io", "pycocotools")
+    assert_without((*NOT_NEEDED, *more), [*words, "--device", "cpu", "-q"])
     assert (tmp_path / "out/report.html").is_file()
 
 
