@@ -51,6 +51,16 @@ def test_touching_nuclei_without_a_distance_head_are_parted_at_the_neck(scale: f
     assert found.cells is None
 
 
+@pytest.mark.parametrize(("apart", "number"), [(18, 1), (28, 2)])
+@pytest.mark.parametrize("scale", [0.4, 4])
+def test_a_notch_parts_nuclei_by_its_share_of_their_size(scale: float, apart: float, number: int) -> None:
+    shape = (round(100 * scale), round(160 * scale))
+    left, right = ((75 + side * apart / 2) * scale for side in (-1, 1))
+    nuclei = disc(shape, 50 * scale, left, 28 * scale) | disc(shape, 50 * scale, right, 28 * scale)
+    found = find_nuclei(Maps(np.where(nuclei, 255, 0).astype(np.uint8), None, None), shape)
+    assert found.labels.max() == number
+
+
 def test_debris_slivers_and_doubtful_specks_are_dropped_and_counted() -> None:
     cell = disc(SHAPE, 50, 50, 34)
     speck, sliver, pale = disc(SHAPE, 15, 120, 5), disc(SHAPE, 50, 160, 9), disc(SHAPE, 80, 120, 11)
