@@ -54,7 +54,7 @@ class Served:
         assert self.room.writer.problem == ""
 
 
-def wait(holds: Callable[[], Any], seconds: float = 120, step: float = 0.05) -> Any:
+def wait(holds: Callable[[], Any], seconds: float = 60, step: float = 0.05) -> Any:
     end = time.monotonic() + seconds
     while not (found := holds()):
         assert time.monotonic() < end, "waited too long"

@@ -8,7 +8,7 @@ import { tools, keyHelp } from "./tools.js";
 const id = (name) => document.getElementById(name);
 // No orange: it says "to review".
 const PALETTE = ["#35d07f", "#ffe14d", "#58a6ff", "#f15bb5", "#4dd9d9", "#9b8cff", "#ff6b6b", "#c8d0da"];
-const state = { run: null, number: -1, shown: null, selected: new Set(), digits: "", busy: Promise.resolve(), opening: 0 };
+const state = { run: null, number: -1, shown: null, selected: new Set(), digits: "", busy: Promise.resolve(), watching: false, opening: 0 };
 
 const colour = (one) => {
   if (state.selected.has(one.label)) return "#5aaaff";
@@ -56,8 +56,8 @@ async function open(number) {
     const shown = await ask(`api/image/${number}`);
     const picture = state.run.images[number].page === "gallery" ? null : await load(number);
     if (turn !== state.opening) return; // another one was asked for meanwhile
+    if (number !== state.number) state.selected = new Set(); // the same image drawn anew keeps what is selected
     state.number = number;
-    state.selected = new Set();
     history.replaceState(null, "", `#${encodeURIComponent(shown.image)}`);
     take(shown, picture);
     if (page() === "gallery") state.selected = new Set(shown.objects.slice(0, 1).map((one) => one.label));
@@ -92,15 +92,20 @@ function take(shown, picture) {
   if (kind === "karyotype") { board.selected = state.selected; board.show(shown); }
 }
 
-async function watch() {
-  try {
-    const run = await ask("api/run"), saved = state.run.saved;
-    if (run.problem) say(run.problem, true);
-    state.run = { ...run, classes: state.run.classes };
-    if (state.shown && run.images[state.number].corrected !== state.shown.line.corrected) await open(state.number); // another tab
-    list();
-    if (run.saved && (!saved || !state.tables)) await tables();
-  } catch (error) { say(error.message, true); }
+// In the queue of the changes: one of this page's own that is under way must not be taken for another page's.
+function watch() {
+  if (state.watching) return;
+  state.watching = true;
+  state.busy = state.busy.then(async () => {
+    try {
+      const run = await ask("api/run"), saved = state.run.saved;
+      if (run.problem) say(run.problem, true);
+      state.run = { ...run, classes: state.run.classes };
+      if (state.shown && run.images[state.number].corrected !== state.shown.line.corrected) await open(state.number); // another tab
+      list();
+      if (run.saved && (!saved || !state.tables)) await tables();
+    } catch (error) { say(error.message, true); } finally { state.watching = false; }
+  });
 }
 
 async function tables() {
