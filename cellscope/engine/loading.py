@@ -11,6 +11,7 @@ import torch
 from cellscope.engine.assay import Assay
 from cellscope.engine.familiarity.judge import Judge
 from cellscope.engine.familiarity.tap import Tap, first_layer
+from cellscope.engine.memory import keep_freed_memory
 from cellscope.engine.provenance import model_records, weightless_records
 from cellscope.errors import ModelError
 from cellscope.models.card import ModelCard
@@ -63,6 +64,7 @@ def load_models(assay: Assay, models: Sequence[str], device: torch.device) -> Lo
     ModelError
         A model cannot be found, is damaged or is not for this assay.
     """
+    keep_freed_memory()
     plain_names = [name for name in models if name in assay.weightless]
     cards: dict[str, ModelCard] = {assay.weightless[name].part: assay.weightless[name] for name in plain_names}
     if len(cards) < len(plain_names):

@@ -24,6 +24,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from cellscope.engine.device import available_cpus, pick_device, pick_precision
+from cellscope.engine.memory import keep_freed_memory
 from cellscope.engine.provenance import training_record
 from cellscope.engine.train.callbacks import EarlyStop, Progress, SaveAndStop, StepSeed, ValidateAt
 from cellscope.engine.train.curves import EVERY, MetricsFile, draw_curves, logger_for
@@ -196,6 +197,7 @@ def fit(
     else:
         say = _say_nothing
     _quieten()
+    keep_freed_memory()
     device = pick_device(options.device)
     precision = PRECISION_NAMES[pick_precision(options.precision, device)]
     began = time.time()

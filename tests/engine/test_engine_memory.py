@@ -1,0 +1,46 @@
+"""Freed blocks are used again: seen by the pages that the system has to give."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import ctypes, resource, sys
+from cellscope.engine.memory import keep_freed_memory
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: pages of one size, so that they can be counted
+set_ = keep_freed_memory() if sys.argv[1] == "kept" else None
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(b"1") * 2**25  # 32 MiB, freed at once
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+first = faults()
+print(set_, sum(faults() for _ in range(5)))
+"""
+
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+
+
+def pages(how: str, **more: str) -> tuple[str, int]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("MALLOC_", "GLIBC_", "LD_PRELOAD"))}
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, how], env=clean | more, capture_output=True, text=True, check=True
+    )
+    said, count = done.stdout.split()
+    return said, int(count)
+
+
+@glibc
+def test_freed_blocks_are_used_again() -> None:
+    set_, kept = pages("kept")
+    assert set_ == "True"
+    assert kept < 1000 < pages("as it was", MALLOC_MMAP_THRESHOLD_="131072")[1]  # 5 x 8192 pages of 4 KiB
+
+
+@glibc
+def test_what_a_person_has_set_stays() -> None:
+    assert pages("kept", MALLOC_MMAP_THRESHOLD_="131072")[0] == "False"
