@@ -31,6 +31,7 @@ BENCHMARKS = "".join(
 )
 FOREIGN = {
     "--gres",
+    "--plugin",
     "--nthreads",
     "--strict",
     "--mem",
@@ -145,6 +146,7 @@ def idle(monkeypatch, tmp_path):
         "doctor.run_doctor",
         "info.show_info",
         "review.review_run",
+        "export.export_run",
     ):
         monkeypatch.setattr(f"cellscope.cli.commands.{target}", nothing)
     monkeypatch.chdir(tmp_path)
