@@ -51,11 +51,11 @@ def test_the_manifest_is_valid_and_opens_a_run(tmp_path: Path) -> None:
     manager.register(manifest)
     run = write_run(tmp_path, "nucleus-seg")
     for path in (run.out, run.out / "run.json"):
-        layers, reader = npe2.read_get_reader(str(path), plugin_name="cellscope", stack=False)
+        layers, reader = npe2.read_get_reader([str(path)], plugin_name="cellscope", stack=False)
         assert reader.plugin_name == "cellscope"
         assert [layer[2] for layer in layers] == ["image", "labels"] * 2
-    with pytest.raises(ValueError, match="refused the file|No readers|returned no data"):
-        npe2.read_get_reader(str(run.images), plugin_name="cellscope", stack=False)
+    with pytest.raises(ValueError, match=r"refused the file|No readers|returned no data"):
+        npe2.read_get_reader([str(run.images)], plugin_name="cellscope", stack=False)
 
 
 @pytest.mark.slow
