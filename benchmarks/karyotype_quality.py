@@ -2,10 +2,10 @@
 
 usage: python benchmarks/karyotype_quality.py DATASET KEEP --items LIST [-m MODEL]...
 
-KEEP holds what `karyotype_candidates.py` wrote of the annotated cells of LIST. Printed are, for all cells and for the
-best quarter by `quality`, the shares of cells with the right count and the right draft, of chromosomes with the right
-class end to end, and of chromosomes marked for review; and for each measure how well it tells cells with a right draft
-(area under the ROC curve) and its rank correlation with the class end to end.
+KEEP holds what `karyotype_candidates.py` wrote of annotated cells; those of LIST that it holds are taken. Printed are,
+for all cells and for the best quarter by `quality`, the shares of cells with the right count and the right draft, of
+chromosomes with the right class end to end, and of chromosomes marked for review; and for each measure how well it
+tells cells with a right draft (area under the ROC curve) and its rank correlation with the class end to end.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("-m", "--model", action="append", default=[])
     given = parser.parse_args()
     dataset = PreparedDataset.open(given.dataset, assay="karyotype")
-    names = set(given.items.read_text().split())
+    names = {name for name in given.items.read_text().split() if file_of(given.keep, name).exists()}
     cards = {part: read_card(path) for part, path in choose("karyotype", ASSAY.parts, given.model).items()}
     items = dataset.items.rename(columns={"class": "class_"})
     rows = [row for row in items.itertuples() if row.id in names]
