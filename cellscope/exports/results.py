@@ -193,7 +193,7 @@ class Results:
 
     def __iter__(self) -> Iterator[ExportedImage]:
         """Give the images one by one, without those that failed."""
-        kinds = self._tables.table("images").set_index("image")["kind"]
+        kinds = self._tables.table("images").set_index("image")["kind"].fillna("")
         for entry in self.run.record["inputs"]:
             if entry["status"] == "failed":
                 continue
