@@ -291,7 +291,7 @@ def _layout(cards: Sequence[Mapping[str, Any]]) -> str:
 def _table(table: Table, links: Mapping[str, str]) -> dict[str, Any]:
     empty = [str(name) for name in table.frame.columns if len(table.frame) and table.frame[name].isna().all()]
     frame = table.frame.drop(columns=empty)
-    frame = frame[_in_order([str(name) for name in frame.columns])]
+    frame = frame.iloc[:, _in_order([str(name) for name in frame.columns])]
     total, width = frame.shape
     limit = max(1, MAX_CELLS // max(1, width))
     columns = [
@@ -320,11 +320,12 @@ def _table(table: Table, links: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _in_order(names: list[str]) -> list[str]:
+def _in_order(names: list[str]) -> list[int]:
     """Order the columns of a table: of objects what people look at first, and what is folded last."""
     first = [name for name in FIRST if name in names] if {"label", "class"} <= set(names) else []
     folded = [name for name in names if FOLDED.fullmatch(name)]
-    return [*first, *(name for name in names if name not in (*first, *folded)), *folded]
+    ordered = [*first, *(name for name in names if name not in (*first, *folded)), *folded]
+    return [names.index(name) for name in ordered]
 
 
 def _cell(value: Any, column: Mapping[str, Any], links: Mapping[str, str]) -> tuple[str, str, str]:
