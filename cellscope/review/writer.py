@@ -71,7 +71,7 @@ class Writer:
         path = self.folder / "run.json"
         self._before = read_json(path) if path.is_file() else {}
         for image, corrections in self.log.images.items():
-            if image not in self.run.reviewable:
+            if image not in self.run.correctable:
                 continue
             path = self._rows(image)
             kept = read_json(path) if path.is_file() else {}
