@@ -137,8 +137,9 @@ def _matched(known: Sequence[Known], returned: Sequence[Returned]) -> dict[int, 
             take(place, ids[one.id])
     for place, one in enumerate(returned):  # a copy keeps the measurements of what it was copied from
         other = labels.get(one.label)
-        free = place not in pairs and other is not None and other not in taken
-        if free and _overlap(known[other].outline, one.outline) > 0:
+        if place in pairs or other is None or other in taken:
+            continue
+        if _overlap(known[other].outline, one.outline) > 0:
             take(place, other)
     for _, place, other in _by_overlap(known, returned, taken, pairs):
         if place not in pairs and other not in taken:
