@@ -186,7 +186,8 @@ class Writer:
         if kept is not None:
             found = Sheet(**kept[table]) if table in kept else None
         else:
-            found = self.run.sheets.get(table, {}).get(image)
+            rows = self.run.sheets.get(table)
+            found = None if rows is None else rows.get(image)
         if found is None or CORRECTED in found.columns:
             return found
         return Sheet([*found.columns, CORRECTED], [[*row, "False"] for row in found.rows])
