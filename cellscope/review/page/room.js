@@ -122,6 +122,7 @@ async function tables() {
   id("tables").replaceChildren(...Object.entries(found).map(([name, { columns, rows }]) => {
     const table = document.createElement("table");
     table.createCaption().textContent = name;
+    if (columns.includes("abnormal_fraction")) { fractions(table, columns, rows); return table; }
     for (const row of rows.slice(0, 12)) columns.forEach((column, at) => {
       if (row[at] === "" || (rows.length > 3 && at > 5)) return;
       const cells = table.insertRow();
@@ -130,6 +131,16 @@ async function tables() {
     });
     return table;
   }));
+}
+
+// One line per condition: how many of how many, the fraction with its interval.
+function fractions(table, columns, rows) {
+  const percent = (text) => (text === "" ? "" : (100 * Number(text)).toFixed(0));
+  for (const row of rows) {
+    const of = (name) => row[columns.indexOf(name)] ?? "", line = table.insertRow();
+    const interval = of("low") === "" ? "" : ` (${percent(of("low"))} to ${percent(of("high"))})`;
+    for (const text of [of("group"), `${of("n_abnormal")} of ${of("n")}`, of("abnormal_fraction") === "" ? "" : `${percent(of("abnormal_fraction"))} %${interval}`]) line.insertCell().textContent = text;
+  }
 }
 
 // ---- selection
