@@ -147,6 +147,7 @@ def idle(monkeypatch, tmp_path):
         "info.show_info",
         "review.review_run",
         "export.export_run",
+        "review.take_returned",
     ):
         monkeypatch.setattr(f"cellscope.cli.commands.{target}", nothing)
     monkeypatch.chdir(tmp_path)
