@@ -167,21 +167,12 @@ def reviewed_images(out: Path) -> list[Reviewed]:
     return found
 
 
-<<<<<<< HEAD
-def artefact(folder: Path, out: Path, image: str, suffix: str) -> Path | None:
-    """Find a file of an image in `folder`, `out` or its corrections; None for none.
-=======
 def corrected_rows(out: Path, table: str) -> dict[str, list[dict[str, str]]]:
     """Read the rows of a table over all images, corrected or not: image -> rows.
->>>>>>> main
 
     Raises
     ------
     DatasetError
-<<<<<<< HEAD
-        `folder` holds corrections, and this one is not written yet.
-    """
-=======
         The tables were not written.
     """
     path = out / FOLDER / f"{table}.csv"
@@ -199,8 +190,14 @@ def run_facts(out: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return record.get("models", []), record.get("options", {}).get("run", {})
 
 
-def _artefact(folder: Path, out: Path, image: str, suffix: str) -> Path | None:
->>>>>>> main
+def artefact(folder: Path, out: Path, image: str, suffix: str) -> Path | None:
+    """Find a file of an image in `folder`, `out` or its corrections; None for none.
+
+    Raises
+    ------
+    DatasetError
+        `folder` holds corrections, and this one is not written yet.
+    """
     name = f"{stem(image)}{suffix}"
     if (folder / name).is_file():
         return folder / name
