@@ -31,6 +31,7 @@ BENCHMARKS = "".join(
 )
 FOREIGN = {
     "--gres",
+    "--nv",
     "--nthreads",
     "--strict",
     "--mem",
