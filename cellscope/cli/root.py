@@ -128,9 +128,21 @@ def review(
         Optional[Path],  # noqa: UP045  Typer reads it at run time, also on older versions
         typer.Option("--images", metavar="PATH", help="Folder of the images, if they were moved after predict."),
     ] = None,
+    corrections: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--corrections",
+            metavar="GEOJSON",
+            help="Take nuclei corrected in QuPath, instead of opening the browser: a file, or a folder of files named "
+            "as in OUT. Their images count as reviewed.",
+        ),
+    ] = None,
 ) -> int:
     """Correct the results of a run in the browser; corrections are saved in OUT/corrections."""
-    from cellscope.cli.commands.review import review_run
+    from cellscope.cli.commands.review import review_run, take_returned
+
+    if corrections is not None:
+        return take_returned(out, corrections, who=who, images=images, argv=sys.argv)
 
     return review_run(out, port=port, browser=not no_browser, who=who, images=images, argv=sys.argv)
 
