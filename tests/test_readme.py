@@ -31,7 +31,11 @@ BENCHMARKS = "".join(
 )
 FOREIGN = {
     "--gres",
+<<<<<<< HEAD
     "--plugin",
+=======
+    "--nv",
+>>>>>>> main
     "--nthreads",
     "--strict",
     "--mem",
