@@ -148,6 +148,7 @@ def idle(monkeypatch, tmp_path):
         "info.show_info",
         "review.review_run",
         "export.export_run",
+        "models.export_model",
         "review.take_returned",
     ):
         monkeypatch.setattr(f"cellscope.cli.commands.{target}", nothing)

@@ -148,6 +148,7 @@ def review(
 
 
 @app.command()
+@logged
 def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of `predict`.")],
     to: Annotated[

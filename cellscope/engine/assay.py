@@ -35,6 +35,7 @@ __all__ = [
     "InputSpec",
     "Large",
     "Pieces",
+    "Portable",
     "Ranking",
     "Result",
     "Rows",
@@ -173,6 +174,29 @@ class Ranking:
 
 
 @dataclass(frozen=True)
+class Portable:
+    """A network as other programs run it: colour images in, maps out.
+
+    Attributes
+    ----------
+    maps
+        ``maps(module, images)``: (N, 3, H, W) float32 tensor in [0, 1], RGB -> (N, C, h, w) float32 of the image
+        without a margin.
+    channels
+        ``channels(card)`` -> the names of the C maps.
+    window
+        ``window(module)`` -> (side, margin): H and W, and what h and w lack on each side.
+    scale
+        ``scale(card)`` -> how large things must be in the images, for people.
+    """
+
+    maps: Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
+    channels: Callable[[ModelCard], tuple[str, ...]]
+    window: Callable[[torch.nn.Module], tuple[int, int]]
+    scale: Callable[[ModelCard], str]
+
+
+@dataclass(frozen=True)
 class Assay:
     """All the engine knows about an assay.
 
@@ -232,6 +256,8 @@ class Assay:
         For an assay whose predict options have ``best``: how many inputs keep their results (`engine.predict.best`).
     described_as
         Kind -> the kind whose training images its inputs are like: a slide is described by tiles.
+    portable
+        Parts whose networks mean something to other programs: those that take an image as it is.
     """
 
     name: str
@@ -256,6 +282,7 @@ class Assay:
     by_class: tuple[str, ...] = ()
     described_as: Mapping[str, str] = field(default_factory=dict)
     ranking: Ranking | None = None
+    portable: Mapping[str, Portable] = field(default_factory=dict)
 
     def classes_columns(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
         """Return the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no object."""

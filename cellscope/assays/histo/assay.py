@@ -23,6 +23,10 @@ from cellscope.assays.histo.slides.stage import (
     cut_windows,
     find,
     join_maps,
+    portable_channels,
+    portable_maps,
+    portable_scale,
+    portable_window,
     rgb_of,
     segment,
     tiling_of,
@@ -30,7 +34,7 @@ from cellscope.assays.histo.slides.stage import (
 )
 from cellscope.assays.histo.slides.state import State
 from cellscope.assays.histo.slides.windows import model_shape, scale_between, working_um
-from cellscope.engine.assay import Assay, InputSpec, Large, Pieces, Stage, Subject
+from cellscope.engine.assay import Assay, InputSpec, Large, Pieces, Portable, Stage, Subject
 from cellscope.errors import InputError
 from cellscope.imaging.doubt import stained_sizes, trusted_pixel_size
 from cellscope.io.choice import Choice, Wants
@@ -179,6 +183,7 @@ ASSAY = Assay(
     class_part=PART,
     layers={PART: ("encoder",)},
     described_as={SLIDE: IMAGE},
+    portable={PART: Portable(portable_maps, portable_channels, portable_window, portable_scale)},
     read_options=read_options,
     build=build,
     conclude=conclude,

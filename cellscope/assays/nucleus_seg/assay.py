@@ -19,7 +19,7 @@ from cellscope.assays.nucleus_seg.segment.passes import average_passes, cut_pass
 from cellscope.assays.nucleus_seg.segment.scale import cut_estimate, cut_estimate_again, estimate_scale
 from cellscope.assays.nucleus_seg.segment.state import State
 from cellscope.assays.nucleus_seg.segment.subject import OTSU, PART, factor_of, maps_of, network_diameter, rgb_of
-from cellscope.engine.assay import Assay, InputSpec, Result, Stage, Subject
+from cellscope.engine.assay import Assay, InputSpec, Portable, Result, Stage, Subject
 from cellscope.imaging.doubt import trusted_pixel_size
 from cellscope.imaging.smear import otsu_classes
 from cellscope.io.choice import Wants
@@ -88,6 +88,32 @@ def segment(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarr
         maps.append(outputs[:, -1:].sigmoid())
     joined = (torch.cat(maps, 1) * 255).round().to(torch.uint8).movedim(1, -1)
     return list(joined.cpu().numpy())
+
+
+def portable_maps(module: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Give the maps of `segment` as float32, (N, C, H, W)."""
+    outputs = module(normalise(images))
+    distance = has_distance(module)
+    maps = [(outputs[:, :-1] if distance else outputs).softmax(1)[:, 1:]]
+    if distance:
+        maps.append(outputs[:, -1:].sigmoid())
+    return torch.cat(maps, 1)
+
+
+def portable_channels(card: ModelCard) -> tuple[str, ...]:
+    """Name the maps of `portable_maps`."""
+    classes = tuple(card.normalisation["pixel_classes"][1:])
+    return (*classes, "distance") if has_distance(build_network(card.arch, card.arch_args)) else classes
+
+
+def portable_window(_module: torch.nn.Module) -> tuple[int, int]:
+    """Give the window; its maps have no margin."""
+    return 256, 0
+
+
+def portable_scale(card: ModelCard) -> str:
+    """Say how large nuclei must be."""
+    return f"nuclei of about {card.normalisation['diameter']:.0f} pixels in diameter"
 
 
 def store_maps(subject: Subject[State], outputs: list[Any]) -> None:
@@ -281,6 +307,7 @@ ASSAY = Assay(
     class_part=PART,
     layers={PART: ("stages.2", "encoder", "downs.4", "backbone.layer4")},
     described_as={SLIDE: IMAGE},
+    portable={PART: Portable(portable_maps, portable_channels, portable_window, portable_scale)},
     build=build,
     conclude=conclude,
     summarise=summarise,

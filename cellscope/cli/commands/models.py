@@ -12,7 +12,7 @@ from cellscope.cli.groups import Group
 from cellscope.cli.logged import logged
 from cellscope.errors import EXIT_FAILED, EXIT_OK
 
-app = typer.Typer(cls=Group, help="List, show, verify, average and describe models; count what networks cost.")
+app = typer.Typer(cls=Group, help="List, show, verify, average, describe and export models; count what networks cost.")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 NONE_YET = "no built-in models in this installation"
@@ -146,6 +146,45 @@ def cost(
         counted = f"multiply-adds of {one['counted']}" if "counted" in one else ""
         rows.append((one["assay"], one["part"], f"{one['parameters']:,}", adds, one["input"], counted))
     _print_table(rows)
+    return EXIT_OK
+
+
+@app.command()
+@logged
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model file, training folder or built-in model.")],
+    to: Annotated[str, typer.Option("--to", metavar="onnx|bioimageio", help="Format to write.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="File to write. Default: named after MODEL.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing FILE.")] = False,
+    json: JsonFlag = False,
+) -> int:
+    """Write a network of nucleus-seg or histo as ONNX or a package of the BioImage Model Zoo, checked by a run."""
+    return export_model(model, to=to, out=out, overwrite=overwrite, json=json)
+
+
+def export_model(model: str, *, to: str, out: Path | None, overwrite: bool, json: bool) -> int:
+    """Write the model and print what was written."""
+    from cellscope.errors import UsageError
+    from cellscope.exports import networks
+    from cellscope.models.registry import locate
+
+    networks.check_installed(to)
+    path = locate(model)
+    ending = ".onnx" if to == "onnx" else ".zip"
+    target = out or Path(f"{path.stem if path.stem != 'model' else path.parent.name}{ending}")
+    if target.suffix != ending:
+        raise UsageError(f"{target}: the file ends in {ending}")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} is already there; --overwrite replaces it")
+    write = networks.export_onnx if to == "onnx" else networks.export_bioimageio
+    told = networks.describe(write(path, target))
+    if json:
+        _print_json(told)
+    else:
+        typer.echo(str(target))
+        _print_tree({name: value for name, value in told.items() if name != "out"}, 2)
     return EXIT_OK
 
 

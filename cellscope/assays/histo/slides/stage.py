@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from cellscope.assays.histo.classes import PART
-from cellscope.assays.histo.networks.registry import geometry, normalise, to_maps
+from cellscope.assays.histo.networks.registry import geometry, geometry_of, normalise, to_maps
 from cellscope.assays.histo.nuclei.baseline import otsu_nuclei
 from cellscope.assays.histo.nuclei.calibration import calibrate
 from cellscope.assays.histo.nuclei.postprocess import Nuclei, find_nuclei
@@ -31,6 +31,7 @@ from cellscope.engine.assay import Subject
 from cellscope.imaging.labels import relabel
 from cellscope.imaging.smear import to_rgb8
 from cellscope.imaging.tiling import Grid
+from cellscope.models.card import ModelCard
 
 OTSU = "otsu"
 #: Arguments of `find_nuclei` that a model's card may hold, and the options that overrule them.
@@ -126,6 +127,28 @@ def segment(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarr
     """Run the network: per item (core, core, 3 + K) float16 maps."""
     images = normalise(torch.stack(batch)).contiguous(memory_format=torch.channels_last)
     return list(to_maps(module(images)).cpu().numpy())
+
+
+def portable_maps(module: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Give the maps of `segment` as float32, (N, 3 + K, h, w)."""
+    outputs = module(normalise(images))
+    return torch.cat([outputs[:, :2].softmax(1)[:, 1:], outputs[:, 2:4].clamp(-1.5, 1.5), outputs[:, 5:].softmax(1)], 1)
+
+
+def portable_channels(card: ModelCard) -> tuple[str, ...]:
+    """Name the maps of `portable_maps`."""
+    return ("nucleus", "horizontal", "vertical", *card.classes)
+
+
+def portable_window(module: torch.nn.Module) -> tuple[int, int]:
+    """Give the window of a network: with the margin that its maps lack."""
+    core, margin, _step = geometry_of(module)
+    return core + 2 * margin, margin
+
+
+def portable_scale(card: ModelCard) -> str:
+    """Say how large pixels must be."""
+    return f"pixels of {card.pixel_size_um} µm"
 
 
 def join_maps(subject: Subject[State], outputs: list[Any]) -> None:

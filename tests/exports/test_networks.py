@@ -1,0 +1,56 @@
+"""``cellscope models export``: other programs run the networks and get the same maps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cellscope.cli.root import app
+
+MODEL = "nucleus-seg-nuclei"
+
+
+def call(*words: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["models", "export", *map(str, words)])
+    return result.exit_code, result.output
+
+
+@pytest.mark.slow
+def test_onnx_gives_the_maps(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    code, said = call(MODEL, "--to", "onnx", "-o", tmp_path / "m.onnx", "--json")
+    assert code == 0, said
+    told = json.loads(said)
+    assert told["largest_difference"] <= told["tolerance"] == 1e-4
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    dark = np.ones((1, 3, 256, 256), np.float32)
+    rows, columns = np.mgrid[:256, :256]
+    nucleus = (rows - 128) ** 2 + (columns - 128) ** 2 < 28**2
+    dark[0][:, nucleus] = np.array([0.35, 0.15, 0.5], np.float32)[:, None]
+    [maps] = session.run(None, {"images": dark})
+    probability = maps[0, told["channels"].index("nucleus")]
+    assert probability[nucleus].mean() > probability[~nucleus].mean() + 0.3
+    assert call(MODEL, "--to", "onnx", "-o", tmp_path / "m.onnx")[0] == 2
+    assert call(MODEL, "--to", "onnx", "-o", tmp_path / "m.pth")[0] == 2
+
+
+@pytest.mark.slow
+def test_bioimageio_core_passes_the_package(tmp_path: Path) -> None:
+    core = pytest.importorskip("bioimageio.core")
+    code, said = call(MODEL, "--to", "bioimageio", "-o", tmp_path / "m.zip")
+    assert code == 0, said
+    assert core.test_model(tmp_path / "m.zip").status == "passed"
+
+
+def test_networks_that_other_programs_could_not_run_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    code, said = call("karyotype-classify", "--to", "onnx", "-o", tmp_path / "k.onnx")
+    assert (code, said.count("\n")) == (2, 1)
+    assert "those of nucleus-seg and histo can be exported" in said
+    assert call(MODEL, "--to", "onix")[0] == 2
