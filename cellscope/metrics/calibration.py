@@ -32,8 +32,8 @@ def best_slope_and_bias(log_odds: np.ndarray, positive: np.ndarray, *, balanced:
         Of the positive class.
     positive : (N,) bool
     balanced : bool
-        As if both classes were equally frequent: 0.5 is where the two, each counted as one half of the data, are equally
-        likely. Else as frequent as they are here.
+        As if both classes were equally frequent: 0.5 is where the two, each counted as one half of the data, are
+        equally likely. Else as frequent as they are here.
 
     Returns
     -------
