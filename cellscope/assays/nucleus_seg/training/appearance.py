@@ -107,10 +107,7 @@ def borrow_stain(
 
 
 def stain_red_cells(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Stain what lies outside the annotated cells, red cells above all, paler or darker and in another colour.
-
-    Red cells are pink in one laboratory, grey, brown or as blue as nuclei in another: their colour tells nothing, and
-    their density little. Both are drawn, the density up to near that of the nuclei.
+    """Stain what lies outside the annotated cells, red cells above all, paler or darker, up to near the nuclei.
 
     Parameters
     ----------
@@ -128,12 +125,8 @@ def stain_red_cells(image: np.ndarray, mask: np.ndarray, rng: np.random.Generato
         return image
     paper, nucleus = anchors
     density = _density(image.astype(np.float32) / 255)
-    above = np.maximum(density - paper, 0)
-    if rng.random() < 0.6:
-        share, colour = rng.uniform(0.4, 1), rng.uniform(0.15, 1, 3)
-        grey = above.mean(2, keepdims=True) * (colour / colour.mean())
-        above = above + share * (grey.astype(np.float32) - above)
     factor = 2 ** (rng.uniform(-1, 1.6) + rng.uniform(-0.4, 0.4, 3))
+    above = np.maximum(density - paper, 0)
     # Bent, not cut, at three quarters of the nuclei's density: no stain makes red cells as dark as those.
     ceiling = np.maximum(0.75 * (nucleus - paper), 0.05)
     stained = ceiling * np.tanh(above * factor / ceiling)
