@@ -10,6 +10,7 @@ import numpy as np
 from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell.chromosomes import Cell, Chromosome, judge
 from cellscope.assays.karyotype.cell.fields import check_fields
+from cellscope.assays.karyotype.cell.quality import NAMES
 from cellscope.assays.karyotype.cell.sizes import odd_sizes
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.upright import main_axis
@@ -22,7 +23,9 @@ SEEN = {"flip", "turn"}
 NOTICE = "A draft for research use only, never a diagnosis."
 
 
-def as_karyotype(cell: Cell, image: str, *, history: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def as_karyotype(
+    cell: Cell, image: str, *, quality: Mapping[str, float] | None = None, history: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """Give the contents of ``karyotype.json``: chromosomes with their masks, counts per class, draft ISCN, flags.
 
     Parameters
@@ -30,6 +33,8 @@ def as_karyotype(cell: Cell, image: str, *, history: list[dict[str, Any]] | None
     cell : Cell
     image : str
         The input's name.
+    quality : mapping, optional
+        What `quality.measure` gives; nothing without chromosomes.
     history : list of dict, optional
         What people changed, in order.
     """
@@ -45,6 +50,7 @@ def as_karyotype(cell: Cell, image: str, *, history: list[dict[str, Any]] | None
         "iscn_draft": cell.iscn_draft,
         "draft": True,
         "probability": None if cell.probability is None else round(cell.probability, 4),
+        **{name: (quality or {}).get(name) for name in NAMES},
         "notice": NOTICE,
         "flags": cell.flags,
         "chromosomes": [_entry(chromosome) for chromosome in cell.chromosomes],
@@ -159,7 +165,18 @@ def read_karyotype(document: Mapping[str, Any], *, review_below: float) -> Cell:
                 chromosome.edited = sorted({*chromosome.edited, "class"})
             chromosome.reasons = [reason for reason in chromosome.reasons if reason.startswith("cut off")]
             chromosome.review = bool(chromosome.reasons)
-    return Cell(chromosomes, shape, bright, [_read_found(entry, shape, "left_out") for entry in left])
+    left_out = [_read_found(entry, shape, "left_out") for entry in left]
+    return Cell(chromosomes, shape, bright, left_out, _probability(document))
+
+
+def _probability(document: Mapping[str, Any]) -> float | None:
+    """Give how probable the draft is; of one that a person changed nothing is known."""
+    history = document.get("history") or []
+    said = document.get("probability")
+    if not isinstance(said, (int, float)) or isinstance(said, bool) or not isinstance(history, list):
+        return None
+    changed = any(not isinstance(edit, Mapping) or edit.get("do") != "confirm" for edit in history)
+    return None if changed or not 0 <= said <= 1 else float(said)
 
 
 def _read_entry(entry: Mapping[str, Any], shape: tuple[int, int]) -> Chromosome:
