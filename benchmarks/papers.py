@@ -147,6 +147,7 @@ def commands(assay: str, row: Row, given: argparse.Namespace) -> Iterator[tuple[
     if not given.full:
         cut = ["--steps", str(given.steps), "--limit", str(given.limit), "--set", f"val_every={given.steps}"]
         cut += [] if "--init" in row.train else ["--init", "none"]
+        cut += [] if "--batch-size" in row.train else ["--batch-size", "2"]
     train = [assay, "train", str(given.dataset), *row.train, *cut]
     if "--init" in train:
         place = train.index("--init") + 1

@@ -11,7 +11,7 @@ import karyotype_paper
 import papers
 import pytest
 from drawn.histo import write_tiles
-from drawn.karyotype import karyotype, metaphase, write_class_folders, write_coco
+from drawn.karyotype import karyotype, write_class_folders
 from drawn.micronucleus import write_mnfinder
 from typer.testing import CliRunner
 
@@ -126,7 +126,6 @@ def prepared(tmp_path, assay, *words):
     {
         "micronucleus": lambda: write_mnfinder(given, {"2024-01-01_RPE1": 6}),
         "histo": lambda: write_tiles(given, 6, side=300),
-        "karyotype": lambda: write_coco(given, [metaphase(seed) for seed in range(6)]),
         "singles": lambda: write_class_folders(given, {name: karyotype() for name in "abcdef"}),
     }[assay]()
     out = tmp_path / "data"
@@ -141,13 +140,12 @@ def prepared(tmp_path, assay, *words):
     ("papers", "mitosis", ["--row", "gao-lstm, none, 0.001, batch 10"], "test_accuracy"),
     ("histo_paper", "histo", ["--row", "4, learning rate"], "dice"),
     ("karyotype_paper", "singles", ["--row", "II, chrnet4"], "accuracy"),
-    ("karyotype_paper", "karyotype", ["--row", "I right, mask", "--random", "--steps", "1"], "detector.box_map"),
 ])  # fmt: skip
 def test_a_row_runs_to_its_end(script, assay, words, measured, tmp_path, monkeypatch, capsys, request):
     if assay in ("nucleus-seg", "mitosis"):
         dataset = request.getfixturevalue(f"{assay.split('-')[0]}_dataset")
     else:
-        dataset = prepared(tmp_path, assay, *(["--splits", "0.4,0.3,0.3"]))
+        dataset = prepared(tmp_path, assay, "--splits", "0.4,0.3,0.3")
     module = importlib.import_module(script)
     monkeypatch.setattr(module, "cellscope", in_process)
     given = [assay] if script == "papers" else []
