@@ -165,6 +165,7 @@ def evaluate(
     *,
     model: PathLike | Iterable[PathLike] | None = None,
     split: str = "test",
+    compare: Iterable[PathLike] = (),
     **options: Any,
 ) -> Evaluation:
     """Evaluate models on a split of a prepared dataset, as ``cellscope ASSAY eval`` does.
@@ -179,6 +180,8 @@ def evaluate(
         As of `predict`.
     split : str
         ``train``, ``val``, ``test``, ``left-out`` or ``folds``.
+    compare : list of paths
+        Folders of other evaluations of the same items.
     **options
         As of `predict`.
 
@@ -200,7 +203,7 @@ def evaluate(
     given = [model] if isinstance(model, (str, os.PathLike)) else list(model or [])
     code = function(own)(
         Path(dataset), Path(out), run=run, options=own, models=[os.fspath(one) for one in given], split=split,
-        argv=_argv(assay, "eval", [os.fspath(dataset)], options),
+        argv=_argv(assay, "eval", [os.fspath(dataset)], options), compare=[Path(folder) for folder in compare],
     )  # fmt: skip
     if code not in (0, 3):
         raise CellscopeError(f"{assay} eval failed")

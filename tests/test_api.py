@@ -145,6 +145,7 @@ def test_the_circle_of_the_verbs(tmp_path: Path) -> None:
     assert (dataset / "dataset.json").is_file()
     first = cellscope.evaluate("histo", dataset, tmp_path / "one", model="otsu", **QUIET)
     assert first.metrics.loc[first.metrics.index[0], "n"] >= 1
-    second = cellscope.evaluate("histo", dataset, tmp_path / "two", model="otsu", **QUIET)
+    second = cellscope.evaluate("histo", dataset, tmp_path / "two", model="otsu", compare=[tmp_path / "one"], **QUIET)
+    assert (second.table("comparison")["difference"] == 0).all()
     assert second.per_image["image"].tolist() == first.per_image["image"].tolist()
     assert "<table" in second._repr_html_()

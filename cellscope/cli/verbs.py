@@ -55,6 +55,15 @@ Split = Annotated[
     str, typer.Option("--split", metavar="train|val|test|left-out", help="Split of the dataset to evaluate.")
 ]
 
+Compare = Annotated[
+    Optional[list[Path]],  # noqa: UP045  Typer reads it at run time, also on older versions
+    typer.Option(
+        "--compare",
+        metavar="OTHER_EVAL",
+        help="Folder of another evaluation of the same items: paired differences with 95 % intervals; repeatable.",
+    ),
+]
+
 SCHEMA = "cellscope.command/1"
 """Of what ``--json`` prints."""
 
@@ -113,7 +122,7 @@ class Verbs:
         self._add("train", verb, function)
 
     def eval(self, function: Callable[..., Work]) -> None:
-        """Add ``eval``; `function` returns ``work(dataset, out, run=, options=, models=, split=, argv=)``."""
+        """Add ``eval``; `function` returns ``work(dataset, out, run=, options=, models=, split=, argv=, compare=)``."""
 
         def verb(
             work: Work,
@@ -124,10 +133,12 @@ class Verbs:
             out: Out,
             models: Models = None,
             split: Split = "test",
+            compare: Compare = None,
         ) -> int:
             from cellscope.engine.eval.report import NothingToDo
 
             given = {"run": run, "options": options, "models": list(models or []), "split": split, "argv": argv}
+            given["compare"] = list(compare or [])
             with speaking(run, options, hush=True) as heard:
                 try:
                     code = work(dataset, out, **given)

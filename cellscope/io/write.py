@@ -191,6 +191,14 @@ def _plain(obj: Any) -> Any:
     return obj
 
 
+def as_written(frame: pd.DataFrame) -> pd.DataFrame:
+    """Round the floats of a table as `write_csv` does, so that it can be compared with one that was read back."""
+    rounded = frame.copy()
+    for name in frame.columns[[kind.kind == "f" for kind in frame.dtypes]]:
+        rounded[name] = [float(_compact(value)) if np.isfinite(value) else value for value in frame[name].tolist()]
+    return rounded
+
+
 def write_csv(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
     """Write a table: UTF-8, one header line, no index, missing values empty, ``True`` and ``False``.
 

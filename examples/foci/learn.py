@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -114,10 +115,12 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
 
 def evaluate(
     dataset: Path, out: Path, *, run: ShardOptions, options: EvalOptions, models: list[str], split: str,
-    argv: list[str],
+    argv: list[str], compare: Sequence[Path] = (),
 ) -> int:  # fmt: skip
     """Measure a model on one split."""
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models)
+    evaluation = Evaluation(
+        ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models, compare=compare
+    )
     read_item = partial(_read, evaluation.prepared.root, extended(options, PredictOptions))
     rows = evaluation.prepared.split(split)[: run.limit]
     found = evaluation.measure(rows, evaluation.load(models), read_item, _compare, window=8)

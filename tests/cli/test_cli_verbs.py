@@ -122,6 +122,7 @@ def test_eval(monkeypatch):
                 "options": EvalOptions(aneuploidy_cost=2.0),
                 "models": ["one", "two"],
                 "split": "val",
+                "compare": [],
                 "argv": ["cellscope", *words],
             },
         )

@@ -197,6 +197,13 @@ def test_two_shards_of_an_evaluation_merge_to_one(road: Road, tmp_path: Path) ->
     assert cellscope("status", cut)[0] == 3
     assert cellscope(*words, "-o", cut, "--shard", "2/2")[0] == 0
     assert cellscope("status", cut)[0] == 0
+    against = ("--compare", tmp_path / "one")
+    assert cellscope(*words, "-o", cut, "--shard", "2/2", "--overwrite", *against)[0] == 2
+    joined = Path(shutil.copytree(cut, tmp_path / "joined"))
+    assert cellscope(*words, "-o", joined, "--skip-existing", *against)[0] == 0  # no item is measured again
+    compared = pd.read_csv(joined / "comparison.csv")
+    assert (compared["difference"] == 0).all()
+    assert compared["n"].min() >= 1
     assert cellscope("merge", cut)[0] == 0
     one, merged = (json.loads((folder / "eval.json").read_text()) for folder in (tmp_path / "one", cut))
     for name in ("metrics", "n", "dataset", "split", "figures", "tables", "identity"):

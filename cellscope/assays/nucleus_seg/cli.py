@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Optional
-
-import typer
 
 from cellscope.assays.nucleus_seg.options import (
     EvalOptions,
@@ -23,15 +20,6 @@ from cellscope.options.flags import with_options
 
 verbs = Verbs("nucleus-seg", "Nuclei of white blood cells in blood and marrow smears: segmentation and measurement.")
 app = verbs.app
-
-Compare = Annotated[
-    Optional[list[Path]],  # noqa: UP045  Typer reads it at run time, also on older versions
-    typer.Option(
-        "--compare",
-        metavar="OTHER_EVAL",
-        help="Folder of another evaluation of the same items for a paired test; repeat for folds.",
-    ),
-]
 
 
 @verbs.prepare
@@ -54,11 +42,11 @@ def train(options: TrainOptions) -> Work:
 
 
 @verbs.eval
-def evaluate(options: EvalOptions, compare: Compare = None) -> Work:
+def evaluate(options: EvalOptions) -> Work:
     """Evaluate models on a split of a prepared dataset, with 95 % confidence intervals and an Otsu baseline."""
     from cellscope.assays.nucleus_seg.evaluation.evaluate import evaluate as work
 
-    return partial(work, compare=list(compare or []))
+    return work
 
 
 @verbs.predict

@@ -40,7 +40,7 @@ class NothingToDo(Exception):
     """The evaluation is there already."""
 
 
-def check_same(out: Path, identity: Mapping[str, Any]) -> None:
+def check_same(out: Path, identity: Mapping[str, Any], *, again: bool = False) -> None:
     """Compare the evaluation in a folder, if there is one, with what is to be measured.
 
     Raises
@@ -48,7 +48,7 @@ def check_same(out: Path, identity: Mapping[str, Any]) -> None:
     NothingToDo
         It is the same.
     UsageError
-        It is another.
+        It is another, or `again`: more is wanted of it than is there.
     """
     try:
         before = json.loads((Path(out) / EVAL_JSON).read_text(encoding="utf-8"))["identity"]
@@ -56,6 +56,8 @@ def check_same(out: Path, identity: Mapping[str, Any]) -> None:
         return
     if unlike := difference(json.loads(json.dumps(identity)), before):
         raise UsageError(f"{out} holds another evaluation: {unlike}; give --overwrite or another -o")
+    if again:
+        raise UsageError(f"{out} is finished, and its items are gone; give --overwrite to compare it")
     raise NothingToDo
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 import cellscope
 from cellscope.engine.device import pick_device, pick_precision
+from cellscope.engine.eval.compare import Measures, compare_all, numbers_of, read_others
 from cellscope.engine.eval.jobs import open_for_measuring
 from cellscope.engine.eval.parts import Parts, is_evaluation
 from cellscope.engine.eval.report import check_same, refuse_evaluation, write_evaluation
@@ -70,6 +71,8 @@ class Evaluation:
     argv : list of str
     models : sequence of str
         For the split of what their training left out.
+    compare : sequence of Path
+        Folders of other evaluations of the same items.
 
     Attributes
     ----------
@@ -82,7 +85,8 @@ class Evaluation:
     Raises
     ------
     UsageError
-        `out` holds results, or items of another evaluation.
+        `out` holds results, or items of another evaluation; a folder of `compare` holds no evaluation of the assay; a
+        shard is to be compared.
     NothingToDo
         ``--skip-existing``, and `out` holds this evaluation already.
     DatasetError
@@ -100,8 +104,13 @@ class Evaluation:
         split: str,
         argv: list[str],
         models: Sequence[str] = (),
+        compare: Sequence[Path] = (),
     ):
         self._began = time.monotonic()
+        if compare and run.shard:
+            raise UsageError(
+                "--compare needs all items: give it without --shard, with --skip-existing, to join the shards"
+            )
         kept = run.skip_existing or run.overwrite
         refuse_evaluation(out, overwrite=kept)
         folder = tables_folder(out, run.shard_pair)
@@ -109,6 +118,7 @@ class Evaluation:
             raise UsageError(f"{folder} already holds measured items; give --skip-existing or --overwrite")
         self.assay, self.run = assay, run
         self.prepared = open_for_measuring(dataset, assay, split, models)
+        self._others = read_others(compare, assay.name, str(self.prepared.info.get("hash")))
         self.models: list[dict[str, Any]] = []
         self._verdicts: dict[str, Verdict | None] = {}
         self._judged = False
@@ -124,7 +134,7 @@ class Evaluation:
             "identity": _identity(assay, self.prepared, split, models, options, run),
         }
         if run.skip_existing and not is_evaluation(out):
-            check_same(out, self._facts["identity"])
+            check_same(out, self._facts["identity"], again=bool(compare))
         about = {"assay": assay.name, "dataset": str(dataset.resolve()), "split": split, "argv": argv}
         about |= {"models": [_absolute(name) for name in models], "options": plain(options), "run": plain(run)}
         self._parts = Parts(out, run, about, self._facts["identity"])
@@ -223,12 +233,24 @@ class Evaluation:
         self._parts.close_shard(self._facts["argv"], self.failed)
         return EXIT_PARTIAL if self.failed else EXIT_OK
 
-    def write(self, **found: Any) -> int:
+    def write(self, *, measures: Measures = numbers_of, **found: Any) -> int:
         """Write everything down and give the exit code.
 
-        `found` is what `write_evaluation` takes besides what is known already.
+        Parameters
+        ----------
+        measures : callable
+            What is compared with other evaluations, see `cellscope.engine.eval.compare.Measures`.
+        **found
+            What `write_evaluation` takes besides what is known already.
         """
         failed = self.failed
+        if self._others:
+            items = self.prepared.items
+            compared = compare_all(
+                found["per_image"], self._others, measures,
+                groups=dict(zip(items["id"], items["group"], strict=True)), seed=self.run.seed, quiet=self.run.quiet,
+            )  # fmt: skip
+            found["tables"] = {**found.get("tables", {}), **compared}
         if self._judged:
             found["per_image"] = with_verdicts(found["per_image"], self._verdicts)
         seconds = time.monotonic() - self._began

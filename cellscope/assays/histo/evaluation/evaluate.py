@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from cellscope.assays.histo.classes import PIXEL_SIZE_UM
 from cellscope.assays.histo.datasets.tiles import load_tile
 from cellscope.assays.histo.evaluation.figures import SIDE, Example, busiest, example_figure, image_figure, spread
 from cellscope.assays.histo.evaluation.metrics import all_metrics, compared_types, headline, lines, source_table
-from cellscope.assays.histo.evaluation.scores import Scored, image_row, score_image
+from cellscope.assays.histo.evaluation.scores import Scored, compared_measures, image_row, score_image
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
 from cellscope.assays.histo.options import EvalOptions, PredictOptions
 from cellscope.assays.histo.slides.stage import rgb_of
@@ -83,6 +83,7 @@ def evaluate(
     models: list[str],
     split: str,
     argv: list[str],
+    compare: Sequence[Path] = (),
 ) -> int:
     """Measure a model on one split, or the models of a cross-validation each on its own fold.
 
@@ -97,13 +98,17 @@ def evaluate(
     split : str
         ``train``, ``val``, ``test``, or ``folds``.
     argv : list of str
+    compare : sequence of Path
+        Folders of other evaluations of the same items.
 
     Returns
     -------
     int
         Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models)
+    evaluation = Evaluation(
+        ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models, compare=compare
+    )
     prepared = evaluation.prepared
     rows: list[dict[str, Any]] = []
     found: list[Measured] = []
@@ -130,6 +135,7 @@ def evaluate(
         for line in [*said, *lines(metrics, list(table["source"]))]:
             print(line, file=sys.stderr)
     return evaluation.write(
+        measures=compared_measures,
         n=len(table),
         metrics=metrics,
         per_image=table,

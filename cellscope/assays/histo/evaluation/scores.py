@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
 from cellscope.metrics.conventions import HOVERNET, IMAGE_METRICS, STRICT
@@ -91,3 +92,10 @@ def image_row(scored: Scored, classes: tuple[str, ...] = ()) -> dict[str, Any]:
     if classes:
         row |= {f"f1_{name}": float(value) for name, value in zip(classes, summary.f1(STRICT, alone)[1:], strict=True)}
     return row
+
+
+def compared_measures(per_image: pd.DataFrame) -> pd.DataFrame:
+    """Give what `eval --compare` compares, of ``per_image.csv``: image metrics, F1 of types, the error of the count."""
+    names = [name for name in per_image if name in IMAGE_METRICS or name.startswith("f1_")]
+    error = (per_image["n_found"] - per_image["n_true"]).abs()
+    return per_image[names].assign(count_error=error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,13 @@ from cellscope.assays.karyotype.evaluation.karyotype_scores import (
     karyotype_counts,
     karyotyping_metrics,
 )
-from cellscope.assays.karyotype.evaluation.scores import Prediction, assigned_labels, detection_metrics, metaphase_table
+from cellscope.assays.karyotype.evaluation.scores import (
+    Prediction,
+    assigned_labels,
+    compared_measures,
+    detection_metrics,
+    metaphase_table,
+)
 from cellscope.assays.karyotype.options import EvalOptions, PredictOptions
 from cellscope.engine.assay import Assay, Subject
 from cellscope.engine.eval.metric import Metric, measure, metrics_figure
@@ -74,6 +80,7 @@ def evaluate(
     models: list[str],
     split: str,
     argv: list[str],
+    compare: Sequence[Path] = (),
 ) -> int:
     """Measure models on one split; the metrics of each source stand apart, since stains and scales differ.
 
@@ -88,6 +95,8 @@ def evaluate(
     split : str
         ``train``, ``val`` or ``test``.
     argv : list of str
+    compare : sequence of Path
+        Folders of other evaluations of the same items.
 
     Returns
     -------
@@ -95,7 +104,15 @@ def evaluate(
         Exit code 0, or 3 where items failed.
     """
     evaluation = Evaluation(
-        _assay(options.backend), dataset, out, run=run, options=options, split=split, argv=argv, models=models
+        _assay(options.backend),
+        dataset,
+        out,
+        run=run,
+        options=options,
+        split=split,
+        argv=argv,
+        models=models,
+        compare=compare,
     )
     prepared = evaluation.prepared
     rows = prepared.split(split).rename(columns={"class": "class_"})
@@ -149,6 +166,7 @@ def evaluate(
     if shown:
         figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over groups")
     return evaluation.write(
+        measures=compared_measures,
         n=len(measured),
         metrics=metrics,
         per_image=pd.concat(tables, ignore_index=True),

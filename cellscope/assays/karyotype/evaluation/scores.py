@@ -200,3 +200,22 @@ def assigned_labels(
         found = assign_cell(evidence, aneuploidy_cost=aneuploidy_cost).classes
         labels[index] = [CLASSES.index(name) if name in CLASSES else -1 for name in found]
     return labels
+
+
+def compared_measures(per_image: pd.DataFrame) -> pd.DataFrame:
+    """Give what `eval --compare` compares, of ``per_image.csv``.
+
+    Of a metaphase the shares of its chromosomes that are found, and found and classed right (of those of known class),
+    and how many are found that are none; of a single chromosome whether its class is right, alone and with its cell.
+    """
+    found = pd.DataFrame(index=per_image.index)
+    if "n_truth" in per_image:
+        found["found"] = per_image["n_found"] / per_image["n_truth"]
+        found["found_and_right"] = per_image["n_right"] / per_image["n_classed"]
+        found["extra"] = per_image["n_extra"]
+    if "predicted" in per_image:
+        single = per_image["predicted"].notna()
+        for name, column in (("right", "predicted"), ("right_with_cell", "predicted_with_cell")):
+            same = per_image["class"].astype(str) == per_image[column].astype(str)
+            found[name] = same.astype(float).where(single)
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from cellscope.assays.micronucleus.evaluation.metrics import (
     line_table,
     operating_points,
 )
+from cellscope.assays.micronucleus.evaluation.scores import compared_measures
 from cellscope.assays.micronucleus.field.field import classical_nuclei
 from cellscope.assays.micronucleus.field.state import State
 from cellscope.assays.micronucleus.options import EvalOptions, PredictOptions
@@ -63,6 +64,7 @@ def evaluate(
     models: list[str],
     split: str,
     argv: list[str],
+    compare: Sequence[Path] = (),
 ) -> int:
     """Measure models on one split, over everything and per cell line.
 
@@ -77,13 +79,17 @@ def evaluate(
     split : str
         ``train``, ``val`` or ``test``.
     argv : list of str
+    compare : sequence of Path
+        Folders of other evaluations of the same items.
 
     Returns
     -------
     int
         Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models)
+    evaluation = Evaluation(
+        ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models, compare=compare
+    )
     prepared = evaluation.prepared
     rows = prepared.split(split).rename(columns={"class": "class_"})
     if run.limit:
@@ -125,6 +131,7 @@ def evaluate(
         figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over fields")
     found = [one.found for one in measured.values() if one.found is not None]
     return evaluation.write(
+        measures=compared_measures,
         n=len(measured),
         data={CELLS: pd.concat(found, ignore_index=True)} if found else None,
         metrics=metrics,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+
+from cellscope.engine.eval.compare import right_and_probability
 
 
 def sensitivity_at(positive: np.ndarray, score: np.ndarray, specificity: float) -> float | None:
@@ -27,3 +30,19 @@ def frequency_error(true: np.ndarray, found: np.ndarray) -> dict[str, float | No
         "frequency_mae": float(np.mean(np.abs(true - found))),
         "frequency_bias": float(np.mean(found - true)),
     }
+
+
+def compared_measures(per_image: pd.DataFrame) -> pd.DataFrame:
+    """Give what `eval --compare` compares, of ``per_image.csv``.
+
+    Of a crop whether the call is right and the probability of its class; of a field the share of nuclei found, objects
+    that are none, and the error of the frequency.
+    """
+    found = pd.DataFrame(index=per_image.index)
+    if "predicted" in per_image:
+        found = right_and_probability(per_image)
+    if "n_true" in per_image:
+        found["found"] = per_image["matched"] / per_image["n_true"]
+        found["extra"] = per_image["extra"]
+        found["frequency_error"] = (per_image["found_frequency"] - per_image["true_frequency"]).abs()
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from cellscope.assays.mitosis.sequences.inputs import SEQUENCE, load, read_input
 from cellscope.assays.mitosis.sequences.names import Facts
 from cellscope.assays.mitosis.sequences.state import State
 from cellscope.engine.assay import Subject
+from cellscope.engine.eval.compare import right_and_probability
 from cellscope.engine.eval.metric import LEVEL, Metric, measure, metrics_figure
 from cellscope.engine.eval.run import Evaluation
 from cellscope.io.choice import Choice
@@ -77,6 +78,7 @@ def evaluate(
     models: list[str],
     split: str,
     argv: list[str],
+    compare: Sequence[Path] = (),
 ) -> int:
     """Measure a model on one split of a prepared dataset.
 
@@ -91,13 +93,17 @@ def evaluate(
     split : str
         ``train``, ``val`` or ``test``.
     argv : list of str
+    compare : sequence of Path
+        Folders of other evaluations of the same items.
 
     Returns
     -------
     int
         Exit code 0, or 3 where items failed.
     """
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models)
+    evaluation = Evaluation(
+        ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models, compare=compare
+    )
     prepared = evaluation.prepared
     rows = prepared.split(split).head(run.limit) if run.limit else prepared.split(split)
     loaded = evaluation.load(models)
@@ -113,6 +119,7 @@ def evaluate(
     metrics = measures(table, classes, options.threshold, sides=sides, seed=run.seed)
     figures = _figures(table, found, classes, sides, metrics, split)
     return evaluation.write(
+        measures=right_and_probability,
         n=len(table),
         metrics=metrics,
         per_image=table,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,14 +15,13 @@ import pandas as pd
 from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE, find, otsu_nuclei
 from cellscope.assays.nucleus_seg.evaluation.figures import box_figure, worst_figure
 from cellscope.assays.nucleus_seg.evaluation.metrics import all_metrics
-from cellscope.assays.nucleus_seg.evaluation.scores import MEASURES, compare_tables, image_measures
+from cellscope.assays.nucleus_seg.evaluation.scores import compared_measures, image_measures
 from cellscope.assays.nucleus_seg.options import EvalOptions, PredictOptions
 from cellscope.assays.nucleus_seg.segment.state import State
 from cellscope.engine.assay import Subject
 from cellscope.engine.eval.jobs import Job, jobs_of
 from cellscope.engine.eval.metric import metrics_figure
 from cellscope.engine.eval.run import Evaluation
-from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.io.read import read
 from cellscope.metrics.overlap import Counts
@@ -61,7 +60,7 @@ def evaluate(
     models: list[str],
     split: str,
     argv: list[str],
-    compare: list[Path] | None = None,
+    compare: Sequence[Path] = (),
 ) -> int:
     """Measure a model on one split, or the models of a cross-validation each on its own fold.
 
@@ -77,7 +76,7 @@ def evaluate(
     split : str
         ``train``, ``val``, ``test``, or ``folds``.
     argv : list of str
-    compare : list of Path
+    compare : sequence of Path
         Folders of other evaluations of the same images.
 
     Returns
@@ -85,10 +84,9 @@ def evaluate(
     int
         Exit code 0, or 3 where items failed.
     """
-    if compare and run.shard:
-        raise UsageError("--compare needs all items: give it without --shard, with --skip-existing, to join the shards")
-    evaluation = Evaluation(ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models)
-    others = [(folder, _other(folder)) for folder in compare or []]
+    evaluation = Evaluation(
+        ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models, compare=compare
+    )
     prepared = evaluation.prepared
     found: list[Measured] = []
     for job in jobs_of(prepared, split, models, weightless=ASSAY.weightless, limit=run.limit):
@@ -110,14 +108,6 @@ def evaluate(
     }
     shown = [m for m in metrics if m.low is not None and m.value is not None and 0 <= m.value <= 1]
     figures["metrics"] = metrics_figure(shown, f"split {split}, 95 % intervals over groups")
-    tables = {}
-    for number, (folder, other) in enumerate(others, 1):
-        try:
-            tested = compare_tables(table, other)
-        except ValueError as error:
-            raise UsageError(f"--compare {folder}: {error}") from error
-        tables["comparison" if len(others) == 1 else f"comparison_{number}"] = tested
-        _say_comparison(folder, tested, run.quiet)
     if not run.quiet:
         for metric in metrics:
             if metric.name.endswith("dice") or metric.name in ("otsu.dice_worst", "dice_worst"):
@@ -127,19 +117,8 @@ def evaluate(
         metrics=metrics,
         per_image=table,
         figures=figures,
-        tables=tables,
+        measures=compared_measures,
     )
-
-
-def _other(folder: Path) -> pd.DataFrame:
-    path = folder / "per_image.csv"
-    if not path.is_file():
-        raise UsageError(f"--compare {folder}: there is no per_image.csv; give the folder of another eval")
-    table = pd.read_csv(path)
-    lacking = [name for name in ("image", *MEASURES) if name not in table]
-    if lacking:
-        raise UsageError(f"--compare {folder}: its per_image.csv has no column {lacking[0]}; is it of nucleus-seg?")
-    return table
 
 
 def _named(job: Job, items: Mapping[str, Measured]) -> list[Measured]:
@@ -166,15 +145,3 @@ def measure_image(subject: Subject) -> Measured:
     row |= {f"otsu_{name}": baseline_row[name] for name in ("dice", "iou")}
     row["nucleus_diameter"] = subject.state.diameter
     return Measured(row, counts, baseline, matched, rgb, truth, nuclei.labels)
-
-
-def _say_comparison(folder: Path, tested: pd.DataFrame, quiet: bool) -> None:
-    if quiet:
-        return
-    for row in tested.to_dict("records"):
-        p = "undefined" if pd.isna(row["p"]) else f"t or W {row['statistic']:.3f}, p {row['p']:.4g}"
-        print(
-            f"against {folder}: {row['measure']} {row['ours']:.4f} and {row['theirs']:.4f}, {row['test']} over "
-            f"{row['n']} {row['unit']}s: {p}",
-            file=sys.stderr,
-        )

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.nucleus_seg.classes import CYTOPLASM, NUCLEUS, OUTSIDE, cells_of
-from cellscope.metrics.comparison import paired_t, unpaired_t, wilcoxon
 from cellscope.metrics.instance_counts import count_types, panoptic
 from cellscope.metrics.instances import Overlaps, aji, overlaps, pairs_by_overlap
 from cellscope.metrics.overlap import Counts, boundary_metrics, count_pixels, overlap_metrics
@@ -111,55 +110,6 @@ def image_measures(
     return measures, counts, matches(pairs)
 
 
-def compare_tables(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
-    """Test two evaluations of the same images against each other.
-
-    Parameters
-    ----------
-    ours, theirs : DataFrame
-        ``per_image.csv`` of each: ``image``, the measures, and ``fold`` where folds were evaluated.
-
-    Returns
-    -------
-    DataFrame
-        A row per measure and test: ``measure, test, unit, ours, theirs, difference, statistic, p, df, n``. Over images:
-        the paired t-test and Wilcoxon's. Over folds (where both have them): the unpaired t-test of the paper's Table 4
-        and the paired one. Undefined values are empty.
-
-    Raises
-    ------
-    ValueError
-        If the two share no image.
-    """
-    pairs = ours.merge(theirs, on="image", suffixes=("", "_theirs"))
-    if pairs.empty:
-        raise ValueError("the two evaluations have no image in common")
-    rows = []
-    for name in COMPARED:
-        mine, other = pairs[name].to_numpy(float), pairs[f"{name}_theirs"].to_numpy(float)
-        for test, result in (("paired t", paired_t(mine, other)), ("Wilcoxon", wilcoxon(mine, other))):
-            rows.append(_row(name, test, "image", mine, other, result))
-        if {"fold", "fold_theirs"} <= set(pairs) and pairs["fold"].nunique() > 1:
-            folds = pairs.groupby("fold")[[name, f"{name}_theirs"]].mean()
-            mine, other = folds[name].to_numpy(float), folds[f"{name}_theirs"].to_numpy(float)
-            for test, result in (("unpaired t", unpaired_t(mine, other)), ("paired t", paired_t(mine, other))):
-                rows.append(_row(name, test, "fold", mine, other, result))
-    return pd.DataFrame(rows)
-
-
-def _row(
-    name: str, test: str, unit: str, mine: np.ndarray, other: np.ndarray, result: tuple[float, float, int] | None
-) -> dict[str, object]:
-    statistic, p, freedom = result or (np.nan, np.nan, np.nan)
-    return {
-        "measure": name,
-        "test": test,
-        "unit": unit,
-        "ours": mine.mean(),
-        "theirs": other.mean(),
-        "difference": mine.mean() - other.mean(),
-        "statistic": statistic,
-        "p": p,
-        "df": freedom,
-        "n": len(mine),
-    }
+def compared_measures(per_image: pd.DataFrame) -> pd.DataFrame:
+    """Give what `eval --compare` compares, of ``per_image.csv``: `COMPARED`."""
+    return per_image[list(COMPARED)]

@@ -9,12 +9,13 @@ from nucleus_edges import edge_scores, network_edges, opencv_edges
 
 from cellscope.assays.nucleus_seg.evaluation.scores import (
     COMPARED,
-    compare_tables,
+    compared_measures,
     f1_by_overlap,
     image_measures,
     true_cells,
     true_nuclei,
 )
+from cellscope.engine.eval import compare
 
 
 def test_an_image_by_hand() -> None:
@@ -61,6 +62,10 @@ def table(values: list[float], folds: list[int] | None = None) -> pd.DataFrame:
     return frame if folds is None else frame.assign(fold=folds)
 
 
+def compare_tables(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    return compare.compare_tables(ours, theirs, compared_measures)
+
+
 def test_comparisons_over_images_and_folds() -> None:
     ours, theirs = [0.9, 0.91, 0.95, 0.97, 0.99, 0.93], [0.8, 0.85, 0.95, 0.92, 0.9, 0.91]
     folds = [0, 0, 1, 1, 2, 2]
@@ -73,7 +78,7 @@ def test_comparisons_over_images_and_folds() -> None:
     same = compare_tables(table(ours), table(ours))
     assert same["p"].isna().all()
     with pytest.raises(ValueError, match="no image in common"):
-        compare_tables(table(ours), table(theirs).assign(image="other"))
+        compare_tables(table(ours), table(theirs).assign(image=[f"other{n}" for n in range(6)]))
 
 
 def test_sobel_follows_a_blurred_outline_better_than_laplace() -> None:
