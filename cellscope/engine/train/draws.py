@@ -13,7 +13,7 @@ from torch.utils.data import Sampler
 class WeightedDraws(Sampler):
     """Draw items, each as often as its weight says; skips what a resumed training has seen.
 
-    Items of equal weight come once in every pass, in another order each time, as in the epochs of the papers; others are
+    Items of equal weight come once in every pass, in another order each time, as in the papers' epochs; others are
     drawn with replacement. Of several training processes each takes every n-th draw.
 
     Parameters
