@@ -20,13 +20,13 @@ DAYS = [f"2024-01-0{day}" for day in range(1, 5)]
 # Two sources of each assay; those of micronucleus are cell lines.
 SOURCES: dict[str, Callable[[Path, str], object]] = {
     "histo": lambda folder, _: write_tiles(folder, 4, side=64),
-    "nucleus-seg": lambda folder, _: write_wbc(folder, 4, 0),
+    "nucleus-seg": lambda folder, name: write_wbc(folder, *((4, 0) if name == "RPE1" else (0, 4))),
     "micronucleus": lambda folder, name: write_mnfinder(folder, {f"{day}_{name}": 1 for day in DAYS}),
     "karyotype": lambda folder, _: write_class_folders(folder, {name: karyotype() for name in "abcd"}),
     "mitosis": lambda folder, _: write_source(folder),
 }
 
-NAMES = {"nucleus-seg": "HeLa-dataset1"}
+NAMES = {"nucleus-seg": "HeLa-dataset2"}
 """What the second source is called, where not as its folder."""
 
 
