@@ -225,7 +225,9 @@ def say_outcome(facts: Mapping[str, Any]) -> None:
     for line in warning_lines(facts.get("warnings", [])):
         typer.echo(line, err=True)
     skipped = f", {facts['skipped']} skipped" if facts["skipped"] else ""
-    typer.echo(f"{facts['ok']} ok, {facts['failed']} failed{skipped}", err=True)
+    others = facts.get("counts", {}).get("not_chosen", 0)
+    not_chosen = f", {others} of them not chosen" if others else ""
+    typer.echo(f"{facts['ok']} ok{not_chosen}, {facts['failed']} failed{skipped}", err=True)
 
 
 def failures_of(out: Path) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ __all__ = [
     "InputSpec",
     "Large",
     "Pieces",
+    "Ranking",
     "Result",
     "Rows",
     "RunSummary",
@@ -153,6 +154,25 @@ class Editor:
 
 
 @dataclass(frozen=True)
+class Ranking:
+    """By what the option ``best`` of an assay chooses among inputs.
+
+    Attributes
+    ----------
+    by
+        The summary column: the higher, the better; empty for inputs that are not ranked.
+    columns
+        The summary columns that an input keeps which is not chosen, `by` among them.
+    said_in
+        The summary column that says that it was not.
+    """
+
+    by: str
+    columns: tuple[str, ...]
+    said_in: str
+
+
+@dataclass(frozen=True)
 class Assay:
     """All the engine knows about an assay.
 
@@ -208,6 +228,8 @@ class Assay:
     by_class
         Parts whose training images of a known class are described class by class instead of source by source: those of
         classifiers of many classes, whose features are those of the class before anything else.
+    ranking
+        For an assay whose predict options have ``best``: how many inputs keep their results (`engine.predict.best`).
     described_as
         Kind -> the kind whose training images its inputs are like: a slide is described by tiles.
     """
@@ -233,6 +255,7 @@ class Assay:
     layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     by_class: tuple[str, ...] = ()
     described_as: Mapping[str, str] = field(default_factory=dict)
+    ranking: Ranking | None = None
 
     def classes_columns(self, cards: Mapping[str, ModelCard]) -> tuple[str, ...]:
         """Return the ``p_<class>`` columns of ``objects.csv``, present even when a run finds no object."""

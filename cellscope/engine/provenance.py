@@ -154,14 +154,18 @@ def input_record(index: int, entry: Entry) -> dict[str, Any]:
     }
 
 
-def counts(entries: Iterable[Entry], total: int) -> dict[str, int]:
-    """Count inputs by what became of them, those that are unlike the training images, and objects."""
+def counts(entries: Sequence[Entry], total: int) -> dict[str, int]:
+    """Count inputs by what became of them, those that are unlike the training images, and objects.
+
+    ``not_chosen`` is there where ``--best`` left some out.
+    """
     found = {"total": total, "ok": 0, "failed": 0, "skipped": 0, "unfamiliar": 0, "objects": 0}
     for entry in entries:
         found["skipped" if entry.skipped else entry.status] += 1
         found["unfamiliar"] += entry.row.get("unfamiliar") == "True"
         found["objects"] += int(entry.row.get("n_objects") or 0)
-    return found
+    left_out = sum(entry.left_out for entry in entries)
+    return found | {"not_chosen": left_out} if left_out else found
 
 
 def training_record(

@@ -27,7 +27,10 @@ SUMMARY = {
         *["n_nuclei", "n_micronucleated", "n_micronuclei"],
         *["mn_frequency", "mn_frequency_low", "mn_frequency_high", "mn_per_nucleus"],
     ],
-    "karyotype": ["n_chromosomes", "sex", "iscn_draft", "flags", "probability"],
+    "karyotype": [
+        *["n_chromosomes", "sex", "iscn_draft", "flags", "probability"],
+        *["quality", "spread", "overlap", "focus", "completeness", "certainty"],
+    ],
     "mitosis": ["n_abnormal", "abnormal_fraction", "abnormal_fraction_low", "abnormal_fraction_high"],
     "nucleus-seg": [
         *["n_review", "n_dropped", "nucleus_diameter", "area_median", "circularity_median"],

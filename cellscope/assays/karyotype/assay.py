@@ -15,6 +15,7 @@ from cellscope.assays.karyotype.cell.chromosomes import Cell, name_cell
 from cellscope.assays.karyotype.cell.clones import summarise
 from cellscope.assays.karyotype.cell.document import as_karyotype
 from cellscope.assays.karyotype.cell.plausible import features, weigh, weights_of
+from cellscope.assays.karyotype.cell.quality import NAMES, measure
 from cellscope.assays.karyotype.cell.trust import Trust
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.explain import explain
@@ -41,7 +42,7 @@ from cellscope.assays.karyotype.networks import baselines
 from cellscope.assays.karyotype.networks.baselines import Baseline
 from cellscope.assays.karyotype.networks.chrnet import ChrNet
 from cellscope.assays.karyotype.networks.chrrender import ChrRender
-from cellscope.engine.assay import Assay, Editor, InputSpec, Result, Stage, Subject, all_alike
+from cellscope.engine.assay import Assay, Editor, InputSpec, Ranking, Result, Stage, Subject, all_alike
 from cellscope.errors import ModelError
 from cellscope.imaging.doubt import trusted_pixel_size
 from cellscope.imaging.measure import add_physical, measure_mask
@@ -94,7 +95,7 @@ def plausible_of(subject: Subject[State]) -> Plausible:
 
 def _conclude_metaphase(subject: Subject[State]) -> Result:
     cell = name_subject(subject)
-    result = metaphase_result(subject, cell)
+    result = metaphase_result(subject, cell, subject.state.normalised)
     if subject.options.save_chromosomes:
         result.artefacts.update(_separated(subject, cell))
     return result
@@ -110,7 +111,9 @@ def _separated(subject: Subject[State], cell: Cell) -> dict[str, Any]:
     )
 
 
-def metaphase_result(subject: Subject[State], cell: Cell, *, history: list[dict[str, Any]] | None = None) -> Result:
+def metaphase_result(
+    subject: Subject[State], cell: Cell, normalised: np.ndarray, *, history: list[dict[str, Any]] | None = None
+) -> Result:
     """Give the rows, pictures and files of a named cell.
 
     Parameters
@@ -118,6 +121,8 @@ def metaphase_result(subject: Subject[State], cell: Cell, *, history: list[dict[
     subject : Subject
         Its state holds ``grey``; its options say how to draw.
     cell : Cell
+    normalised : (H, W) float32
+        From `cellscope.imaging.tone.normalise_tone`.
     history : list of dict, optional
         What people changed.
     """
@@ -127,6 +132,8 @@ def metaphase_result(subject: Subject[State], cell: Cell, *, history: list[dict[
     pixel, warnings = trusted_pixel_size(subject.image, seen, CHROMOSOME_UM, "chromosomes (root of their area)")
     if not cell.chromosomes:
         warnings.append("no chromosome found; is this a metaphase, and is --polarity right?")
+    found = measure(cell, normalised)
+    quality = {} if found is None else found.rounded()
     drawn = {"title": subject.name, "ideograms": options.ideograms}
     artefacts = {
         ".labels.tif": to_labels(
@@ -137,7 +144,7 @@ def metaphase_result(subject: Subject[State], cell: Cell, *, history: list[dict[
         ".overlay.png": draw_overlay(subject.image.pixels, cell),
         ".coco.json": as_coco(cell, subject.name),
         ".karyogram.png": (draw_karyogram(cell, grey, **drawn), DPI),
-        ".karyotype.json": as_karyotype(cell, subject.name, history=history),
+        ".karyotype.json": as_karyotype(cell, subject.name, quality=quality, history=history),
     }
     if options.karyogram != "png":
         artefacts[f".karyogram.{options.karyogram}"] = vector_karyogram(cell, grey, form=options.karyogram, **drawn)
@@ -150,6 +157,7 @@ def metaphase_result(subject: Subject[State], cell: Cell, *, history: list[dict[
             "iscn_draft": cell.iscn_draft,
             "flags": ";".join(cell.flags),
             "probability": None if cell.probability is None else round(cell.probability, 4),
+            **quality,
         },
         artefacts=artefacts,
         warnings=warnings,
@@ -228,7 +236,7 @@ ASSAY = Assay(
     ),
     state=State,
     parts=("detect", "classify"),
-    summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags", "probability"),
+    summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags", "probability", *NAMES),
     class_part="classify",
     layers={"detect": ("backbone.body",), "classify": ("blocks", "body")},
     by_class=("classify",),
@@ -236,6 +244,7 @@ ASSAY = Assay(
     conclude=conclude,
     figures={METAPHASE: (".karyogram.png", ".overlay.png", ".explain.png"), CHROMOSOME: (".explain.png",)},
     summarise=summarise,
+    ranking=Ranking(by=NAMES[0], columns=NAMES, said_in="flags"),
     editors={
         METAPHASE: Editor(
             suffix=".karyotype.json",

@@ -213,6 +213,12 @@ class PredictOptions(EvalOptions, DrawOptions, PlaneOptions):
 
     panel: ClassVar[str] = "Karyotype"
 
+    best: int | None = option(
+        None,
+        "Keep the N metaphases of the highest quality, of all or of each group of --group-by; others get a row only.",
+        low=1,
+        metavar="N",
+    )
     explain: bool = option(False, "Write <stem>.explain.png: Grad-CAM heat maps of the classifier.")
     save_chromosomes: bool = option(
         False, "Write every chromosome of a metaphase as two images in <stem>.chromosomes: as cut, and turned upright."

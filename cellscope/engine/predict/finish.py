@@ -120,7 +120,8 @@ def _write_report(
     cards = []
     if overall.figures:
         cards.append(Card("All inputs together", [(_caption(name), folder / name) for name in overall.figures]))
-    for entry in first_to_look_at(entries, reviewed, MAX_CARDS):
+    shown = [entry for entry in entries if not entry.left_out]
+    for entry in first_to_look_at(shown, reviewed, MAX_CARDS):
         suffixes = record["figures"].get(entry.row.get("kind", ""), [])
         figures: list[tuple[str, Path | np.ndarray]] = [
             (_caption(suffix), out / name)
@@ -151,9 +152,9 @@ def _write_report(
         warnings.append(
             f"the run was interrupted: {len(record['missing'])} inputs are missing; --skip-existing resumes it"
         )
-    if len(entries) > MAX_CARDS:
+    if len(shown) > MAX_CARDS:
         warnings.append(
-            f"{MAX_CARDS} of {len(entries)} images are shown as pictures, those to look at first; the tables list all"
+            f"{MAX_CARDS} of {len(shown)} images are shown as pictures, those to look at first; the tables list all"
         )
     tables = [Table(name.replace("_", " ").capitalize(), frame) for name, frame in overall.tables.items()]
     tables.append(Table("Images", _frame(folder / IMAGES_CSV)))
@@ -163,6 +164,7 @@ def _write_report(
     summary = [*overall.headline, ("images", counts["total"]), ("objects", counts["objects"])]
     summary.append(("objects to review", sum(reviewed.values())))
     summary += [(name, counts[name]) for name in ("unfamiliar", "failed", "skipped") if counts[name]]
+    summary += [("not chosen", len(entries) - len(shown))] if len(shown) < len(entries) else []
     hidden = ("inputs", "columns", "figures", "editors", "summary_columns", "missing", "identity")
     write_report(
         folder / REPORT,

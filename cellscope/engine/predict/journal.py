@@ -54,6 +54,8 @@ class Entry:
         Taken over from an earlier run by ``--skip-existing``.
     scene
         Number of the file's scene that it is, where each is an input of its own.
+    left_out
+        Others were better: see `cellscope.engine.predict.best`. Not kept in the journal.
     """
 
     image: str
@@ -66,6 +68,7 @@ class Entry:
     written: dict[str, list[Any]] = field(default_factory=dict)
     skipped: bool = False
     scene: int | None = None
+    left_out: bool = False
 
 
 class Journal:

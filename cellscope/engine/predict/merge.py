@@ -8,6 +8,7 @@ from typing import Any
 
 from cellscope.engine.assay import Assay
 from cellscope.engine.find import find_assay
+from cellscope.engine.predict.best import choose_best, rows_of_chosen
 from cellscope.engine.predict.finish import IMAGES_CSV, read_record, write_results
 from cellscope.engine.predict.journal import Entry
 from cellscope.engine.predict.records import check_row
@@ -60,7 +61,8 @@ def merge(out: Path, assay: Assay | None = None) -> dict[str, Any]:
     if len(specs := {group_spec(record) for record in records}) > 1:
         shown = " and ".join(sorted(str(spec) for spec in specs))
         raise UsageError(f"the shards of {out} were grouped by {shown}; run them again with one --group-by")
-    entries = _entries(images, shards)
+    assay = assay or find_assay(records[0]["assay"])
+    entries = choose_best(assay, records[0]["options"].get(assay.name, {}), out, _entries(images, shards))
     tables = list(records[0]["columns"])
     orders = {name: ColumnOrder.from_records(record["columns"][name] for record in records) for name in tables}
     owner = {image: number - 1 for image, number in zip(images, plan["owners"], strict=True)}
@@ -75,8 +77,9 @@ def merge(out: Path, assay: Assay | None = None) -> dict[str, Any]:
     except (TypeError, CellscopeError) as error:
         raise CellscopeError(f"the plans of the shards hold no usable model cards ({error}); run them again") from None
     remove_files(out, summary_files(before))
-    summarise = Summariser(assay or find_assay(record["assay"]), cards)
-    write_results(out, out, record, entries=entries, orders=orders, sheet=sheet, summarise=summarise)
+    summarise = Summariser(assay, cards)
+    rows = rows_of_chosen(entries, sheet)
+    write_results(out, out, record, entries=entries, orders=orders, sheet=rows, summarise=summarise)
     return dict(record["counts"]) | told(record)
 
 
@@ -113,6 +116,8 @@ def _joined(records: Sequence[Mapping[str, Any]], entries: Sequence[Entry], tota
     """Return the ``run.json`` of all shards together."""
     record = dict(records[0])
     inputs = sorted((entry for each in records for entry in each["inputs"]), key=lambda entry: entry["index"])
+    outputs = {entry.image: entry.outputs for entry in entries}
+    inputs = [entry | {"outputs": outputs[entry["image"]]} for entry in inputs]
     record.update(
         started=min(each["started"] for each in records),
         finished=max(each["finished"] for each in records),

@@ -17,6 +17,7 @@ from cellscope.engine.loading import LoadedModels
 from cellscope.engine.predict import journal as journals
 from cellscope.engine.predict import shards
 from cellscope.engine.predict.artefacts import Place
+from cellscope.engine.predict.best import choose_best, rows_of_chosen, was_left_out
 from cellscope.engine.predict.book import JournalBook
 from cellscope.engine.predict.finish import IMAGES_CSV, REPORT, RUN_JSON, write_results
 from cellscope.engine.predict.grouping import COLUMN
@@ -111,7 +112,7 @@ class Session:
             kept = import_earlier(self.journal, self.folder, self.out, self.facts["identity"], self.tables)
             # the same name in another folder is another image
             same = {image: self.paths.get(image, entry.path) == entry.path for image, entry in kept.items()}
-            self.kept = {image: entry for image, entry in kept.items() if same[image]}
+            self.kept = {i: entry for i, entry in kept.items() if same[i] and not was_left_out(self.assay, entry)}
             again = [entry for image, entry in self.journal.entries.items() if image not in self.kept]
             remove_outputs(self.out, [name for entry in again for name in entry.outputs])
             others = [
@@ -176,6 +177,8 @@ class Session:
             if entry.image in self.groups:
                 entry.row[COLUMN] = self.groups[entry.image]
         interrupted = len(mine) < len(self.indices)
+        if not interrupted and self.run.shard_pair is None:
+            entries = choose_best(self.assay, self.facts["options"].get(self.assay.name, {}), self.out, entries)
         record = run_record(
             assay=self.assay.name,
             argv=argv,
@@ -194,7 +197,7 @@ class Session:
             record,
             entries=entries,
             orders=orders,
-            sheet=self.journal.sheet,
+            sheet=rows_of_chosen(entries, self.journal.sheet),
             summarise=summarise,
         )
         # what the journal says must be on the disk in these files before it goes

@@ -10,6 +10,7 @@ import numpy as np
 from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell.chromosomes import Cell, Chromosome, judge
 from cellscope.assays.karyotype.cell.fields import check_fields
+from cellscope.assays.karyotype.cell.quality import NAMES
 from cellscope.assays.karyotype.cell.sizes import odd_sizes
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.upright import main_axis
@@ -22,7 +23,9 @@ SEEN = {"flip", "turn"}
 NOTICE = "A draft for research use only, never a diagnosis."
 
 
-def as_karyotype(cell: Cell, image: str, *, history: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def as_karyotype(
+    cell: Cell, image: str, *, quality: Mapping[str, float] | None = None, history: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """Give the contents of ``karyotype.json``: chromosomes with their masks, counts per class, draft ISCN, flags.
 
     Parameters
@@ -30,6 +33,8 @@ def as_karyotype(cell: Cell, image: str, *, history: list[dict[str, Any]] | None
     cell : Cell
     image : str
         The input's name.
+    quality : mapping, optional
+        What `quality.measure` gives; nothing without chromosomes.
     history : list of dict, optional
         What people changed, in order.
     """
@@ -45,6 +50,7 @@ def as_karyotype(cell: Cell, image: str, *, history: list[dict[str, Any]] | None
         "iscn_draft": cell.iscn_draft,
         "draft": True,
         "probability": None if cell.probability is None else round(cell.probability, 4),
+        **{name: (quality or {}).get(name) for name in NAMES},
         "notice": NOTICE,
         "flags": cell.flags,
         "chromosomes": [_entry(chromosome) for chromosome in cell.chromosomes],

@@ -102,7 +102,9 @@ def score_new(subject: Subject[RenderState], outputs: list[Any]) -> None:
 
 def conclude(subject: Subject[RenderState]) -> Result:
     """Write everything that ``predict`` writes, from the changed cell."""
-    result = metaphase_result(subject, subject.state.cell, history=subject.state.history)
+    state = subject.state
+    normalised, _ = normalise_tone(state.grey, bright_on_dark=state.cell.bright_on_dark)
+    result = metaphase_result(subject, state.cell, normalised, history=state.history)
     result.objects["corrected"] = [is_corrected(one) for one in subject.state.cell.chromosomes]
     return result
 
