@@ -13,6 +13,7 @@ import pytest
 from drawn.histo import write_tiles
 from drawn.karyotype import karyotype, write_class_folders
 from drawn.micronucleus import write_mnfinder
+from drawn.nucleus_seg import write_wbc
 from typer.testing import CliRunner
 
 from cellscope.assays.histo.options import TrainOptions as Histo
@@ -126,6 +127,7 @@ def prepared(tmp_path, assay, *words):
     {
         "micronucleus": lambda: write_mnfinder(given, {"2024-01-01_RPE1": 6}),
         "histo": lambda: write_tiles(given, 6, side=300),
+        "nucleus-seg": lambda: write_wbc(given, 6, 0),
         "singles": lambda: write_class_folders(given, {name: karyotype() for name in "abcdef"}),
     }[assay]()
     out = tmp_path / "data"
@@ -142,10 +144,10 @@ def prepared(tmp_path, assay, *words):
     ("karyotype_paper", "singles", ["--row", "II, chrnet4"], "accuracy"),
 ])  # fmt: skip
 def test_a_row_runs_to_its_end(script, assay, words, measured, tmp_path, monkeypatch, capsys, request):
-    if assay in ("nucleus-seg", "mitosis"):
-        dataset = request.getfixturevalue(f"{assay.split('-')[0]}_dataset")
+    if assay == "mitosis":
+        dataset = request.getfixturevalue("mitosis_dataset")
     else:
-        dataset = prepared(tmp_path, assay, "--splits", "0.4,0.3,0.3")
+        dataset = prepared(tmp_path, assay, "--splits", "0.4,0.3,0.3", "--folds", "3")
     module = importlib.import_module(script)
     monkeypatch.setattr(module, "cellscope", in_process)
     given = [assay] if script == "papers" else []
