@@ -12,8 +12,6 @@ import papers
 import pytest
 from drawn.histo import write_tiles
 from drawn.karyotype import karyotype, write_class_folders
-from drawn.micronucleus import write_mnfinder
-from drawn.nucleus_seg import write_wbc
 from typer.testing import CliRunner
 
 from cellscope.assays.histo.options import TrainOptions as Histo
@@ -122,38 +120,27 @@ def in_process(words):
     return 1.0
 
 
-def prepared(tmp_path, assay, *words):
-    given = tmp_path / "bioimlab"
-    {
-        "micronucleus": lambda: write_mnfinder(given, {"2024-01-01_RPE1": 6}),
-        "histo": lambda: write_tiles(given, 6, side=300),
-        "nucleus-seg": lambda: write_wbc(given, 6, 0),
-        "singles": lambda: write_class_folders(given, {name: karyotype() for name in "abcdef"}),
-    }[assay]()
-    out = tmp_path / "data"
-    in_process([assay.replace("singles", "karyotype"), "prepare", str(given), "-o", str(out), *words])
-    return out
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("script", "assay", "words", "measured"), [
-    ("papers", "micronucleus", ["--table", "4", "--row", "alexnet-light"], "avg_acc"),
-    ("papers", "nucleus-seg", ["--table", "6", "--row", "laplacian, 1"], "folds.dice_mean"),
     ("papers", "mitosis", ["--row", "gao-lstm, none, 0.001, batch 10"], "test_accuracy"),
     ("histo_paper", "histo", ["--row", "4, learning rate"], "dice"),
-    ("karyotype_paper", "singles", ["--row", "II, chrnet4"], "accuracy"),
+    ("karyotype_paper", "karyotype", ["--row", "II, chrnet4"], "accuracy"),
 ])  # fmt: skip
 def test_a_row_runs_to_its_end(script, assay, words, measured, tmp_path, monkeypatch, capsys, request):
     if assay == "mitosis":
         dataset = request.getfixturevalue("mitosis_dataset")
     else:
-        dataset = prepared(tmp_path, assay, "--splits", "0.4,0.3,0.3", "--folds", "3")
+        given, dataset = tmp_path / "bioimlab", tmp_path / "data"
+        if assay == "histo":
+            write_tiles(given, 6, side=96)
+        else:
+            write_class_folders(given, {name: karyotype() for name in "abcdef"})
+        in_process([assay, "prepare", str(given), "-o", str(dataset), "--splits", "0.4,0.3,0.3"])
     module = importlib.import_module(script)
     monkeypatch.setattr(module, "cellscope", in_process)
     given = [assay] if script == "papers" else []
-    monkeypatch.setattr(
-        sys, "argv", [script, *given, str(dataset), "--limit", "4", *words, "-o", str(tmp_path / "out")]
-    )
+    words = [script, *given, str(dataset), "--limit", "2", *words, "-o", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", words)
     module.main()
     table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert len(table) == 2, table
