@@ -11,7 +11,6 @@ import karyotype_paper
 import papers
 import pytest
 from drawn.histo import write_tiles
-from drawn.karyotype import karyotype, write_class_folders
 from typer.testing import CliRunner
 
 from cellscope.assays.histo.options import TrainOptions as Histo
@@ -124,17 +123,13 @@ def in_process(words):
 @pytest.mark.parametrize(("script", "assay", "words", "measured"), [
     ("papers", "mitosis", ["--row", "gao-lstm, none, 0.001, batch 10"], "test_accuracy"),
     ("histo_paper", "histo", ["--row", "4, learning rate"], "dice"),
-    ("karyotype_paper", "karyotype", ["--row", "II, chrnet4"], "accuracy"),
 ])  # fmt: skip
 def test_a_row_runs_to_its_end(script, assay, words, measured, tmp_path, monkeypatch, capsys, request):
     if assay == "mitosis":
         dataset = request.getfixturevalue("mitosis_dataset")
     else:
-        given, dataset = tmp_path / "bioimlab", tmp_path / "data"
-        if assay == "histo":
-            write_tiles(given, 6, side=96)
-        else:
-            write_class_folders(given, {name: karyotype() for name in "abcdef"})
+        given, dataset = tmp_path / "tiles", tmp_path / "data"
+        write_tiles(given, 6, side=96)
         in_process([assay, "prepare", str(given), "-o", str(dataset), "--splits", "0.4,0.3,0.3"])
     module = importlib.import_module(script)
     monkeypatch.setattr(module, "cellscope", in_process)
