@@ -31,6 +31,11 @@ BENCHMARKS = "".join(
 )
 FOREIGN = {
     "--gres",
+<<<<<<< HEAD
+    "--plugin",
+=======
+    "--nv",
+>>>>>>> main
     "--nthreads",
     "--strict",
     "--mem",
@@ -145,6 +150,8 @@ def idle(monkeypatch, tmp_path):
         "doctor.run_doctor",
         "info.show_info",
         "review.review_run",
+        "export.export_run",
+        "review.take_returned",
     ):
         monkeypatch.setattr(f"cellscope.cli.commands.{target}", nothing)
     monkeypatch.chdir(tmp_path)
