@@ -31,6 +31,8 @@ BENCHMARKS = "".join(
 )
 FOREIGN = {
     "--gres",
+    "--plugin",
+    "--nv",
     "--nthreads",
     "--strict",
     "--mem",
@@ -145,6 +147,7 @@ def idle(monkeypatch, tmp_path):
         "doctor.run_doctor",
         "info.show_info",
         "review.review_run",
+        "export.export_run",
         "review.take_returned",
     ):
         monkeypatch.setattr(f"cellscope.cli.commands.{target}", nothing)

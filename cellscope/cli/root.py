@@ -1,4 +1,4 @@
-"""The command line: ``cellscope <assay> <verb>``, ``models``, ``merge``, ``status``, ``info``, ``doctor``.
+"""The command line: ``cellscope <assay> <verb>``, ``models``, ``merge``, ``status``, ``export``, ``info``, ``doctor``.
 
 Nothing here, nor in what it imports, imports torch, cv2, numpy, pandas or lightning: a help page must come at once.
 """
@@ -16,6 +16,7 @@ import typer
 
 from cellscope import __version__
 from cellscope.cli.groups import LazyGroup, Root, Terminated, begin_imports, check_limit
+from cellscope.cli.logged import logged
 from cellscope.errors import EXIT_OK, EXIT_TERMINATED
 
 ASSAYS = {
@@ -69,6 +70,7 @@ def root(
 
 
 @app.command()
+@logged
 def merge(out: OutArgument, json: JsonFlag = False) -> int:
     """Merge the tables of a run in parts (--shard)."""
     from cellscope.cli.commands.shards import merge_shards
@@ -77,6 +79,7 @@ def merge(out: OutArgument, json: JsonFlag = False) -> int:
 
 
 @app.command()
+@logged
 def status(
     out: OutArgument,
     missing: Annotated[bool, typer.Option("--missing", help="List the inputs without a result.")] = False,
@@ -89,6 +92,7 @@ def status(
 
 
 @app.command()
+@logged
 def doctor(json: JsonFlag = False) -> int:
     """Check the installation: versions, devices, built-in models. Exit code 1 if something is wrong."""
     from cellscope.cli.commands.doctor import run_doctor
@@ -97,6 +101,7 @@ def doctor(json: JsonFlag = False) -> int:
 
 
 @app.command()
+@logged
 def info(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Image files of any format that is read.")],
     channel: Annotated[str, typer.Option("--channel", metavar="NAME|N", help="As for predict.")] = "",
@@ -113,6 +118,7 @@ def info(
 
 
 @app.command()
+@logged
 def review(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of `predict`.")],
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 for a free one.")] = 0,
@@ -139,6 +145,29 @@ def review(
         return take_returned(out, corrections, who=who, images=images, argv=sys.argv)
 
     return review_run(out, port=port, browser=not no_browser, who=who, images=images, argv=sys.argv)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of `predict`.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="FORMAT", help="parquet, anndata, spatialdata, ome-zarr, imagej-rois or labkit."),
+    ],
+    target: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("-o", "--out", metavar="FILE", help="File or folder to write. Default: named after OUT."),
+    ] = None,
+    images: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--images", metavar="PATH", help="Folder of the images, if they were moved after predict."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+) -> int:
+    """Write the results of a run, corrected ones where there are any, in the files of other programs."""
+    from cellscope.cli.commands.export import export_run
+
+    return export_run(out, to=to, target=target, images=images, overwrite=overwrite)
 
 
 def main() -> None:
