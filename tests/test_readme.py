@@ -31,11 +31,8 @@ BENCHMARKS = "".join(
 )
 FOREIGN = {
     "--gres",
-<<<<<<< HEAD
     "--plugin",
-=======
     "--nv",
->>>>>>> main
     "--nthreads",
     "--strict",
     "--mem",
