@@ -31,9 +31,11 @@ from cellscope.engine.predict.merge import merge
 from cellscope.engine.predict.records import fault
 from cellscope.errors import CellscopeError, DatasetError, InputError
 from cellscope.imaging.regions import Regions
+from cellscope.io.annotations import via
 from cellscope.io.durable import fingerprint, is_whole
 from cellscope.io.read import read
 from cellscope.io.wsi import open_slide
+from faults import annotated
 from faults.runs import run_fake
 
 
@@ -255,3 +257,14 @@ def test_tables_of_shards_without_a_column_are_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("review", "reviewed", 1))
     with pytest.raises(CellscopeError, match="no column review"):
         merge(tmp_path / "parts", ASSAY)
+
+
+@pytest.mark.parametrize("regions", [7, "x", True, 1.5])
+def test_regions_of_via_that_are_no_list_are_refused(tmp_path: Path, regions: object) -> None:
+    annotated.write("via", tmp_path)
+    path = tmp_path / "via-b.json"
+    content = json.loads(path.read_text())
+    next(iter(content["_via_img_metadata"].values()))["regions"] = regions
+    path.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match="are no list"):
+        via.read(tmp_path)
