@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from contract_check import check
 from drawn.karyotype import metaphase
 from drawn.named_cells import named
@@ -35,6 +36,7 @@ from cellscope.io.annotations import via
 from cellscope.io.durable import fingerprint, is_whole
 from cellscope.io.read import read
 from cellscope.io.wsi import open_slide
+from cellscope.models.foreign import read_checkpoint
 from faults import annotated
 from faults.runs import run_fake
 
@@ -268,3 +270,26 @@ def test_regions_of_via_that_are_no_list_are_refused(tmp_path: Path, regions: ob
     path.write_text(json.dumps(content))
     with pytest.raises(DatasetError, match="are no list"):
         via.read(tmp_path)
+
+
+@pytest.mark.parametrize("pair", [[], [0], [0, 1, 2]])
+def test_orders_of_columns_that_are_no_pairs_are_refused_by_field(tmp_path: Path, pair: list[int]) -> None:
+    run_fake(tmp_path)
+    path = tmp_path / "parts/shards/1-of-2/run.json"
+    record = json.loads(path.read_text())
+    table, order = next((name, order) for name, order in record["columns"].items() if order["first"])
+    order["first"][next(iter(order["first"]))] = pair
+    path.write_text(json.dumps(record))
+    with pytest.raises(CellscopeError, match=rf"columns\.{table}\.first"):
+        merge(tmp_path / "parts", ASSAY)
+
+
+def test_what_a_broken_checkpoint_makes_torch_say_is_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("Couldn't parse the version " + "{" * 5000)
+
+    monkeypatch.setattr(torch, "load", fail)
+    (tmp_path / "a.pth").write_bytes(b"PK")
+    with pytest.raises(CellscopeError, match="weights only") as caught:
+        read_checkpoint(tmp_path / "a.pth")
+    assert len(str(caught.value)) < 500
