@@ -31,6 +31,7 @@ BENCHMARKS = "".join(
 )
 FOREIGN = {
     "--gres",
+    "--nv",
     "--nthreads",
     "--strict",
     "--mem",
@@ -145,6 +146,7 @@ def idle(monkeypatch, tmp_path):
         "doctor.run_doctor",
         "info.show_info",
         "review.review_run",
+        "review.take_returned",
     ):
         monkeypatch.setattr(f"cellscope.cli.commands.{target}", nothing)
     monkeypatch.chdir(tmp_path)

@@ -16,6 +16,7 @@ import typer
 
 from cellscope import __version__
 from cellscope.cli.groups import LazyGroup, Root, Terminated, begin_imports, check_limit
+from cellscope.cli.logged import logged
 from cellscope.errors import EXIT_OK, EXIT_TERMINATED
 
 ASSAYS = {
@@ -69,6 +70,7 @@ def root(
 
 
 @app.command()
+@logged
 def merge(out: OutArgument, json: JsonFlag = False) -> int:
     """Merge the tables of a run in parts (--shard)."""
     from cellscope.cli.commands.shards import merge_shards
@@ -77,6 +79,7 @@ def merge(out: OutArgument, json: JsonFlag = False) -> int:
 
 
 @app.command()
+@logged
 def status(
     out: OutArgument,
     missing: Annotated[bool, typer.Option("--missing", help="List the inputs without a result.")] = False,
@@ -89,6 +92,7 @@ def status(
 
 
 @app.command()
+@logged
 def doctor(json: JsonFlag = False) -> int:
     """Check the installation: versions, devices, built-in models. Exit code 1 if something is wrong."""
     from cellscope.cli.commands.doctor import run_doctor
@@ -97,6 +101,7 @@ def doctor(json: JsonFlag = False) -> int:
 
 
 @app.command()
+@logged
 def info(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Image files of any format that is read.")],
     channel: Annotated[str, typer.Option("--channel", metavar="NAME|N", help="As for predict.")] = "",
@@ -113,6 +118,7 @@ def info(
 
 
 @app.command()
+@logged
 def review(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of `predict`.")],
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 for a free one.")] = 0,
@@ -122,9 +128,21 @@ def review(
         Optional[Path],  # noqa: UP045  Typer reads it at run time, also on older versions
         typer.Option("--images", metavar="PATH", help="Folder of the images, if they were moved after predict."),
     ] = None,
+    corrections: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--corrections",
+            metavar="GEOJSON",
+            help="Take nuclei corrected in QuPath, instead of opening the browser: a file, or a folder of files named "
+            "as in OUT. Their images count as reviewed.",
+        ),
+    ] = None,
 ) -> int:
     """Correct the results of a run in the browser; corrections are saved in OUT/corrections."""
-    from cellscope.cli.commands.review import review_run
+    from cellscope.cli.commands.review import review_run, take_returned
+
+    if corrections is not None:
+        return take_returned(out, corrections, who=who, images=images, argv=sys.argv)
 
     return review_run(out, port=port, browser=not no_browser, who=who, images=images, argv=sys.argv)
 

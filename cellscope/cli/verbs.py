@@ -18,7 +18,8 @@ import typer
 from cellscope.cli.brief import Command
 from cellscope.cli.complete import complete_model
 from cellscope.cli.groups import Group, end_imports
-from cellscope.cli.heard import Heard, Logged
+from cellscope.cli.heard import Heard
+from cellscope.cli.logged import logging_to
 from cellscope.errors import EXIT_OK, EXIT_PARTIAL
 from cellscope.options.common import BaseOptions, OutputOptions, PrepareOptions, RunOptions, ShardOptions
 from cellscope.options.flags import with_options
@@ -261,7 +262,7 @@ def speaking(base: OutputOptions, *options: Any, hush: bool = False) -> Iterator
     end_imports()  # a verb has imported what it needs by now
     with contextlib.ExitStack() as stack:
         if base.log_file is not None:
-            stack.enter_context(_logging(base.log_file))
+            stack.enter_context(logging_to(base.log_file))
         if base.verbose:
             for instance in {id(item): item for item in (base, *options)}.values():
                 typer.echo(to_toml(instance), err=True)
@@ -269,19 +270,6 @@ def speaking(base: OutputOptions, *options: Any, hush: bool = False) -> Iterator
         if hush:
             stack.enter_context(contextlib.redirect_stderr(heard))
         yield heard
-
-
-@contextlib.contextmanager
-def _logging(path: Path) -> Iterator[None]:
-    """Keep what is said on stderr in a file, the error that ends the command included."""
-    with contextlib.closing(Logged(sys.stderr, path)) as logged:
-        logged.note(" ".join(sys.argv))
-        try:
-            with contextlib.redirect_stderr(logged):
-                yield
-        except Exception as error:
-            logged.note(f"error: {' '.join(str(error).split())}")
-            raise
 
 
 def finish(command: str, out: Path, code: int, *, as_json: bool, **facts: Any) -> int:

@@ -11,9 +11,8 @@ from scipy import ndimage
 
 from cellscope.errors import InputError
 from cellscope.imaging.pieces import filled, split_mask
-
-SMALLEST = 9
-"""Fewest pixels of an object that a person draws, or of a piece that is cut off."""
+from cellscope.imaging.polygons import mask_of
+from cellscope.imaging.taken import SMALLEST
 
 
 @dataclass
@@ -65,7 +64,8 @@ def edit_labels(
     edits : sequence of mapping
         ``do``: ``class`` (``label``, ``class``), ``confirm`` (``label`` or ``labels``), ``remove`` (``label``),
         ``join`` (``labels``; the first label stays), ``split`` (``label``, ``line`` of points x, y), ``outline``
-        (``label``, ``points``), ``add`` (``points``, optionally ``class``). No edit takes pixels from another object.
+        (``label``, ``points``), ``add`` (``points``, optionally ``class``), ``take`` (what another program changed, see
+        `cellscope.imaging.taken.Changes`). No edit takes pixels from another object.
     more : mapping, optional
         Further edits of an assay.
 
@@ -75,13 +75,17 @@ def edit_labels(
         An edit that is not known or cannot be made.
     """
     known = {**EDITS, **(more or {})}
+    names = (*known, TAKE)
     state = EditedLabels(labels.astype(np.int32), used=int(labels.max(initial=0)))
     for number, edit in enumerate(edits, 1):
         what = edit.get("do")
-        if what not in known:
-            raise InputError(f"edit {number}: do must be one of {', '.join(known)}")
+        if what not in names:
+            raise InputError(f"edit {number}: do must be one of {', '.join(names)}")
         try:
-            known[what](state, edit)
+            if what == TAKE:
+                take(state, edit, known["class"])
+            else:
+                known[what](state, edit)
         except KeyError as error:
             raise InputError(f"edit {number} ({what}): there is no {error}") from None
         except (TypeError, ValueError) as error:
@@ -186,6 +190,63 @@ def _draw(state: EditedLabels, edit: Mapping[str, Any], label: int) -> None:
     window[free] = label
 
 
+def take(
+    state: EditedLabels, edit: Mapping[str, Any], classify: Callable[[EditedLabels, Mapping[str, Any]], None]
+) -> None:
+    """Bring in what was changed in another program, as one edit.
+
+    Parameters
+    ----------
+    state : EditedLabels
+    edit : mapping
+        ``removed``, ``classes`` and ``drawn`` of `cellscope.imaging.taken.Changes`. A drawn object that others hide is
+        not there.
+    classify : callable
+        The edit ``class`` of the assay.
+
+    Raises
+    ------
+    KeyError
+        A label that is not there.
+    """
+    classes = {int(label): name for label, name in edit["classes"].items()}
+    redrawn = [int(one["label"]) for one in edit["drawn"] if "label" in one]
+    gone = [int(label) for label in edit["removed"]] + redrawn
+    there = set(np.unique(state.labels).tolist()) - {0}
+    if missing := sorted({*gone, *classes} - there):
+        raise KeyError(missing[0])
+    state.labels[np.isin(state.labels, gone)] = 0
+    for label in edit["removed"]:
+        state.told.pop(int(label), None)
+    hidden = set()
+    for one in edit["drawn"]:
+        label = int(one["label"]) if "label" in one else state.fresh()
+        mask, (top, left) = mask_of(one["outline"])
+        if not _place(state.labels, mask, top, left, label):
+            hidden.add(label)
+            state.told.pop(label, None)
+            continue
+        state.told.setdefault(label, {})
+        if one.get("class"):
+            classify(state, {"label": label, "class": one["class"]})
+    for label, name in classes.items():
+        if label not in hidden:
+            classify(state, {"label": label, "class": name})
+
+
+def _place(labels: np.ndarray, mask: np.ndarray, top: int, left: int, label: int) -> bool:
+    """Give an object the pixels of a mask that are free; False if they are too few."""
+    first = max(top, 0), max(left, 0)
+    window = labels[first[0] : max(top + mask.shape[0], 0), first[1] : max(left + mask.shape[1], 0)]
+    inside = mask[first[0] - top :, first[1] - left :][: window.shape[0], : window.shape[1]]
+    free = inside & (window == 0)
+    if free.sum() < SMALLEST:
+        return False
+    window[free] = label
+    return True
+
+
+TAKE = "take"
 EDITS: dict[str, Callable[[EditedLabels, Mapping[str, Any]], None]] = {
     "class": _set_class,
     "confirm": _confirm,

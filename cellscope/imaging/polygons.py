@@ -82,6 +82,36 @@ def rings(geometry: Mapping[str, Any]) -> list[Ring]:
     return [ring for part in parts for ring in part]
 
 
+def mask_of(outline: Sequence[Ring]) -> tuple[np.ndarray, tuple[int, int]]:
+    """Fill rings by the even-odd rule: the inverse of `rings`.
+
+    Parameters
+    ----------
+    outline : sequence of rings
+        In QuPath's coordinates; may lie outside the image.
+
+    Returns
+    -------
+    mask : (h, w) bool
+        Pixels whose centres lie inside.
+    place : (row, column)
+        Of its first pixel in the image.
+    """
+    points = [np.asarray(ring, float)[:, :2] - 0.5 for ring in outline]
+    low = np.floor(np.min([ring.min(0) for ring in points], 0)).astype(int)
+    high = np.ceil(np.max([ring.max(0) for ring in points], 0)).astype(int) + 1
+    mask = np.zeros((high - low)[::-1], bool)
+    for ring in points:
+        rows, columns = draw_polygon(ring[:, 1] - low[1], ring[:, 0] - low[0], mask.shape)
+        mask[rows, columns] ^= True
+    return mask, (int(low[1]), int(low[0]))
+
+
+def feature_id(image: str, label: int, kind: str = "object") -> str:
+    """Give the id of an object's feature, the same in every run."""
+    return str(uuid.uuid5(NAMESPACE, f"{image}/{kind}/{label}"))
+
+
 def fill(labels: np.ndarray, geometry: Mapping[str, Any], number: int) -> bool:
     """Draw an outline into a label image: the inverse of `outline`.
 
@@ -170,7 +200,7 @@ def feature(
         properties["name"] = name
     return {
         "type": "Feature",
-        "id": str(uuid.uuid5(NAMESPACE, f"{image}/{kind}/{label}")),
+        "id": feature_id(image, label, kind),
         "geometry": dict(geometry),
         "properties": properties,
     }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 from cellscope.errors import InputError
 from cellscope.imaging.label_edits import EditedLabels
-from cellscope.imaging.polygons import outline, outlines, rings
+from cellscope.imaging.polygons import Ring, outline, rings
 from cellscope.imaging.propose import propose_mask
 
 
@@ -27,7 +29,11 @@ def shown_objects(edited: EditedLabels, rows: pd.DataFrame, new_class: str) -> l
     """
     known = {int(row["label"]): row for row in rows.to_dict("records")}
     shown = []
-    for label, geometry in outlines(edited.labels).items():
+    for index, place in enumerate(ndimage.find_objects(edited.labels)):
+        if place is None:
+            continue
+        label, mask = index + 1, edited.labels[place] == index + 1
+        traced = _rings(np.packbits(mask).tobytes(), mask.shape, (place[0].start, place[1].start))
         row = known.get(label) or known.get(edited.origin.get(label, 0)) or {}
         told = edited.told.get(label)
         reasons = row.get("reasons")
@@ -38,10 +44,17 @@ def shown_objects(edited: EditedLabels, rows: pd.DataFrame, new_class: str) -> l
                 "review": told is None and bool(row.get("review", False)),
                 "reasons": [] if told is not None or not isinstance(reasons, str) else reasons.split("; "),
                 "corrected": told is not None,
-                "outline": rings(geometry),
+                "outline": traced,
             }
         )
     return shown
+
+
+@lru_cache(maxsize=20_000)
+def _rings(packed: bytes, shape: tuple[int, int], origin: tuple[int, int]) -> list[Ring]:
+    """Trace an object; a change leaves nearly all others as they were."""
+    mask = np.unpackbits(np.frombuffer(packed, np.uint8), count=shape[0] * shape[1]).reshape(shape).astype(bool)
+    return rings(outline(mask, origin))
 
 
 def tell_rows(table: pd.DataFrame, edited: EditedLabels) -> None:

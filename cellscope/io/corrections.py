@@ -167,6 +167,29 @@ def reviewed_images(out: Path) -> list[Reviewed]:
     return found
 
 
+def corrected_rows(out: Path, table: str) -> dict[str, list[dict[str, str]]]:
+    """Read the rows of a table over all images, corrected or not: image -> rows.
+
+    Raises
+    ------
+    DatasetError
+        The tables were not written.
+    """
+    path = out / FOLDER / f"{table}.csv"
+    if not path.is_file():
+        raise DatasetError(f"{out}: the corrections are not written yet; open it once more with review")
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in read_table(path, ("image",)):
+        found.setdefault(row["image"], []).append(row)
+    return found
+
+
+def run_facts(out: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Give the models of a run (``part``, ``classes``, ...) and the options that all assays share."""
+    record = _record(out)
+    return record.get("models", []), record.get("options", {}).get("run", {})
+
+
 def _artefact(folder: Path, out: Path, image: str, suffix: str) -> Path | None:
     name = f"{stem(image)}{suffix}"
     if (folder / name).is_file():

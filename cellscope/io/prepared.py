@@ -7,16 +7,19 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from cellscope.errors import DatasetError, UsageError
 from cellscope.io.document import misfit, read_json
+from cellscope.io.pages import Pages
 from cellscope.io.splits import SPLITS, Item, assign_folds, assign_splits
 from cellscope.io.text import from_cell, one_line
 from cellscope.io.write import write_csv, write_json
+
+T = TypeVar("T")
 
 SCHEMA = "cellscope.dataset/1"
 COLUMNS = ["id", "split", "fold", "group", "image", "target", "class"]
@@ -126,11 +129,14 @@ class PreparedDataset:
         The contents of `dataset.json`.
     items : DataFrame
         The rows of `items.csv`, all columns as strings.
+    pages : Pages or None
+        Where what is read is kept; None keeps all in memory.
     """
 
     root: Path
     info: dict[str, Any]
     items: pd.DataFrame = field(repr=False)
+    pages: Pages | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, root: Path, *, assay: str) -> PreparedDataset:
@@ -174,6 +180,10 @@ class PreparedDataset:
     def hash(self) -> str:
         """The content hash written when the dataset was prepared."""
         return str(self.info.get("hash", ""))
+
+    def keep(self, item: T) -> T:
+        """Keep what was read of an item where the dataset keeps such things; see `cellscope.io.pages.Pages.keep`."""
+        return item if self.pages is None else self.pages.keep(item)
 
     def leaving_out(self, chosen: pd.Series) -> PreparedDataset:
         """Give the same dataset with the chosen items in the split `LEFT_OUT`, whatever split they were in."""

@@ -24,9 +24,9 @@ class Epochs:
 
     count: float
 
-    def steps(self, n_items: int, batch_size: int) -> int:
-        """Return the optimiser steps of this many passes over `n_items`; at least 1."""
-        return max(round(self.count * max(n_items, 1) / batch_size), 1)
+    def steps(self, n_items: int, per_step: int) -> int:
+        """Return the optimiser steps, of so many items each, of this many passes over `n_items`; at least 1."""
+        return max(round(self.count * max(n_items, 1) / per_step), 1)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def in_steps(options: T, recipes: Sequence[Recipe], n_items: int | None, *, befo
     Parameters
     ----------
     options : instance of an options dataclass
-        Filled by `fill`; with ``steps``, ``epochs``, ``batch_size`` and ``val_every``.
+        Filled by `fill`; with ``steps``, ``epochs``, ``items_per_step`` and ``val_every``.
     recipes : sequence of Recipe
         Those it was filled from.
     n_items : int or None
@@ -114,16 +114,16 @@ def in_steps(options: T, recipes: Sequence[Recipe], n_items: int | None, *, befo
     """
     given: Any = options
     if given.epochs is not None and n_items is not None:
-        steps = before + Epochs(given.epochs).steps(n_items, given.batch_size)
+        steps = before + Epochs(given.epochs).steps(n_items, given.items_per_step)
         given = dataclasses.replace(given, steps=steps, epochs=None)
     first: dict[str, Any] = {}
     for name, value in _values(given, recipes):
         first.setdefault(name, value)
     for name, value in first.items():
         if isinstance(value, Epochs) and n_items is not None:
-            steps = value.steps(n_items, given.batch_size) + (before if name == "steps" else 0)
+            steps = value.steps(n_items, given.items_per_step) + (before if name == "steps" else 0)
             if name == "val_every":  # rounded down, or a training of N such intervals would miss the last validation
-                steps = max(int(value.count * n_items / given.batch_size), 1)
+                steps = max(int(value.count * n_items / given.items_per_step), 1)
             given = dataclasses.replace(given, **{name: steps})
         elif isinstance(value, Parts) and given.steps is not None:
             given = dataclasses.replace(given, **{name: max(given.steps // value.count, 1)})

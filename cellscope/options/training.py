@@ -18,6 +18,10 @@ COMMON = Recipe({"val_every": Parts(5), "num_workers": 0})
 """What holds for every training that says nothing else."""
 
 
+LOGGERS = ("csv", "tensorboard")
+"""What ``--logger`` may name."""
+
+
 @dataclass(frozen=True)
 class TrainingOptions(WorkerOptions):
     """What every training lets the user set; recipes decide what is left open."""
@@ -46,6 +50,13 @@ class TrainingOptions(WorkerOptions):
     )
     num_nodes: int = option(
         1, "Number of computers, each with --devices; a batch system starts the processes (srun).", low=1, high=1024
+    )
+    accumulate: int = option(
+        1,
+        "Number of batches whose gradients one optimiser step takes together, where a larger batch does not fit into "
+        "memory.",
+        low=1,
+        high=65536,
     )
     fold: int | None = option(
         None,
@@ -107,8 +118,18 @@ class TrainingOptions(WorkerOptions):
         cli=False,
         recipe=True,
     )
-    logger: Literal["csv", "tensorboard"] = option(
-        "csv", "Training curves: metrics.csv only, or also TensorBoard event files in OUT/tensorboard."
+    logger: str = option(
+        "csv",
+        "Training curves: metrics.csv, which is always written; with tensorboard also event files in OUT/tensorboard.",
+        metavar="csv,tensorboard",
+    )
+    memory_share: float = option(
+        0.5,
+        "Fraction of the free memory that training images may take; those beyond it are read from a temporary file "
+        "beside OUT (not mitosis).",
+        low=0.0,
+        high=1.0,
+        cli=False,
     )
     half: bool = option(True, "Store the weights as float16.", cli=False)
     describe: int = option(
@@ -125,6 +146,8 @@ class TrainingOptions(WorkerOptions):
             raise UsageError("--steps and --epochs both say how long to train; give one of them")
         if self.val_fold is not None and self.fold is None:
             raise UsageError("--val-fold belongs to --fold, the fold to leave out; give both")
+        if unknown := sorted({name.strip() for name in self.logger.split(",")} - set(LOGGERS)):
+            raise UsageError(f"logger: '{unknown[0]}' is not one of {', '.join(LOGGERS)}, or both with a comma")
         if self.imagenet is not None and self.init != "imagenet":
             raise UsageError("--imagenet is the file of --init imagenet; give both")
 
@@ -139,6 +162,11 @@ class TrainingOptions(WorkerOptions):
             Steps that come before those that epochs say.
         """
         return in_steps(self, (*self.recipes, COMMON), n_items, before=before)
+
+    @property
+    def items_per_step(self) -> int:
+        """The training items that all processes see in one optimiser step."""
+        return (self.batch_size or 1) * self.accumulate * self.devices * self.num_nodes
 
     def validates(self, step: int) -> bool:
         """Tell whether a validation follows step 1, 2, ... of a training whose options are in steps."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import threading
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,18 +15,20 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from cellscope.engine.assay import Assay, Subject
-from cellscope.engine.find import find_assay
+from cellscope.engine.find import find_assay, find_predict_options
 from cellscope.engine.predict import journal as journals
 from cellscope.engine.predict.finish import IMAGES_CSV, read_record
 from cellscope.engine.predict.journal import Entry
 from cellscope.engine.predict.tables import Sheet, SheetReader, printable, read_rows
 from cellscope.errors import InputError, UsageError
+from cellscope.io.annotations.geojson import features
 from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.choice import Choice
 from cellscope.io.document import read_json
 from cellscope.io.inputs import stem
 from cellscope.io.open import MAX_PIXELS
 from cellscope.io.read import read
+from cellscope.options.fields import specs
 from cellscope.review.protocol import Original, Review, find_review
 
 if TYPE_CHECKING:
@@ -31,6 +36,29 @@ if TYPE_CHECKING:
 
     from cellscope.engine.loading import LoadedModels
     from cellscope.io.image import Image
+
+GEOJSON = (".geojson", ".geojson.gz")
+
+
+class PackedSheets(Mapping[str, Sheet]):
+    """Image -> its rows, a tenth of the size of their texts one by one."""
+
+    def __init__(self, sheets: Iterable[tuple[str, Sheet]]):
+        self._packed = {
+            image: zlib.compress(json.dumps([sheet.columns, list(sheet.rows)]).encode(), 1) for image, sheet in sheets
+        }
+
+    def __getitem__(self, image: str) -> Sheet:
+        """Unpack the rows of an image."""
+        return Sheet(*json.loads(zlib.decompress(self._packed[image])))
+
+    def __iter__(self) -> Iterator[str]:
+        """Go over the images."""
+        return iter(self._packed)
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self._packed)
 
 
 class OpenRun:
@@ -48,9 +76,11 @@ class OpenRun:
     entries : list of Entry
         Every input of the run, in the order of its tables.
     sheets : dict
-        Table -> image -> rows.
+        Table -> image -> rows, packed: a run may have a million.
+    correctable : list of str
+        The images that can be corrected, in order.
     reviewable : list of str
-        The images that can be reviewed, in order.
+        Of these, those that the browser shows: no slides.
 
     Raises
     ------
@@ -75,11 +105,10 @@ class OpenRun:
         self.entries = self._entries()
         self.sheets = self._sheets()
         self._by_image = {entry.image: entry for entry in self.entries}
-        self.reviewable = [entry.image for entry in self.entries if self._can(entry)]
-        if not self.reviewable:
-            kinds = " or ".join(self.review.originals)
-            raise UsageError(f"{out} holds no image to review: {record['assay']} reviews inputs of kind {kinds}")
-        self.options = SimpleNamespace(**record["options"].get(record["assay"], {}))
+        able = [entry for entry in self.entries if self._can(entry)]
+        self.correctable = [entry.image for entry in able]
+        self.reviewable = [entry.image for entry in able if entry.row["kind"] in self.review.page]
+        self.options = SimpleNamespace(**_options(record))
         self._loading = threading.Lock()
 
     def _entries(self) -> list[Entry]:
@@ -96,13 +125,13 @@ class OpenRun:
             )  # fmt: skip
         return found
 
-    def _sheets(self) -> dict[str, dict[str, Sheet]]:
+    def _sheets(self) -> dict[str, PackedSheets]:
         found = {}
         for table in self.record["columns"]:
             path = self.out / f"{table}.csv"
             if path.is_file():
                 reader = SheetReader(path)
-                found[table] = {entry.image: reader.read(entry.image) for entry in self.entries}
+                found[table] = PackedSheets((entry.image, reader.read(entry.image)) for entry in self.entries)
                 reader.check_end()
         return found
 
@@ -138,7 +167,9 @@ class OpenRun:
             path = self.out / f"{stem(image)}{suffix}"
             if suffix not in self.review.originals[kind] and not path.is_file():
                 continue
-            if suffix.endswith("json"):
+            if suffix.endswith(GEOJSON):
+                artefacts[suffix] = features(path)
+            elif suffix.endswith("json"):
                 artefacts[suffix] = read_json(path)
             elif suffix.endswith(".tif"):
                 artefacts[suffix] = read_label_image(path).values
@@ -202,6 +233,15 @@ class OpenRun:
             if place.is_file():
                 return place
         raise InputError(f"{entry.image}: the image is not at {places[0]}; say where it is with --images FOLDER")
+
+
+def _options(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the assay's options of a run; paths are text in its record."""
+    values = dict(record["options"].get(record["assay"], {}))
+    for name, spec in specs(type(find_predict_options(record["assay"]))).items():
+        if spec.kind.base is Path and isinstance(values.get(name), str):
+            values[name] = Path(values[name])
+    return values
 
 
 def frame_of(sheet: Sheet) -> pd.DataFrame:

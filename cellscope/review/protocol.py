@@ -50,7 +50,8 @@ class Review:
     originals
         Kind -> suffixes of the artefacts that corrections start from; other kinds cannot be reviewed.
     page
-        Kind -> what the browser shows: ``karyotype``, ``objects`` or ``gallery``.
+        Kind -> what the browser shows: ``karyotype``, ``objects`` or ``gallery``. A kind of `originals` without a page
+        is corrected in another program, see `cellscope.review.returned`.
     corrected
         ``corrected(original, edits)`` -> the assay that takes the image through the edits: its stages carry them out
         (InputError says what is wrong with one), its ``conclude`` gives what ``predict`` would have.
@@ -68,6 +69,8 @@ class Review:
         outline. InputError says why not. None for nothing to complete.
     reads_image
         Whether the assay needs the input again.
+    outlined
+        Whether objects can be corrected as outlines in a GeoJSON file.
     beside
         Kind -> suffixes of artefacts that are read too where there are such.
     """
@@ -81,6 +84,7 @@ class Review:
     parts: Sequence[str] | None = None
     complete: Callable[[Subject, Edit], Edit] | None = None
     reads_image: bool = True
+    outlined: bool = False
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cellscope.errors import InputError
+from cellscope.errors import InputError, UsageError
 from cellscope.io.corrections import HOLDER, CorrectionLog, now
 from cellscope.io.inputs import stem
 from cellscope.io.write import encode_png, write_json
@@ -48,7 +48,11 @@ class Room:
 
     def __init__(self, out: Path, *, images: Path | None, who: str, argv: list[str]):
         self.run = OpenRun(out, images)
-        self.who = who or _user()
+        if not self.run.reviewable:
+            kinds, assay = " or ".join(self.run.review.page), self.run.record["assay"]
+            other = "; correct slides in QuPath, then give --corrections" if self.run.correctable else ""
+            raise UsageError(f"{out} holds no image to review: {assay} reviews inputs of kind {kinds}{other}")
+        self.who = who or user()
         self.log = CorrectionLog(out, run=self.run.name, who=self.who)
         self.corrector = Corrector(self.run)
         self.writer = Writer(self.run, self.log, self.corrector, argv)
@@ -207,7 +211,8 @@ class Room:
         return self.run.reviewable[number]
 
 
-def _user() -> str:
+def user() -> str:
+    """Give the name of who runs this."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in a container

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -33,8 +34,8 @@ from cellscope.review.opened import OpenRun
 ROWS = "rows"
 """Folder of the rows of corrected images, one JSON per image."""
 CORRECTED = "corrected"
-QUIET = 0.6
-"""Seconds without a change after which the tables are written."""
+QUIET, SLOW = 0.6, 3.0
+"""Seconds without a change after which the tables are written; at least so many times what that took before."""
 
 
 class Writer:
@@ -60,6 +61,7 @@ class Writer:
         self._tables_due = False
         self._closing = False
         self._busy = False
+        self._took = 0.0
         self._wake = threading.Condition()
         self._before: dict[str, Any] = {}
         self._load()
@@ -71,7 +73,7 @@ class Writer:
         path = self.folder / "run.json"
         self._before = read_json(path) if path.is_file() else {}
         for image, corrections in self.log.images.items():
-            if image not in self.run.reviewable:
+            if image not in self.run.correctable:
                 continue
             path = self._rows(image)
             kept = read_json(path) if path.is_file() else {}
@@ -109,7 +111,9 @@ class Writer:
             if due:
                 self._guarded(due, partial(self._write_image, due))
             else:
+                began = time.monotonic()
                 self._guarded("tables", self._write_tables)
+                self._took = time.monotonic() - began
             with self._wake:
                 self._tables_due = bool(due)  # the tables follow the images
                 self._busy = False
@@ -118,7 +122,8 @@ class Writer:
         """Wait for what is to be written: an image, an empty text for the tables, None for the end."""
         with self._wake:
             while not self._pending and not self._closing:
-                if not self._wake.wait(QUIET if self._tables_due else None) and self._tables_due:
+                pause = max(QUIET, SLOW * self._took)
+                if not self._wake.wait(pause if self._tables_due else None) and self._tables_due:
                     break
             self._busy = True
             if self._pending:
@@ -181,7 +186,8 @@ class Writer:
         if kept is not None:
             found = Sheet(**kept[table]) if table in kept else None
         else:
-            found = self.run.sheets.get(table, {}).get(image)
+            rows = self.run.sheets.get(table)
+            found = None if rows is None else rows.get(image)
         if found is None or CORRECTED in found.columns:
             return found
         return Sheet([*found.columns, CORRECTED], [[*row, "False"] for row in found.rows])

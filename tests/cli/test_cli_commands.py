@@ -101,6 +101,8 @@ def test_verify(registered, model):
 
 @pytest.fixture
 def shards(monkeypatch):
+    import cellscope.engine.eval.parts  # noqa: F401  it needs the real one
+
     module = ModuleType("shards")
     for name in ("merge", "shards"):
         monkeypatch.setitem(sys.modules, f"cellscope.engine.predict.{name}", module)

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cellscope.cli.root import app
 from cellscope.cli.verbs import speaking
 from cellscope.errors import CellscopeError, UsageError
 from cellscope.options.common import OutputOptions
@@ -48,3 +50,20 @@ def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         speaking(OutputOptions(log_file=tmp_path / "file" / "a.log")),
     ):
         pass
+
+
+def test_every_command_has_it() -> None:
+    names = [("merge",), ("status",), ("info",), ("doctor",), ("review",)]
+    names += [("models", name) for name in ("list", "show", "verify", "average", "cost", "describe")]
+    for words in names:
+        assert "--log-file" in CliRunner().invoke(app, [*words, "--help"]).stdout, words
+
+
+def test_merge_and_status_keep_what_they_say(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for verb in ("merge", "status"):
+        path = tmp_path / f"{verb}.log"
+        result = CliRunner().invoke(app, [verb, str(tmp_path / "out"), "--log-file", str(path)])
+        assert result.exit_code == 2
+        assert "holds no" in said(path)[-1]
+        assert said(path)[-1].startswith("error: ")

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from cellscope.engine import memory
+
 CODE = """
 import ctypes, resource, sys
 from cellscope.engine.memory import keep_freed_memory
@@ -44,3 +46,20 @@ def test_freed_blocks_are_used_again() -> None:
 @glibc
 def test_what_a_person_has_set_stays() -> None:
     assert pages("kept", MALLOC_MMAP_THRESHOLD_="131072")[0] == "False"
+
+
+def test_a_limit_of_the_cgroup_counts(tmp_path, monkeypatch) -> None:
+    """As a container and a batch system set it: at the process's own folder or at one above."""
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    (tmp_path / "job" / "step").mkdir(parents=True)
+    (tmp_path / "cgroup").write_text("1:cpu:/x\n0::/job/step\n")
+    monkeypatch.setattr(memory, "OWN_CGROUP", tmp_path / "cgroup")
+    free = memory.free_memory()
+    assert free > 2**27
+    for name, text in (("max", "max\n"), ("current", "5\n")):
+        (tmp_path / "job" / "step" / f"memory.{name}").write_text(text)
+    (tmp_path / "job" / "memory.max").write_text("100000000\n")
+    (tmp_path / "job" / "memory.current").write_text("70000000\n")
+    assert memory.free_memory() == 30_000_000
+    (tmp_path / "job" / "memory.current").write_text("170000000\n")
+    assert memory.free_memory() == 0

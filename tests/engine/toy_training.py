@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cellscope.assays.karyotype.options import TrainOptions
 from cellscope.engine.train.callbacks import Progress
-from cellscope.engine.train.data import DrawSampler
+from cellscope.engine.train.data import drawn_batches
 from cellscope.engine.train.fit import fit, optimiser_and_schedule
 from cellscope.models.file import ModelCard, load_model
 
@@ -94,15 +94,10 @@ def run_toy(
     toy = Toy(options, scores)
     if plain:  # neither dropout nor batch statistics
         toy.network = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
-    draws = options.steps * options.batch_size
-
-    def loader(done: int) -> DataLoader:
-        sampler = DrawSampler(["a"] * 5, {}, draws, options.seed, done * options.batch_size)
-        return DataLoader(Numbers(), options.batch_size, sampler=sampler)
 
     fit(
         toy,
-        loader,
+        drawn_batches(Numbers(), ["a"] * 5, options),
         DataLoader(Numbers(), 5) if validate else None,
         out,
         options=options,

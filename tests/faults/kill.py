@@ -1,8 +1,8 @@
 """Kill a command at random moments, go on, and compare what comes out with a run that nobody touched.
 
-``python tests/faults/kill.py --times 100 --what predict,merge,prepare`` kills the process group of each that many
-times (SIGKILL). After each kill the command goes on (``--skip-existing``; `prepare` and `merge` begin
-again) and is killed again, until it ends by itself or was killed `--in-a-row` times; then it may end.
+``python tests/faults/kill.py --times 100 --what predict-histo,merge,train`` kills the process group of each that many
+times (SIGKILL). After each kill the command goes on (``--skip-existing``, ``--resume auto``; `prepare` and `merge`
+begin again) and is killed again, until it ends by itself or was killed `--in-a-row` times; then it may end.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 TIMES = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.+-]+|\"(seconds|started|finished|duration_s)\": [^,\n]*")
 COMMAND = [sys.executable, "-m", "cellscope"]
+ALONE = ["--device", "cpu", "--num-workers", "0"]
+LASTING = ("journal.jsonl", "journal.parts", "progress.json", "best.ckpt", "running")
+"""Files that are there while a command runs."""
+LEFT_OUT = ("run.json", "report.html", "last.ckpt", "curves.png", "plan.json", "metrics.csv", "config.toml")
+"""What tells times or how the command was asked for, or holds the steps before and after a kill."""
 
 
 def environment() -> dict[str, str]:
@@ -49,7 +54,7 @@ def contents(out: Path) -> dict[str, str]:
     found = {}
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
-        if not path.is_file() or path.name in ("run.json", "report.html", "last.ckpt", "curves.png", "plan.json"):
+        if not path.is_file() or path.name in LEFT_OUT:
             continue
         data = path.read_bytes()
         if path.name == "images.csv":
@@ -80,47 +85,74 @@ class Case:
         self.first, self.again, self.before = first, again or first, before
 
 
-def cases(folder: Path) -> dict[str, Case]:
-    """Draw inputs; give the commands by name."""
+def draw(folder: Path) -> dict[str, list[str]]:
+    """Draw inputs of every assay; give the words that say what `predict` takes."""
+    import cv2
+    from drawn.karyotype import metaphase
+    from drawn.micronucleus import draw_field
+    from drawn.mitosis import write_source
     from drawn.nucleus_seg import write_wbc
     from drawn.slides import draw_slide, write_pyramid
 
     write_wbc(folder / "wbc", 8, 4)
     write_pyramid(folder / "slide.tif", draw_slide(1))
+    write_source(folder / "divisions", 2)
     images = sorted(path for path in (folder / "wbc").rglob("*.bmp"))[:12]
     (folder / "list.txt").write_text("\n".join(map(str, images)))
-    plain = ["-m", "otsu", "--device", "cpu", "--num-workers", "0"]
+    for name in ("metaphases", "fields"):
+        (folder / name).mkdir()
+    for number in range(3):
+        cv2.imwrite(str(folder / "metaphases" / f"{number}.png"), metaphase(number).pixels)
+        cv2.imwrite(str(folder / "fields" / f"{number}.png"), draw_field(number).grey)
+    return {
+        "nucleus-seg": [f"@{folder / 'list.txt'}", "-m", "otsu"],
+        "histo": [str(folder / "slide.tif"), "-m", "otsu", "--set", "block=64"],
+        "karyotype": [str(folder / "metaphases")],
+        "micronucleus": [str(folder / "fields")],
+        "mitosis": [str(folder / "divisions")],
+    }
 
-    def nuclei(out: Path, *more: str) -> list[str]:
-        return [*COMMAND, "nucleus-seg", "predict", f"@{folder / 'list.txt'}", "-o", str(out), *plain, *more]
 
-    def slide(out: Path, *more: str) -> list[str]:
-        return [
-            *COMMAND,
-            "histo",
-            "predict",
-            str(folder / "slide.tif"),
-            "-o",
-            str(out),
-            *plain,
-            "--set",
-            "block=64",
-            *more,
-        ]
+def cases(folder: Path) -> dict[str, Case]:
+    """Draw inputs; give the commands by name."""
+    words = draw(folder)
+    dataset = folder / "dataset"
+
+    def predict(assay: str) -> Case:
+        def command(out: Path, *more: str) -> list[str]:
+            return [*COMMAND, assay, "predict", *words[assay], "-o", str(out), *ALONE, *more]
+
+        return Case(command, lambda out: command(out, "--skip-existing"))
 
     def prepare(out: Path) -> list[str]:
         return [*COMMAND, "nucleus-seg", "prepare", str(folder / "wbc"), "-o", str(out), "--overwrite"]
 
     def shards(out: Path) -> None:
         for part in ("1/2", "2/2"):
-            code, said = run(nuclei(out, "--shard", part))
+            code, said = run([*predict("nucleus-seg").first(out), "--shard", part])
             assert code == 0, said
 
+    def prepared(out: Path) -> None:
+        if not dataset.exists():
+            code, said = run(prepare(dataset))
+            assert code == 0, said
+
+    def train(out: Path) -> list[str]:
+        settings = ["crop=64", "save_every=1", "val_every=2", "describe=0", "precision=32"]
+        sets = [word for setting in settings for word in ("--set", setting)]
+        return [*COMMAND, "nucleus-seg", "train", str(dataset), "-o", str(out), "--steps", "6", "--batch-size", "2",
+                "--resume", "auto", *ALONE, *sets]  # fmt: skip
+
+    def evaluate(out: Path) -> list[str]:
+        return [*COMMAND, "nucleus-seg", "eval", str(dataset), "-o", str(out), "-m", "otsu", "--split", "train",
+                "--skip-existing", *ALONE]  # fmt: skip
+
     return {
-        "predict": Case(nuclei, lambda out: nuclei(out, "--skip-existing")),
-        "predict-slide": Case(slide, lambda out: slide(out, "--skip-existing")),
+        **{f"predict-{assay}": predict(assay) for assay in words},
         "prepare": Case(prepare),
         "merge": Case(lambda out: [*COMMAND, "merge", str(out)], before=shards),
+        "eval": Case(evaluate, before=prepared),
+        "train": Case(train, before=prepared),
     }
 
 
@@ -168,7 +200,7 @@ def main() -> int:
                 trials += 1
                 found = contents(out)
                 differ += found != whole
-                left += sum(path.name.startswith(".cellscope-") for path in out.rglob("*"))
+                left += sum(path.name.startswith(".") or path.name in LASTING for path in out.rglob("*"))
                 if found != whole:
                     odd = sorted(n for n in {*found, *whole} if found.get(n) != whole.get(n))
                     print(f"{what}: differs in {odd[:5]}")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cellscope.cli.groups import Group
+from cellscope.cli.logged import logged
 from cellscope.errors import EXIT_FAILED, EXIT_OK
 
 app = typer.Typer(cls=Group, help="List, show, verify, average and describe models; count what networks cost.")
@@ -26,6 +27,7 @@ def models(context: typer.Context) -> int:
 
 
 @app.command("list")
+@logged
 def list_models(json: JsonFlag = False) -> int:
     """List the built-in models."""
     from cellscope.models.registry import builtin
@@ -45,6 +47,7 @@ def list_models(json: JsonFlag = False) -> int:
 
 
 @app.command()
+@logged
 def show(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Model file or built-in model.")],
     json: JsonFlag = False,
@@ -63,6 +66,7 @@ def show(
 
 
 @app.command()
+@logged
 def verify(
     models: Annotated[
         list[str] | None,
@@ -83,6 +87,7 @@ def verify(
 
 
 @app.command()
+@logged
 def average(
     models: Annotated[
         list[str],
@@ -122,6 +127,7 @@ def average(
 
 
 @app.command()
+@logged
 def cost(
     arch: Annotated[str, typer.Argument(metavar="ARCH", help="Network architecture, as --arch of train takes it.")],
     assay: Annotated[str | None, typer.Option("--assay", help="Assay, where several know the name.")] = None,
@@ -144,6 +150,7 @@ def cost(
 
 
 @app.command()
+@logged
 def describe(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Model file, training folder or built-in model.")],
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Prepared dataset that the model was trained on.")],

@@ -16,6 +16,32 @@ from cellscope.errors import EXIT_OK, UsageError
 NEEDED = ("starlette", "uvicorn")
 
 
+def take_returned(out: Path, corrections: Path, *, who: str, images: Path | None, argv: list[str]) -> int:
+    """Take corrected GeoJSON files into ``OUT/corrections``, say what they change, and print that folder.
+
+    Raises
+    ------
+    UsageError, InputError
+        See `cellscope.review.returned.take_corrections`.
+    """
+    from cellscope.io.corrections import FOLDER
+    from cellscope.io.text import one_line
+    from cellscope.review.returned import take_corrections
+    from cellscope.review.room import user
+
+    for one in take_corrections(out, corrections, images=images, who=who or user(), argv=argv):
+        said = ", ".join(f"{count} {what}" for what, count in one.counts.items())
+        typer.echo(f"{one_line(one.image)}: {said}", err=True)
+        if left := one.small + one.hidden:
+            typer.echo(
+                f"warning: {one_line(one.image)}: {left} outlines were left out: smaller than 9 pixels, or covered by "
+                "other nuclei",
+                err=True,
+            )
+    typer.echo(str(out / FOLDER))
+    return EXIT_OK
+
+
 def review_run(out: Path, *, port: int, browser: bool, who: str, images: Path | None, argv: list[str]) -> int:
     """Serve the room until Ctrl-C; print its address.
 

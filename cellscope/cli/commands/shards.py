@@ -33,26 +33,65 @@ def show_status(out: Path, *, missing: bool, as_json: bool) -> int:
     Returns
     -------
     int
-        0 if every input is done; 3 if some failed or are missing; 1 if none is done.
+        0 if every input is done, or the training is complete; 3 if some failed or are missing; 1 if none is done.
     """
+    from cellscope.engine.train import status as training
+
+    command, found = "train", {}
+    if training.is_training(out):
+        found = training.status(out)
+        part, whole, lines = found["step"], found["state"] == "complete", _training_lines(found)
+    else:
+        command, found = _status(out)
+        part, whole, lines = found["done"], found["done"] == found["total"], _input_lines(found, missing=missing)
+    code = EXIT_OK if whole else EXIT_PARTIAL if part else EXIT_FAILED
+    if as_json:
+        facts = {"out": str(out), "exit_code": code, "of": command, **found}
+        typer.echo(json.dumps({"schema": SCHEMA, "command": "status", **facts}))
+        return code
+    for line in lines:
+        typer.echo(line)
+    return code
+
+
+def _status(out: Path) -> tuple[str, dict[str, Any]]:
+    """Say whether a folder holds what `eval` or `predict` made, and how far that is."""
     from cellscope.engine.eval import parts
     from cellscope.engine.predict.shards import status
 
-    found = parts.status(out) if parts.is_evaluation(out) else status(out)
-    left = len(found["missing"])
-    code = EXIT_OK if found["done"] == found["total"] else EXIT_PARTIAL if found["done"] else EXIT_FAILED
-    if as_json:
-        typer.echo(json.dumps({"schema": SCHEMA, "command": "status", "out": str(out), "exit_code": code, **found}))
-        return code
-    typer.echo(
-        f"{found['state']}: {found['total']} inputs, {found['done']} done, {found['failed']} failed, {left} missing"
-    )
-    for line in _shard_lines(found["shards"]):
-        typer.echo(line)
-    if missing:
-        for image in found["missing"]:
-            typer.echo(f"missing: {image}")
-    return code
+    if parts.is_evaluation(out) or (out / "eval.json").is_file():
+        return "eval", parts.status(out)
+    return "predict", status(out)
+
+
+def _input_lines(found: dict[str, Any], *, missing: bool) -> list[str]:
+    counts = f"{found['total']} inputs, {found['done']} done, {found['failed']} failed, {len(found['missing'])} missing"
+    lines = [f"{found['state']}: {counts}{_left(found)}", *_shard_lines(found["shards"])]
+    return lines + [f"missing: {image}" for image in found["missing"] if missing]
+
+
+def _training_lines(found: dict[str, Any]) -> list[str]:
+    """Say how far a training is, and each of several."""
+    lines = [f"{found['state']}: {_step(found)}"]
+    lines += [f"{one['name']}: {one['state']}, {_step(one)}" for one in found["trainings"]]
+    if found["state"] in ("stopped", "interrupted"):
+        lines.append("go on with --resume auto")
+    return lines
+
+
+def _step(found: dict[str, Any]) -> str:
+    text = f"step {found['step']}" + (f" of {found['steps']}" if found["steps"] is not None else "")
+    if found["best"]:
+        text += f", best score {found['best']['val_score']:.4f} at step {found['best']['step']}"
+    return text + _left(found)
+
+
+def _left(found: dict[str, Any]) -> str:
+    """Say how long it takes still, where that is known."""
+    seconds = found.get("seconds_left")
+    if seconds is None:
+        return ""
+    return f", {seconds / 3600:.1f} h left" if seconds >= 5400 else f", {seconds / 60:.0f} min left"
 
 
 def _shard_lines(shards: list[dict[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ import torch
 
 from cellscope.engine.device import available_cpus, pick_device
 from cellscope.engine.distribute.pool import Slot
+from cellscope.engine.memory import free_memory
 from cellscope.errors import UsageError
 
 MEMORY = 2 * 2**30
@@ -41,7 +42,7 @@ def slots_of(devices: str) -> list[Slot]:
         named = devices.partition(":")[2]
         count = int(named) if named else available_cpus()
         if devices == "auto":
-            count = max(1, min(count, _free_memory() // MEMORY))
+            count = max(1, min(count, free_memory(MEMORY * available_cpus()) // MEMORY))
         return _bound(["cpu"] * count)
     numbers = range(gpus) if devices in ("auto", "all") else [int(number) for number in devices.split(",")]
     names = [f"cuda:{number}" for number in numbers]
@@ -60,13 +61,3 @@ def _bound(names: list[str]) -> list[Slot]:
     parts = [tuple(granted[start:end]) for start, end in itertools.pairwise(edges)]
     most = int(os.environ.get("OMP_NUM_THREADS") or len(granted))
     return [Slot(name, part, max(1, min(most, len(part)))) for name, part in zip(names, parts, strict=True)]
-
-
-def _free_memory() -> int:
-    """Return the memory that is free, bytes; on systems that do not tell, enough for one process per CPU."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as stream:
-            facts = dict(line.split(":", 1) for line in stream)
-        return int(facts["MemAvailable"].split()[0]) * 1024
-    except (OSError, ValueError, KeyError):
-        return MEMORY * available_cpus()

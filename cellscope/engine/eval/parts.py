@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from cellscope.engine.predict import shards
 from cellscope.engine.predict.finish import RUN_JSON
 from cellscope.engine.provenance import SCHEMA, difference, now
 from cellscope.errors import UsageError
+from cellscope.io.lock import hold, is_held, release
 from cellscope.io.write import write_json
 from cellscope.options.common import ShardOptions
 from cellscope.options.resolve import resolve
@@ -23,6 +25,10 @@ T = TypeVar("T")
 
 PLAN = "plan.json"
 PLAN_SCHEMA = "cellscope.eval-plan/1"
+HELD = "running"
+"""Among the items: locked while an evaluation adds to them."""
+PATIENCE = 10.0
+"""Seconds to wait for the worker processes of an evaluation that was killed a moment ago."""
 
 
 def share_of(items: Sequence[T], pair: tuple[int, int] | None) -> list[T]:
@@ -53,13 +59,10 @@ class Parts:
             "identity": json.loads(json.dumps(identity)),
             "images": {},
         }
-        if not run.skip_existing:
-            shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
-            (self.folder / RUN_JSON).unlink(missing_ok=True)
         joins = run.skip_existing and run.shard_pair is None and (self._out / shards.FOLDER).is_dir()
         self._shards = _shard_folders(self._out) if joins else []
         for folder in (self.folder, *self._shards):
-            if (folder / FOLDER / PLAN).exists():
+            if run.skip_existing and (folder / FOLDER / PLAN).exists():
                 self._compare(folder)
 
     def _compare(self, folder: Path) -> None:
@@ -70,12 +73,26 @@ class Parts:
     def begin(self, names: Sequence[str]) -> int:
         """Write down the items of the next part and give its number."""
         part = len(self._plan["images"])
+        if part == 0:
+            self._take_folder()
         self._plan["images"][str(part)] = list(names)
         for folder in self._shards:
             if (images := read_plan(folder)["images"].get(str(part))) is not None and images != list(names):
                 raise UsageError(f"{folder} was made from another list of items")
         write_json(self.folder / FOLDER / PLAN, self._plan)
         return part
+
+    def _take_folder(self) -> None:
+        """Keep others out, and remove what an earlier evaluation left unless it is continued."""
+        items = self.folder / FOLDER
+        items.mkdir(parents=True, exist_ok=True)
+        if not hold(items / HELD, patience=PATIENCE):
+            raise UsageError(f"another evaluation is writing to {self.folder}; wait for it or choose another -o")
+        if not self._run.skip_existing:
+            for path in items.iterdir():
+                if path.name != HELD:
+                    path.unlink()
+            (self.folder / RUN_JSON).unlink(missing_ok=True)
 
     def mine(self, items: Sequence[Any]) -> list[Any]:
         """Give those of this shard."""
@@ -96,6 +113,7 @@ class Parts:
 
     def close(self, *, failed: bool) -> None:
         """Remove the items of an evaluation that is written, unless some failed and can be measured again."""
+        release(self.folder / FOLDER / HELD)
         if not failed:
             shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
 
@@ -110,6 +128,7 @@ class Parts:
         counts = {"total": len(inputs), "ok": len(inputs) - len(failed), "failed": len(failed)}
         record |= {"status": "complete", "shard": self._run.shard, "finished": now(), "counts": counts}
         write_json(self.folder / RUN_JSON, {**record, "missing": [], "inputs": inputs})
+        release(self.folder / FOLDER / HELD)
 
 
 def _shard_folders(out: Path) -> list[Path]:
@@ -148,7 +167,8 @@ def read_plan(folder: Path) -> dict[str, Any]:
 
 def is_evaluation(out: Path) -> bool:
     """Tell whether a folder holds the items of an evaluation that runs, stopped, or is cut into shards."""
-    return (Path(out) / FOLDER / PLAN).is_file() or any((Path(out) / shards.FOLDER).glob(f"*/{FOLDER}/{PLAN}"))
+    out = Path(out)
+    return (out / FOLDER / PLAN).is_file() or any((out / shards.FOLDER).glob(f"*/{FOLDER}/{PLAN}"))
 
 
 @dataclass(frozen=True)
@@ -160,6 +180,7 @@ class Progress:
     items: list[str]
     done: list[str]
     failed: list[str]
+    seconds_left: float | None = None
 
 
 def _progress_of_shards(out: Path) -> list[Progress]:
@@ -181,13 +202,30 @@ def _progress(folder: Path, pair: tuple[int, int] | None, images: Mapping[str, l
         for name in mine:
             if (error := error_of(folder, int(part), name)) is not None:
                 (failed if error else done).append(name)
-    state = "complete" if (folder / RUN_JSON).is_file() else "stopped" if begun else "not started"
-    return Progress(number, state, items, done, failed)
+    running = begun and is_held(folder / FOLDER / HELD)
+    state = "running" if running else "stopped" if begun else "not started"
+    if (folder / RUN_JSON).is_file() and not running:
+        state = "complete"
+    left = _seconds_left(folder, len(items) - len(done) - len(failed)) if running else None
+    return Progress(number, state, items, done, failed, left)
+
+
+def _seconds_left(folder: Path, items: int) -> float | None:
+    """Guess how long so many items take, from those that came since the plan was written; None where there are none."""
+    began = (folder / FOLDER / PLAN).stat().st_mtime
+    times = []
+    for path in (folder / FOLDER).glob("*.npz"):
+        with contextlib.suppress(OSError):
+            times.append(path.stat().st_mtime)
+    since = [moment for moment in times if moment > began]
+    return round((max(since) - began) / len(since) * items, 1) if since else None
 
 
 def status(out: Path) -> dict[str, Any]:
-    """Say how far an evaluation is, as `cellscope.engine.predict.shards.status` does; a running one is ``stopped``."""
+    """Say how far an evaluation is, as `cellscope.engine.predict.shards.status` does, and ``seconds_left`` of it."""
     out = Path(out)
+    if not is_evaluation(out):
+        return _finished(out)
     whole = (out / FOLDER / PLAN).is_file()
     found = [_progress(out, None, {})] if whole else _progress_of_shards(out)
     states = [one.state for one in found]
@@ -196,14 +234,29 @@ def status(out: Path) -> dict[str, Any]:
         | {"done": len(one.done), "failed": len(one.failed)}
         for one in found
     ]
+    left = [one.seconds_left for one in found if one.seconds_left is not None]
     return {
         "total": sum(len(one.items) for one in found),
         "done": sum(len(one.done) for one in found),
         "failed": sum(len(one.failed) for one in found),
         "missing": [name for one in found for name in one.items if name not in {*one.done, *one.failed}],
-        "state": states[0] if len(set(states)) == 1 else "stopped",
+        "state": shards.state_of(states),
         "shards": [] if whole else parts,
+        "seconds_left": max(left, default=None),
     }
+
+
+def _finished(out: Path) -> dict[str, Any]:
+    """Give the status of an evaluation that is written."""
+    from cellscope.engine.eval.report import EVAL_JSON  # what it draws with takes a while to import
+
+    try:
+        record = json.loads((out / EVAL_JSON).read_text(encoding="utf-8"))
+        done, failed = int(record["n"]), len(record.get("failed", []))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{out / EVAL_JSON} cannot be read ({error}); measure again with --overwrite") from None
+    counts = {"total": done + failed, "done": done, "failed": failed, "missing": []}
+    return {**counts, "state": "complete", "shards": [], "seconds_left": None}
 
 
 def merge(out: Path) -> dict[str, Any]:

@@ -213,12 +213,12 @@ def status(out: Path) -> dict[str, Any]:
         "done": sum(outcomes.get(image) == "ok" for image in images),
         "failed": sum(outcomes.get(image) == "failed" for image in images),
         "missing": [image for image in images if image not in outcomes],
-        "state": _state(states),
+        "state": state_of(states),
         "shards": parts if (out / FOLDER).is_dir() else [],
     }
 
 
-def _state(states: Sequence[str]) -> str:
+def state_of(states: Sequence[str]) -> str:
     """Give the state of all shards together."""
     if len(set(states)) == 1:
         return states[0]

@@ -22,6 +22,14 @@ DUE = "cellscope_validation_due"
 """Key of a checkpoint that was written before the validation of its step."""
 
 
+def ends_step(trainer: L.Trainer, batch_idx: int) -> bool:
+    """Tell whether a batch is the last of an optimiser step; with ``--accumulate`` a step has several.
+
+    Trainings are one epoch, which resumed ones go on with, so that batches are counted from the first step.
+    """
+    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+
+
 class SaveAndStop(Checkpoint):
     """Write ``last.ckpt`` every so often and around validations; on SIGINT or SIGTERM write it and end.
 
@@ -95,8 +103,10 @@ class SaveAndStop(Checkpoint):
         """Remember that weights are about to change."""
         self._stepping = True
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save when it is time to; stop if a signal came and no validation is due."""
+        if not ends_step(trainer, batch_idx):
+            return
         self._stepping = False
         step = trainer.global_step
         stop = self._agreed(trainer)
@@ -116,9 +126,14 @@ class SaveAndStop(Checkpoint):
             raise self.interruption(f"at step {trainer.global_step}")
 
     def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Note a validation that is due or under way."""
+        """Note a validation that is due or under way, and begin a step anew whose batches are not complete."""
         if self._due:
             checkpoint[DUE] = True
+        whole = trainer.global_step * trainer.accumulate_grad_batches
+        loops = checkpoint.get("loops", {}).get("fit_loop", {})
+        for counts in loops.get("epoch_loop.batch_progress", {}).values():
+            if isinstance(counts, dict) and counts["ready"] > whole:
+                counts.update(dict.fromkeys(counts, whole))
 
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
         """Save between two steps when the signal reached the loader's workers first."""
@@ -163,9 +178,10 @@ class ValidateAt(Callback):
         trainer.training = True
         trainer.fit_loop.epoch_loop.max_steps = self.steps
 
-    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: L.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
         """Make the batch that begins the last before a validation, or not."""
-        trainer.val_check_batch = 1 if self.validates(trainer.global_step + 1) else sys.maxsize
+        due = ends_step(trainer, batch_idx) and self.validates(trainer.global_step + 1)
+        trainer.val_check_batch = 1 if due else sys.maxsize
 
 
 class EarlyStop(EarlyStopping):
@@ -225,14 +241,16 @@ def follow(phases: Phases, trainer: L.Trainer, module: Any) -> None:
 
 
 class StepSeed(Callback):
-    """Seed every step with its number, so that a resumed training draws what it would have drawn."""
+    """Seed every batch with the number of its step, so that a resumed training draws what it would have drawn."""
 
     def __init__(self, seed: int):
         self.seed = seed
 
-    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
-        """Seed by run, step and process."""
-        torch.manual_seed((self.seed * 1_000_003 + trainer.global_step) * 1_009 + trainer.global_rank)
+    def on_train_batch_start(self, trainer: L.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        """Seed by run, step, process and place in the step."""
+        place = batch_idx % trainer.accumulate_grad_batches
+        seed = (self.seed * 1_000_003 + trainer.global_step) * 1_009 + trainer.global_rank
+        torch.manual_seed(seed + place * 1_000_000_007)
 
 
 class Progress(Callback):
@@ -243,8 +261,10 @@ class Progress(Callback):
         self.began = self.last = time.monotonic()
         self.first_step: int | None = None
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Say where the training is."""
+        if not ends_step(trainer, batch_idx):
+            return
         now = time.monotonic()
         step = trainer.global_step
         if self.first_step is None:

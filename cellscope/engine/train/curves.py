@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers.logger import DummyLogger
 
+from cellscope.engine.train.callbacks import ends_step
 from cellscope.engine.train.folder import TENSORBOARD
 from cellscope.errors import UsageError
 from cellscope.io.write import write_png
@@ -20,8 +21,8 @@ EVERY = 20
 """Steps between two records of the losses."""
 
 
-def logger_for(name: str, out: Path) -> Logger:
-    """Return the Lightning logger that ``--logger`` names.
+def logger_for(names: str, out: Path) -> Logger:
+    """Return the Lightning logger that ``--logger``, a list with commas, names.
 
     ``csv`` needs none: `MetricsFile` writes that file. Lightning's CSVLogger deletes what an interrupted training had
     recorded when it goes on (`_check_log_dir_exists`, version 2.6).
@@ -31,7 +32,7 @@ def logger_for(name: str, out: Path) -> Logger:
     UsageError
         If TensorBoard is asked for and not installed.
     """
-    if name == "csv":
+    if "tensorboard" not in names:
         return DummyLogger()
     from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -59,9 +60,9 @@ class MetricsFile(Callback):
         with self.path.open("a", newline="", encoding="utf-8") as stream:
             csv.writer(stream).writerows([step, name, f"{value:.6g}"] for name, value in values.items())
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Record the losses of this step, every `every` steps."""
-        if trainer.global_step % self.every == 0 and trainer.is_global_zero:
+        if ends_step(trainer, batch_idx) and trainer.global_step % self.every == 0 and trainer.is_global_zero:
             values = {
                 name: float(value) for name, value in trainer.callback_metrics.items() if not name.startswith("val_")
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader, Dataset
 
+from cellscope.engine.memory import free_memory
 from cellscope.engine.train.draws import WeightedDraws
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.leave_out import is_left_out
+from cellscope.io.pages import Pages
 from cellscope.io.prepared import CHOSEN_ON, PreparedDataset
 from cellscope.models.file import load_model, read_card
 from cellscope.models.registry import locate
@@ -95,13 +98,14 @@ def drawn_batches(
     strata, weights
         As in `DrawSampler`.
     options : TrainingOptions
-        Uses ``steps``, ``batch_size``, ``num_workers`` and ``seed``.
+        Uses ``steps``, ``batch_size``, ``accumulate``, ``num_workers`` and ``seed``.
     collate : callable, optional
     """
     steps, batch_size, workers = options.steps or 1, options.batch_size or 1, options.num_workers or 0
+    per_step = batch_size * options.accumulate
 
     def loader(done: int) -> DataLoader:
-        sampler = DrawSampler(strata, weights or {}, steps * batch_size, options.seed, done * batch_size)
+        sampler = DrawSampler(strata, weights or {}, steps * per_step, options.seed, done * per_step)
         return DataLoader(
             dataset,
             batch_size,
@@ -171,9 +175,18 @@ def load_matching(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor],
     return sorted(set(own) - set(fitting))
 
 
-def open_dataset(path: Path, assay: str, options: Any) -> PreparedDataset:
-    """Open a dataset for training, without what ``--leave-out`` and ``--fold`` keep out of it."""
-    prepared = PreparedDataset.open(path, assay=assay)
+def paged(prepared: PreparedDataset, options: Any, out: Path) -> PreparedDataset:
+    """Give a dataset whose images take no more than ``memory_share`` of the memory that is free.
+
+    The share is divided among the processes of ``--devices``; what is beyond it lies in a file beside `out`.
+    """
+    budget = int(options.memory_share * free_memory() / options.devices)
+    return replace(prepared, pages=Pages(budget, Path(out)))
+
+
+def open_dataset(path: Path, assay: str, options: Any, out: Path) -> PreparedDataset:
+    """Open a dataset for training, without what ``--leave-out`` and ``--fold`` keep out of it; `paged`."""
+    prepared = paged(PreparedDataset.open(path, assay=assay), options, out)
     if options.leave_out is not None:
         chosen = is_left_out(prepared.items, options.leave_out)
         say(f"{int(chosen.sum())} of {len(chosen)} items are left out ({options.leave_out})")
@@ -209,6 +222,7 @@ def training_facts(prepared: PreparedDataset, options: Any, n_items: int) -> dic
         "n_items": n_items,
         "steps": options.steps,
         "batch_size": options.batch_size,
+        **({"accumulate": options.accumulate} if options.accumulate > 1 else {}),
         "seed": options.seed,
         "init": options.init,
         **left_out,

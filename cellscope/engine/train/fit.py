@@ -27,6 +27,7 @@ from cellscope.engine.device import available_cpus, pick_device, pick_precision
 from cellscope.engine.memory import keep_freed_memory
 from cellscope.engine.provenance import training_record
 from cellscope.engine.train.callbacks import EarlyStop, Progress, SaveAndStop, StepSeed, ValidateAt
+from cellscope.engine.train.companions import Companions
 from cellscope.engine.train.curves import EVERY, MetricsFile, draw_curves, logger_for
 from cellscope.engine.train.folder import (
     BEST,
@@ -36,10 +37,12 @@ from cellscope.engine.train.folder import (
     find_resume,
     make_room,
     put_best_away,
+    refuse_training,
     steps_taken,
     validation_due,
 )
 from cellscope.engine.train.phases import Phases
+from cellscope.engine.train.progress_file import ProgressFile
 from cellscope.engine.train.worker_errors import worker_error
 from cellscope.errors import CellscopeError, Interrupted, UsageError
 from cellscope.io.write import write_json
@@ -190,7 +193,11 @@ def fit(
     first = (
         getattr(rank_zero_only, "rank", 0) == 0
     )  # of several training processes only the first touches the folder and speaks
+    progress: ProgressFile | None = None
     if first:
+        if resume is None:
+            refuse_training(out, overwrite=options.overwrite)
+        progress = ProgressFile(out, options.steps)
         make_room(out, options, resume)
         if resume is not None:
             bring_best_back(out, resume)
@@ -203,13 +210,14 @@ def fit(
     began = time.time()
     if options.steps == 0:
         return _write_run(
-            out, network, {}, began, card=card, options=options, argv=argv, record=record, steps=0,
+            out, network, {}, began, progress, card=card, options=options, argv=argv, record=record, steps=0,
             device=str(device), precision=precision,
         )  # fmt: skip
     validates = phases.validates if val_loader is not None else None
     stop = SaveAndStop(out / LAST, save_every=options.save_every, validates=validates)
     table = MetricsFile(out / "metrics.csv", resumed=resume is not None or not first)
     callbacks: list[Callback] = [StepSeed(options.seed), table, Progress(say, options.steps)]
+    callbacks += [progress] if progress is not None else []
     due = validates is not None and resume is not None and validation_due(Path(resume))
     if validates is not None:
         callbacks.append(ValidateAt(validates, due=due, steps=phases.options.steps))
@@ -247,6 +255,7 @@ def fit(
         limit_val_batches=1.0 if val_loader is not None else 0,
         num_sanity_val_steps=0,
         gradient_clip_val=options.clip_gradient or None,
+        accumulate_grad_batches=options.accumulate,
         logger=logger,
         log_every_n_steps=EVERY,
         callbacks=callbacks,
@@ -256,26 +265,31 @@ def fit(
         use_distributed_sampler=False,
     )
     setattr(module, "options", phases.options)  # noqa: B010  a module's attributes are typed as modules
+    companions = Companions(trainer, lambda: _how_to_go_on(out / LAST))
     start: float | None = None
     threads = torch.get_num_threads()
     if options.devices * options.num_nodes == 1 and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(available_cpus())
     try:
-        with stop:
+        with stop, companions:
             if resume is None and validates is not None and _starts_from_model(options):
                 start = _score(module, val_loader, where)
                 say(f"the starting model scores {start:.4f} before the first step")
             trainer.fit(module, train_loader(done), val_loader, ckpt_path=resume, weights_only=True)
     except Interrupted:
+        if progress is not None:
+            progress.interrupted()
         if not first:
             return out / MODEL  # a child that fails makes the launcher kill the first process before it can say goodbye
         raise
     except (RuntimeError, KeyError, ConnectionError, EOFError) as error:
         if stop.lost_workers(error):
+            if progress is not None:
+                progress.interrupted()
             raise stop.interruption(f"at step {trainer.global_step}") from error
         if resume is not None and "state_dict" in str(error):
             raise UsageError(f"{resume} does not fit this architecture; use the options it was trained with") from error
-        if (explained := worker_error(error)) is not None:
+        if (explained := companions.explain(error) or worker_error(error)) is not None:
             raise explained from error
         raise
     finally:
@@ -299,9 +313,14 @@ def fit(
         compared = f"the new model scores {metrics['val_score']:.4f}, the starting model {start:.4f}"
         say(compared if metrics["val_score"] >= start else f"warning: the training made the model worse: {compared}")
     return _write_run(
-        out, network, metrics, began, card=card, options=options, argv=argv, record=record, steps=trainer.global_step,
-        device=str(device), precision=precision,
+        out, network, metrics, began, progress, card=card, options=options, argv=argv, record=record,
+        steps=trainer.global_step, device=str(device), precision=precision,
     )  # fmt: skip
+
+
+def _how_to_go_on(last: Path) -> str:
+    """Say what a checkpoint is good for after a training has ended badly."""
+    return f"resume from {last} with --resume auto" if last.is_file() else "nothing was saved yet; start it again"
 
 
 def _starts_from_model(options: Any) -> bool:
@@ -345,6 +364,7 @@ def _write_run(
     network: torch.nn.Module,
     metrics: dict[str, float],
     began: float,
+    progress: ProgressFile | None,
     *,
     card: Callable[[dict[str, float]], ModelCard],
     options: Any,
@@ -357,6 +377,8 @@ def _write_run(
     save_model(out / MODEL, tensors, card(metrics), half=options.half)
     run = training_record(argv, options, seconds=time.time() - began, **facts)
     write_json(out / "run.json", run | {"metrics": metrics} | record)
+    if progress is not None:
+        progress.done()
     return out / MODEL
 
 
@@ -376,6 +398,7 @@ def _quieten() -> None:
         r".*LeafSpec.*",
         r".*dataloader is not resumable.*",
         r".*have no `val_dataloader`.*",
+        r".*`srun` command is available.*",  # `launched_by` knows
         r".*sync_dist=True.*",  # every process validates on everything, so the values agree
     ):
         warnings.filterwarnings("ignore", pattern)

@@ -116,7 +116,7 @@ def read_outlines(path: Path) -> list[Outline]:
     DatasetError
     """
     found = list(enumerate(features(path), 1))
-    kinds = {number: _kind(one) for number, one in found}
+    kinds = {number: kind_of(one) for number, one in found}
     detected = [(number, one) for number, one in found if kinds[number] in DETECTED]
     chosen = detected or [(number, one) for number, one in found if kinds[number] not in _NEVER]
     for number, one in found:
@@ -147,7 +147,8 @@ def _called(number: int, one: dict[str, Any]) -> str:
     return f"object {number}" + (f" ({one_line(name)[:40]})" if isinstance(name, str) and name else "")
 
 
-def _kind(one: dict[str, Any]) -> str:
+def kind_of(one: dict[str, Any]) -> str:
+    """Give the type of a QuPath object in lower case, such as ``detection``; empty where the file does not say."""
     stated = _properties(one).get("objectType")
     if isinstance(stated, str) and stated:
         return stated.lower()
@@ -174,7 +175,7 @@ def _objects(number: int, one: dict[str, Any], *, drawn: bool, path: Path) -> li
     if class_.lower() in _NO_OBJECT:
         drop(f"areas of the class {class_}", path, name)
         return []
-    parts = _parts(one.get("nucleusGeometry") or one.get("geometry"))
+    parts = parts_of(one.get("nucleusGeometry") or one.get("geometry"))
     if len(parts) == 1:
         return [Outline(name, class_, Polygons(parts), measured=measured)]
     whole = Polygons(parts)
@@ -198,7 +199,14 @@ def measurements(one: dict[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
 
 
-def _parts(geometry: Any) -> tuple[Part, ...]:
+def parts_of(geometry: Any) -> tuple[Part, ...]:
+    """Give the polygons of a geometry.
+
+    Raises
+    ------
+    Fault
+        It has no area.
+    """
     if not isinstance(geometry, dict):
         raise Fault("has no geometry")
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
@@ -206,7 +214,7 @@ def _parts(geometry: Any) -> tuple[Part, ...]:
         inner = [one for one in geometry["geometries"] if isinstance(one, dict) and "olygon" in str(one.get("type"))]
         if not inner:
             raise Fault("a GeometryCollection without polygons has no area")
-        return tuple(part for one in inner for part in _parts(one))
+        return tuple(part for one in inner for part in parts_of(one))
     if kind not in ("Polygon", "MultiPolygon"):
         raise Fault(f"a {one_line(str(kind))[:40]} has no area")
     if not isinstance(coordinates, list) or not coordinates:

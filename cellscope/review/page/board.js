@@ -58,9 +58,9 @@ export class Board {
   // One scale for all, the largest at which every row fits.
   scale() {
     if (!this.shown || !this.place.clientWidth) return;
-    const width = this.place.clientWidth - 24, height = this.place.clientHeight, sizes = new Map(this.shown.objects.map((one) => [one.label, one.size]));
+    const height = this.place.clientHeight, sizes = new Map(this.shown.objects.map((one) => [one.label, one.size]));
     const set = (factor) => { for (const element of this.place.querySelectorAll(".one")) element.firstChild.width = Math.max(3, Math.round(sizes.get(Number(element.dataset.label))[0] * factor)); };
-    const fits = () => [...this.place.querySelectorAll(".row")].every((row) => row.scrollWidth <= width + 8) && this.place.scrollHeight <= height + 1;
+    const fits = () => [...this.place.querySelectorAll(".row")].every((row) => row.scrollWidth <= row.clientWidth) && this.place.scrollHeight <= height + 1;
     let low = 0.12, high = 1;
     for (let turn = 0; turn < 7; turn++) { const factor = (low + high) / 2; set(factor); if (fits()) low = factor; else high = factor; }
     set(low);

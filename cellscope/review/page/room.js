@@ -8,7 +8,7 @@ import { tools, keyHelp } from "./tools.js";
 const id = (name) => document.getElementById(name);
 // No orange: it says "to review".
 const PALETTE = ["#35d07f", "#ffe14d", "#58a6ff", "#f15bb5", "#4dd9d9", "#9b8cff", "#ff6b6b", "#c8d0da"];
-const state = { run: null, number: -1, shown: null, selected: new Set(), digits: "", busy: Promise.resolve(), watching: false, opening: 0 };
+const state = { run: null, number: -1, shown: null, selected: new Set(), digits: "", busy: Promise.resolve(), watching: false, opening: 0, pinned: null };
 
 const colour = (one) => {
   if (state.selected.has(one.label)) return "#5aaaff";
@@ -18,6 +18,8 @@ const colour = (one) => {
 };
 const spread = new Spread(id("canvas"), { onSelect: pick, onDrawn: drawn, colour });
 const board = new Board(id("board"), { onSelect: select, onClass: (label, name) => edit({ do: "class", label, class: name }) });
+const quiet = { onSelect() {}, onClass() {}, onRestore() {} };
+const beside = new Board(document.querySelector("#beside .board"), quiet);
 const gallery = new Gallery(id("gallery"), { onSelect: (number) => open(number), source: (number) => address(`api/image/${number}/file/filmstrip.png`) });
 
 const line = () => state.run.images[state.number];
@@ -77,6 +79,7 @@ function load(number) {
   return pictures.get(number);
 }
 
+const draft = (shown) => shown.facts.filter(([name]) => name === "draft").map(([, value]) => value).join("");
 const waiting = () => state.shown.objects.filter((one) => one.review).length;
 
 function take(shown, picture) {
@@ -87,7 +90,12 @@ function take(shown, picture) {
   const kind = page();
   id("board").hidden = kind !== "karyotype";
   id("gallery").hidden = kind !== "gallery";
-  id("spread").hidden = kind === "gallery";
+  if (kind !== "karyotype") state.pinned = null;
+  if (state.pinned?.image === shown.image) state.pinned = shown;
+  const two = Boolean(state.pinned) && state.pinned.image !== shown.image;
+  id("beside").hidden = !two;
+  id("spread").hidden = kind === "gallery" || two;
+  if (two) { document.querySelector("#beside h2").textContent = `${state.pinned.image}: ${draft(state.pinned)}`; beside.show(state.pinned); }
   if (kind !== "gallery") { spread.selected = state.selected; spread.show(shown, picture); }
   if (kind === "karyotype") { board.selected = state.selected; board.show(shown); }
 }
@@ -114,6 +122,7 @@ async function tables() {
   id("tables").replaceChildren(...Object.entries(found).map(([name, { columns, rows }]) => {
     const table = document.createElement("table");
     table.createCaption().textContent = name;
+    if (columns.includes("abnormal_fraction")) { fractions(table, columns, rows); return table; }
     for (const row of rows.slice(0, 12)) columns.forEach((column, at) => {
       if (row[at] === "" || (rows.length > 3 && at > 5)) return;
       const cells = table.insertRow();
@@ -122,6 +131,16 @@ async function tables() {
     });
     return table;
   }));
+}
+
+// One line per condition: how many of how many, the fraction with its interval.
+function fractions(table, columns, rows) {
+  const percent = (text) => (text === "" ? "" : (100 * Number(text)).toFixed(0));
+  for (const row of rows) {
+    const of = (name) => row[columns.indexOf(name)] ?? "", line = table.insertRow();
+    const interval = of("low") === "" ? "" : ` (${percent(of("low"))} to ${percent(of("high"))})`;
+    for (const text of [of("group"), `${of("n_abnormal")} of ${of("n")}`, of("abnormal_fraction") === "" ? "" : `${percent(of("abnormal_fraction"))} %${interval}`]) line.insertCell().textContent = text;
+  }
 }
 
 // ---- selection
@@ -200,7 +219,15 @@ const room = {
     await nextToReview();
   },
   reviewed: (value = !line().reviewed) => change({ reviewed: value }, value ? "Marked as reviewed." : "Marked as not reviewed."),
-  draw(kind, name, told) { spread.start({ kind, name }); say(told); },
+  // The cell that is open stays beside those that are opened next.
+  pin() {
+    const was = state.pinned;
+    state.pinned = was ? null : state.shown;
+    take(state.shown);
+    paint();
+    say(was ? "One cell." : `${state.shown.image} stays beside the next cells; b lets it go.`);
+  },
+  draw(kind, name, told) { if (state.pinned) room.pin(); spread.start({ kind, name }); say(told); },
   async give(name) {
     state.last = name;
     for (const label of [...state.selected]) await edit({ do: "class", label, class: name }, `Class ${name}.`);
@@ -310,6 +337,15 @@ for (const [name, act] of Object.entries({
   help: () => { pairs(id("keylist"), keyHelp(room)); id("keys").showModal(); }, close: () => id("keys").close(),
   theme: () => { localStorage.setItem("theme", document.documentElement.classList.toggle("dark") ? "dark" : "light"); },
 })) id(name).addEventListener("click", () => { act(); if (name !== "help" && name !== "close") id(name).blur(); });
+
+// A sheet of paper is wider than the board is on the screen.
+addEventListener("beforeprint", () => {
+  const line = [state.shown.image, draft(state.shown), `${state.shown.objects.filter((one) => one.corrected).length} corrected by ${state.run.who}`, new Date().toISOString().slice(0, 10), "research use only, never a diagnosis"];
+  id("sheet").textContent = line.filter(Boolean).join(" · ");
+  const two = !id("beside").hidden;
+  for (const one of [board, beside]) { Object.assign(one.place.style, { width: "1030px", height: two ? "290px" : "600px" }); one.scale(); }
+});
+addEventListener("afterprint", () => { for (const one of [board, beside]) { Object.assign(one.place.style, { width: "", height: "" }); one.scale(); } });
 
 document.documentElement.classList.toggle("dark", (localStorage.getItem("theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark");
 begin().catch((error) => say(error.message, true));

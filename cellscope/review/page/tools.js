@@ -20,6 +20,7 @@ export function tools(room) {
   if (can("scorable")) add("scorable", ["v"], "Can be scored, or cannot", () => room.each(({ label, scorable }) => ({ do: "scorable", label, value: !scorable })), { label: "Scorable", ready: some });
   if (can("remove")) add("remove", ["Delete", "Backspace"], "Take out", async () => { for (const label of room.labels()) await room.edit({ do: "remove", label }, "Removed."); }, { label: "Remove", ready: some });
   if (page() === "karyotype") {
+    add("beside", ["b"], "Keep this cell beside the next ones, or let it go", () => room.pin(), { label: state.pinned ? "One cell" : "Beside" });
     add("class x", ["x"], "Class X", () => room.give("X"), { ready: some });
     add("class y", ["y"], "Class Y", () => room.give("Y"), { ready: some });
     add("class none", ["u"], "Unassigned", () => room.give("unassigned"), { ready: some });

@@ -8,9 +8,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cellscope.cli.root import app
+from cellscope.engine.eval import parts
 from cellscope.engine.eval.metric import Metric, measure, proportion
 from cellscope.engine.eval.report import refuse_evaluation, write_evaluation
 from cellscope.errors import UsageError
+from cellscope.io.lock import lock
 from cellscope.metrics.intervals import bootstrap
 from cellscope.report.plots import confusion_figure, interval_figure, reliability_figure, render_figure
 
@@ -224,3 +226,42 @@ def test_an_item_that_fails_does_not_stop_the_others(nucleus_dataset, tmp_path):
     result = CliRunner().invoke(app, [*map(str, words), "--overwrite"])
     assert result.exit_code == 1
     assert "no item could be measured" in result.stderr
+
+
+def test_the_status_of_an_evaluation(nucleus_dataset, tmp_path, monkeypatch):
+    from cellscope.engine.eval import run as engine
+
+    out, seen = tmp_path / "out", []
+    keep = engine.Parts.keep
+
+    def looked_at(self, part, item):
+        keep(self, part, item)
+        seen.append((parts.status(out), CliRunner().invoke(app, ["status", str(out)])))
+
+    monkeypatch.setattr(engine.Parts, "keep", looked_at)
+    words = ["nucleus-seg", "eval", nucleus_dataset, "-o", out, "-m", "otsu", "--device", "cpu", "--split", "train"]
+    assert CliRunner().invoke(app, [str(word) for word in words]).exit_code == 0
+    total = len(seen)
+    assert total > 2
+    found, told = seen[1]
+    assert (found["state"], found["total"], found["done"], len(found["missing"])) == ("running", total, 2, total - 2)
+    assert 0 <= found["seconds_left"] < 60
+    assert told.exit_code == 3
+    assert told.stdout == f"running: {total} inputs, 2 done, 0 failed, {total - 2} missing, 0 min left\n"
+    done = CliRunner().invoke(app, ["status", str(out), "--json"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout).items() >= {"of": "eval", "state": "complete", "total": total, "done": total}.items()
+
+
+def test_two_evaluations_do_not_write_to_one_folder(nucleus_dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "PATIENCE", 0.1)
+    out = tmp_path / "out"
+    (out / "items").mkdir(parents=True)
+    words = ["nucleus-seg", "eval", nucleus_dataset, "-o", out, "-m", "otsu", "--device", "cpu"]
+    with (out / "items" / parts.HELD).open("wb") as stream:
+        assert lock(stream)
+        refused = CliRunner().invoke(app, [str(word) for word in words])
+    assert refused.exit_code == 2
+    assert "another evaluation is writing" in refused.stderr
+    assert CliRunner().invoke(app, [str(word) for word in words]).exit_code == 0
+    assert not (out / "items").exists()

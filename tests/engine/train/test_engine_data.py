@@ -26,7 +26,7 @@ def test_a_resumed_loader_gives_the_rest() -> None:
         def __getitem__(self, key: tuple[int, int]) -> torch.Tensor:
             return torch.tensor(key)
 
-    options = SimpleNamespace(steps=6, batch_size=3, num_workers=0, seed=1, device="cpu")
+    options = SimpleNamespace(steps=6, batch_size=3, accumulate=1, num_workers=0, seed=1, device="cpu")
     make = drawn_batches(Pairs(), ["a", "a", "b"], options)
     whole = torch.stack(list(make(0)))
     assert torch.equal(torch.stack(list(make(4))), whole[4:])

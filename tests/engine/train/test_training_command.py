@@ -26,6 +26,7 @@ from cellscope.assays.karyotype.options import TrainOptions
 from cellscope.assays.karyotype.training.train import train
 from cellscope.engine.train import folder as run_folder
 from cellscope.errors import DatasetError, Interrupted, ModelError, UsageError
+from cellscope.io.pages import Pages
 from cellscope.models.file import read_card
 
 
@@ -58,6 +59,19 @@ def test_two_steps_of_each_part(karyotype_dataset: Path, tmp_path: Path, part: s
     assert "val_score" in found.metrics
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["part"] == part
+
+
+@pytest.mark.parametrize("part", ["detect", "classify"])
+def test_images_that_do_not_fit_into_memory_teach_the_same(
+    karyotype_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    stored = []
+    place = Pages._place
+    monkeypatch.setattr(Pages, "_place", lambda self, size: stored.append(size) or place(self, size))
+    for name, share in (("memory", 1.0), ("disk", 0.0)):
+        train(karyotype_dataset, tmp_path / name, assay_options(part, steps=1, memory_share=share), argv=[])
+        assert bool(stored) == (name == "disk")
+    assert_equal_weights(tmp_path / "memory", tmp_path / "disk")
 
 
 @pytest.mark.slow

@@ -77,11 +77,11 @@ def load_tile(root: Path, row: Any, classes: tuple[str, ...]) -> Tile:
 
 
 def load_tiles(prepared: PreparedDataset, split: str, classes: tuple[str, ...], *, limit: int | None) -> list[Tile]:
-    """Read a split into memory; `limit` takes some, spread over the sources."""
+    """Read a split, to be kept by `prepared`; `limit` takes some, spread over the sources."""
     rows = prepared.split(split)
     if limit and limit < len(rows):
         rows = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, limit).round().astype(int))]
-    return [load_tile(prepared.root, row, classes) for row in rows.itertuples()]
+    return [prepared.keep(load_tile(prepared.root, row, classes)) for row in rows.itertuples()]
 
 
 class Windows(Dataset):

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cellscope.assays.histo.assay import ASSAY, IMAGE
+from cellscope.assays.histo.assay import ASSAY, IMAGE, SLIDE
 from cellscope.assays.histo.classes import PART
+from cellscope.assays.histo.editing import slide
 from cellscope.assays.histo.measure.rois import COLUMN as ROI
 from cellscope.assays.histo.measure.rois import names_at
 from cellscope.assays.histo.measure.rows import measure_nuclei
@@ -39,6 +40,8 @@ class EditedState(State):
 
 def corrected(original: Original, edits: Sequence[Edit]) -> Assay:
     """Give the assay that takes an image through its edits."""
+    if original.summary.get("kind") == SLIDE:
+        return slide.corrected(original, edits)
     return labelled_assay(ASSAY, original, edits, state=EditedState, conclude=conclude)
 
 
@@ -82,6 +85,8 @@ def nuclei_of(edited: EditedLabels, original: Original, names: Sequence[str]) ->
 
 def show(subject: Subject[EditedState]) -> dict[str, Any]:
     """Give the browser an image: its nuclei with their types, and how many there are of each."""
+    if isinstance(subject.state, slide.OutlinedState):
+        return slide.show(subject)
     names = subject.cards[PART].classes
     objects = shown_objects(subject.state.edited, subject.state.original.rows, names[0])
     counts = [(name, sum(one["class"] == name for one in objects)) for name in names]
@@ -108,11 +113,13 @@ def classes(models: Mapping[str, Any]) -> Sequence[str]:
 
 
 REVIEW = Review(
-    originals={IMAGE: (LABELS,)},
+    originals={IMAGE: (LABELS,), SLIDE: ()},
+    beside={SLIDE: slide.GEOJSON},
     page={IMAGE: "objects"},
     corrected=corrected,
     show=show,
     classes=classes,
     tools=("class", "confirm", "join", "split", "outline", "add", "remove"),
     complete=complete,
+    outlined=True,
 )

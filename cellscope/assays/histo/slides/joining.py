@@ -120,9 +120,14 @@ def _own(
 
 def join(subject: Subject[State], results: Sequence[Result]) -> Result:
     """Put a slide together from its windows: seams resolved, rows, labels and GeoJSON made as they are written."""
+    return joined(subject, Whole(subject, results))
+
+
+def joined(subject: Subject[State], whole: Whole) -> Result:
+    """Give the rows, labels and GeoJSON of a slide, made as they are written."""
     from cellscope.assays.histo.slides.overview import Overview  # draws with matplotlib, which takes long to load
 
-    whole = Whole(subject, results)
+    results = whole.results
     plan, shape, classes = whole.plan, whole.shape, subject.cards[PART].classes
     regions, pixel = subject.state.regions, subject.image.pixel_size_um
     overview = Overview(plan.picture, plan.picture.shape[1] / shape[1], classes, pixel, regions)
@@ -145,7 +150,7 @@ def join(subject: Subject[State], results: Sequence[Result]) -> Result:
     artefacts[".geojson.gz" if shape[0] * shape[1] > LARGE else ".geojson"] = Features(whole.features)
     return Result(
         objects=pd.DataFrame(),
-        rows=Rows(whole.resolved.count, whole.tables),
+        rows=Rows(whole.count(), whole.tables),
         summary=summary | columns,
         tables={} if of_regions is None else {ROIS: of_regions.table(shape, pixel, plan.tissue)},
         artefacts=artefacts,
@@ -173,6 +178,10 @@ class Whole:
         self.tops = [frame.inputs.top for frame in self.plan.frames]
         self.resolved = resolve(results, self.tops, self.shape)
         self._again = self._measured_again()
+
+    def count(self) -> int:
+        """Count the nuclei."""
+        return self.resolved.count
 
     def tables(self) -> Iterator[pd.DataFrame]:
         """Give the rows of every window under the labels of the whole; at least one table."""

@@ -65,7 +65,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     int
         Exit code 0; errors and signals raise.
     """
-    prepared = open_dataset(dataset, "histo", options)
+    prepared = open_dataset(dataset, "histo", options, out)
     start = types_to_keep(options, tuple(prepared.info["classes"]))
     classes = start.classes if start is not None else tuple(prepared.info["classes"])
     tiles = load_tiles(prepared, "train", classes, limit=options.limit)
@@ -153,6 +153,8 @@ def _start(options: TrainOptions, arguments: dict[str, Any], classes: tuple[str,
 class _Batches(Sampler):
     """Batches of draws, of another size in the first phase; a resumed training goes on where it was.
 
+    With ``accumulate`` a step's draws are divided into so many batches.
+
     When the first phase ends early, the few batches that worker processes have asked for ahead keep its size.
     """
 
@@ -163,20 +165,23 @@ class _Batches(Sampler):
     def _draws(self, steps: int) -> int:
         options = self.phases.options
         first = options.frozen_batch_size or options.batch_size or 1
-        return min(steps, options.frozen_steps) * first + max(steps - options.frozen_steps, 0) * (
-            options.batch_size or 1
-        )
+        batches = min(steps, options.frozen_steps) * first
+        batches += max(steps - options.frozen_steps, 0) * (options.batch_size or 1)
+        return batches * options.accumulate
 
     def __len__(self) -> int:
-        return self.phases.options.steps or 1
+        return (self.phases.options.steps or 1) * self.phases.options.accumulate
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         seed, done = self.phases.options.seed, self.done
-        draws = iter(DrawSampler(self.strata, self.weights, self._draws(len(self)), seed, self._draws(done)))
+        steps, parts = self.phases.options.steps or 1, self.phases.options.accumulate
+        draws = iter(DrawSampler(self.strata, self.weights, self._draws(steps), seed, self._draws(done)))
         for step in count(done):
-            if step >= len(self):
+            if step >= (self.phases.options.steps or 1):
                 return
-            yield [next(draws) for _ in range(self._draws(step + 1) - self._draws(step))]
+            size = (self._draws(step + 1) - self._draws(step)) // parts
+            for _ in range(parts):
+                yield [next(draws) for _ in range(size)]
 
 
 def window_batches(windows: Windows, weights: dict[str, float], phases: Phases) -> Callable[[int], DataLoader]:

@@ -165,7 +165,18 @@ def read_karyotype(document: Mapping[str, Any], *, review_below: float) -> Cell:
                 chromosome.edited = sorted({*chromosome.edited, "class"})
             chromosome.reasons = [reason for reason in chromosome.reasons if reason.startswith("cut off")]
             chromosome.review = bool(chromosome.reasons)
-    return Cell(chromosomes, shape, bright, [_read_found(entry, shape, "left_out") for entry in left])
+    left_out = [_read_found(entry, shape, "left_out") for entry in left]
+    return Cell(chromosomes, shape, bright, left_out, _probability(document))
+
+
+def _probability(document: Mapping[str, Any]) -> float | None:
+    """Give how probable the draft is; of one that a person changed nothing is known."""
+    history = document.get("history") or []
+    said = document.get("probability")
+    if not isinstance(said, (int, float)) or isinstance(said, bool) or not isinstance(history, list):
+        return None
+    changed = any(not isinstance(edit, Mapping) or edit.get("do") != "confirm" for edit in history)
+    return None if changed or not 0 <= said <= 1 else float(said)
 
 
 def _read_entry(entry: Mapping[str, Any], shape: tuple[int, int]) -> Chromosome:

@@ -185,4 +185,4 @@ def load_metaphases(
     rows = rows[rows["target"] != ""]
     if limit is not None and len(rows) > limit:
         rows = rows.iloc[np.linspace(0, len(rows) - 1, limit).round().astype(int)]
-    return [load_metaphase(dataset.root, row, tight=tight) for row in rows.itertuples()]
+    return [dataset.keep(load_metaphase(dataset.root, row, tight=tight)) for row in rows.itertuples()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from cellscope.errors import UsageError
 from cellscope.io.corrections import FOLDER, LOG
 from cellscope.io.document import read_json
 from cellscope.io.inputs import Input, resolve_inputs
+from cellscope.io.text import one_line
 
 if TYPE_CHECKING:
     from cellscope.assays.karyotype.options import RenderOptions
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from cellscope.options.common import RunOptions
 
 ENDING = ".karyotype.json"
+COPY = re.compile(r"\.karyotype ?\(\d+\)\.json$")
+"""What browsers call a file that is saved once more beside the one before."""
 
 
 def render(
@@ -47,7 +52,8 @@ def render(
     UsageError
         No such file, one that is no ``karyotype.json``, two of one image, an image that cannot be found.
     """
-    found = resolve_inputs(arguments, {".json"}, glob=run.glob or f"**/*{ENDING}", limit=run.limit)
+    found = resolve_inputs(arguments, {".json"}, glob=run.glob or "**/*.karyotype*.json", limit=run.limit)
+    found = _newest([entry for entry in found if run.glob or _is_meant(entry.path, arguments)], quiet=run.quiet)
     documents: dict[str, Mapping[str, Any]] = {}
     plan: list[Input] = []
     for entry in found:
@@ -65,6 +71,27 @@ def render(
         render_assay(documents), arguments, out, run=run, options=options, models=models, argv=argv, plan=plan,
         command="render",
     )  # fmt: skip
+
+
+def _is_meant(path: Path, arguments: list[str]) -> bool:
+    """Tell a file that was named, or has the name of a ``karyotype.json``, from others of a folder."""
+    given = any(Path(argument).resolve() == path.resolve() for argument in arguments)
+    return given or path.name.endswith(ENDING) or COPY.search(path.name) is not None
+
+
+def _newest(entries: list[Input], *, quiet: bool) -> list[Input]:
+    """Of a file and its later copies (``name (1).json``) take the one saved last, and say so."""
+    saved: dict[Path, list[Input]] = {}
+    for entry in entries:
+        saved.setdefault(entry.path.parent / COPY.sub(ENDING, entry.path.name), []).append(entry)
+    kept = []
+    for several in saved.values():
+        newest = max(several, key=lambda entry: (entry.path.stat().st_mtime_ns, entry.path.name))
+        kept.append(newest)
+        if len(several) > 1 and not quiet:
+            names = ", ".join(one_line(entry.path.name) for entry in several if entry is not newest)
+            print(f"{one_line(newest.path)} was saved last and is taken, not {names}", file=sys.stderr)
+    return kept
 
 
 def _superseded(path: Path) -> bool:

@@ -100,6 +100,7 @@
   }
   const edits = {
     class(doc, { label, class: name }) { const one = find(doc, label); one.class = name; one.review = false; named(one, "class"); return [label]; },
+    confirm(doc, { labels }) { for (const label of labels) { const one = find(doc, label); one.review = false; named(one, "confirm"); } return labels; },
     flip(doc, { label }) { const one = find(doc, label); one.short_arm_up = one.short_arm_up === false; named(one, "flip"); return [label]; },
     remove(doc, { label }) { doc.chromosomes = doc.chromosomes.filter((one) => one.label !== label); return []; },
     restore(doc, { index }) {
@@ -140,26 +141,30 @@
   };
 
   function setUp(place) {
-    let doc = summarise(JSON.parse(place.querySelector("script").textContent));
-    const undone = [], done = [];
-    let selected = [], splitting = null, scale = 1;
+    const original = place.querySelector("script").textContent;
+    let doc = summarise(JSON.parse(original));
+    const undone = [], done = [], earlier = (doc.history ?? []).length;
+    let selected = [], splitting = null, scale = 1, zoomed = null;
     const image = place.querySelector("img");
 
     const status = make("p", { className: "kar-status", role: "status", ariaLive: "polite" });
     const board = make("div", { className: "kar-board", role: "group", ariaLabel: "Karyogram: arrow keys go from one chromosome to the next, space selects" });
-    const spread = make("canvas", { className: "kar-spread", tabIndex: -1, ariaLabel: "Metaphase; click a chromosome to select it" });
+    const spread = make("canvas", { className: "kar-spread", tabIndex: -1, ariaLabel: "Metaphase; click a chromosome to select it, turn the wheel to come closer, drag to move" });
     const choose = make("select", { ariaLabel: "Class of the selected chromosomes" }, make("option", { value: "", textContent: "class …" }), ...[...CLASSES, UNASSIGNED].map((name) => make("option", { value: name, textContent: name })));
     const button = (name, title, act) => make("button", { type: "button", className: "button", textContent: name, title, onclick: act });
     const buttons = {
+      confirm: button("Confirm", "It is right (Enter)", confirmThem),
       flip: button("Flip", "Turn by half a turn (f)", () => each("flip")),
       remove: button("Remove", "Take out of the karyotype (Delete)", () => each("remove")),
       join: button("Join", "Make one of those selected (j)", () => change({ do: "join", labels: [...selected] })),
       split: button("Split", "Cut in two (s)", startSplit),
       undo: button("Undo", "Take back the last change (Ctrl Z)", () => step(done, undone)),
       redo: button("Redo", "Make it again (Ctrl Y)", () => step(undone, done)),
+      closer: button("+", "Closer: the wheel, or + on the image", () => zoom(1.5)),
+      farther: button("\u2212", "Farther: the wheel, or - on the image", () => zoom(1 / 1.5)),
       save: button("Save karyotype.json", "Save the file for cellscope karyotype render", save),
     };
-    const help = make("p", { className: "kar-help", textContent: "Click or space selects, with Ctrl several. Drag to another place or press c to change the class. f flips, Delete removes, j joins, s splits. Save, then run: cellscope karyotype render FILE -o NEW" });
+    const help = make("p", { className: "kar-help", textContent: "Click or space selects, with Ctrl several. Enter confirms and goes on to the next to review. Drag to another place or press c to change the class. f flips, Delete removes, j joins, s splits. This browser keeps your changes until you come back. Save, then run: cellscope karyotype render FILE -o NEW" });
     const tools = make("div", { className: "kar-tools", role: "toolbar", ariaLabel: "Changes" }, choose, ...Object.values(buttons));
     place.append(tools, status, make("div", { className: "kar-views" }, board, spread), help);
 
@@ -171,6 +176,33 @@
       done.push(before); undone.length = 0;
       selected = after;
       draw();
+    }
+    // Enter: what is selected is right; then the next to review.
+    function confirmThem() {
+      if (!selected.length) return;
+      const labels = [...selected];
+      if (labels.some((label) => find(doc, label).class === UNASSIGNED)) { say("An unassigned chromosome cannot be confirmed: give it a class, or remove it."); return; }
+      change({ do: "confirm", labels });
+      const all = [...board.querySelectorAll(".kar-one")], here = all.findIndex((element) => Number(element.dataset.label) === labels[0]);
+      const next = [...all.slice(here + 1), ...all.slice(0, here + 1)].find((element) => element.classList.contains("kar-review"));
+      if (next) { selected = [Number(next.dataset.label)]; show(); next.focus(); } else say("Nothing is left to review.");
+    }
+    // What was changed is kept in this browser, under the run's own document: a new run begins anew.
+    const key = `cellscope ${place.dataset.source ?? ""} ${[...original].reduce((sum, letter) => (Math.imul(sum, 31) + letter.charCodeAt(0)) | 0, 7)}`;
+    function keep() {
+      const made = (doc.history ?? []).slice(earlier);
+      try { if (made.length) localStorage.setItem(key, JSON.stringify(made)); else localStorage.removeItem(key); } catch { /* this browser keeps nothing */ }
+    }
+    function takeUp() {
+      let made = [];
+      try { made = JSON.parse(localStorage.getItem(key) ?? "[]"); } catch { return; }
+      for (const edit of made) {
+        const before = JSON.stringify(doc);
+        try { if (edits[edit.do](doc, edit) === null) return; } catch { doc = JSON.parse(before); return; }
+        doc.history = [...(doc.history ?? []), edit];
+        done.push(before);
+      }
+      if (made.length) status.dataset.note = "what you did earlier is here";
     }
     function each(what) { for (const label of [...selected]) change({ do: what, label }); }
     function step(from, to) {
@@ -191,9 +223,10 @@
     }
     const say = (text) => { status.dataset.note = text; describe(); };
     function describe() {
+      const left = doc.chromosomes.filter((one) => one.review).length;
       const picked = selected.map((label) => `#${label} ${find(doc, label).class}`).join(", ");
       const note = status.dataset.note ?? "";
-      status.textContent = `draft ${doc.iscn_draft} · ${doc.n_chromosomes} chromosomes${picked ? ` · selected ${picked}` : ""}${done.length ? ` · ${done.length} changes` : ""}${note ? ` · ${note}` : ""}`;
+      status.textContent = `draft ${doc.iscn_draft} · ${doc.n_chromosomes} chromosomes · ${left} to review${picked ? ` · selected ${picked}` : ""}${done.length ? ` · ${done.length} changes` : ""}${note ? ` · ${note}` : ""}`;
       delete status.dataset.note;
     }
     function select(label, more) {
@@ -250,16 +283,23 @@
     }
     function slot(name, entries, title = name) {
       const row = make("div", { className: "kar-copies" }, ...entries.map(chromosome));
-      const element = make("div", { className: `kar-slot${entries.length === 2 || name === "Y" || name === UNASSIGNED ? "" : " kar-odd"}` }, row, make("span", { textContent: title }));
+      const element = make("div", { className: `kar-slot${usual(name, entries.length) ? "" : " kar-odd"}` }, row, make("span", { textContent: title }));
       element.dataset.class = name;
       element.addEventListener("dragover", (event) => event.preventDefault());
       element.addEventListener("drop", (event) => { event.preventDefault(); giveClass(name); });
       return element;
     }
+    // Two of each, and XX or XY.
+    function usual(name, count) {
+      if (name === UNASSIGNED) return true;
+      const { X, Y } = doc.counts;
+      return name === "X" || name === "Y" ? X + Y === 2 && Y < 2 : count === 2;
+    }
     function giveClass(name) { for (const label of [...selected]) if (find(doc, label).class !== name) { const kept = [...selected]; change({ do: "class", label, class: name }); selected = kept; } draw(); }
 
     function draw() {
       summarise(doc);
+      keep();
       const focused = board.contains(document.activeElement) ? Number(document.activeElement.dataset.label) : null;
       const lengths = doc.chromosomes.map((entry) => axis(decode(entry)).length).sort((a, b) => a - b);
       scale = Math.min(TALLEST / (lengths[Math.floor(lengths.length * 0.92)] || 40), 4);
@@ -280,7 +320,7 @@
       const all = [...board.querySelectorAll(".kar-one")];
       all.forEach((element) => { element.setAttribute("aria-pressed", selected.includes(Number(element.dataset.label))); element.tabIndex = -1; });
       (all.find((element) => Number(element.dataset.label) === selected[0]) ?? all[0] ?? board).tabIndex = 0;
-      buttons.flip.disabled = buttons.remove.disabled = choose.disabled = !selected.length || splitting !== null;
+      buttons.confirm.disabled = buttons.flip.disabled = buttons.remove.disabled = choose.disabled = !selected.length || splitting !== null;
       buttons.join.disabled = selected.length < 2 || splitting !== null;
       buttons.split.disabled = selected.length !== 1;
       buttons.undo.disabled = !done.length || splitting !== null; buttons.redo.disabled = !undone.length || splitting !== null;
@@ -291,11 +331,29 @@
     }
     // The whole metaphase, or while splitting the chromosome's surroundings in the same proportions.
     function viewOf() {
-      if (splitting === null) return { x: 0, y: 0, w: doc.width, h: doc.height };
+      if (splitting === null) return zoomed ?? { x: 0, y: 0, w: doc.width, h: doc.height };
       const [x0, y0, x1, y1] = find(doc, splitting.label).bbox, ratio = doc.width / doc.height;
       const h = Math.min(doc.height, Math.max(1.5 * (y1 - y0), 1.5 * (x1 - x0) / ratio, 40)), w = h * ratio;
-      const within = (low, size, all) => Math.min(Math.max(low, 0), all - size);
-      return { x: within((x0 + x1 - w) / 2, w, doc.width), y: within((y0 + y1 - h) / 2, h, doc.height), w, h };
+      return within({ x: (x0 + x1 - w) / 2, y: (y0 + y1 - h) / 2, w, h });
+    }
+    function zoom(factor, [x, y] = centre()) {
+      if (splitting !== null) return;
+      const view = viewOf(), w = Math.min(Math.max(view.w / factor, doc.width / 24), doc.width), k = w / view.w;
+      zoomed = w >= doc.width ? null : within({ x: x - (x - view.x) * k, y: y - (y - view.y) * k, w, h: view.h * k });
+      drawSpread();
+    }
+    const centre = () => { const { x, y, w, h } = viewOf(); return [x + w / 2, y + h / 2]; };
+    const within = (view) => ({ ...view, x: Math.min(Math.max(view.x, 0), doc.width - view.w), y: Math.min(Math.max(view.y, 0), doc.height - view.h) });
+    // Names beside the chromosomes, dark on light whatever the stain.
+    function drawNames(context, k) {
+      const size = 13 * (spread.width / (spread.clientWidth || spread.width)) / k;
+      context.font = `600 ${size}px sans-serif`;
+      context.textAlign = "center"; context.lineJoin = "round"; context.lineWidth = size / 4;
+      for (const entry of doc.chromosomes) {
+        const [x0, y0, x1] = entry.bbox, name = entry.class === UNASSIGNED ? "?" : entry.class, at = [(x0 + x1) / 2, Math.max(y0 - size / 4, size)];
+        context.strokeStyle = "#ffffff"; context.strokeText(name, ...at);
+        context.fillStyle = selected.includes(entry.label) ? "#0b7a86" : entry.review ? "#b04a00" : "#17212b"; context.fillText(name, ...at);
+      }
     }
     function drawSpread() {
       const context = spread.getContext("2d"), view = viewOf(), k = spread.width / view.w;
@@ -311,7 +369,8 @@
           if (pixel && !(inside(x - 1, y) && inside(x + 1, y) && inside(x, y - 1) && inside(x, y + 1))) context.fillRect(mask.x0 + x, mask.y0 + y, 1, 1);
         });
       }
-      if (splitting !== null) {
+      if (splitting === null) drawNames(context, k);
+      else {
         const [[ax, ay], [bx, by]] = lineOf(splitting);
         context.strokeStyle = "#e5264b"; context.lineWidth = 3 / k;
         context.beginPath(); context.moveTo(ax, ay); context.lineTo(bx, by); context.stroke();
@@ -338,10 +397,21 @@
     }
     const at = (event) => { const box = spread.getBoundingClientRect(); const view = viewOf(); return [view.x + (event.clientX - box.left) * view.w / box.width, view.y + (event.clientY - box.top) * view.h / box.height]; };
     let from = null;
-    spread.addEventListener("pointerdown", (event) => { from = at(event); });
+    spread.addEventListener("pointerdown", (event) => { from = at(event); spread.setPointerCapture?.(event.pointerId); });
+    let dragged = false;
+    spread.addEventListener("pointermove", (event) => {
+      if (!from || splitting !== null || !zoomed) return;
+      const [x, y] = at(event);
+      if (!dragged && Math.hypot(x - from[0], y - from[1]) * spread.clientWidth / zoomed.w < 4) return;
+      dragged = true;
+      zoomed = within({ ...zoomed, x: zoomed.x - (x - from[0]), y: zoomed.y - (y - from[1]) });
+      drawSpread();
+    });
+    spread.addEventListener("wheel", (event) => { if (splitting === null) { event.preventDefault(); zoom(Math.exp(-event.deltaY / 400), at(event)); } }, { passive: false });
     spread.addEventListener("pointerup", (event) => {
-      const to = at(event), start = from ?? to;
-      from = null;
+      const to = at(event), start = from ?? to, moved = dragged;
+      from = null; dragged = false;
+      if (moved) return;
       if (splitting !== null) {
         const length = Math.hypot(to[0] - start[0], to[1] - start[1]);
         if (length < 3) Object.assign(splitting, { x: to[0], y: to[1] });
@@ -353,7 +423,11 @@
       if (hit) select(hit.label, event.ctrlKey || event.metaKey || event.shiftKey);
     });
     spread.addEventListener("keydown", (event) => {
-      if (splitting === null) return;
+      if (splitting === null) {
+        const factor = { "+": 1.5, "=": 1.5, "-": 1 / 1.5 }[event.key];
+        if (factor) { event.preventDefault(); zoom(factor); }
+        return;
+      }
       const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
       if (moves[event.key]) { splitting.x += moves[event.key][0]; splitting.y += moves[event.key][1]; }
       else if (event.key === "," || event.key === ".") splitting.direction += (event.key === "," ? -1 : 1) * Math.PI / 36;
@@ -372,7 +446,8 @@
       if (event.key === " " && here >= 0) { event.preventDefault(); select(Number(all[here].dataset.label), event.ctrlKey || event.shiftKey || selected.length > 1); return; }
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (here >= 0 && !selected.length) select(Number(all[here].dataset.label));
-      const acts = { f: () => each("flip"), Delete: () => each("remove"), j: () => { if (selected.length > 1) buttons.join.click(); }, s: startSplit, c: () => choose.focus() };
+      if (event.key === "Enter" && here >= 0) event.preventDefault(); // it would select
+      const acts = { Enter: confirmThem, f: () => each("flip"), Delete: () => each("remove"), j: () => { if (selected.length > 1) buttons.join.click(); }, s: startSplit, c: () => choose.focus() };
       if (acts[event.key] && selected.length) { event.preventDefault(); acts[event.key](); }
     });
     place.addEventListener("keydown", (event) => {
@@ -383,6 +458,7 @@
 
     image.addEventListener("load", () => {
       tone();
+      takeUp();
       const k = Math.max(1, Math.min(2, 1000 / doc.width));
       spread.width = doc.width * k; spread.height = doc.height * k;
       draw();

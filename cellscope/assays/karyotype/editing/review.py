@@ -44,6 +44,7 @@ def show(subject: Subject[RenderState]) -> dict[str, Any]:
         "rows": [[{"group": name, "classes": GROUPS[name]} for name in row] for row in ROWS],
         "facts": [
             ("draft", cell.iscn_draft),
+            *_probability(subject),
             ("chromosomes", len(cell.chromosomes)),
             *(("flag", flag.replace("_", " ")) for flag in cell.flags),
         ],
@@ -51,6 +52,14 @@ def show(subject: Subject[RenderState]) -> dict[str, Any]:
         "height": cell.shape[0],
         "dark": cell.bright_on_dark,
     }
+
+
+def _probability(subject: Subject[RenderState]) -> list[tuple[str, str]]:
+    """Give how probable the draft is, while it is the network's."""
+    known, fixed = subject.state.cell.probability, [is_corrected(one) for one in subject.state.cell.chromosomes]
+    if known is None:
+        return []
+    return [("probability", f"{known:.2f}; {sum(fixed)} of {len(fixed)} confirmed")]
 
 
 def _shown(one: Chromosome, view: np.ndarray) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def kept_chromosomes(
     if found is None:
         found = _packed(collect_chromosomes(dataset, split, limit=limit, metaphases=metaphases))
         write_arrays(path, found)
-    return _unpacked(found)
+    return _unpacked(dataset.keep(found))
 
 
 def _packed(chromosomes: list[Chromosome]) -> dict[str, np.ndarray]:

@@ -71,12 +71,13 @@ def collect_chromosomes(
         source = str(row.id).split("/", 1)[0]
         if row.target:
             if metaphases:
-                found.extend(_from_metaphase(load_metaphase(dataset.root, row), str(row.group)))
+                found.extend(dataset.keep(_from_metaphase(load_metaphase(dataset.root, row), str(row.group))))
         elif singles and row.class_:
             image, mask = single_chromosome(read(dataset.root / str(row.image)).pixels[..., 0].astype(np.float32))
             up = 1 if source in upright else UNKNOWN
             label = CLASSES.index(str(row.class_))
-            found.append(Chromosome(image.astype(np.float16), mask, label, up, source, str(row.group)))
+            one = Chromosome(image.astype(np.float16), mask, label, up, source, str(row.group))
+            found.append(dataset.keep(one))
     return found[:limit]
 
 

@@ -30,7 +30,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     int
         Exit code 0; errors and signals raise.
     """
-    prepared = open_dataset(dataset, "karyotype", options)
+    prepared = open_dataset(dataset, "karyotype", options, out)
     L.seed_everything(options.seed, verbose=False)
     parts = {"detect": train_detect, "classify": train_classify}
     parts[options.part](prepared, out, options, argv)

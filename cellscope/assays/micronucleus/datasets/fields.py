@@ -94,7 +94,7 @@ def load_fields(dataset: PreparedDataset, split: str, *, limit: int | None = Non
     """Read the fields of a split (``all``: of every split, but nothing that is left out), at most `limit`."""
     rows = dataset.splits(split)
     rows = rows[(rows["target"] != "") & (rows["class"] == "")]
-    return [load_field(dataset.root, row) for row in rows.head(limit or len(rows)).itertuples()]
+    return [dataset.keep(load_field(dataset.root, row)) for row in rows.head(limit or len(rows)).itertuples()]
 
 
 def depth_map(labels: np.ndarray) -> np.ndarray:

@@ -204,4 +204,5 @@ REVIEW = Review(
     classes=classes,
     tools=("class", "confirm", "count", "scorable", "join", "split", "outline", "add", "remove"),
     complete=complete,
+    outlined=True,
 )

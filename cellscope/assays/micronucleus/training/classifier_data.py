@@ -59,7 +59,8 @@ def load_crops(dataset: PreparedDataset, split: str, *, limit: int | None = None
         source = str(row.id).split("/", 1)[0]
         mask = read(dataset.root / str(row.target)).pixels[..., 0] if row.target else None
         label = CLASSES.index(str(row.class_))
-        found.append(Crop(pixels.astype(np.float16), mask, label, source, str(row.group), str(row.id)))
+        crop = Crop(pixels.astype(np.float16), mask, label, source, str(row.group), str(row.id))
+        found.append(dataset.keep(crop))
     return found
 
 

@@ -28,6 +28,7 @@ from cellscope.engine.train.data import (
     drawn_batches,
     initialise,
     open_dataset,
+    paged,
     run_record,
     say,
     source_weights,
@@ -63,9 +64,10 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     """
     train_part = {"nuclei": _train_nuclei, "classify": _train_classify}[options.part]
     if in_turn(options.leave_out):
-        train_in_turn(PreparedDataset.open(dataset, assay=ASSAY), out, options, argv, train_part)
+        prepared = paged(PreparedDataset.open(dataset, assay=ASSAY), options, out)
+        train_in_turn(prepared, out, options, argv, train_part)
     else:
-        train_part(open_dataset(dataset, ASSAY, options), out, options, argv)
+        train_part(open_dataset(dataset, ASSAY, options, out), out, options, argv)
     return 0
 
 
@@ -167,7 +169,7 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
         size,
         seed=options.seed,
         synthetic=options.synthetic,
-        pretrain=options.pretrain_steps * (options.batch_size or 1),
+        pretrain=options.pretrain_steps * options.items_per_step,
         plain=options.augment == "none",
     )
     val_loader = DataLoader(CropViews(held, size, seed=None), 64) if held else None

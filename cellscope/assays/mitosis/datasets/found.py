@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,11 +13,13 @@ import numpy as np
 from cellscope.assays.mitosis.datasets.events import cut_events
 from cellscope.assays.mitosis.options import MitosisPrepareOptions
 from cellscope.assays.mitosis.sequences.channels import two_channels
+from cellscope.assays.mitosis.sequences.inputs import SEQUENCE
 from cellscope.assays.mitosis.sequences.names import Facts, normal_class, parse_name
 from cellscope.errors import DatasetError, InputError, UsageError
 from cellscope.io.annotations.names import Images
 from cellscope.io.annotations.tally import Tally, gathering, note
 from cellscope.io.choice import Choice
+from cellscope.io.corrections import corrected_rows, is_corrected_run, reviewed_images
 from cellscope.io.inputs import Input, resolve_inputs
 from cellscope.io.movie import MOVIE_SUFFIXES, open_movie
 from cellscope.io.sequence import write_sequence
@@ -26,6 +29,8 @@ from cellscope.io.text import one_line
 
 CLASSES = ("normal", "abnormal")
 _FOLDERS = {"normalmitosis": "normal", "abnormalmitosis": "abnormal", "normal": "normal", "abnormal": "abnormal"}
+UNSURE = "a person is unsure"
+"""The reason for review of a division that a person could not call."""
 _KEPT = {"test": "test"}
 """Folders above the class folders that say what their sequences are kept for: the authors' TEST beside TRAIN."""
 
@@ -148,6 +153,8 @@ def _records(source: Path, table: dict[str, dict[str, str]]) -> list[tuple[str, 
     """List (source name, file, class, facts, split or nothing) of a source."""
     if not source.is_dir():
         raise DatasetError(f"{source}: no such folder; give the folder that holds the class folders")
+    if is_corrected_run(source, "mitosis"):
+        return list(_reviewed(source))
     found = []
     entries = resolve_inputs([source], MOVIE_SUFFIXES)
     stated = _matched(table, entries, source)
@@ -169,6 +176,20 @@ def _records(source: Path, table: dict[str, dict[str, str]]) -> list[tuple[str, 
             raise UsageError(f"--table: {one_line(split)} is no split; there are {', '.join(SPLITS)}")
         found.append((source.resolve().name, entry, class_, replace(facts, **known), split))
     return found
+
+
+def _reviewed(source: Path) -> Iterator[tuple[str, Input, str, Facts, str]]:
+    """Yield the sequences of a reviewed run with the class that stands there now; unsure ones teach nothing."""
+    calls = corrected_rows(source, "objects")
+    for one in reviewed_images(source):
+        rows = calls.get(one.image, [])
+        if one.kind != SEQUENCE or len(rows) != 1:
+            continue
+        if rows[0].get("reasons") == UNSURE:
+            note(f"{one_line(one.image)}: a person is unsure, and it is left out")
+            continue
+        facts = parse_name(PurePosixPath(one.image).stem)
+        yield source.resolve().name, Input(one.path, one.image), rows[0]["class"], facts, ""
 
 
 def _stated(table: Path | None) -> dict[str, dict[str, str]]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.mitosis.assay import ASSAY, summary_of
+from cellscope.assays.mitosis.datasets.found import UNSURE as REASON
 from cellscope.assays.mitosis.sequences.inputs import PART, SEQUENCE
 from cellscope.assays.mitosis.sequences.names import abnormal_classes
 from cellscope.engine.assay import Assay, Result, Stage, Subject
@@ -19,7 +20,6 @@ from cellscope.review.protocol import Edit, Original, Review
 
 FILMSTRIP = ".filmstrip.png"
 UNSURE = "unsure"
-REASON = "a person is unsure"
 KINDS = (SEQUENCE,)
 
 

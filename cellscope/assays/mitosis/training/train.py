@@ -227,9 +227,10 @@ def train_one(
     weights = draw_weights(train, str(options.balance))
     record = run_record(prepared, options.part)
     steps, batch, workers = options.steps or 1, options.batch_size or 1, options.num_workers or 0
+    per_step = batch * options.accumulate
 
     def loader(done: int) -> DataLoader:
-        draws = WeightedDraws(weights, steps * batch, options.seed, done * batch)
+        draws = WeightedDraws(weights, steps * per_step, options.seed, done * per_step)
         # pixels stay in `Sequences`, and a batch is varied as a whole
         return DataLoader(
             Indices(len(train)), batch, sampler=draws, num_workers=workers, persistent_workers=workers > 0

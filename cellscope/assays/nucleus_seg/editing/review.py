@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE, result_of
+from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE, SLIDE, result_of
 from cellscope.assays.nucleus_seg.classes import CLASSES
 from cellscope.assays.nucleus_seg.segment.instances import Nuclei
 from cellscope.assays.nucleus_seg.segment.state import State
@@ -105,12 +105,13 @@ def classes(_models: Mapping[str, Any]) -> Sequence[str]:
 
 
 REVIEW = Review(
-    originals={IMAGE: (LABELS,)},
-    beside={IMAGE: (CELLS,)},
+    originals={IMAGE: (LABELS,), SLIDE: (LABELS,)},
+    beside={IMAGE: (CELLS,), SLIDE: (CELLS,)},
     page={IMAGE: "objects"},
     corrected=corrected,
     show=show,
     classes=classes,
     tools=("confirm", "join", "split", "outline", "add", "remove"),
     complete=complete,
+    outlined=True,
 )

@@ -75,11 +75,12 @@ def load_smear(root: Path, row: Any, *, diameter: float | None = None) -> Smear:
 
 
 def load_smears(prepared: PreparedDataset, split: str, *, limit: int | None, diameter: float) -> list[Smear]:
-    """Read a split into memory, at no more than `KEPT_SCALE` times the network's scale (0: as it is)."""
+    """Read a split, to be kept by `prepared`, at no more than `KEPT_SCALE` times the network's scale (0: as it is)."""
     rows = prepared.split(split)
     if limit:  # spread over the sources, which follow one another
         rows = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, limit).round().astype(int))]
-    return [load_smear(prepared.root, row, diameter=diameter * KEPT_SCALE or None) for row in rows.itertuples()]
+    kept = diameter * KEPT_SCALE or None
+    return [prepared.keep(load_smear(prepared.root, row, diameter=kept)) for row in rows.itertuples()]
 
 
 class Crops(Dataset):

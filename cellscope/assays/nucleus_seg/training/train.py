@@ -56,7 +56,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     int
         Exit code 0; errors and signals raise.
     """
-    prepared = open_dataset(dataset, "nucleus-seg", options)
+    prepared = open_dataset(dataset, "nucleus-seg", options, out)
     n_items = len(prepared.split("train"))
     options = options.in_steps(min(n_items, options.limit or n_items))
     L.seed_everything(options.seed, verbose=False)

@@ -45,6 +45,9 @@ addEventListener("load", async () => {
   seen.built_before = all(".kar-one").length;
   place.open = true;
   for (let turn = 0; turn < 50 && !place.dataset.ready; turn++) await wait(50);
+  const finish = (found) => { const out = document.createElement("output"); out.id = "seen"; out.textContent = JSON.stringify(found); document.body.append(out); };
+  const first = sessionStorage.getItem("first");
+  if (first) { finish({...JSON.parse(first), reloaded: one(".kar-status").textContent}); return; }
   const chromosome = (label) => one(`.kar-one[data-label="${label}"]`);
   const key = (element, name, more = {}) => element.dispatchEvent(new KeyboardEvent("keydown", {key: name, bubbles: true, cancelable: true, ...more}));
   const press = (text) => all(".kar-tools button").find((button) => button.textContent === text).click();
@@ -60,6 +63,12 @@ addEventListener("load", async () => {
   seen.moved = Number(document.activeElement.dataset.label) === order[1];
   chromosome(FLIP).focus(); key(chromosome(FLIP), " "); key(chromosome(FLIP), "f");
   seen.kept_focus = Number(document.activeElement.dataset.label) === FLIP;
+  // the sex chromosomes of XY are as they should be; a right chromosome is confirmed, and the count goes down
+  seen.odd = all(".kar-odd").map((element) => element.dataset.class);
+  const waiting = () => Number(one(".kar-status").textContent.match(/(\\d+) to review/)[1]);
+  seen.waiting = [waiting()];
+  chromosome(CONFIRM).focus(); chromosome(CONFIRM).click(); key(chromosome(CONFIRM), "Enter"); seen.waiting.push(waiting());
+  chromosome(CONFIRM).focus();
   // class by the list
   chromosome(RENAME).click();
   const list = one(".kar-tools select"); list.value = "21"; list.dispatchEvent(new Event("change"));
@@ -86,10 +95,18 @@ addEventListener("load", async () => {
   seen.paper = getComputedStyle(one(".kar-board")).backgroundColor;
   seen.overflow = document.documentElement.scrollWidth > innerWidth;
   press("Save karyotype.json");
+  // the wheel comes closer, and the names grow with it
+  const canvas = one(".kar-spread"), box = canvas.getBoundingClientRect(), picture = () => canvas.toDataURL();
+  const far = picture();
+  canvas.dispatchEvent(new WheelEvent("wheel", {deltaY: -400, clientX: box.left + box.width / 2, clientY: box.top + box.height / 2, bubbles: true, cancelable: true}));
+  seen.closer = picture() !== far;
+  seen.kept = Object.entries(localStorage).filter(([name]) => name.startsWith("cellscope ")).map(([, value]) => JSON.parse(value).map((edit) => edit.do));
   seen.saved = JSON.parse(await saved.text());
   seen.name = one(".kar-status").textContent.match(/Saved as (\\S+?)\\.$/)?.[1];
   seen.requests = performance.getEntriesByType("resource").map((entry) => entry.name).filter((name) => !/^(data|blob):/.test(name));
-  const out = document.createElement("output"); out.id = "seen"; out.textContent = JSON.stringify(seen); document.body.append(out);
+  seen.status = one(".kar-status").textContent;
+  sessionStorage.setItem("first", JSON.stringify(seen));
+  location.reload();
 });
 """  # noqa: E501 - one statement a line
 
@@ -108,7 +125,9 @@ def cell_document(seed: int = 5) -> tuple[np.ndarray, dict[str, Any]]:
         found, scores, None, shape=made.pixels.shape[:2], bright_on_dark=not made.inverted, assign=True,
         aneuploidy_cost=3.0, review_below=0.8, plausible=Plausible(np.array([3.0] * 46 + [-1.0])),
     )  # fmt: skip
-    return made.pixels, json.loads(json.dumps(as_karyotype(cell, "day1/cell </script>.tif")))
+    document = json.loads(json.dumps(as_karyotype(cell, "day1/cell </script>.tif")))
+    next(one for one in document["chromosomes"] if one["class"] == "8")["review"] = True
+    return made.pixels, document
 
 
 def of_class(document: dict[str, Any], name: str) -> int:
@@ -131,7 +150,7 @@ def edited(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], di
     text = render(title="editor", cards=[Card("cell", anchor="cell", widget=widget)], folder=folder)
     labels = {
         name: of_class(document, known)
-        for name, known in zip(("FLIP", "RENAME", "REMOVE", "SPLIT"), "3574", strict=True)
+        for name, known in zip(("FLIP", "RENAME", "REMOVE", "SPLIT", "CONFIRM"), "35748", strict=True)
     }
     joined = [of_class(document, "10"), of_class(document, "12")]
     constants = "".join(f"const {name} = {label};" for name, label in labels.items()) + f"const JOIN = {joined};"
@@ -185,6 +204,18 @@ def test_each_change_shows_at_once(edited: Any) -> None:
     ]  # fmt: skip
 
 
+def test_a_right_chromosome_is_confirmed_and_work_is_kept(edited: Any) -> None:
+    seen, _, _ = edited
+    assert seen["odd"] == []  # X and Y of 46,XY
+    first, second = seen["waiting"]
+    assert second == first - 1
+    assert seen["closer"]
+    assert "what you did earlier is here" in seen["reloaded"]
+    assert seen["reloaded"].split(" · ")[:3] == seen["status"].split(" · ")[:3]  # draft, count, to review
+    [kept] = seen["kept"]
+    assert kept == [edit["do"] for edit in seen["saved"]["history"]]
+
+
 def test_the_saved_file_is_what_python_makes_of_the_same_changes(edited: Any) -> None:
     seen, document, labels = edited
     saved = seen["saved"]
@@ -192,7 +223,15 @@ def test_the_saved_file_is_what_python_makes_of_the_same_changes(edited: Any) ->
     assert Path(saved.pop("source")).name == "cell.png"
     ours = apply_edits({**document, "edits": [edit for edit in saved["history"] if edit["do"] != "restore"]})
     theirs = {one["label"]: one for one in saved["chromosomes"]}
-    assert [edit["do"] for edit in saved["history"]] == ["flip", "class", "remove", "join", "split", "restore"]
+    assert [edit["do"] for edit in saved["history"]] == [
+        "flip",
+        "confirm",
+        "class",
+        "remove",
+        "join",
+        "split",
+        "restore",
+    ]
     for one in ours["chromosomes"]:
         other = theirs.pop(one["label"])
         for name in ("class", "bbox", "mask", "area", "short_arm_up", "edited"):

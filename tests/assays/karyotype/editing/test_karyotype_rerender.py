@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from PIL import Image as Picture
 from test_karyotype_editor import cell_document, of_class
 
 from cellscope.assays.karyotype.cell.document import mask_runs, read_karyotype, runs_mask
+from cellscope.assays.karyotype.editing import command
 from cellscope.assays.karyotype.editing.edits import apply_edits
+from cellscope.assays.karyotype.options import RenderOptions
 from cellscope.cli.root import app
 from cellscope.errors import EXIT_OK, EXIT_PARTIAL, EXIT_USAGE, InputError
 from cellscope.io.write import write_json, write_png
+from cellscope.options.common import RunOptions
 
 
 @settings(max_examples=40, deadline=None)
@@ -168,6 +172,29 @@ def test_a_folder_is_rendered_with_its_case(case: Path) -> None:
         json.loads((case / name / "case7/cell_01.karyotype.json").read_text()) for name in ("new", "again")
     )
     assert first == second
+
+
+def test_of_copies_that_a_browser_saved_the_last_counts(
+    case: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    planned: list[Any] = []
+    monkeypatch.setattr(command, "predict", lambda *_, plan, **__: planned.extend(plan))
+    monkeypatch.setattr(command, "render_assay", planned.append)
+    first = case / "out/case7/cell_01.karyotype.json"
+    changed = json.loads(first.read_text())
+    changed["edits"] = [{"do": "remove", "label": 1}]
+    for number, age in ((1, 20), (2, 10)):
+        copy_ = first.with_name(f"cell_01.karyotype ({number}).json")
+        write_json(copy_, changed if number == 2 else json.loads(first.read_text()))
+        os.utime(copy_, (2e9 - age, 2e9 - age))
+    write_json(case / "out/case7/cell_01.karyotype.other.json", {})
+    options = RenderOptions(images=str(case / "images"))
+    command.render([str(case / "out")], case / "new", run=RunOptions(), options=options, models=[], argv=[])
+    documents, *plan = planned
+    assert sorted(entry.image for entry in plan) == [f"case7/cell_0{number}.png" for number in (1, 2, 3)]
+    assert documents["case7/cell_01.png"]["edits"] == changed["edits"]
+    said = capsys.readouterr().err
+    assert "cell_01.karyotype (2).json was saved last and is taken, not cell_01.karyotype" in said
 
 
 def test_new_shapes_are_classified_and_marked(case: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -255,3 +256,20 @@ def test_nothing_runs_over_its_box(page: Page, size: tuple[int, int]) -> None:
             page.one("#theme").click()
         ground = page.driver.execute_script("return getComputedStyle(document.body).backgroundColor")
         assert ground == ("rgb(18, 21, 27)" if dark else "rgb(244, 245, 247)")
+
+
+def test_two_cells_side_by_side_and_on_paper(page: Page) -> None:
+    from selenium.webdriver.common.print_page_options import PrintOptions
+
+    page.press("b", "]")
+    wait(lambda: page.driver.find_elements("css selector", "#beside:not([hidden]) .one"), 60)
+    assert "cell_01" in page.one("#beside h2").text
+    assert not page.one("#spread").is_displayed()
+    before = page.driver.execute_script("return document.querySelector('#board .one img').width")
+    pdf = base64.b64decode(page.driver.print_page(PrintOptions()))
+    assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") + pdf.count(b"/Type /Page/") == 1
+    assert "cell_02.png" in page.driver.execute_script("return document.getElementById('sheet').textContent")
+    assert page.driver.execute_script("return document.querySelector('#board .one img').width") == before
+    page.press("b")
+    wait(lambda: page.one("#spread").is_displayed(), 30)
+    assert not page.one("#beside").is_displayed()

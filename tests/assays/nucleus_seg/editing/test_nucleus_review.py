@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 from drawn.nucleus_seg import smear
-from drawn.reviewing import Served, serving
+from drawn.reviewing import Served, serving, wait
 
 from cellscope.cli.root import app
 
@@ -141,19 +145,38 @@ def test_nothing_reviewed_teaches_nothing(out: Path, tmp_path: Path, capsys: pyt
     assert "no image was marked as reviewed" in capsys.readouterr().err
 
 
+def start(out: Path) -> tuple[subprocess.Popen[str], str]:
+    words = [sys.executable, "-m", "cellscope", "review", str(out), "--no-browser", "--who", "Ada"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
 @pytest.mark.slow
-def test_the_circle(out: Path, tmp_path: Path) -> None:
-    with serving(out) as served:
-        x, y = centre(labels_of(out), 1)
-        served.edit(0, do="remove", label=1)
-        served.edit(0, do="add", point=[x, y])
-        for number in range(3):
-            served.send(number, reviewed=True)
-    dataset, trained, again = tmp_path / "dataset", tmp_path / "trained", tmp_path / "again"
-    assert run("nucleus-seg", "prepare", out, "-o", dataset, "--splits", "0.67,0.33,0") == 0
-    words = ("--init", "nucleus-seg-nuclei", "--set", "steps=2", "--set", "batch_size=1", "--device", "cpu", "-q")
-    assert run("nucleus-seg", "train", dataset, "-o", trained, *words, "--num-workers", "0") == 0
-    images = json.loads((out / "run.json").read_text())["inputs"]
-    words = ("-m", trained / "model.safetensors", "-q", "--device", "cpu")
-    assert run("nucleus-seg", "predict", images[0]["path"], "-o", again, *words) == 0
-    assert pd.read_csv(again / "images.csv")["status"].tolist() == ["ok"]
+def test_nothing_is_lost_when_the_server_is_killed(out: Path) -> None:
+    """A real process, killed with changes just made and tables still to be written; the next one has all of it."""
+    process, address = start(out)
+    origin = {"Origin": address.rsplit("/", 2)[0]}
+    try:
+        with httpx.Client(headers=origin, timeout=60) as client:
+            for revision, edit in enumerate(({"do": "remove", "label": 1}, {"do": "confirm", "label": 2})):
+                body = {"revision": revision, "edit": edit}
+                assert client.post(f"{address}api/image/0", json=body).status_code == 200
+    finally:
+        process.kill()  # SIGKILL: nothing is tidied up
+        process.wait()
+    process, address = start(out)  # and nobody is told that another one has the folder open
+    try:
+        with httpx.Client(headers={"Origin": address.rsplit("/", 2)[0]}, timeout=60) as client:
+            shown = client.get(f"{address}api/image/0").json()
+            assert [one["label"] for one in shown["objects"]] == [2, 3]
+            assert [one["do"] for one in shown["history"]] == ["remove", "confirm"]
+            wait(lambda: client.get(f"{address}api/run").json()["saved"])
+            undone = client.post(f"{address}api/image/0", json={"revision": shown["revision"], "undo": True}).json()
+            assert [one["do"] for one in undone["history"]] == ["remove"]
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    table = pd.read_csv(out / "corrections/objects.csv", dtype={"image": str})
+    assert table.loc[table["image"] == "0.png", ["label", "corrected"]].values.tolist() == [[2, False], [3, False]]
+    assert (out / "corrections/report.html").is_file()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from cellscope.assays.histo.datasets.sources import consep, labels, mat, pannuke
+from cellscope.assays.histo.datasets.sources import consep, corrected, labels, mat, pannuke
 from cellscope.assays.histo.datasets.sources.outlines import Outlines
 from cellscope.assays.histo.datasets.sources.tissue_record import Annotated, Choices, Record, Source
 
@@ -23,6 +23,7 @@ class Reader(Protocol):
 
 #: In the order they are tried; `labels` takes whatever follows a naming rule.
 FORMATS: Mapping[str, Reader] = {
+    "review": corrected,
     "pannuke": pannuke,
     "mat": mat,
     "consep": consep,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from cellscope.assays.micronucleus.datasets.sources import cells, folders, instances, mnfinder
+from cellscope.assays.micronucleus.datasets.sources import cells, corrected, folders, instances, mnfinder
 from cellscope.assays.micronucleus.datasets.sources.field_record import CropRecord, FieldRecord
 from cellscope.assays.micronucleus.datasets.sources.outlines import Outlines
 
@@ -23,6 +23,7 @@ class Reader(Protocol):
 
 #: In the order they are tried.
 FORMATS: Mapping[str, Reader] = {
+    "review": corrected,
     "mnfinder": mnfinder,
     "instances": instances,
     **{name: Outlines(name) for name in ("coco", "qupath", "labelme", "via", "cvat", "imagej")},
