@@ -10,6 +10,7 @@ _DOORS = {
     "train": "cellscope.api",
     "evaluate": "cellscope.api",
     "prepare": "cellscope.api",
+    "export": "cellscope.api",
     "open": "cellscope.results",
     "Run": "cellscope.results",
     "Evaluation": "cellscope.results",

@@ -1,4 +1,5 @@
 from cellscope.api import evaluate as evaluate
+from cellscope.api import export as export
 from cellscope.api import predict as predict
 from cellscope.api import prepare as prepare
 from cellscope.api import train as train

@@ -210,6 +210,47 @@ def evaluate(
     return Evaluation(Path(out))
 
 
+def export(
+    run: Run | PathLike, to: str, target: PathLike, *, images: PathLike | None = None, overwrite: bool = False
+) -> Path:
+    """Write a finished run in the files of another program, as ``cellscope export`` does.
+
+    Parameters
+    ----------
+    run : Run or path
+        The run, or its folder.
+    to : str
+        ``parquet``, ``anndata``, ``spatialdata``, ``ome-zarr``, ``imagej-rois`` or ``labkit``.
+    target : path
+        File or folder to write.
+    images : path, optional
+        Folder of the images, if they were moved.
+    overwrite : bool
+        Replace an earlier export.
+
+    Returns
+    -------
+    Path
+        `target`.
+
+    Raises
+    ------
+    UsageError
+        No such format; a package is missing; the run has no outlines; `target` is there.
+    CellscopeError
+        `target` cannot be written.
+    """
+    import warnings
+
+    from cellscope.exports.formats import export as write
+    from cellscope.exports.results import Results
+
+    out = Path(run) if isinstance(run, (str, os.PathLike)) else run.out
+    results = Results(out, None if images is None else Path(images))
+    write(results, to, Path(target), overwrite=overwrite, told=lambda text: warnings.warn(text, stacklevel=4))
+    return Path(target)
+
+
 def _function(assay: str, verb: str) -> Callable[..., Any]:
     """Give what an assay's command calls: the same that the command line uses."""
     module = f"cellscope.assays.{assay.replace('-', '_')}"

@@ -31,6 +31,7 @@ BENCHMARKS = "".join(
 )
 FOREIGN = {
     "--gres",
+    "--plugin",
     "--nv",
     "--nthreads",
     "--strict",
@@ -146,6 +147,7 @@ def idle(monkeypatch, tmp_path):
         "doctor.run_doctor",
         "info.show_info",
         "review.review_run",
+        "export.export_run",
         "review.take_returned",
     ):
         monkeypatch.setattr(f"cellscope.cli.commands.{target}", nothing)

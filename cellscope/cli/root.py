@@ -1,4 +1,4 @@
-"""The command line: ``cellscope <assay> <verb>``, ``models``, ``merge``, ``status``, ``info``, ``doctor``.
+"""The command line: ``cellscope <assay> <verb>``, ``models``, ``merge``, ``status``, ``export``, ``info``, ``doctor``.
 
 Nothing here, nor in what it imports, imports torch, cv2, numpy, pandas or lightning: a help page must come at once.
 """
@@ -145,6 +145,29 @@ def review(
         return take_returned(out, corrections, who=who, images=images, argv=sys.argv)
 
     return review_run(out, port=port, browser=not no_browser, who=who, images=images, argv=sys.argv)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of `predict`.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="FORMAT", help="parquet, anndata, spatialdata, ome-zarr, imagej-rois or labkit."),
+    ],
+    target: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("-o", "--out", metavar="FILE", help="File or folder to write. Default: named after OUT."),
+    ] = None,
+    images: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--images", metavar="PATH", help="Folder of the images, if they were moved after predict."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+) -> int:
+    """Write the results of a run, corrected ones where there are any, in the files of other programs."""
+    from cellscope.cli.commands.export import export_run
+
+    return export_run(out, to=to, target=target, images=images, overwrite=overwrite)
 
 
 def main() -> None:

@@ -161,7 +161,7 @@ def reviewed_images(out: Path) -> list[Reviewed]:
         if not path.is_file():
             raise DatasetError(f"{out}: the image {image} is not at {path} any more; put it back")
         folder = out / FOLDER if own.edits else out
-        found.append(Reviewed(image, path, kinds.get(image, ""), partial(_artefact, folder, out, image), own.edits))
+        found.append(Reviewed(image, path, kinds.get(image, ""), partial(artefact, folder, out, image), own.edits))
     if not found:
         raise DatasetError(f"{out}: no image was marked as reviewed; only those teach (cellscope review {out})")
     return found
@@ -190,7 +190,14 @@ def run_facts(out: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return record.get("models", []), record.get("options", {}).get("run", {})
 
 
-def _artefact(folder: Path, out: Path, image: str, suffix: str) -> Path | None:
+def artefact(folder: Path, out: Path, image: str, suffix: str) -> Path | None:
+    """Find a file of an image in `folder`, `out` or its corrections; None for none.
+
+    Raises
+    ------
+    DatasetError
+        `folder` holds corrections, and this one is not written yet.
+    """
     name = f"{stem(image)}{suffix}"
     if (folder / name).is_file():
         return folder / name

@@ -32,6 +32,15 @@ from cellscope.report.thumbnails import Thumbnail, thumbnail
 from cellscope.report.values import format_value, is_missing, label_of, tree_node
 from cellscope.report.widget import Widget
 
+PAGE = 50
+"""Cards shown at a time; the buttons above them turn the pages. On paper all are printed."""
+
+FIRST = ("image", "label", "class", "score", "review", "reasons", "area", "area_um2")
+"""What people look at first in a table of objects."""
+
+FOLDED = re.compile(r"p_.+|bbox-\d")
+"""Columns shown last, and only when asked for; the CSV keeps its order."""
+
 MAX_CELLS = 24_000
 """Cells shown of one table; longer ones are cut, with a note: browsers slow down, and the CSV holds all rows."""
 
@@ -180,6 +189,7 @@ def _pieces(
         gallery=gallery if gallery is not None and gallery.cells else None,
         layout=_layout(shown),
         flagged=sum(bool(card["warnings"]) for card in shown),
+        page=PAGE,
         tables=[_table(table, links) for table in tables],
         warnings=list(warnings),
         notes=list(notes),
@@ -281,6 +291,7 @@ def _layout(cards: Sequence[Mapping[str, Any]]) -> str:
 def _table(table: Table, links: Mapping[str, str]) -> dict[str, Any]:
     empty = [str(name) for name in table.frame.columns if len(table.frame) and table.frame[name].isna().all()]
     frame = table.frame.drop(columns=empty)
+    frame = frame.iloc[:, _in_order([str(name) for name in frame.columns])]
     total, width = frame.shape
     limit = max(1, MAX_CELLS // max(1, width))
     columns = [
@@ -289,6 +300,7 @@ def _table(table: Table, links: Mapping[str, str]) -> dict[str, Any]:
             "label": label_of(str(name)),
             "numeric": pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype),
             "links": name == "image",
+            "folded": bool(FOLDED.fullmatch(str(name))),
         }
         for name, dtype in zip(frame.columns, frame.dtypes, strict=True)
     ]
@@ -304,7 +316,16 @@ def _table(table: Table, links: Mapping[str, str]) -> dict[str, Any]:
         "cut": len(rows) < total,
         "total": total if table.total is None else table.total,
         "empty": empty,
+        "folded": sum(column["folded"] for column in columns),
     }
+
+
+def _in_order(names: list[str]) -> list[int]:
+    """Order the columns of a table: of objects what people look at first, and what is folded last."""
+    first = [name for name in FIRST if name in names] if {"label", "class"} <= set(names) else []
+    folded = [name for name in names if FOLDED.fullmatch(name)]
+    ordered = [*first, *(name for name in names if name not in (*first, *folded)), *folded]
+    return [names.index(name) for name in ordered]
 
 
 def _cell(value: Any, column: Mapping[str, Any], links: Mapping[str, str]) -> tuple[str, str, str]:

@@ -62,7 +62,8 @@
       }
       body.append(...rows);
     }));
-    const input = section.querySelector("input");
+    section.querySelector(".unfold")?.addEventListener("change", (event) => table.classList.toggle("folded", !event.target.checked));
+    const input = section.querySelector("input[type=search]");
     if (!input) return;
     const output = section.querySelector("output");
     let texts = null;
@@ -82,6 +83,39 @@
     const cards = [...document.querySelectorAll(".card")];
     const input = document.getElementById("find-card");
     if (!input) return;
+    const size = Number(document.querySelector(".cards").dataset.page);
+    const pagers = [...document.querySelectorAll(".pager")];
+    let page = 0;
+    // The cards that the filter leaves, `size` at a time.
+    const turn = (to) => {
+      const left = cards.filter((card) => !card.hidden);
+      const last = Math.max(0, Math.ceil(left.length / size) - 1);
+      page = Math.min(Math.max(0, to), last);
+      left.forEach((card, number) => card.classList.toggle("later", Math.floor(number / size) !== page));
+      for (const pager of pagers) {
+        pager.hidden = last === 0;
+        pager.querySelector("output").textContent = `${page * size + 1} to ${Math.min((page + 1) * size, left.length)} of ${left.length}`;
+        pager.querySelector("[data-turn='-1']").disabled = page === 0;
+        pager.querySelector("[data-turn='1']").disabled = page === last;
+      }
+    };
+    pagers.forEach((pager, below) => pager.addEventListener("click", (event) => {
+      const by = event.target.closest("[data-turn]")?.dataset.turn;
+      if (!by) return;
+      turn(page + Number(by));
+      if (below) document.getElementById("s-images").scrollIntoView();
+    }));
+    const reach = () => { // a link to a card must lead somewhere, whatever the filter and the page are
+      const card = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      if (!card?.classList.contains("card")) return;
+      if (card.hidden) {
+        input.value = "";
+        if (only) only.checked = false;
+        apply();
+      }
+      turn(Math.floor(cards.filter((one) => !one.hidden).indexOf(card) / size));
+      card.scrollIntoView();
+    };
     const only = document.getElementById("only-flagged");
     const output = document.getElementById("cards-left");
     const texts = cards.map((card) => card.textContent.toLowerCase());
@@ -93,18 +127,13 @@
         left += !card.hidden;
       });
       output.textContent = left < cards.length ? `${left} of ${cards.length} shown` : "";
+      turn(0);
     };
     input.addEventListener("input", apply);
     only?.addEventListener("change", apply);
-    // A link to a card that the filter hides must still lead somewhere.
-    addEventListener("hashchange", () => {
-      const card = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-      if (!card?.hidden) return;
-      input.value = "";
-      if (only) only.checked = false;
-      apply();
-      card.scrollIntoView();
-    });
+    addEventListener("hashchange", reach);
+    turn(0);
+    if (location.hash) reach();
     document.getElementById("show-flagged")?.addEventListener("click", () => { only.checked = true; apply(); });
   }
 
@@ -202,11 +231,13 @@
   // Paper does not scroll: tables wider than the page are printed in blocks of columns, each with the first column again.
   function blocks(table, rows) {
     const heads = [...table.tHead.rows[0].cells];
-    const widths = heads.map((head, column) => 2 + Math.min(PRINT_CELL, Math.max(
+    const folded = table.classList.contains("folded");
+    const widths = heads.map((head, column) => folded && head.classList.contains("fold") ? 0 : 2 + Math.min(PRINT_CELL, Math.max(
       head.textContent.trim().length, ...rows.map((row) => row.cells[column].textContent.trim().length))));
     const result = widths.length > 1 ? [] : [[0]];
     let used = Infinity;
     for (let column = 1; column < widths.length; column++) {
+      if (!widths[column]) continue;
       if (used + widths[column] > PRINT_CHARACTERS) { result.push([0]); used = widths[0]; }
       result.at(-1).push(column);
       used += widths[column];

@@ -144,7 +144,7 @@ def complete(line, index):
 
 def test_completion():
     assert "karyotype" in complete("cellscope k", 1)
-    assert set(complete("cellscope karyotype ", 2)) == {*VERBS, "render", "import-detectron2"}
+    assert set(complete("cellscope karyotype ", 2)) == {*VERBS, "render", "import-detectron2", "iscn"}
     assert complete("cellscope karyotype predict --precision b", 4) == ["bf16"]
     assert "--pixel-size" in complete("cellscope karyotype predict --pi", 3)
     script = run("--show-completion", "bash", env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})

@@ -252,6 +252,30 @@ def test_empty_columns_are_left_out_and_named():
     assert len([attrs for attrs in none.all("button") if attrs.get("class") == "sort"]) == 3
 
 
+def test_what_people_look_at_first_stands_first_and_probabilities_are_folded():
+    columns = ("image", "label", "class", "score", "review", "p_a", "p_b", "bbox-0", "solidity", "area", "reasons")
+    frame = pd.DataFrame({name: ["x" if name in ("image", "reasons") else 1] * 2 for name in columns})
+    text = render(title="t", tables=[Table("Objects", frame), Table("Other", frame[["p_a", "label"]])])
+    heads = [re.findall(r'title="([^"]+)">', part) for part in re.findall(r"<thead>.*?</thead>", text)]
+    assert heads == [
+        ["image", "label", "class", "score", "review", "reasons", "area", "solidity", "p_a", "p_b", "bbox-0"],
+        ["label", "p_a"],
+    ]
+    first = re.search(r"<thead>.*?</thead>", text)[0]
+    assert [re.search(r'title="([^"]+)"', head)[1] for head in re.findall(r'<th [^>]*fold".*?</th>', first)] == [
+        "p_a", "p_b", "bbox-0",
+    ]  # fmt: skip
+    assert text.count('<td class="number fold"') == 2 * 3 + 2 * 1
+    assert "Probabilities and boxes (3 columns)" in text
+
+
+def test_beyond_fifty_images_there_are_pages():
+    text = render(title="t", cards=[Card(f"{number}.tif") for number in range(120)])
+    assert text.count('class="card later"') == 70
+    assert text.count('class="pager') == 2
+    assert 'class="pager' not in render(title="t", cards=[Card(f"{number}.tif") for number in range(50)])
+
+
 def test_labels_for_raw_names():
     names = ("axis_major_length_um", "n_spindle", "p_X", "density_per_mm2", "area_mm2", "centroid-0", "score", "_um")
     assert [label_of(name) for name in names] == [

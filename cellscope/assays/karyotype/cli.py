@@ -17,6 +17,7 @@ from cellscope.assays.karyotype.options import (
 )
 from cellscope.cli.brief import Command
 from cellscope.cli.verbs import Models, Out, Verbs, Work, finish, run_inputs, speaking
+from cellscope.errors import EXIT_FAILED, EXIT_OK
 from cellscope.options.common import InputOptions, RunOptions
 from cellscope.options.fields import extended
 from cellscope.options.flags import with_options
@@ -79,6 +80,22 @@ def import_detectron2(
     with speaking(options):
         code = import_checkpoint(file, out, options)
     return finish("karyotype import-detectron2", out, code, as_json=options.json)
+
+
+@app.command("iscn", cls=Command)
+def iscn(
+    texts: Annotated[list[str], typer.Argument(metavar="KARYOTYPE", help="Such as '47,XY,+21'; one or more.")],
+) -> int:
+    """Check karyotypes that people wrote: total, sex chromosomes, order, mos and [n]. Exit code 1 if one is wrong."""
+    from cellscope.assays.karyotype.cell.iscn_check import check_iscn
+
+    wrong = 0
+    for text in texts:
+        faults = check_iscn(text)
+        wrong += bool(faults)
+        for fault in faults or ["right"]:
+            typer.echo(fault if fault.startswith(f"{text}: ") else f"{text}: {fault}")
+    return EXIT_FAILED if wrong else EXIT_OK
 
 
 @app.command("render", cls=Command)

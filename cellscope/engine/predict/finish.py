@@ -33,7 +33,7 @@ REPORT = "report.html"
 BADGE = "Unlike the training images"
 _READ = ("familiarity", "read")
 
-MAX_CARDS = 200
+MAX_CARDS = 300
 MAX_OBJECT_ROWS = 2000
 """What the report shows at most; the tables hold everything."""
 

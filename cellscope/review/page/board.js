@@ -60,7 +60,7 @@ export class Board {
     if (!this.shown || !this.place.clientWidth) return;
     const height = this.place.clientHeight, sizes = new Map(this.shown.objects.map((one) => [one.label, one.size]));
     const set = (factor) => { for (const element of this.place.querySelectorAll(".one")) element.firstChild.width = Math.max(3, Math.round(sizes.get(Number(element.dataset.label))[0] * factor)); };
-    const fits = () => [...this.place.querySelectorAll(".row")].every((row) => row.scrollWidth <= row.clientWidth) && this.place.scrollHeight <= height + 1;
+    const fits = () => [...this.place.querySelectorAll(".row")].every((row) => row.scrollWidth <= row.clientWidth) && this.place.scrollHeight <= height;
     let low = 0.12, high = 1;
     for (let turn = 0; turn < 7; turn++) { const factor = (low + high) / 2; set(factor); if (fits()) low = factor; else high = factor; }
     set(low);

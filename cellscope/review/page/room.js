@@ -343,7 +343,7 @@ addEventListener("beforeprint", () => {
   const line = [state.shown.image, draft(state.shown), `${state.shown.objects.filter((one) => one.corrected).length} corrected by ${state.run.who}`, new Date().toISOString().slice(0, 10), "research use only, never a diagnosis"];
   id("sheet").textContent = line.filter(Boolean).join(" · ");
   const two = !id("beside").hidden;
-  for (const one of [board, beside]) { Object.assign(one.place.style, { width: "1030px", height: two ? "290px" : "600px" }); one.scale(); }
+  for (const one of [board, beside]) { Object.assign(one.place.style, { width: two ? "505px" : "1030px", height: "560px" }); one.scale(); }
 });
 addEventListener("afterprint", () => { for (const one of [board, beside]) { Object.assign(one.place.style, { width: "", height: "" }); one.scale(); } });
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from cellscope.assays.karyotype.classes import CLASSES
 
 AUTOSOMES = CLASSES[:22]
+DIPLOID = range(35, 58)
+"""Totals that ISCN reads against the diploid set (35 to 57)."""
 
 
 def sex_chromosomes(classes: Iterable[str]) -> str:
@@ -20,7 +22,8 @@ def draft_iscn(classes: Iterable[str], *, most: int | None = 4) -> str:
     """Write a cell's counts as a numerical karyotype.
 
     Unassigned chromosomes count towards the total and stand as ``+mar`` (of unknown origin). More than `most`
-    departures are not a karyotype but an incomplete metaphase: the total is then given with ``inc``.
+    departures are not a karyotype but an incomplete metaphase: the total is then given with ``inc``. A total that ISCN
+    would read as haploid or triploid says that changes are against the diploid set (``<2n>``).
 
     Parameters
     ----------
@@ -52,4 +55,6 @@ def draft_iscn(classes: Iterable[str], *, most: int | None = 4) -> str:
         changes.append("+mar" if unknown == 1 else f"+{unknown}mar")
     if most is not None and len(changes) > most:
         return ",".join([*parts, "inc"])
+    if len(listed) not in DIPLOID:
+        parts[0] += "<2n>"
     return ",".join(parts + changes)

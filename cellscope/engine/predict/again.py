@@ -1,0 +1,58 @@
+"""Read an input of a finished run once more, as the run read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from cellscope.engine.find import find_assay
+from cellscope.errors import InputError
+from cellscope.io.choice import Choice
+from cellscope.io.image import Image
+from cellscope.io.open import MAX_PIXELS
+from cellscope.io.read import read
+
+
+def read_again(record: Mapping[str, Any], entry: Mapping[str, Any], *, images: Path | None = None) -> Image:
+    """Read an input with the run's choice of planes, largest size and pixel size.
+
+    Parameters
+    ----------
+    record : mapping
+        ``run.json``.
+    entry : mapping
+        The input in ``record["inputs"]``.
+    images : Path, optional
+        Folder of the images, or the image, if they were moved.
+
+    Raises
+    ------
+    InputError
+        It is not where it was, or cannot be read.
+    """
+    options = SimpleNamespace(**record["options"].get(record["assay"], {}))
+    spec, run = find_assay(record["assay"]).inputs, record["options"]["run"]
+    path, choice = find_input(entry, images), Choice.of(options, entry.get("scene"))
+    limit = run.get("max_pixels") or MAX_PIXELS
+    if spec.read is not None:
+        found: Image = spec.read(path, choice, limit, options)
+    else:
+        found = read(path, choice=choice, wants=spec.wants, max_pixels=limit)
+    if run.get("pixel_size"):
+        found = replace(found, pixel_size_um=run["pixel_size"], pixel_size_given=True)
+    return found
+
+
+def find_input(entry: Mapping[str, Any], images: Path | None) -> Path:
+    """Find the file of an input; parameters and errors as of `read_again`."""
+    places = [Path(str(entry["path"]))]
+    if images is not None:
+        name = str(entry["image"])
+        places = [images] if images.is_file() else [images / name, images / Path(name).name]
+    for place in places:
+        if place.exists():
+            return place
+    raise InputError(f"{entry['image']}: the image is not at {places[0]}; say where it is with --images FOLDER")
