@@ -11,12 +11,12 @@ from cellscope.assays.karyotype.cell.evidence import CHANGES, SEXES
 from cellscope.assays.karyotype.cell.iscn import AUTOSOMES, draft_iscn
 
 #: Before any cell is seen: a normal karyotype; one change in all cells; one in a share of the cells. The last two are
-#: divided among the changes. Meant for cases of which a change is suspected, and chosen on generated cases of validation
-#: cells: a change that is overlooked costs more than one that a person finds not to be there.
+#: divided among the changes. Meant for cases of which a change is suspected, and chosen on generated cases of
+#: validation cells: a change that is overlooked costs more than one that a person finds not to be there.
 NORMAL, CONSTITUTIONAL, MOSAIC = 0.6, 0.35, 0.05
-#: A lost autosome beside a gained one: before birth it is hardly ever compatible with life, and a chromosome not found is
-#: the commonest error.
-LOST = 0.1
+#: A lost autosome beside a gained one: before birth it is hardly ever compatible with life, and a chromosome not found
+#: is the commonest error.
+LOST = 0.01
 #: Share of the cells in which nothing of a change is to be seen, though it is there.
 MISSED = 0.3
 #: Shares of the cells that a mosaic's changed line may have, alike before.
