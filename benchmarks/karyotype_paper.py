@@ -1,10 +1,11 @@
 """Every row of the paper's tables as a command: short runs, which show that each one works and nothing more.
 
-usage: python benchmarks/karyotype_paper.py DATASET [--steps 2] [--limit 8] [--imagenet FOLDER | --random] [-o OUT]
+usage: python benchmarks/karyotype_paper.py DATASET [--row R] [--steps 2] [--limit 8] [--imagenet FOLDER | --random]
+       [--list] [--full] [-o OUT]
 
 DATASET is what `cellscope karyotype prepare bioimlab -o paper --splits 0.85,0.05,0.1` wrote. Each row is a training by
 its preset (docs/papers/karyotype.md), cut to `--steps` steps on the first `--limit` items, and its evaluation on as
-many.
+many. `--row` takes the rows with these words in their name ("II, chrnet4"), `--list` prints the commands.
 Without the cuts (`--full`) these are the paper's own trainings, for a GPU.
 
 Where ImageNet weights are asked for, `--imagenet FOLDER` holds timm's files, NETWORK.safetensors each; without it timm
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +49,16 @@ class Row:
     evaluation: tuple[str, ...] = ()
 
 
+JOINT = ("detect-chrrender-50", "chrnet4-e")
+"""The runs of Table III: the detector and the classifier."""
+JOINT_METRICS = ("only_classifying_accuracy", "fully_karyotyping_accuracy_46")
+JOINT_METRICS += ("fully_karyotyping_recall_46", "fully_karyotyping_precision_46")
+
+
 def rows() -> list[Row]:
-    """Tables I and II on BioImLab, in the paper's order."""
-    boxes = ("box_map", "box_ap50", "box_ap75")
+    """Tables I and II on BioImLab, in the paper's order; Table III measures two of their trainings together."""
+    boxes = tuple(f"detector.box_{name}" for name in ("map", "ap50", "ap75", "ap_small", "ap_medium"))
+    boxes += ("whole_correct", "missing_at_most_one")
     singles = ("accuracy", "mean_recall", "mean_precision")
     hough = ("--set", "rotate=hough")
     detectors = [
@@ -91,53 +100,71 @@ def evaluation(model: list[str], given: argparse.Namespace, name: str, more: tup
     return [*command, *more, "-o", str(given.out / f"measured-{name}")]
 
 
-def values(path: Path, names: tuple[str, ...]) -> str:
-    """Read metrics of BioImLab from an evaluation."""
+def values(path: Path, names: tuple[str, ...], source: str) -> str:
+    """Read metrics of a source from an evaluation."""
     overall = json.loads((path / "eval.json").read_text())["metrics"]["overall"]
-    found = [overall[f"bioimlab.{name}"]["value"] for name in names]
+    found = [overall[f"{source}.{name}"]["value"] for name in names]
     printed = ["-" if value is None else f"{value:.3f}" for value in found]
     return ", ".join(f"{name} {value}" for name, value in zip(names, printed, strict=True))
 
 
-def write_random_weights(folder: Path) -> None:
+def write_random_weights(folder: Path, archs: set[str]) -> None:
     """Write timm's networks, as they are before any training, in place of ImageNet's."""
     import timm
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name in sorted(set(TIMM.values())):
+    for name in sorted({TIMM[arch] for arch in archs}):
         path = folder / f"{name}.safetensors"
         if not path.is_file():
             save_file(timm.create_model(name).state_dict(), path)
 
 
 def main() -> None:
+    """Train, measure and print row after row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
+    parser.add_argument("--row", default="", help="only rows with this in their name")
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--limit", type=int, default=8)
     parser.add_argument("--imagenet", type=Path)
     parser.add_argument("--random", action="store_true")
+    parser.add_argument("--source", default="bioimlab", help="data set that is measured")
+    parser.add_argument("--list", action="store_true")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("-o", "--out", type=Path, default=Path("karyotype-paper"))
     given = parser.parse_args()
+    chosen = [row for row in rows() if given.row in row.name]
     if given.random:
         given.imagenet = given.imagenet or given.out / "imagenet"
-        write_random_weights(given.imagenet)
-    print("| row | trained | measured | seconds |\n|---|---|---|---:|")
-    for row in rows():
-        seconds = 0.0
-        if not (given.out / row.run / "model.safetensors").is_file():
-            seconds += cellscope([*training(row, given), "--overwrite"])
+        if not given.list:
+            write_random_weights(given.imagenet, {row.arch for row in chosen if row.preset in PRETRAINED})
+    if not given.list:
+        print("| row | trained | measured | seconds |\n|---|---|---|---:|")
+    for row in chosen:
         name = row.name.replace(", ", "-").replace(" ", "-").replace("(", "").replace(")", "")
-        seconds += cellscope([*evaluation([row.run], given, name, row.evaluation), "--overwrite"])
-        measured = values(given.out / f"measured-{name}", row.metrics)
-        print(f"| {row.name} | `--preset {row.preset} --arch {row.arch}` | {measured} | {seconds:.0f} |", flush=True)
-    both = ["detect-chrrender-50", "chrnet4-e"]
-    seconds = cellscope([*evaluation(both, given, "III", ("--no-assignment",)), "--overwrite"])
-    names = ("cases_by_number_right", "only_classifying_accuracy", "fully_karyotyping_accuracy_46")
-    print(f"| III | the two above | {values(given.out / 'measured-III', names)} | {seconds:.0f} |")
+        trained = given.out / row.run / "model.safetensors"
+        seconds = run(training(row, given), given.list) if given.list or not trained.is_file() else 0.0
+        seconds += run(evaluation([row.run], given, name, row.evaluation), given.list)
+        if not given.list:
+            measured = values(given.out / f"measured-{name}", row.metrics, given.source)
+            trained_by = f"`--preset {row.preset} --arch {row.arch}`"
+            print(f"| {row.name} | {trained_by} | {measured} | {seconds:.0f} |", flush=True)
+    if not {row.run for row in chosen}.issuperset(JOINT):
+        return
+    seconds = run(evaluation(list(JOINT), given, "III", ("--no-assignment",)), given.list)
+    if not given.list:
+        measured = values(given.out / "measured-III", JOINT_METRICS, given.source)
+        print(f"| III | the two above | {measured} | {seconds:.0f} |")
+
+
+def run(words: list[str], only_list: bool) -> float:
+    """Run a command, or print it; its seconds."""
+    if only_list:
+        print(f"cellscope {shlex.join(words)}")
+        return 0.0
+    return cellscope([*words, "--overwrite"])
 
 
 if __name__ == "__main__":

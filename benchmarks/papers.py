@@ -1,12 +1,14 @@
 """Every row of the tables of three papers as commands: MobileViT-MN, MSFF-SegNeXt and the mitosis classifiers.
 
-usage: python benchmarks/papers.py micronucleus|nucleus-seg|mitosis DATASET [--steps 2] [--limit 8] [--table T] [--list]
-       [--full] [-o OUT]
+usage: python benchmarks/papers.py micronucleus|nucleus-seg|mitosis DATASET [--steps 2] [--limit 8] [--table T]
+       [--row R] [--list] [--full] [--kinetics FILE] [-o OUT]
 
 DATASET is what `cellscope ... prepare` wrote as the papers' pages say (docs/papers/): for nucleus-seg with `--folds 3`.
 Each row is a training by the paper's preset and its evaluation, cut to `--steps` steps without ImageNet weights on the
 first `--limit` items, which shows that the row works and nothing more. With `--full` these are the papers' own
-trainings, for a GPU. `--list` prints the commands and runs none. karyotype and histo have scripts of their own.
+trainings, for a GPU. `--list` prints the commands and runs none, `--row` takes the rows with these words in their name.
+`--kinetics` names the weights of Table 3's pretrained 3D network of the mitosis paper (`r3d50_K_200ep.pth` of
+3D-ResNets-PyTorch). karyotype and histo have scripts of their own.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import cellscope
+
+KINETICS = "r3d50_K_200ep.pth"
+"""Of Hara et al., 3D-ResNets-PyTorch: ResNet-50 in three dimensions, 200 epochs on Kinetics-700."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def nucleus_seg() -> list[Row]:
 
 
 def mitosis() -> list[Row]:
-    """Table 1's nineteen configurations, whose best of each network are Table 2, and Table 3's 3D network."""
+    """Table 1's nineteen configurations, whose best of each network are Table 2, and Table 3's two 3D networks."""
     configurations = [
         ("xception-lstm", "imagenet", 1e-3, 1e-5, 10),
         ("xception-lstm", "none", 1e-3, 0, 10),
@@ -108,7 +113,7 @@ def mitosis() -> list[Row]:
         ("resnet50-lstm", "imagenet", 1e-3, 1e-5, 10),
         ("resnet50-lstm", "none", 1e-3, 0, 10),
         ("resnet50-lstm", "imagenet", 1e-4, 1e-5, 10),
-        ("resnet50-lstm", "imagenet", 1e-5, 1e-5, 10),
+        ("resnet50-lstm", "imagenet", 1e-5, 1e-6, 10),
         ("resnet50-lstm", "imagenet", 1e-3, 1e-5, 20),
         ("gao-lstm", "none", 1e-3, 0, 10),
         ("gao-lstm", "none", 1e-4, 0, 10),
@@ -124,7 +129,12 @@ def mitosis() -> list[Row]:
         words += ("--set", f"second_rate={share}", "--set", f"freeze_first={'true' if second else 'false'}")
         rates = f"{first:g}/{second:g}" if second else f"{first:g}"
         rows.append(Row("1 and 2", f"{arch}, {init}, {rates}, batch {batch}", words, metrics, repeats=10))
-    return [*rows, Row("3", "resnet50-3d from nothing", ("--arch", "resnet50-3d"), metrics, repeats=10)]
+    three = ("--arch", "resnet50-3d")
+    return [
+        *rows,
+        Row("3", "resnet50-3d from nothing", three, metrics, repeats=10),
+        Row("3", "resnet50-3d from Kinetics-700", (*three, "--init", KINETICS), metrics, repeats=10),
+    ]
 
 
 PAPERS = {"micronucleus": micronucleus, "nucleus-seg": nucleus_seg, "mitosis": mitosis}
@@ -137,9 +147,14 @@ def commands(assay: str, row: Row, given: argparse.Namespace) -> Iterator[tuple[
     if not given.full:
         cut = ["--steps", str(given.steps), "--limit", str(given.limit), "--set", f"val_every={given.steps}"]
         cut += [] if "--init" in row.train else ["--init", "none"]
+        cut += [] if "--batch-size" in row.train else ["--batch-size", "2"]
     train = [assay, "train", str(given.dataset), *row.train, *cut]
-    if not given.full and "--init" in train:
-        train[train.index("--init") + 1] = "none"
+    if "--init" in train:
+        place = train.index("--init") + 1
+        if train[place] == KINETICS:
+            train[place] = str(given.kinetics or KINETICS)
+        if not given.full:
+            train[place] = "none"
     models = [run]
     if row.folds:
         models = [Path(f"{run}-fold{fold}") for fold in range(row.folds)]
@@ -175,12 +190,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--limit", type=int, default=8)
     parser.add_argument("--table", help="only rows of this table")
+    parser.add_argument("--row", default="", help="only rows with this in their name")
+    parser.add_argument("--kinetics", type=Path, help="weights of the pretrained 3D network")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("-o", "--out", type=Path)
     given = parser.parse_args()
     given.out = given.out or Path(f"{given.paper}-paper")
     rows = [row for row in PAPERS[given.paper]() if given.table is None or given.table in row.table]
+    rows = [row for row in rows if given.row in row.name]
     if not given.list:
         print("| table | row | measured | seconds |\n|---|---|---|---:|")
     for row in rows:

@@ -265,6 +265,7 @@ def test_the_same_events_in_three_tables_give_the_same_windows(movie, both, tmp_
         found.append(out)
     objects = [pd.read_csv(out / "objects.csv") for out in found]
     assert objects[0][["frame", "centroid-0", "centroid-1"]].to_numpy().tolist() == [[8, 60, 60], [10, 110, 150]]
+    assert objects[1]["spot"].tolist() == objects[2]["track"].tolist() == [1, 4]  # the mothers, in each program's words
     for other, out in zip(objects[1:], found[1:], strict=True):
         # what a tracking program calls its tracks comes along
         pd.testing.assert_frame_equal(other.drop(columns=["track", "spot"], errors="ignore"), objects[0])

@@ -94,7 +94,8 @@ class TrainOptions(TrainingOptions):
     tone: Literal["curves", "plain", "imagenet"] = option(
         "curves",
         "classify: how a grey crop becomes three channels: three tone curves, one value repeated (plain), or that "
-        "normalised as ImageNet (imagenet; always so for VGG, GoogLeNet, ResNet and others with --init imagenet).",
+        "normalised as ImageNet (imagenet; always so for VGG, GoogLeNet, ResNet and others with --init imagenet); with "
+        "--init MODEL that model's.",
         cli=False,
         recipe=True,
     )

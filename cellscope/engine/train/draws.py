@@ -11,9 +11,10 @@ from torch.utils.data import Sampler
 
 
 class WeightedDraws(Sampler):
-    """Draw items with replacement; skips what a resumed training has seen.
+    """Draw items, each as often as its weight says; skips what a resumed training has seen.
 
-    Of several training processes each takes every n-th draw.
+    Items of equal weight come once in every pass, in another order each time, as in the papers' epochs; others are
+    drawn with replacement. Of several training processes each takes every n-th draw.
 
     Parameters
     ----------
@@ -42,9 +43,15 @@ class WeightedDraws(Sampler):
         """Yield (item, number of the draw); no two processes share a number."""
         together = torch.distributed.is_available() and torch.distributed.is_initialized()
         rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if together else (0, 1)
-        order = np.random.default_rng([self.seed, 7]).choice(
-            len(self.probability), self.draws * world, p=self.probability
-        )
+        order = self._order(self.draws * world)
         for position in range(self.start, self.draws):
             draw = position * world + rank
             yield int(order[draw]), draw
+
+    def _order(self, draws: int) -> np.ndarray:
+        """Give the items of all draws: (draws,) int; of a longer training the first are the same."""
+        rng, count = np.random.default_rng([self.seed, 7]), len(self.probability)
+        if np.allclose(self.probability, 1 / count, rtol=1e-9, atol=0):
+            passes = [rng.permutation(count) for _ in range(-(-draws // count))]
+            return np.concatenate(passes)[:draws] if passes else np.zeros(0, int)
+        return rng.choice(count, draws, p=self.probability)

@@ -8,7 +8,7 @@ from drawn.mitosis import division
 from cellscope.assays.mitosis.datasets.prepare import prepare
 from cellscope.assays.mitosis.options import MitosisPrepareOptions
 from cellscope.assays.mitosis.report.figures import TILE, Strip, draw_filmstrip
-from cellscope.errors import DatasetError
+from cellscope.errors import DatasetError, UsageError
 from cellscope.io.movie import open_movie
 from cellscope.io.sequence import write_sequence
 from cellscope.io.tracks import read_events
@@ -105,3 +105,25 @@ def test_the_authors_test_folder_stays_the_test_set(tmp_path, beside):
         assert not set(items.loc[below, "group"]) & set(items.loc[~below, "group"])
     else:  # nothing beside it: a folder that happens to be called so
         assert (items["split"] != "test").any()
+
+
+def test_a_table_states_splits_also_within_a_position(tmp_path, capsys):
+    rows = ["image,split"]
+    for name, abnormal in (("NormalMitosis", False), ("AbnormalMitosis", True)):
+        for number in range(4):
+            path = tmp_path / "data" / name / f"160930_PC3_4Gy_p{number // 2}_{abnormal:d}{number}.tif"
+            write_sequence(path, division(number, abnormal=abnormal)[:3])
+            rows.append(f"{path.relative_to(tmp_path / 'data')},{'test' if number == 1 else 'train'}")
+    table = tmp_path / "facts.csv"
+    table.write_text("\n".join(rows) + "\n")
+    prepare([tmp_path / "data"], tmp_path / "out", MitosisPrepareOptions(table=table))
+    items = pd.read_csv(tmp_path / "out" / "items.csv", dtype=str, keep_default_na=False)
+    tested = items["image"].str.contains("01.tif|11.tif", regex=True)
+    assert tested.sum() == 2
+    assert (items.loc[tested, "split"] == "test").all()
+    assert (items.loc[~tested, "split"] == "train").all()
+    assert not set(items.loc[tested, "group"]) & set(items.loc[~tested, "group"])
+    assert "1 movie positions have sequences in the test split and in others" in capsys.readouterr().err
+    table.write_text("\n".join(rows).replace("test", "exam") + "\n")
+    with pytest.raises(UsageError, match="exam is no split; there are train, val, test"):
+        prepare([tmp_path / "data"], tmp_path / "again", MitosisPrepareOptions(table=table))

@@ -74,6 +74,17 @@ def test_draws_go_on_where_they_stopped() -> None:
     assert longer[:40] == whole
 
 
+def test_items_of_equal_weight_come_once_in_every_pass() -> None:
+    drawn = [item for item, _ in DrawSampler(["a"] * 7, {}, 21, seed=1)]
+    passes = [drawn[start : start + 7] for start in (0, 7, 14)]
+    assert all(sorted(one) == list(range(7)) for one in passes)
+    assert len({tuple(one) for one in passes}) == 3
+    assert [item for item, _ in DrawSampler(["a"] * 7, {}, 9, seed=1)] == drawn[:9]
+    assert list(DrawSampler(["a"] * 7, {}, 0, seed=1)) == []
+    unequal = [item for item, _ in DrawSampler(["a"] * 6 + ["b"], {"b": 6.0}, 700, seed=1)]
+    assert unequal.count(6) > 500
+
+
 def test_two_processes_share_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     items = ["a"] * 9
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)

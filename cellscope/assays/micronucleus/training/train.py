@@ -147,7 +147,7 @@ def _train_nuclei(prepared: PreparedDataset, out: Path, options: TrainOptions, a
 def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, argv: list[str]) -> None:
     L.seed_everything(options.seed, verbose=False)
     arch, size = str(options.arch), int(options.input_size or 96)
-    tone = tone_for(arch, options.tone, pretrained=options.init == "imagenet")
+    tone = _tone(arch, options)
     network = build_classifier(arch, pretrained=options.init == "imagenet", weights=_imagenet_file(options), tone=tone)
     network = network.to(memory_format=torch.channels_last)
     taken = _taken_over(options)
@@ -211,6 +211,13 @@ def _train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions,
         record=run_record(prepared, "classify"),
         say=say,
     )
+
+
+def _tone(arch: str, options: TrainOptions) -> str:
+    """Say how crops become channels: of a model that is trained on, as it was trained, which its weights need."""
+    if options.init in ("none", "imagenet"):
+        return tone_for(arch, options.tone, pretrained=options.init == "imagenet")
+    return str(read_card(locate(options.init)).arch_args.get("tone", CURVES))
 
 
 def _fields_of(prepared: PreparedDataset, options: TrainOptions) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ from cellscope.engine.train.data import (
     training_facts,
 )
 from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
-from cellscope.models.file import ModelCard
+from cellscope.errors import ModelError
+from cellscope.models.file import ModelCard, read_card
+from cellscope.models.registry import locate
 
 PART = "nuclei"
 
@@ -63,6 +66,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
     arch, arguments = str(options.arch), arguments_of(str(options.arch), options.pixel_classes)
     if arch == "msff-segnext":
         arguments |= {"edge": options.edge, "hamburgers": options.hamburgers, "hamburger": options.hamburger}
+    _check_form(arguments, options.init)
     network = build_network(arch, arguments, pretrained=options.init == "imagenet", weights=options.imagenet)
     initialise(network, options, assay="nucleus-seg", part=PART)
     smears = load_smears(prepared, "train", limit=options.limit, diameter=options.diameter)
@@ -100,6 +104,21 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
         say=say,
     )  # fmt: skip
     return 0
+
+
+def _check_form(arguments: Mapping[str, Any], init: str) -> None:
+    """Refuse a starting model whose Hamburger module has another form: its tensors would fit and mean something else.
+
+    Raises
+    ------
+    ModelError
+    """
+    if "hamburger" not in arguments or init in ("none", "imagenet"):
+        return
+    card = read_card(locate(init))
+    form = str(card.arch_args.get("hamburger", "published"))
+    if card.arch == "msff-segnext" and form != arguments["hamburger"]:
+        raise ModelError(f"{init} has the Hamburger module in its {form} form; train with --set hamburger={form}")
 
 
 class Learner(Averaging):

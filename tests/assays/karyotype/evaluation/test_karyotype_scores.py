@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import karyotype_paper
 import numpy as np
 import pytest
 import torch
@@ -116,3 +117,6 @@ def test_raw_detections_are_measured_as_the_detector_gave_them() -> None:
     assert "raw detections" in found["s.detector.box_map"].convention
     without = {one.name for one in detection_metrics([truth], [perfect], table, prefix="s.", seed=0)}
     assert not any("detector" in name for name in without)
+    [row] = [row for row in karyotype_paper.rows() if row.name == "I right, chrrender-50"]
+    assert {f"s.{name}" for name in row.metrics} <= set(found)  # what the paper's Table I prints is there
+    assert row.metrics[0] == "detector.box_map"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,10 @@ from drawn.micronucleus import draw_field
 from typer.testing import CliRunner
 
 from cellscope.assays.micronucleus.classify.classifiers import ARCHS, build_classifier
+from cellscope.assays.micronucleus.options import TrainOptions
+from cellscope.assays.micronucleus.training.train import _tone
 from cellscope.cli.root import app
+from cellscope.models.file import load_model, save_model
 from cellscope.nn.cost import count_parameters, pytorch_multiply_adds, twice_the_weights
 
 PAGE = Path(__file__).parents[4] / "docs" / "micronucleus.md"
@@ -81,3 +85,15 @@ def test_every_architecture_trains_and_is_measured(arch, cells, untrained, tmp_p
     metrics = json.loads((tmp_path / "out" / "eval.json").read_text())
     assert metrics["models"][-1]["arch"] == arch or metrics["models"][0]["arch"] == arch
     assert metrics["metrics"]["overall"]["classifier.avg_acc"]["n"] == 2
+
+
+def test_a_model_that_is_trained_on_keeps_its_tone(untrained, tmp_path):
+    """Its first layers expect crops as it was trained on them, whatever the options would make of a new network."""
+    card, tensors = load_model(untrained["classify"], assay="micronucleus", part="classify")
+    plain = tmp_path / "plain.safetensors"
+    save_model(plain, tensors, replace(card, arch_args={"classes": 2, "tone": "imagenet"}))
+    arch = "googlenet"
+    assert _tone(arch, TrainOptions(part="classify", init=str(plain), tone="plain")) == "imagenet"
+    assert _tone(arch, TrainOptions(part="classify", init=str(untrained["classify"]), tone="plain")) == "curves"
+    assert _tone(arch, TrainOptions(part="classify", init="none", tone="plain")) == "plain"
+    assert _tone(arch, TrainOptions(part="classify", init="imagenet", tone="plain")) == "imagenet"

@@ -18,8 +18,10 @@ from cellscope.assays.nucleus_seg.options import TrainOptions
 from cellscope.assays.nucleus_seg.training.appearance import borrow_stain, change_appearance, stain_red_cells
 from cellscope.assays.nucleus_seg.training.crops import Crops, Smear, Whole, cell_distance, contact, load_smears
 from cellscope.assays.nucleus_seg.training.paste import paste_neighbour
-from cellscope.assays.nucleus_seg.training.train import segmentation_loss
+from cellscope.assays.nucleus_seg.training.train import _check_form, segmentation_loss
+from cellscope.errors import ModelError
 from cellscope.io.prepared import PreparedDataset
+from cellscope.models.file import ModelCard, save_model
 
 SETTINGS = {"dice_weight": 0.0, "distance_weight": 0.0, "distance_head": False}
 
@@ -210,3 +212,19 @@ def test_the_papers_crops_are_the_image_in_the_middle_on_black() -> None:
     np.testing.assert_allclose(pixels.numpy().transpose(1, 2, 0), expected, atol=1 / 255)
     assert (classes == 2).sum() == 400
     assert all(torch.equal(one, other) for one, other in zip(crops[0, 3], crops[0, 9], strict=True))
+
+
+def test_a_hamburger_of_another_form_is_no_start(tmp_path: Path) -> None:
+    """Group and batch normalisation have tensors of the same shapes, so that the weights alone would seem to fit."""
+    for form in ("published", "equation"):
+        card = ModelCard(
+            "nucleus-seg", "nuclei", "msff-segnext", {"hamburger": form}, ("nucleus",), ("red",), {}, None, {}, {}, {},
+            "0",
+        )  # fmt: skip
+        save_model(tmp_path / f"{form}.safetensors", {"x": torch.zeros(1)}, card)
+    own = {"hamburger": "equation"}
+    _check_form(own, str(tmp_path / "equation.safetensors"))
+    _check_form(own, "none")
+    _check_form({}, str(tmp_path / "published.safetensors"))
+    with pytest.raises(ModelError, match="train with --set hamburger=published"):
+        _check_form(own, str(tmp_path / "published.safetensors"))
