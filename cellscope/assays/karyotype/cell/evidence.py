@@ -82,19 +82,20 @@ def weigh_copies(copies: np.ndarray) -> dict[str, float]:
 
 
 def as_text(found: Mapping[str, float]) -> str:
-    """Write what is above the least, the highest first.
+    """Write what is above the least, the highest first; sex chromosomes before the others.
 
     >>> as_text({"+21": 2.84, "-13": -4.0, "XX": 0.0, "XXX": -1.26})
-    '+21:2.8 XX:0.0 XXX:-1.3'
+    'XX:0.0 XXX:-1.3 +21:2.8'
     """
-    listed = sorted(found.items(), key=lambda item: -item[1])
+    # a cell of a table that began with a sign would be taken for a formula
+    listed = sorted(found.items(), key=lambda item: (item[0] not in SEXES, -item[1]))
     return " ".join(f"{change}:{value:.1f}" for change, value in listed if value > -MOST + 0.05)
 
 
 def from_text(text: str) -> dict[str, float]:
     """Read what `as_text` wrote; what is not there has the least value.
 
-    >>> from_text("+21:2.8 XX:0.0")["+21"], from_text("+21:2.8 XX:0.0")["XY"]
+    >>> from_text("XX:0.0 +21:2.8")["+21"], from_text("XX:0.0 +21:2.8")["XY"]
     (2.8, -4.0)
     """
     found = dict.fromkeys((*CHANGES, *SEXES), -MOST)

@@ -10,6 +10,7 @@ from drawn.karyotype import CLASSES, karyotype
 from cellscope.assays.karyotype.cell.clones import summarise
 from cellscope.assays.karyotype.cell.evidence import MOST, as_text, best_copies, from_text, of_draft, weigh_copies
 from cellscope.assays.karyotype.cell.modal import modal_karyotype, posterior
+from cellscope.io.write import write_csv
 
 
 def copies(sex="XX", spare=-5.0, there=6.0, **more):
@@ -73,6 +74,14 @@ def test_no_cell_says_more_than_the_most():
     found = weigh_copies(copies(c21=1e6))
     assert max(map(abs, found.values())) == MOST
     assert found["XX"] == 0.0
+
+
+def test_what_a_table_holds_is_read_back(tmp_path):
+    """Tables put an apostrophe before texts that begin with a sign."""
+    said = weigh_copies(copies(c21=5.0))
+    write_csv(tmp_path / "images.csv", pd.DataFrame({"image": ["a"], "evidence": [as_text(said)]}))
+    found = from_text(pd.read_csv(tmp_path / "images.csv")["evidence"][0])
+    assert found == pytest.approx(said, abs=0.06)
 
 
 def test_what_may_be_a_copy():
