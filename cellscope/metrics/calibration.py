@@ -23,32 +23,38 @@ def best_temperature(log_probabilities: np.ndarray, labels: np.ndarray) -> float
     return float(np.exp(minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded").x))
 
 
-def best_slope_and_bias(log_odds: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
-    """Find the line through which log odds become honest where both classes are equally frequent (Platt scaling).
+def best_slope_and_bias(log_odds: np.ndarray, positive: np.ndarray, *, balanced: bool = True) -> tuple[float, float]:
+    """Find the line through which log odds become honest (Platt scaling).
 
     Parameters
     ----------
     log_odds : (N,) float
         Of the positive class.
     positive : (N,) bool
+    balanced : bool
+        As if both classes were equally frequent: 0.5 is where the two, each counted as one half of the data, are
+        equally likely. Else as frequent as they are here.
 
     Returns
     -------
     slope, bias : float
-        ``sigmoid(slope * log_odds + bias)`` is the probability; 0.5 is where the two classes, each counted as one half
-        of the data, are equally likely. (1, 0) without both classes.
+        ``sigmoid(slope * log_odds + bias)`` is the probability. (1, 0) without both classes.
     """
-    [slope], bias = best_weights_and_bias(np.asarray(log_odds, float)[:, None], positive)
+    [slope], bias = best_weights_and_bias(np.asarray(log_odds, float)[:, None], positive, balanced=balanced)
     return slope, bias
 
 
-def best_weights_and_bias(log_odds: np.ndarray, positive: np.ndarray) -> tuple[list[float], float]:
+def best_weights_and_bias(
+    log_odds: np.ndarray, positive: np.ndarray, *, balanced: bool = True
+) -> tuple[list[float], float]:
     """Find how several classifiers' log odds are best added up: `best_slope_and_bias` for M of them.
 
     Parameters
     ----------
     log_odds : (N, M) float
     positive : (N,) bool
+    balanced : bool
+        As for `best_slope_and_bias`.
 
     Returns
     -------
@@ -66,7 +72,7 @@ def best_weights_and_bias(log_odds: np.ndarray, positive: np.ndarray) -> tuple[l
     if not ones or not zeros:
         return [1.0 / count] * count, 0.0
     target = np.where(positive, (ones + 1) / (ones + 2), 1 / (zeros + 2))
-    weight = np.where(positive, 0.5 / ones, 0.5 / zeros)
+    weight = np.where(positive, 0.5 / ones, 0.5 / zeros) if balanced else np.full(len(positive), 1 / len(positive))
 
     def loss(line: np.ndarray) -> float:
         z = log_odds @ line[:-1] + line[-1]

@@ -127,10 +127,8 @@ def nuclei_of(subject: Subject[State], output: np.ndarray) -> Nuclei:
         depth=options.split_depth,
         min_area=options.min_area,
         doubtful_area=options.doubtful_area,
-        min_stain=options.min_stain,
-        doubtful_stain=options.doubtful_stain,
         doubtful_score=options.doubtful_score,
-        max_yellow=options.max_yellow,
+        min_nucleus=options.min_nucleus,
     )
 
 

@@ -142,24 +142,15 @@ class EvalOptions:
     doubtful_area: float = option(
         0.35, "Minimum area for objects at the image border or with a low score.", low=0.0, high=1.0, cli=False
     )
-    min_stain: float = option(
-        0.35,
-        "Minimum staining as a fraction of the darkest nucleus in the image, unless the score is very high; "
-        "removes red cells.",
-        low=0.0,
-        high=1.0,
-        cli=False,
-    )
-    doubtful_stain: float = option(0.65, "Minimum staining for objects with a low score.", low=0.0, high=1.0, cli=False)
     doubtful_score: float = option(
         0.88, "Score below which an object counts as low-scoring.", low=0.0, high=1.0, cli=False
     )
-    max_yellow: float = option(
-        0.16,
-        "Weakly stained objects that absorb this much more blue relative to green light than the darkest "
-        "nucleus are removed as red cells.",
+    min_nucleus: float = option(
+        0.5,
+        "Minimum probability to be a nucleus, by colour, strength of stain, size and score beside the surest nucleus "
+        "of the image; removes red cells and dirt.",
         low=0.0,
-        high=10.0,
+        high=1.0,
         cli=False,
     )
     probability_threshold: float = option(

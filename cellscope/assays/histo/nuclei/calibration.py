@@ -1,4 +1,4 @@
-"""Calibration of type probabilities: a temperature fitted on validation tiles."""
+"""Calibration of type probabilities and scores, fitted on validation tiles."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cellscope.assays.histo.datasets.tiles import Tile
 
 TEMPERATURE = "temperature"
+SCORE_SLOPE, SCORE_BIAS = "score_slope", "score_bias"
 
 
 def calibrate(probabilities: np.ndarray, card: ModelCard) -> np.ndarray:
@@ -33,8 +34,33 @@ def calibrate(probabilities: np.ndarray, card: ModelCard) -> np.ndarray:
     return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
 
 
+def calibrate_score(score: np.ndarray, card: ModelCard) -> np.ndarray:
+    """Make of what the network says inside nuclei the probability that each matches a real one (IoU over 0.5).
+
+    Parameters
+    ----------
+    score : (N,) float
+        Mean probability of nucleus.
+    card : ModelCard
+        Without fitted values the score stays as it is.
+
+    Returns
+    -------
+    (N,) float32
+    """
+    from cellscope.metrics.calibration import apply_line
+
+    if SCORE_SLOPE not in card.thresholds:
+        return np.asarray(score, np.float32)
+    slope, bias = float(card.thresholds[SCORE_SLOPE]), float(card.thresholds[SCORE_BIAS])
+    return apply_line(score, slope, bias).astype(np.float32)
+
+
 def fit_calibration(tiles: list[Tile], maps: list[np.ndarray], settings: dict[str, float]) -> dict[str, float]:
-    """Find the temperature from nuclei that were found where the truth has one (IoU over 0.5) of known type.
+    """Find what `calibrate` and `calibrate_score` need.
+
+    The temperature comes from nuclei that were found where the truth has one (IoU over 0.5) of known type, the line of
+    the score from all that were found; each source weighs by its nuclei.
 
     Parameters
     ----------
@@ -48,23 +74,32 @@ def fit_calibration(tiles: list[Tile], maps: list[np.ndarray], settings: dict[st
     Returns
     -------
     dict
-        For the model card's thresholds; empty where no tile has types or there is one type.
+        For the model card's thresholds. No temperature where no tile has types or there is one type, no line where all
+        or none that were found match.
     """
     from cellscope.assays.histo.nuclei.postprocess import find_nuclei
-    from cellscope.metrics.calibration import best_temperature
+    from cellscope.metrics.calibration import best_slope_and_bias, best_temperature, log_odds
     from cellscope.metrics.instances import overlaps, pairs_by_overlap
 
-    logs, truths = [], []
+    logs, truths, scores, matched = [], [], [], []
     for tile, said in zip(tiles, maps, strict=True):
-        if not tile.typed or said.shape[-1] < 5:
-            continue
         nuclei = find_nuclei(said, **settings)  # type: ignore[arg-type]
         pairs = overlaps(tile.labels, nuclei.labels)
         rows, columns, _ = pairs_by_overlap(pairs)
+        found = pairs.found[columns] - 1
+        scores.append(nuclei.score)
+        matched.append(np.isin(np.arange(len(nuclei.score)), found))
+        if not tile.typed or said.shape[-1] < 5:
+            continue
         kinds = tile.types[pairs.truth[rows]]
         known = kinds > 0
-        logs.append(np.log(np.clip(nuclei.probabilities[pairs.found[columns[known]] - 1], 1e-6, 1)))
+        logs.append(np.log(np.clip(nuclei.probabilities[found[known]], 1e-6, 1)))
         truths.append(kinds[known] - 1)
-    if not sum(map(len, truths)):
-        return {}
-    return {TEMPERATURE: best_temperature(np.concatenate(logs), np.concatenate(truths))}
+    fitted: dict[str, float] = {}
+    if sum(map(len, truths)):
+        fitted[TEMPERATURE] = best_temperature(np.concatenate(logs), np.concatenate(truths))
+    right = np.concatenate(matched) if matched else np.zeros(0, bool)
+    if right.any() and not right.all():
+        line = best_slope_and_bias(log_odds(np.concatenate(scores)), right, balanced=False)
+        fitted[SCORE_SLOPE], fitted[SCORE_BIAS] = line
+    return fitted

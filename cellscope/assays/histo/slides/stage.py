@@ -10,7 +10,7 @@ import torch
 from cellscope.assays.histo.classes import PART
 from cellscope.assays.histo.networks.registry import geometry, normalise, to_maps
 from cellscope.assays.histo.nuclei.baseline import otsu_nuclei
-from cellscope.assays.histo.nuclei.calibration import calibrate
+from cellscope.assays.histo.nuclei.calibration import calibrate, calibrate_score
 from cellscope.assays.histo.nuclei.postprocess import Nuclei, find_nuclei
 from cellscope.assays.histo.slides.regions import touches
 from cellscope.assays.histo.slides.state import Source, State
@@ -181,7 +181,7 @@ def find(subject: Subject[State]) -> Nuclei:
     -------
     Nuclei
         Labels of the pixels ``frame_of(subject).inputs``, the whole input unless it is a window of one; calibrated
-        probabilities.
+        probabilities and scores.
     """
     frame = frame_of(subject)
     card = subject.cards[PART]
@@ -196,9 +196,10 @@ def find(subject: Subject[State]) -> Nuclei:
         nothing = np.zeros(frame.window.shape, np.int32)
         nuclei = Nuclei(nothing, np.zeros((0, len(card.classes)), np.float32), np.zeros(0, np.float32))
     probabilities = calibrate(nuclei.probabilities, card) if len(card.classes) > 1 else nuclei.probabilities
+    score = calibrate_score(nuclei.score, card)
     labels = labels_at_input(nuclei.labels, frame)
     if labels is nuclei.labels:
-        return Nuclei(labels, probabilities, nuclei.score)
+        return Nuclei(labels, probabilities, score)
     present = np.unique(labels)
     present = present[present > 0] - 1  # at a coarser resolution a small one may have no pixel left
-    return Nuclei(relabel(labels), probabilities[present], nuclei.score[present])
+    return Nuclei(relabel(labels), probabilities[present], score[present])

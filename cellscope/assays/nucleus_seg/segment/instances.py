@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.measure import label as components
 
-from cellscope.assays.nucleus_seg.segment.debris import usual_area, weakly_stained, worth_keeping
+from cellscope.assays.nucleus_seg.segment.debris import unlike_nuclei, usual_area, worth_keeping
 from cellscope.imaging.labels import find_markers, marker_watershed, relabel
 from cellscope.imaging.scaling import resize_to
 
@@ -160,10 +160,8 @@ def find_nuclei(
     depth: float | None = None,
     min_area: float = 0.12,
     doubtful_area: float = 0.35,
-    min_stain: float = 0.35,
-    doubtful_stain: float = 0.65,
     doubtful_score: float = 0.88,
-    max_yellow: float = 0.16,
+    min_nucleus: float = 0.5,
 ) -> Nuclei:
     """Find the nuclei of an image at its own resolution.
 
@@ -173,13 +171,13 @@ def find_nuclei(
         At the network's scale.
     shape : (H, W) of the image
     rgb : (H, W, 3) uint8, optional
-        The image, to compare how strongly objects are stained; they are not compared when it is not given.
+        The image, to compare the stain of objects; it is not compared when it is not given.
     threshold : float
         Probability of a pixel to be nucleus.
     depth : float, optional
         See `split_cells`.
-    min_area, doubtful_area, min_stain, doubtful_stain, doubtful_score, max_yellow : float
-        What is taken for debris or a red cell: see `debris.worth_keeping` and `debris.weakly_stained`.
+    min_area, doubtful_area, doubtful_score, min_nucleus : float
+        What is taken for debris or a red cell: see `debris.worth_keeping` and `debris.unlike_nuclei` (``least``).
 
     Returns
     -------
@@ -197,17 +195,9 @@ def find_nuclei(
     scores = expected_dice(labels, owner, probability)
     found = int((np.bincount(labels.ravel())[1:] > 0).sum())
     if rgb is not None:
-        weak = weakly_stained(
-            labels,
-            scores,
-            rgb,
-            min_stain=min_stain,
-            doubtful_stain=doubtful_stain,
-            doubtful_score=doubtful_score,
-            max_yellow=max_yellow,
-        )
-        if weak.any():
-            labels[weak], probability[weak], owner[weak] = 0, 0, 0
+        unlike = unlike_nuclei(labels, scores, rgb, least=min_nucleus)
+        if unlike.any():
+            labels[unlike], probability[unlike], owner[unlike] = 0, 0, 0
             scores = expected_dice(labels, owner, probability)
             scores = np.pad(scores, (0, max(int(cells.max(initial=0)) + 1 - len(scores), 0)))
     keep = worth_keeping(labels, scores, min_area=min_area, doubtful_area=doubtful_area, doubtful_score=doubtful_score)

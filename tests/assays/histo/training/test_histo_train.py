@@ -376,6 +376,27 @@ def test_calibration_finds_overconfidence(monkeypatch: pytest.MonkeyPatch) -> No
     assert 0.65 < calm[0, 0] < 0.85
 
 
+def test_scores_become_the_share_that_matches() -> None:
+    """Of nuclei as sure as 0.9 one in three is real, of those as sure as 0.99 all: the score says so."""
+    tile = _tile()
+    kinds = {int(label): int(tile.types[label]) - 1 for label in np.unique(tile.labels)[1:]}
+    maps = perfect_maps(tile.labels, kinds, 2)
+    false = np.random.default_rng(0).permutation(np.unique(tile.labels)[1:])
+    real = tile.labels.copy()
+    half = len(false) // 2
+    for place, label in enumerate(false):
+        maps[..., 0][real == label] = 0.9 if place < half else 0.99
+        if place < half and place % 3:
+            real[real == label] = 0
+    seen = replace(tile, labels=real)
+    found = calibration.fit_calibration([seen], [maps], {})
+    told = calibration.calibrate_score(np.array([0.9, 0.99]), _card(**found))
+    wanted = len(range(0, half, 3)) / half
+    assert told[0] == pytest.approx(wanted, abs=0.1)
+    assert told[1] > 0.85
+    assert calibration.calibrate_score(np.array([0.9]), _card()).tolist() == [np.float32(0.9)]
+
+
 def test_tuning_finds_the_settings_that_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     """Specks of noise and a low foreground: a larger least area and a lower threshold bring the truth back."""
     tile = _tile()

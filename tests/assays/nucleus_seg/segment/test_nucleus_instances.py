@@ -7,7 +7,7 @@ import pytest
 from drawn.nucleus_seg import disc
 from scipy import ndimage
 
-from cellscope.assays.nucleus_seg.segment.debris import relative_stain, relative_yellow
+from cellscope.assays.nucleus_seg.segment.debris import beside, nucleus_odds, surest
 from cellscope.assays.nucleus_seg.segment.instances import Maps, expected_dice, find_nuclei, split_cells, usual_area
 
 
@@ -80,31 +80,32 @@ def test_red_cells_that_a_network_takes_for_nuclei_are_dropped_by_their_stain() 
     maps = maps_of(cells, np.any(cells, axis=0))
     rgb = np.full((*SHAPE, 3), 240, np.uint8)
     rgb[nucleus], rgb[pale], rgb[red], rgb[speck] = (80, 40, 130), (130, 76, 165), (200, 110, 120), (190, 90, 170)
-    # densities in red and green: 1.10 and 1.79; 0.61 and 1.15; 0.18 and 0.78; 0.23 and 0.98
-    sure = find_nuclei(maps, SHAPE, rgb=rgb)  # relative stain of the last two 0.27 and 0.34; the third one is yellow
-    assert [int(sure.labels[50, x]) > 0 for x in (20, 60, 100, 140)] == [True, True, False, True]
-    maps.nucleus[speck] = 210
+    found = find_nuclei(maps, SHAPE, rgb=rgb)
+    assert [int(found.labels[50, x]) > 0 for x in (20, 60, 100)] == [True, True, False]
+    assert find_nuclei(maps, SHAPE, rgb=rgb, min_nucleus=0).labels.max() == 4
+    assert find_nuclei(maps, SHAPE).labels.max() == 4  # without the image nothing is compared
+    maps.nucleus[speck] = 180  # what the network doubts must look the more like a nucleus
     found = find_nuclei(maps, SHAPE, rgb=rgb)
     assert [int(found.labels[50, x]) > 0 for x in (20, 60, 100, 140)] == [True, True, False, False]
     assert found.dropped == 2
-    assert find_nuclei(maps, SHAPE, rgb=rgb, min_stain=0, doubtful_stain=0, max_yellow=9).labels.max() == 4
-    assert find_nuclei(maps, SHAPE).labels.max() == 4  # without the image nothing is compared
-    maps.nucleus[pale] = 150  # sqrt(0.61 / 1.10 * 1.15 / 1.79) = 0.60: kept where the network is sure, else not
-    assert find_nuclei(maps, SHAPE, rgb=rgb).labels.max() == 1
 
 
-def test_a_dark_red_cell_is_told_from_a_pale_nucleus_by_the_blue_light_it_takes() -> None:
-    nucleus, pale, red = (disc(SHAPE, 50, x, 14) for x in (20, 60, 100))
-    maps = maps_of([nucleus, pale, red], nucleus | pale | red)
+@pytest.mark.parametrize("colour", [(140, 142, 200), (200, 150, 120), (160, 160, 160)])
+def test_red_cells_of_any_colour_are_told_from_nuclei_that_are_stained_unevenly(colour: tuple[int, int, int]) -> None:
+    nuclei = [disc(SHAPE, 50, x, 13) for x in (20, 50, 80)]
+    red = [disc(SHAPE, y, 125, 13) for y in (20, 50, 80)]
+    maps = maps_of([*nuclei, *red], np.any([*nuclei, *red], axis=0))
     rgb = np.full((*SHAPE, 3), 240, np.uint8)
-    rgb[nucleus], rgb[pale], rgb[red] = (80, 40, 130), (130, 76, 165), (130, 76, 100)
-    # densities in green and blue: 1.79 and 0.61; 1.15 and 0.37; 1.15 and 0.88: shares 0.34, 0.33 and 0.76
+    for place, share in zip(nuclei, (1.0, 0.74, 0.53), strict=True):
+        rgb[place] = 240 * np.exp(-share * np.array([1.1, 1.8, 0.6]))
+    for place in red:
+        rgb[place] = colour
     found = find_nuclei(maps, SHAPE, rgb=rgb)
-    assert [int(found.labels[50, x]) > 0 for x in (20, 60, 100)] == [True, True, False]
-    assert find_nuclei(maps, SHAPE, rgb=rgb, max_yellow=0.45).labels.max() == 3
-    # As dark as the nuclei, it is kept: red cells are not.
-    rgb[red] = (90, 45, 75)
-    assert find_nuclei(maps, SHAPE, rgb=rgb).labels.max() == 3
+    assert [int(found.labels[50, x]) > 0 for x in (20, 50, 80, 125)] == [True, True, True, False]
+    assert found.labels.max() == 3
+    # Without the one between, the pale one is too unlike the dark one.
+    maps = maps_of([nuclei[0], nuclei[2]], nuclei[0] | nuclei[2])
+    assert find_nuclei(maps, SHAPE, rgb=rgb).labels.max() == 1
 
 
 def test_a_red_cell_in_a_white_cell_is_neither_lobe_nor_cytoplasm() -> None:
@@ -121,19 +122,20 @@ def test_a_red_cell_in_a_white_cell_is_neither_lobe_nor_cytoplasm() -> None:
     assert found.score[0] > 0.9  # what was taken out does not count against the rest
 
 
-def test_relative_stain_by_hand() -> None:
-    areas = np.array([0.0, 100, 100, 5])
-    densities = np.array([[0, 0, 0], [1.0, 2.0, 0.5], [0.25, 2.0, 0.5], [2.0, 2.0, 1.0]])  # the last one is a speck
-    np.testing.assert_allclose(relative_stain(areas, densities)[1:3], [1, 0.5])
-    np.testing.assert_allclose(relative_yellow(areas, densities)[1:], [0, 0, 0.25])
-    np.testing.assert_array_equal(relative_yellow(np.zeros(2), np.zeros((2, 3))), 0)
-    # black fill is no stain, however large
+def test_beside_the_surest_by_hand() -> None:
+    areas = np.array([100.0, 50, 5])
+    densities = np.array([[1.0, 2.0, 0.5], [0.5, 1.0, 0.25], [0.0, 3.0, 0.0]])  # the last one is a speck
+    scores = np.array([0.9, 0.5, 0.99])
+    assert surest(areas, densities, scores) == 0
+    said = beside(0, areas, densities, scores)
+    np.testing.assert_array_equal(said[0], 0)
+    np.testing.assert_allclose(said[1], [np.log(0.5), np.log(0.5), 0, np.log(0.5), -np.log(9)], atol=1e-6)
+    assert said[2, 2] == pytest.approx(np.arccos(2 / np.sqrt(5.25)), abs=0.02)
+    # Black fill is no stain, however large, and what hardly absorbs tells nothing.
     ink = np.vstack([densities, [3.9, 3.9, 3.9]])
-    np.testing.assert_allclose(relative_stain(np.append(areas, 500), ink)[1:3], [1, 0.5])
-    # a channel that shows nothing is left out; with none left all are alike
-    np.testing.assert_allclose(relative_stain(areas, densities * [0.1, 1, 1])[1:3], [1, 1])
-    np.testing.assert_array_equal(relative_stain(areas, densities * 0.01), 1)
-    np.testing.assert_array_equal(relative_stain(np.zeros(2), np.zeros((2, 3))), 1)
+    assert surest(np.append(areas, 500), ink, np.append(scores, 1)) == 0
+    np.testing.assert_allclose(beside(0, areas, densities * 1e-3, scores)[:, :3], 0, atol=1e-6)
+    assert nucleus_odds(np.zeros(0), np.zeros((0, 3)), np.zeros(0)).shape == (0,)
 
 
 def test_the_only_nucleus_is_kept_even_at_the_border() -> None:
