@@ -76,7 +76,7 @@ def draw_slide(folder: Path, side: int) -> list[str]:
 
 def run(words: list[str], out: Path) -> tuple[float, float]:
     """Run a command; give seconds and the most GiB that it and its processes held together."""
-    command = [sys.executable, "-m", "cellscope", *words, "-o", str(out), "--device", "cpu", "-q"]
+    command = [sys.executable, "-m", "cellscope", *words, "-o", str(out), "-q"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     began = time.monotonic()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -150,7 +150,7 @@ def main() -> None:
         words = draw_inputs(folder, given.count) if given.what == "inputs" else draw_slide(folder, given.side)
         print("| run | seconds | memory, GiB | same as one process |\n|---|---|---|---|", flush=True)
         if "one" in given.runs:
-            seconds, memory = run([*words, "--num-workers", "0"], folder / "one")
+            seconds, memory = run([*words, "--device", "cpu", "--num-workers", "0"], folder / "one")
             print(f"| one process | {seconds:.0f} | {memory:.1f} | |", flush=True)
             if given.browser:
                 print(f"report: {opens(given.browser, folder / 'one' / 'report.html', folder)}", flush=True)

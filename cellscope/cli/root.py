@@ -171,8 +171,20 @@ def export(
     return export_run(out, to=to, target=target, images=images, overwrite=overwrite)
 
 
+def open_standard_streams() -> None:
+    """Open input, output and error where the program was started without: a file would take their numbers."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for the command
+
+
 def main() -> None:
     """Entry point of the ``cellscope`` console script."""
+    open_standard_streams()
     owner = os.getpid()
 
     def terminate(signum: int, frame: FrameType | None) -> None:

@@ -96,7 +96,7 @@ def _plain(column: pd.Series) -> pd.Series:
     if len(known) and all(isinstance(value, bool | np.bool_) for value in known):
         return column.astype(float)
     text = column.astype(object).where(column.notna(), "").astype(str)
-    return pd.Categorical(text) if str(column.name) in _TEXT else text  # type: ignore[return-value]
+    return pd.Categorical(text) if str(column.name) in _TEXT else text
 
 
 def _unit(name: str) -> str:

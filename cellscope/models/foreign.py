@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from cellscope.errors import ModelError, UsageError
+from cellscope.io.text import one_line
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -46,7 +47,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a broken or hostile file makes the unpickler say
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = one_line(str(error).partition("\n")[0] or type(error).__name__)[:200]
             raise ModelError(f"{path}: not a checkpoint of weights only ({reason}); nothing in it was run") from error
     if isinstance(content, Mapping) and "blobs" in content:
         raise ModelError(f"{path}: a Caffe2 model; only models in detectron2's own format can be read")

@@ -36,6 +36,8 @@ ROWS = "rows"
 CORRECTED = "corrected"
 QUIET, SLOW = 0.6, 3.0
 """Seconds without a change after which the tables are written; at least so many times what that took before."""
+LONGEST = 10.0
+"""The files of an image wait as long as they took before, and no longer than this: ten changes are one writing."""
 
 
 class Writer:
@@ -61,7 +63,8 @@ class Writer:
         self._tables_due = False
         self._closing = False
         self._busy = False
-        self._took = 0.0
+        self._took = {"image": 0.0, "tables": 0.0}
+        self._since = 0.0
         self._wake = threading.Condition()
         self._before: dict[str, Any] = {}
         self._load()
@@ -89,6 +92,7 @@ class Writer:
         """Have an image written again."""
         with self._wake:
             self._pending[image] = None
+            self._since = time.monotonic()
             self._wake.notify_all()
 
     @property
@@ -108,23 +112,22 @@ class Writer:
 
     def _work(self) -> None:
         while (due := self._next()) is not None:
+            began = time.monotonic()
             if due:
                 self._guarded(due, partial(self._write_image, due))
             else:
-                began = time.monotonic()
                 self._guarded("tables", self._write_tables)
-                self._took = time.monotonic() - began
+            self._took["image" if due else "tables"] = time.monotonic() - began
             with self._wake:
+                self._since = max(self._since, began if due else 0.0)
                 self._tables_due = bool(due)  # the tables follow the images
                 self._busy = False
 
     def _next(self) -> str | None:
         """Wait for what is to be written: an image, an empty text for the tables, None for the end."""
         with self._wake:
-            while not self._pending and not self._closing:
-                pause = max(QUIET, SLOW * self._took)
-                if not self._wake.wait(pause if self._tables_due else None) and self._tables_due:
-                    break
+            while not self._closing and (left := self._left()) != 0:
+                self._wake.wait(left)
             self._busy = True
             if self._pending:
                 image = next(iter(self._pending))
@@ -132,6 +135,13 @@ class Writer:
                 return image
             self._busy = self._tables_due
             return "" if self._tables_due else None
+
+    def _left(self) -> float | None:
+        """Give the seconds until something is to be written; None for nothing to write."""
+        if not self._pending and not self._tables_due:
+            return None
+        pause = min(self._took["image"], LONGEST) if self._pending else max(QUIET, SLOW * self._took["tables"])
+        return max(self._since + pause - time.monotonic(), 0.0)
 
     def _guarded(self, what: str, work: Any) -> None:
         try:

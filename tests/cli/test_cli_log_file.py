@@ -53,7 +53,7 @@ def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 
 def test_every_command_has_it() -> None:
-    names = [("merge",), ("status",), ("info",), ("doctor",), ("review",)]
+    names = [("merge",), ("status",), ("info",), ("doctor",), ("review",), ("export",)]
     names += [("models", name) for name in ("list", "show", "verify", "average", "cost", "describe")]
     for words in names:
         assert "--log-file" in CliRunner().invoke(app, [*words, "--help"]).stdout, words

@@ -149,3 +149,13 @@ def test_completion():
     assert "--pixel-size" in complete("cellscope karyotype predict --pi", 3)
     script = run("--show-completion", "bash", env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
     assert "_CELLSCOPE_COMPLETE" in script.stdout
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_without_standard_streams(closed: str) -> None:
+    code = (
+        "import sys; from cellscope.cli.root import open_standard_streams; open_standard_streams(); sys.stdin.read(0);"
+        "sys.stdout.write('x'); sys.stderr.write('y'); sys.exit(open(sys.executable, 'rb').fileno() < 3)"
+    )
+    words = ["bash", "-c", f'"$@" {closed}', "bash", sys.executable, "-c", code]
+    assert subprocess.run(words, capture_output=True).returncode == 0

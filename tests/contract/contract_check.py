@@ -29,7 +29,7 @@ SUMMARY = {
     ],
     "karyotype": [
         *["n_chromosomes", "sex", "iscn_draft", "flags", "probability"],
-        *["quality", "spread", "overlap", "focus", "completeness", "certainty"],
+        *["quality", "spread", "overlap", "focus", "completeness", "certainty", "evidence"],
     ],
     "mitosis": ["n_abnormal", "abnormal_fraction", "abnormal_fraction_low", "abnormal_fraction_high"],
     "nucleus-seg": [

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from contract_check import check
 from drawn.karyotype import metaphase
 from drawn.named_cells import named
@@ -31,9 +32,12 @@ from cellscope.engine.predict.merge import merge
 from cellscope.engine.predict.records import fault
 from cellscope.errors import CellscopeError, DatasetError, InputError
 from cellscope.imaging.regions import Regions
+from cellscope.io.annotations import via
 from cellscope.io.durable import fingerprint, is_whole
 from cellscope.io.read import read
 from cellscope.io.wsi import open_slide
+from cellscope.models.foreign import read_checkpoint
+from faults import annotated
 from faults.runs import run_fake
 
 
@@ -255,3 +259,37 @@ def test_tables_of_shards_without_a_column_are_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("review", "reviewed", 1))
     with pytest.raises(CellscopeError, match="no column review"):
         merge(tmp_path / "parts", ASSAY)
+
+
+@pytest.mark.parametrize("regions", [7, "x", True, 1.5])
+def test_regions_of_via_that_are_no_list_are_refused(tmp_path: Path, regions: object) -> None:
+    annotated.write("via", tmp_path)
+    path = tmp_path / "via-b.json"
+    content = json.loads(path.read_text())
+    next(iter(content["_via_img_metadata"].values()))["regions"] = regions
+    path.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match="are no list"):
+        via.read(tmp_path)
+
+
+@pytest.mark.parametrize("pair", [[], [0], [0, 1, 2]])
+def test_orders_of_columns_that_are_no_pairs_are_refused_by_field(tmp_path: Path, pair: list[int]) -> None:
+    run_fake(tmp_path)
+    path = tmp_path / "parts/shards/1-of-2/run.json"
+    record = json.loads(path.read_text())
+    table, order = next((name, order) for name, order in record["columns"].items() if order["first"])
+    order["first"][next(iter(order["first"]))] = pair
+    path.write_text(json.dumps(record))
+    with pytest.raises(CellscopeError, match=rf"columns\.{table}\.first"):
+        merge(tmp_path / "parts", ASSAY)
+
+
+def test_what_a_broken_checkpoint_makes_torch_say_is_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("Couldn't parse the version " + "{" * 5000)
+
+    monkeypatch.setattr(torch, "load", fail)
+    (tmp_path / "a.pth").write_bytes(b"PK")
+    with pytest.raises(CellscopeError, match="weights only") as caught:
+        read_checkpoint(tmp_path / "a.pth")
+    assert len(str(caught.value)) < 500

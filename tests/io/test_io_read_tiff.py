@@ -1,5 +1,6 @@
 """TIFF in all its variants: what tifffile and Pillow write must come back equal."""
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -13,6 +14,8 @@ from cellscope.io.read import describe, read
 
 LOSSLESS = [None, "lzw", "zlib", "zstd", "packbits", "lzma"]
 rng = np.random.default_rng(7)
+OLD_CODECS = getattr(imagecodecs, "CCITTFAX4", None) is None
+"""The newest for Python 3.10 neither packs bits nor reads fax."""
 
 
 def noise(shape, dtype):
@@ -59,6 +62,7 @@ def test_round_trip(tmp_path, height, width, dtype, channels, planar, compressio
     assert image.warnings == ()
 
 
+@pytest.mark.skipif(OLD_CODECS, reason="tifffile cannot write such files here")
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     height=st.integers(2, 30),
@@ -87,6 +91,10 @@ def test_any_number_of_bits(tmp_path, height, width, bits, white):
 def test_pillow_bilevel(tmp_path, compression):
     bits = rng.random((20, 33)) < 0.3
     PilImage.fromarray(bits).save(tmp_path / "a.tif", compression=compression)
+    if OLD_CODECS and compression.startswith("group"):
+        with pytest.raises(InputError, match="not supported"):
+            read(tmp_path / "a.tif")
+        return
     np.testing.assert_array_equal(read(tmp_path / "a.tif").pixels[..., 0], bits * 255)
 
 

@@ -14,6 +14,7 @@ from cellscope.assays.karyotype.cell.choice import Plausible
 from cellscope.assays.karyotype.cell.chromosomes import Cell, name_cell
 from cellscope.assays.karyotype.cell.clones import summarise
 from cellscope.assays.karyotype.cell.document import as_karyotype
+from cellscope.assays.karyotype.cell.evidence import as_text
 from cellscope.assays.karyotype.cell.plausible import features, weigh, weights_of
 from cellscope.assays.karyotype.cell.quality import NAMES, measure
 from cellscope.assays.karyotype.cell.trust import Trust
@@ -158,6 +159,7 @@ def metaphase_result(
             "flags": ";".join(cell.flags),
             "probability": None if cell.probability is None else round(cell.probability, 4),
             **quality,
+            "evidence": None if cell.evidence is None else as_text(cell.evidence),
         },
         artefacts=artefacts,
         warnings=warnings,
@@ -236,7 +238,7 @@ ASSAY = Assay(
     ),
     state=State,
     parts=("detect", "classify"),
-    summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags", "probability", *NAMES),
+    summary_columns=("n_chromosomes", "sex", "iscn_draft", "flags", "probability", *NAMES, "evidence"),
     class_part="classify",
     layers={"detect": ("backbone.body",), "classify": ("blocks", "body")},
     by_class=("classify",),

@@ -164,7 +164,7 @@ def _over_items(name: str, x: np.ndarray, y: np.ndarray, groups: list[str], seed
         groups, lambda at: float(difference[at].mean()), n=RESAMPLES, seed=seed, level=LEVEL
     )  # fmt: skip
     ends = {"low": np.nan if low is None else low, "high": np.nan if high is None else high}
-    tests = (("paired t", paired_t(x, y)), ("Wilcoxon", wilcoxon(x, y)))
+    tests = (("paired t", paired_t(list(x), list(y))), ("Wilcoxon", wilcoxon(list(x), list(y))))
     return [_row(name, test, "image", x, y, result) | ends for test, result in tests]
 
 

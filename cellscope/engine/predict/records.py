@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cellscope.errors import CellscopeError
 from cellscope.io.document import misfit
@@ -28,7 +28,7 @@ class _Checked(BaseModel):
 
 class _Columns(_Checked):
     leading: list[str]
-    first: dict[str, list[int]]
+    first: dict[str, Annotated[list[int], Field(min_length=2, max_length=2)]]
 
 
 class _Input(_Checked):

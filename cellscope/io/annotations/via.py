@@ -78,6 +78,8 @@ def read(source: Path) -> list[AnnotatedImage]:
             if not isinstance(entry, dict) or not isinstance(entry.get("filename"), str):
                 raise DatasetError(f"{one_line(path)}: the entry {one_line(name)[:60]} names no file")
             regions = entry.get("regions") or []
+            if not isinstance(regions, list | dict):
+                raise DatasetError(f"{one_line(path)}: the regions of {one_line(entry['filename'])[:60]} are no list")
             listed.append((path, entry["filename"], list(regions.values()) if isinstance(regions, dict) else regions))
     for path in _tables(source):
         regions_of: dict[str, list[Any]] = defaultdict(list)

@@ -83,7 +83,7 @@ def nuclei_of(edited: EditedLabels, original: Original, names: Sequence[str]) ->
     return Nuclei(edited.labels, probabilities, score)
 
 
-def show(subject: Subject[EditedState]) -> dict[str, Any]:
+def show(subject: Subject[Any]) -> dict[str, Any]:
     """Give the browser an image: its nuclei with their types, and how many there are of each."""
     if isinstance(subject.state, slide.OutlinedState):
         return slide.show(subject)

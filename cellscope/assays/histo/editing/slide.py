@@ -230,7 +230,7 @@ class Outlined(Whole):
     """A slide made of outlines, drawn part by part whenever a part is asked for."""
 
     def __init__(self, subject: Subject[OutlinedState], table: pd.DataFrame):
-        self.subject = subject
+        self.subject, self.outlines = subject, subject.state.outlines
         assert subject.state.plan is not None
         self.plan = subject.state.plan
         self.shape = (subject.image.height, subject.image.width)
@@ -259,7 +259,7 @@ class Outlined(Whole):
 
     def part(self, number: int) -> Result:
         """Draw a part: its label image, cut to where its nuclei lie, under the numbers 1..n."""
-        outlines = [self.subject.state.outlines[label] for label in self.table["label"].iloc[self.parts[number]]]
+        outlines = [self.outlines[label] for label in self.table["label"].iloc[self.parts[number]]]
         boxes = np.array([_box(one) for one in outlines])
         top, left = int(boxes[:, 1].min()), int(boxes[:, 0].min())
         bottom, right = int(np.ceil(boxes[:, 3].max())), int(np.ceil(boxes[:, 2].max()))

@@ -10,7 +10,8 @@ from scipy.special import expit
 
 from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
 from cellscope.assays.karyotype.cell.calibration import Calibration
-from cellscope.assays.karyotype.cell.choice import Plausible, choose
+from cellscope.assays.karyotype.cell.choice import Plausible, cell_evidence, choose
+from cellscope.assays.karyotype.cell.evidence import best_copies, weigh_copies
 from cellscope.assays.karyotype.cell.iscn import draft_iscn, sex_chromosomes
 from cellscope.assays.karyotype.cell.sizes import odd_sizes
 from cellscope.assays.karyotype.cell.trust import Trust
@@ -92,6 +93,8 @@ class Cell:
         Found, but neither called for by the cell nor certain: pieces of chromosomes and debris.
     probability : float or None
         That the draft is right; None where the models do not tell, and after a person's changes.
+    evidence : dict or None
+        For gains, losses and the sex chromosomes, see `evidence.weigh_copies`; None as for `probability`.
     """
 
     chromosomes: list[Chromosome]
@@ -99,6 +102,7 @@ class Cell:
     bright_on_dark: bool
     left_out: list[Detection] = field(default_factory=list)
     probability: float | None = None
+    evidence: dict[str, float] | None = None
 
     @property
     def classes(self) -> list[str]:
@@ -223,7 +227,11 @@ def name_cell(
     ]
     margins = choice.margins[[index for index, class_ in kept if class_ != UNASSIGNED]]
     probability = trust.probability(margins, choice.gains, [one.class_ for one in chromosomes])
-    return Cell(chromosomes, shape, bright_on_dark, left_out, probability)
+    found = None
+    if probability is not None and choice.odds is not None:
+        values = choice.odds[:, None] + cell_evidence(log_probabilities, areas)
+        found = weigh_copies(best_copies(values, choice.classes))
+    return Cell(chromosomes, shape, bright_on_dark, left_out, probability, found)
 
 
 def judge(chromosomes: list[Chromosome], shape: tuple[int, int], review_below: float) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 from scipy.special import betaincinv
 
+from cellscope.assays.karyotype.cell.evidence import from_text, of_draft
 from cellscope.assays.karyotype.cell.iscn import AUTOSOMES, draft_iscn
+from cellscope.assays.karyotype.cell.modal import modal_karyotype
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.engine.assay import RunSummary
 from cellscope.engine.predict.grouping import COLUMN
@@ -175,6 +177,21 @@ def _headline(metaphases: pd.DataFrame) -> list[tuple[str, Any]]:
     return [(f"cells {draft}", count) for draft, count in drafts[:3] if count > 1]
 
 
+def _evidence(
+    metaphases: pd.DataFrame, objects: pd.DataFrame, classes: Mapping[str, list[str]]
+) -> dict[str, dict[str, float]]:
+    """Give what each cell says of gains and losses; its draft, where it is corrected or the models do not tell."""
+    changed: set[str] = set()
+    if "corrected" in objects:
+        changed = set(objects.loc[objects["corrected"].astype(str) == "True", "image"])
+    texts = metaphases["evidence"].fillna("").astype(str) if "evidence" in metaphases else [""] * len(metaphases)
+    said = {}
+    for name, text in zip(metaphases["image"], texts, strict=True):
+        own = [str(one) for one in classes.get(name, [])]
+        said[str(name)] = from_text(text) if text else of_draft(own, corrected=name in changed)
+    return said
+
+
 def summarise(images: pd.DataFrame, objects: pd.DataFrame, _options: Any, _cards: Any) -> RunSummary:
     """Make the tables of a run with ``--group-by``: cases, clones and changes; nothing without groups.
 
@@ -188,6 +205,7 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, _options: Any, _cards
         return RunSummary(headline=_headline(metaphases))
     classes = {name: list(group) for name, group in objects.groupby("image")["class"]} if len(objects) else {}
     waiting = objects.groupby("image")["review"].sum() if len(objects) else pd.Series(dtype=int)
+    said = _evidence(metaphases, objects, classes)
     cases, clones, changes = [], [], []
     for group, rows in metaphases.groupby(COLUMN, sort=False):
         cells = {str(name): [str(one) for one in classes.get(name, [])] for name in rows["image"]}
@@ -195,6 +213,7 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, _options: Any, _cards
         unusable = [name for name in cells if not cells[name] or drafts[name].endswith(",inc")]
         case = analyse_case(cells, unusable)
         usable = case.usable
+        modal = modal_karyotype([said[name] for name in cells if name not in set(unusable)])
         cases.append(
             {
                 "group": group,
@@ -207,6 +226,8 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, _options: Any, _cards
                 "mosaic_draft": case.mosaic_draft,
                 "excluded_mosaicism": excluded_mosaicism(usable, case.departing) if len(case.clones) == 1 else None,
                 "non_clonal_cells": len(case.non_clonal),
+                "modal_karyotype": "" if modal is None else modal.karyotype,
+                "modal_probability": None if modal is None else round(modal.probability, 4),
             }
         )
         for draft, shared, names in case.clones:

@@ -204,8 +204,8 @@ def _read_change(word: str) -> _Change | str:
             return f"{word} names no chromosome" if word[:1] in "+-" else f"{word} has no + or -"
         return f"{word!r} is not known"
     sign, kind, rest = found[1], found[2], found[3]
-    times = re.search(r"[x×](\d+)$", rest)
-    if (fault := _check_parts(rest[: times.start()] if times else rest)) is not None:
+    copies = re.search(r"[x×](\d+)$", rest)
+    if (fault := _check_parts(rest[: copies.start()] if copies else rest)) is not None:
         return f"{word}: {fault}"
     chromosomes = re.findall(rf"(?<![\w]){CHROMOSOME}(?![\w])", rest[1 : rest.index(")")])
     if kind in ("t", "rcp") and (fault := _check_first(chromosomes)) is not None:
@@ -214,7 +214,7 @@ def _read_change(word: str) -> _Change | str:
     joined = -1 if kind in JOINING or whole_arms else 0
     # those of the sex chromosomes that are changed are not among the normal ones before them: 46,X,i(X)(q10)
     joined += sum(name in "XY" for name in chromosomes)
-    counts = {"+": 1, "-": -1, "": joined}[sign] * (int(times[1]) if times else 1)
+    counts = {"+": 1, "-": -1, "": joined}[sign] * (int(copies[1]) if copies else 1)
     return _Change(word, (_number(chromosomes[0]) if chromosomes else 96, 1), counts, counts)
 
 

@@ -86,7 +86,7 @@ def _boxes(one: Reviewed) -> Iterator[tuple[Regions, Box]]:
             "file to `cellscope review --corrections`"
         )
     for outline in regions:
-        polygon = [np.asarray(ring, float) for ring in outline]
+        polygon = tuple(np.asarray(ring, float) for ring in outline)
         low, high = polygon[0].min(0), polygon[0].max(0)
         left, top = (max(int(np.floor(edge)), 0) for edge in low)
         right, bottom = (int(np.ceil(edge)) for edge in high)
@@ -120,7 +120,7 @@ def _window(
     except InputError as error:
         raise DatasetError(str(error)) from error
     labels, types = _drawn(outlines, (top, left, bottom, right), classes)
-    moved = Regions([[ring - (left, top) for ring in polygon] for polygon in region.polygons])
+    moved = Regions([tuple(ring - (left, top) for ring in polygon) for polygon in region.polygons])
     inside = moved.mask((bottom - top, right - left), 1.0)
     whole, kept = (np.bincount(each, minlength=int(labels.max()) + 1) for each in (labels.ravel(), labels[inside]))
     labels[(2 * kept < whole)[labels]] = 0  # a nucleus that the region cuts is whole, or not there
