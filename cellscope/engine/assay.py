@@ -30,6 +30,7 @@ __all__ = [
     "IMAGE_COLUMNS",
     "LAST_IMAGE_COLUMNS",
     "OBJECT_COLUMNS",
+    "RGB",
     "Assay",
     "Editor",
     "InputSpec",
@@ -173,27 +174,36 @@ class Ranking:
     said_in: str
 
 
+RGB = ("red", "green", "blue")
+
+
 @dataclass(frozen=True)
 class Portable:
-    """A network as other programs run it: colour images in, maps out.
+    """A network as other programs run it: images in, maps or scores out.
 
     Attributes
     ----------
     maps
-        ``maps(module, images)``: (N, 3, H, W) float32 tensor in [0, 1], RGB -> (N, C, h, w) float32 of the image
-        without a margin.
+        ``maps(module, images, card)``: (N, I, H, W) float32 tensor -> (N, C, h, w) maps, h and w smaller than H and
+        W by the same margin on each side, or (N, C) scores, float32.
     channels
-        ``channels(card)`` -> the names of the C maps.
+        ``channels(card)`` -> the names of the C maps or scores.
     window
-        ``window(module)`` -> (side, margin): H and W, and what h and w lack on each side.
+        ``window(card, module)`` -> (H, W).
     scale
-        ``scale(card)`` -> how large things must be in the images, for people.
+        ``scale(card)`` -> what the images must be like, for people.
+    inputs
+        Names of the I channels. Colours are in [0, 1].
+    step
+        H and W may be any multiples of this, too; 0 where they are fixed.
     """
 
-    maps: Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
+    maps: Callable[[torch.nn.Module, torch.Tensor, ModelCard], torch.Tensor]
     channels: Callable[[ModelCard], tuple[str, ...]]
-    window: Callable[[torch.nn.Module], tuple[int, int]]
+    window: Callable[[ModelCard, torch.nn.Module], tuple[int, int]]
     scale: Callable[[ModelCard], str]
+    inputs: tuple[str, ...] = RGB
+    step: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,13 @@ import torch
 from cellscope.engine.assay import Portable
 from cellscope.engine.find import find_assay
 from cellscope.errors import CellscopeError, UsageError
+from cellscope.exports.portable import portable_of
 from cellscope.io.write import atomic
 from cellscope.models.card import DESCRIBED, ModelCard
 from cellscope.models.file import load_model, read_card
 
 TOLERANCE = 1e-4
-"""Largest difference between the maps here and in onnxruntime, of maps from 0 to 1."""
+"""Largest difference between the outputs here and in onnxruntime, of outputs about 1."""
 
 OPSET = 18
 INPUT, OUTPUT = "images", "maps"
@@ -28,16 +31,16 @@ NEEDED = {"onnx": ("onnx", "onnxruntime"), "bioimageio": ("onnx", "onnxruntime",
 
 
 class Maps(torch.nn.Module):
-    """A network with what comes before and after it: (N, 3, H, W) in [0, 1] -> maps."""
+    """A network with what comes before and after it, as `Portable` says."""
 
-    def __init__(self, network: torch.nn.Module, portable: Portable):
+    def __init__(self, network: torch.nn.Module, portable: Portable, card: ModelCard):
         super().__init__()
         self.network = network
-        self.portable = portable
+        self.portable, self.card = portable, card
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Give the maps."""
-        return self.portable.maps(self.network, images)
+        return self.portable.maps(self.network, images, self.card)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +52,8 @@ class Exported:
     path : Path
     card : ModelCard
     channels : tuple of str
-    window : (side, margin)
     difference : float
-        Largest difference between the maps here and in onnxruntime.
+        Largest difference between the outputs here and in onnxruntime.
     images, maps : arrays
         What was run.
     """
@@ -59,7 +61,6 @@ class Exported:
     path: Path
     card: ModelCard
     channels: tuple[str, ...]
-    window: tuple[int, int]
     difference: float
     images: np.ndarray
     maps: np.ndarray
@@ -79,54 +80,75 @@ def check_installed(to: str) -> None:
 
 
 def export_onnx(model: Path, target: Path) -> Exported:
-    """Write a model as ONNX and run it in onnxruntime on three images of noise.
+    """Write a model as ONNX and run it in onnxruntime on images of noise.
 
     Raises
     ------
     UsageError
-        The network does not take an image as it is.
+        The network means nothing to other programs.
     CellscopeError
-        onnxruntime gives other maps than PyTorch.
+        onnxruntime gives other outputs than PyTorch.
     """
     import onnx
-    import onnxruntime
 
     card = read_card(model)
-    assay = find_assay(card.assay)
-    portable = assay.portable.get(card.part)
-    if portable is None:
-        raise UsageError(
-            f"{card.assay} {card.part}: its network takes no image as it is (what it sees is found, cut and turned by "
-            "cellscope first), so other programs could not run it; those of nucleus-seg and histo can be exported"
-        )
+    assay, portable = find_assay(card.assay), portable_of(card)
     _, tensors = load_model(model, assay=card.assay)
     weights = {name: value.float() for name, value in tensors.items() if not name.startswith(DESCRIBED)}
-    network = Maps(assay.build(card, weights).float().eval(), portable)
-    side, _margin = window = portable.window(network.network)
-    first = torch.from_numpy(np.random.default_rng(0).random((1, 3, side, side), np.float32))
+    # The exporter brings a network back to the mode its outermost module had: every module must be in `eval`.
+    network = Maps(assay.build(card, weights).float(), portable, card).eval()
+    height, width = portable.window(card, network.network)
+    first = _noise(portable, 0, height, width)
+    axes = {0: "n"} | ({2: "h", 3: "w"} if portable.step else {})
+    channels = portable.channels(card)
     with atomic(target) as temporary, warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network, (first,), temporary, input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET, dynamo=False,
-        )  # fmt: skip
+        maps = network(first).numpy()
+        _trace(network, first, temporary, {INPUT: axes, OUTPUT: axes if maps.ndim == 4 else {0: "n"}}, card)
         held = onnx.load(temporary)
-        channels = portable.channels(card)
         onnx.helper.set_model_props(held, {"cellscope": json.dumps(card.as_dict()), "channels": json.dumps(channels)})
         onnx.checker.check_model(held)
         onnx.save(held, temporary)
-        session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
-        difference = 0.0
-        maps = network(first).numpy()
-        for seed in range(3):  # one image at a time, of the traced size: layers that resize keep its numbers
-            images = torch.from_numpy(np.random.default_rng(seed).random((1, 3, side, side), np.float32))
-            expected = network(images).numpy()
-            [found] = session.run([OUTPUT], {INPUT: images.numpy()})
-            difference = max(difference, float(np.abs(found - expected).max()))
+        others = [_noise(portable, 1, height, width)]
+        if portable.step:
+            others.append(_noise(portable, 2, height + 64, width - 32))
+        pairs = [(image, network(image).numpy()) for image in others]
+        difference = _largest_difference(temporary, [(first, maps), *pairs])
         if not difference <= TOLERANCE:
             raise CellscopeError(
-                f"onnxruntime gives other maps than PyTorch: they differ by {difference:.2g}, more than {TOLERANCE:g}"
+                f"onnxruntime gives other outputs than PyTorch: they differ by {difference:.2g}, more than {TOLERANCE:g}"
             )
-    return Exported(target, card, channels, window, difference, first.numpy(), maps)
+    return Exported(target, card, channels, difference, first.numpy(), maps)
+
+
+def _trace(network: Maps, images: torch.Tensor, path: Path, axes: dict[str, dict[int, str]], card: ModelCard) -> None:
+    # ONNX has the operator, PyTorch's table lacks it
+    torch.onnx.register_custom_op_symbolic("aten::asinh", lambda graph, value: graph.op("Asinh", value), 9)
+    try:
+        # by tracing: the other exporter needs another package and half a minute
+        with contextlib.redirect_stdout(io.StringIO()):  # of a fault it prints the whole graph
+            torch.onnx.export(
+                network, (images,), path, input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET,
+                dynamo=False, dynamic_axes=axes,
+            )  # fmt: skip
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CellscopeError(
+            f"{card.assay} {card.part}, {card.arch}: ONNX cannot hold this network: {reason}"
+        ) from error
+
+
+def _noise(portable: Portable, seed: int, height: int, width: int) -> torch.Tensor:
+    values = np.random.default_rng(seed).random((1, len(portable.inputs), height, width), np.float32)
+    return torch.from_numpy(values)
+
+
+def _largest_difference(path: Path, pairs: list[tuple[torch.Tensor, np.ndarray]]) -> float:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    found = [session.run([OUTPUT], {INPUT: images.numpy()})[0] for images, _expected in pairs]
+    return max(float(np.abs(one - expected).max()) for one, (_images, expected) in zip(found, pairs, strict=True))
 
 
 def export_bioimageio(model: Path, target: Path) -> Exported:
@@ -145,20 +167,25 @@ def export_bioimageio(model: Path, target: Path) -> Exported:
 
         with atomic(target) as temporary:
             write_package(exported, Path(folder), temporary)
-    return Exported(
-        target, exported.card, exported.channels, exported.window, exported.difference, exported.images, exported.maps
-    )
+    return replace(exported, path=target)
 
 
 def describe(exported: Exported) -> dict[str, Any]:
     """Say what was written, for people and for ``--json``."""
-    side, margin = exported.window
-    portable = find_assay(exported.card.assay).portable[exported.card.part]
+    portable = portable_of(exported.card)
+    height, width = exported.images.shape[2:]
+    rows = exported.maps.shape[2:]
+    sides = f"H and W are multiples of {portable.step}" if portable.step else f"H {height}, W {width}"
+    if not rows:
+        shape = f"(N, {len(exported.channels)}) float32"
+    else:
+        margin = (height - rows[0]) // 2
+        shape = f"(N, {len(exported.channels)}, h, w) float32, {margin} pixels less on each side"
     return {
         "out": str(exported.path),
-        "input": f"{INPUT}: (1, 3, H, W) float32, RGB in [0, 1], {portable.scale(exported.card)}",
-        "sides": f"H and W are {side} pixels",
-        "output": f"{OUTPUT}: (1, {len(exported.channels)}, h, w) float32, {margin} pixels less on each side",
+        "input": f"{INPUT}: (N, {len(portable.inputs)}, H, W) float32, {portable.scale(exported.card)}",
+        "sides": sides,
+        "output": f"{OUTPUT}: {shape}",
         "channels": list(exported.channels),
         "largest_difference": exported.difference,
         "tolerance": TOLERANCE,

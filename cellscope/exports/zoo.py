@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import cellscope
-from cellscope.engine.find import find_assay
+from cellscope.engine.assay import RGB
 from cellscope.errors import CellscopeError
+from cellscope.exports.portable import portable_of
 
 if TYPE_CHECKING:
     from cellscope.exports.networks import Exported
@@ -29,10 +31,13 @@ def write_package(exported: Exported, folder: Path, target: Path) -> None:
     from bioimageio.core import test_model
     from bioimageio.spec import save_bioimageio_package
 
-    # the network sees [0, 1]; the package takes 8 bits and scales them
-    images = np.rint(exported.images * 255).astype(np.uint8)
+    images, maps = exported.images, exported.maps
+    if portable_of(exported.card).inputs == RGB:
+        # the network sees [0, 1]; the package takes 8 bits and scales them
+        images = np.rint(images * 255).astype(np.uint8)
+        maps = _run(exported.path, images)
     np.save(folder / "images.npy", images)
-    np.save(folder / "maps.npy", _run(exported.path, images))
+    np.save(folder / "maps.npy", maps)
     (folder / "README.md").write_text(_readme(exported), encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -56,30 +61,34 @@ def _describe(exported: Exported, folder: Path) -> Any:
     from bioimageio.spec.model import v0_5
 
     card = exported.card
-    side, margin = exported.window
+    portable = portable_of(card)
+    height, width = exported.images.shape[2:]
+    colour = portable.inputs == RGB
     scaled = v0_5.ScaleLinearDescr(kwargs=v0_5.ScaleLinearKwargs(gain=1 / 255, offset=0.0))
+    to_float = v0_5.EnsureDtypeDescr(kwargs=v0_5.EnsureDtypeKwargs(dtype="float32"))
     inputs = v0_5.InputTensorDescr(
         id=v0_5.TensorId("images"),
-        description="RGB, 8 bits",
+        description="RGB, 8 bits" if colour else portable.scale(card)[:128],
         axes=[
             v0_5.BatchAxis(),
-            v0_5.ChannelAxis(channel_names=[v0_5.Identifier(name) for name in ("red", "green", "blue")]),
-            v0_5.SpaceInputAxis(id=v0_5.AxisId("y"), size=side),
-            v0_5.SpaceInputAxis(id=v0_5.AxisId("x"), size=side),
+            v0_5.ChannelAxis(channel_names=[v0_5.Identifier(name) for name in portable.inputs]),
+            v0_5.SpaceInputAxis(id=v0_5.AxisId("y"), size=height),
+            v0_5.SpaceInputAxis(id=v0_5.AxisId("x"), size=width),
         ],
-        data=v0_5.IntervalOrRatioDataDescr(type="uint8", range=(0, 255)),
-        preprocessing=[v0_5.EnsureDtypeDescr(kwargs=v0_5.EnsureDtypeKwargs(dtype="float32")), scaled],
+        data=v0_5.IntervalOrRatioDataDescr(type="uint8", range=(0, 255))
+        if colour
+        else v0_5.IntervalOrRatioDataDescr(type="float32"),
+        preprocessing=[to_float, scaled] if colour else [to_float],
         test_tensor=v0_5.FileDescr(source=folder / "images.npy"),
     )
+    names = [v0_5.Identifier(_identifier(name)) for name in exported.channels]
+    axes: list[Any] = [v0_5.BatchAxis(), v0_5.ChannelAxis(channel_names=names)]
+    for axis, size in zip("yx", exported.maps.shape[2:], strict=False):
+        axes.append(v0_5.SpaceOutputAxis(id=v0_5.AxisId(axis), size=size))
     outputs = v0_5.OutputTensorDescr(
         id=v0_5.TensorId("maps"),
-        description="maps of probabilities and distances",
-        axes=[
-            v0_5.BatchAxis(),
-            v0_5.ChannelAxis(channel_names=[v0_5.Identifier(name.replace("-", "_")) for name in exported.channels]),
-            v0_5.SpaceOutputAxis(id=v0_5.AxisId("y"), size=side - 2 * margin),
-            v0_5.SpaceOutputAxis(id=v0_5.AxisId("x"), size=side - 2 * margin),
-        ],
+        description="maps of probabilities and distances" if len(axes) == 4 else "probabilities",
+        axes=axes,
         data=v0_5.IntervalOrRatioDataDescr(type="float32"),
         test_tensor=v0_5.FileDescr(source=folder / "maps.npy"),
     )
@@ -91,12 +100,18 @@ def _describe(exported: Exported, folder: Path) -> Any:
         cite=[v0_5.CiteEntry(text=_told(card.training), url=v0_5.HttpUrl("https://bioimage.io"))],
         license=v0_5.LicenseId(LICENCE),
         documentation=folder / "README.md",
-        tags=[card.assay, "segmentation", "nuclei", "2d"],
+        tags=[card.assay, "segmentation" if len(axes) == 4 else "classification", "2d"],
         inputs=[inputs],
         outputs=[outputs],
         weights=v0_5.WeightsDescr(onnx=v0_5.OnnxWeightsDescr(source=exported.path, opset_version=18)),
         training_data=None,
     )
+
+
+def _identifier(name: str) -> str:
+    """Make a name that Python allows, as the description asks for."""
+    name = re.sub(r"\W", "_", name)
+    return name if name.isidentifier() else f"class_{name}"
 
 
 def _told(training: Any) -> str:
@@ -105,13 +120,13 @@ def _told(training: Any) -> str:
 
 def _readme(exported: Exported) -> str:
     card = exported.card
-    portable = find_assay(card.assay).portable[card.part]
+    portable = portable_of(card)
     return f"""# cellscope {card.assay} {card.part}
 
 Architecture {card.arch}. Research use only, never a diagnosis.
 
-Input: RGB images of 8 bits, {portable.scale(card)}. Output: {", ".join(exported.channels)}.
-Objects are made from the maps by `cellscope {card.assay} predict`; what this package gives are the maps.
+Input: {", ".join(portable.inputs)}; {portable.scale(card)}{" (8 bits here)" if portable.inputs == RGB else ""}. Output: {", ".join(exported.channels)}.
+`cellscope {card.assay} predict` does more: it prepares the images and makes its results of this output.
 
-Checked against PyTorch: the largest difference of a map is {exported.difference:.1e}.
+Checked against PyTorch: the largest difference of the output is {exported.difference:.1e}.
 """

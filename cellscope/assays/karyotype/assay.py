@@ -20,6 +20,7 @@ from cellscope.assays.karyotype.cell.quality import NAMES, measure
 from cellscope.assays.karyotype.cell.trust import Trust
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.explain import explain
+from cellscope.assays.karyotype.classify.portable import PORTABLE
 from cellscope.assays.karyotype.classify.separate import separated
 from cellscope.assays.karyotype.classify.stage import (
     CPU_BATCH,
@@ -242,6 +243,7 @@ ASSAY = Assay(
     class_part="classify",
     layers={"detect": ("backbone.body",), "classify": ("blocks", "body")},
     by_class=("classify",),
+    portable={"classify": PORTABLE},
     build=build,
     conclude=conclude,
     figures={METAPHASE: (".karyogram.png", ".overlay.png", ".explain.png"), CHROMOSOME: (".explain.png",)},

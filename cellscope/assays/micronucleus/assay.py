@@ -30,6 +30,7 @@ from cellscope.assays.micronucleus.field.state import State
 from cellscope.assays.micronucleus.find.finder import DIAMETER
 from cellscope.assays.micronucleus.find.finders import finder_from
 from cellscope.assays.micronucleus.find.instances import nuclei_of
+from cellscope.assays.micronucleus.portable import PORTABLE
 from cellscope.engine.assay import Assay, InputSpec, Stage, Subject, all_alike
 from cellscope.errors import InputError, ModelError, UsageError
 from cellscope.imaging.labels import label_table
@@ -245,6 +246,7 @@ ASSAY = Assay(
         "mn_per_nucleus",
     ),
     class_part="classify",
+    portable=PORTABLE,
     layers={
         "nuclei": ("encoder", "down.3"),
         "classify": (

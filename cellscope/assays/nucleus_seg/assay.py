@@ -90,7 +90,7 @@ def segment(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarr
     return list(joined.cpu().numpy())
 
 
-def portable_maps(module: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+def portable_maps(module: torch.nn.Module, images: torch.Tensor, _card: ModelCard) -> torch.Tensor:
     """Give the maps of `segment` as float32, (N, C, H, W)."""
     outputs = module(normalise(images))
     distance = has_distance(module)
@@ -106,14 +106,14 @@ def portable_channels(card: ModelCard) -> tuple[str, ...]:
     return (*classes, "distance") if has_distance(build_network(card.arch, card.arch_args)) else classes
 
 
-def portable_window(_module: torch.nn.Module) -> tuple[int, int]:
-    """Give the window; its maps have no margin."""
-    return 256, 0
+def portable_window(_card: ModelCard, _module: torch.nn.Module) -> tuple[int, int]:
+    """Give a window; others do as well."""
+    return 256, 256
 
 
 def portable_scale(card: ModelCard) -> str:
     """Say how large nuclei must be."""
-    return f"nuclei of about {card.normalisation['diameter']:.0f} pixels in diameter"
+    return f"RGB in [0, 1], nuclei of about {card.normalisation['diameter']:.0f} pixels in diameter"
 
 
 def store_maps(subject: Subject[State], outputs: list[Any]) -> None:
@@ -305,7 +305,7 @@ ASSAY = Assay(
     class_part=PART,
     layers={PART: ("stages.2", "encoder", "downs.4", "backbone.layer4")},
     described_as={SLIDE: IMAGE},
-    portable={PART: Portable(portable_maps, portable_channels, portable_window, portable_scale)},
+    portable={PART: Portable(portable_maps, portable_channels, portable_window, portable_scale, step=32)},
     build=build,
     conclude=conclude,
     summarise=summarise,

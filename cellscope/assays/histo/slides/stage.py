@@ -129,7 +129,7 @@ def segment(module: torch.nn.Module, batch: list[torch.Tensor]) -> list[np.ndarr
     return list(to_maps(module(images)).cpu().numpy())
 
 
-def portable_maps(module: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+def portable_maps(module: torch.nn.Module, images: torch.Tensor, _card: ModelCard) -> torch.Tensor:
     """Give the maps of `segment` as float32, (N, 3 + K, h, w)."""
     outputs = module(normalise(images))
     return torch.cat([outputs[:, :2].softmax(1)[:, 1:], outputs[:, 2:4].clamp(-1.5, 1.5), outputs[:, 5:].softmax(1)], 1)
@@ -140,15 +140,15 @@ def portable_channels(card: ModelCard) -> tuple[str, ...]:
     return ("nucleus", "horizontal", "vertical", *card.classes)
 
 
-def portable_window(module: torch.nn.Module) -> tuple[int, int]:
+def portable_window(_card: ModelCard, module: torch.nn.Module) -> tuple[int, int]:
     """Give the window of a network: with the margin that its maps lack."""
     core, margin, _step = geometry_of(module)
-    return core + 2 * margin, margin
+    return core + 2 * margin, core + 2 * margin
 
 
 def portable_scale(card: ModelCard) -> str:
     """Say how large pixels must be."""
-    return f"pixels of {card.pixel_size_um} µm"
+    return f"RGB in [0, 1], pixels of {card.pixel_size_um} µm"
 
 
 def join_maps(subject: Subject[State], outputs: list[Any]) -> None:
