@@ -116,7 +116,7 @@ def export_onnx(model: Path, target: Path) -> Exported:
         difference = _largest_difference(temporary, [(first, maps), *pairs])
         if not difference <= TOLERANCE:
             raise CellscopeError(
-                f"onnxruntime gives other outputs than PyTorch: they differ by {difference:.2g}, more than {TOLERANCE:g}"
+                f"onnxruntime gives other outputs than PyTorch: they differ by {difference:.2g} (> {TOLERANCE:g})"
             )
     return Exported(target, card, channels, difference, first.numpy(), maps)
 
@@ -133,9 +133,7 @@ def _trace(network: Maps, images: torch.Tensor, path: Path, axes: dict[str, dict
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as error:
         reason = str(error).strip().splitlines()[0]
-        raise CellscopeError(
-            f"{card.assay} {card.part}, {card.arch}: ONNX cannot hold this network: {reason}"
-        ) from error
+        raise CellscopeError(f"{card.arch} cannot be written as ONNX: {reason}") from error
 
 
 def _noise(portable: Portable, seed: int, height: int, width: int) -> torch.Tensor:

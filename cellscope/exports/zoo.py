@@ -99,7 +99,7 @@ def _describe(exported: Exported, folder: Path) -> Any:
         authors=[v0_5.Author(name="cellscope")],
         cite=[v0_5.CiteEntry(text=_told(card.training), url=v0_5.HttpUrl("https://bioimage.io"))],
         license=v0_5.LicenseId(LICENCE),
-        documentation=folder / "README.md",
+        documentation=v0_5.FileDescr(source=folder / "README.md"),
         tags=[card.assay, "segmentation" if len(axes) == 4 else "classification", "2d"],
         inputs=[inputs],
         outputs=[outputs],
@@ -121,11 +121,14 @@ def _told(training: Any) -> str:
 def _readme(exported: Exported) -> str:
     card = exported.card
     portable = portable_of(card)
+    given = f"{', '.join(portable.inputs)}{' of 8 bits' if portable.inputs == RGB else ''}; {portable.scale(card)}"
     return f"""# cellscope {card.assay} {card.part}
 
 Architecture {card.arch}. Research use only, never a diagnosis.
 
-Input: {", ".join(portable.inputs)}; {portable.scale(card)}{" (8 bits here)" if portable.inputs == RGB else ""}. Output: {", ".join(exported.channels)}.
+Input: {given}.
+
+Output: {", ".join(exported.channels)}.
 `cellscope {card.assay} predict` does more: it prepares the images and makes its results of this output.
 
 Checked against PyTorch: the largest difference of the output is {exported.difference:.1e}.

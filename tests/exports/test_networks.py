@@ -39,6 +39,42 @@ def test_onnx_gives_the_maps(tmp_path: Path) -> None:
     assert call(MODEL, "--to", "onnx", "-o", tmp_path / "m.pth")[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("model", "size", "count"),
+    [
+        ("micronucleus-nuclei", (1, 96, 160), 3),
+        ("micronucleus-classify", (1, 96, 96), 2),
+        ("karyotype-classify", (1, 128, 64), 25),
+    ],
+)
+def test_onnx_of_other_assays_takes_two_images(tmp_path: Path, model: str, size: tuple[int, ...], count: int) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    code, said = call(model, "--to", "onnx", "-o", tmp_path / "m.onnx", "--json")
+    assert code == 0, said
+    told = json.loads(said)
+    assert len(told["channels"]) == count
+    assert told["largest_difference"] <= 1e-5
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    images = np.random.default_rng(5).random((2, *size), np.float32)
+    [both] = session.run(None, {"images": images})
+    [second] = session.run(None, {"images": images[1:]})
+    assert both.shape[:2] == (2, count)
+    np.testing.assert_allclose(both[1:], second, atol=1e-5)
+    assert np.abs(both[0] - both[1]).max() > 1e-4
+
+
+def test_a_network_that_runs_differently_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    monkeypatch.setattr("cellscope.exports.networks.TOLERANCE", -1.0)
+    code, said = call("karyotype-classify", "--to", "onnx", "-o", tmp_path / "k.onnx")
+    assert (code, list(tmp_path.iterdir())) == (1, []), said
+    assert "other outputs than PyTorch" in said
+
+
 @pytest.mark.slow
 def test_bioimageio_core_passes_the_package(tmp_path: Path) -> None:
     core = pytest.importorskip("bioimageio.core")
@@ -50,7 +86,7 @@ def test_bioimageio_core_passes_the_package(tmp_path: Path) -> None:
 def test_networks_that_other_programs_could_not_run_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    code, said = call("karyotype-classify", "--to", "onnx", "-o", tmp_path / "k.onnx")
+    code, said = call("karyotype-detect", "--to", "onnx", "-o", tmp_path / "k.onnx")
     assert (code, said.count("\n")) == (2, 1)
-    assert "those of nucleus-seg and histo can be exported" in said
+    assert "karyotype detect cannot be exported" in said
     assert call(MODEL, "--to", "onix")[0] == 2

@@ -160,7 +160,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing FILE.")] = False,
     json: JsonFlag = False,
 ) -> int:
-    """Write a network of nucleus-seg or histo as ONNX or a package of the BioImage Model Zoo, checked by a run."""
+    """Write a network as ONNX or as a package of the BioImage Model Zoo, checked by a run."""
     return export_model(model, to=to, out=out, overwrite=overwrite, json=json)
 
 
