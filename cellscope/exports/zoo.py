@@ -34,7 +34,7 @@ def write_package(exported: Exported, folder: Path, target: Path) -> None:
     images, maps = exported.images, exported.maps
     if portable_of(exported.card).inputs == RGB:
         # the network sees [0, 1]; the package takes 8 bits and scales them
-        images = np.rint(images * 255).astype(np.uint8)
+        images = np.rint(images * 255)
         maps = _run(exported.path, images)
     np.save(folder / "images.npy", images)
     np.save(folder / "maps.npy", maps)
@@ -53,7 +53,7 @@ def _run(path: Path, images: np.ndarray) -> np.ndarray:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    [found] = session.run(None, {session.get_inputs()[0].name: images.astype(np.float32) * np.float32(1 / 255)})
+    [found] = session.run(None, {session.get_inputs()[0].name: images * np.float32(1 / 255)})
     return np.asarray(found)
 
 
@@ -71,17 +71,16 @@ def _describe(exported: Exported, folder: Path) -> Any:
         description="RGB, 8 bits" if colour else portable.scale(card)[:128],
         axes=[
             v0_5.BatchAxis(),
-            v0_5.ChannelAxis(channel_names=[v0_5.Identifier(name) for name in portable.inputs]),
+            v0_5.ChannelAxis(channel_names=list(portable.inputs)),
             v0_5.SpaceInputAxis(id=v0_5.AxisId("y"), size=height),
             v0_5.SpaceInputAxis(id=v0_5.AxisId("x"), size=width),
         ],
-        data=v0_5.IntervalOrRatioDataDescr(type="uint8", range=(0, 255))
-        if colour
-        else v0_5.IntervalOrRatioDataDescr(type="float32"),
+        # not uint8: bioimageio.core would hand the network uint8 in spite of the preprocessing
+        data=v0_5.IntervalOrRatioDataDescr(type="float32", range=(0, 255) if colour else (None, None)),
         preprocessing=[to_float, scaled] if colour else [to_float],
         test_tensor=v0_5.FileDescr(source=folder / "images.npy"),
     )
-    names = [v0_5.Identifier(_identifier(name)) for name in exported.channels]
+    names: list[Any] = [_identifier(name) for name in exported.channels]
     axes: list[Any] = [v0_5.BatchAxis(), v0_5.ChannelAxis(channel_names=names)]
     for axis, size in zip("yx", exported.maps.shape[2:], strict=False):
         axes.append(v0_5.SpaceOutputAxis(id=v0_5.AxisId(axis), size=size))

@@ -64,9 +64,7 @@ def test_onnx_of_other_assays_takes_two_images(tmp_path: Path, model: str, size:
     assert np.abs(both[0] - both[1]).max() > 1e-4
 
 
-def test_a_network_that_runs_differently_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_that_runs_differently_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
     monkeypatch.setattr("cellscope.exports.networks.TOLERANCE", -1.0)
