@@ -138,7 +138,7 @@ def fit(
     validates = phases.validates if val_loader is not None else None
     stop = SaveAndStop(out / LAST, save_every=options.save_every, validates=validates)
     table = MetricsFile(out / "metrics.csv", resumed=resume is not None or not first)
-    callbacks: list[Callback] = [StepSeed(options.seed), table, Progress(say, options.steps)]
+    callbacks: list[Callback] = [StepSeed(options.seed), table, Progress(say, options.steps, options.items_per_step)]
     callbacks += [progress] if progress is not None else []
     due = validates is not None and resume is not None and validation_due(Path(resume))
     if validates is not None:
