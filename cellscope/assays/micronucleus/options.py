@@ -217,9 +217,18 @@ class DoseOptions:
     )  # fmt: skip
     cells: int | None = option(None, "Count to estimate a dose for: number of cells scored.", low=1)
     micronuclei: int | None = option(None, "Count to estimate a dose for: number of micronuclei.", low=0)
+    case_dispersion: Literal["none", "iaea", "biodose-tools"] = option(
+        "none", "Widen intervals by how micronuclei are spread over the cells of a case (--counts): no; by the u "
+        "test, as the IAEA's manual does; or as Biodose Tools does.",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         """Check that a count is whole."""
         check(self)
+        if self.case_dispersion != "none" and self.counts is None:
+            raise UsageError(
+                "--case-dispersion needs --counts: a table with cells_0, cells_1, ... or OUT of predict; --cells and "
+                "--micronuclei do not tell how micronuclei are spread over cells"
+            )
         if (self.cells is None) != (self.micronuclei is None):
             raise UsageError("--cells and --micronuclei belong together; give both")

@@ -254,10 +254,22 @@ class StepSeed(Callback):
 
 
 class Progress(Callback):
-    """Plain progress lines on stderr: loss, score and time left, every so often."""
+    """Plain progress lines on stderr: loss, images per second, score and time left, every so often.
 
-    def __init__(self, say: Callable[[str], None], total: int, every_s: float = 20.0):
-        self.say, self.total, self.every_s = say, total, every_s
+    Parameters
+    ----------
+    say : callable
+        Takes a line.
+    total : int
+        Steps of the training.
+    items_per_step : int
+        Training images that one optimiser step takes, of all processes together.
+    every_s : float
+        Seconds between two lines.
+    """
+
+    def __init__(self, say: Callable[[str], None], total: int, items_per_step: int, every_s: float = 20.0):
+        self.say, self.total, self.items_per_step, self.every_s = say, total, items_per_step, every_s
         self.began = self.last = time.monotonic()
         self.first_step: int | None = None
 
@@ -274,7 +286,10 @@ class Progress(Callback):
         self.last = now
         rate = (now - self.began) / max(step - self.first_step, 1)
         loss = float(outputs["loss"]) if isinstance(outputs, dict) else float(outputs)
-        left = f"  {rate:.2f} s/step  {rate * (self.total - step) / 60:.0f} min left" if step > self.first_step else ""
+        left = ""
+        if step > self.first_step and rate > 0:  # the first step warms up: it is not counted
+            speed = f"{self.items_per_step / rate:.3g} images/s"
+            left = f"  {rate:.2f} s/step  {speed}  {rate * (self.total - step) / 60:.0f} min left"
         self.say(f"step {step}/{self.total}  loss {loss:.3f}{left}")
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

@@ -20,6 +20,9 @@ from scipy.special import gammaln, psi
 MOST = 3
 """Cells with so many micronuclei or more are taken together in the table."""
 
+OVERDISPERSED = 1.96
+"""Papworth's u above which counts are overdispersed (5 %)."""
+
 _STEPS = 200
 _LARGEST = 1e4
 """A size above which the negative binomial distribution cannot be told from Poisson's."""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.micronucleus.dose.curve import Curve, curve_from, fit_curve
-from cellscope.assays.micronucleus.dose.estimate import Dose, dose_of_yield, estimate_dose
+from cellscope.assays.micronucleus.dose.estimate import Dose, Spread, dose_of_yield, estimate_dose
 from cellscope.assays.micronucleus.dose.samples import Sample, new_counts
 from cellscope.assays.micronucleus.options import DoseOptions
 from cellscope.engine.provenance import environment, now
@@ -55,7 +55,7 @@ def run_dose(source: Path, out: Path, options: DoseOptions, base: OutputOptions,
     for name in (DOSES, CURVE, FIGURE, REPORT):
         (out / name).unlink(missing_ok=True)
     curve = read_curve(source, options.model)
-    doses, table = dose_rows(curve, new_counts(options))
+    doses, table = dose_rows(curve, new_counts(options), options.case_dispersion)
     write_png(out / FIGURE, render_figure(draw_curve(curve, doses)))
     if doses:
         write_csv(out / DOSES, table)
@@ -82,8 +82,15 @@ def read_curve(source: Path, model: str) -> Curve:
     return fit_curve(rows, model=model, name=str(source))
 
 
-def dose_rows(curve: Curve, samples: list[Sample]) -> tuple[list[tuple[str, Dose]], pd.DataFrame]:
+def dose_rows(curve: Curve, samples: list[Sample], rule: str = "none") -> tuple[list[tuple[str, Dose]], pd.DataFrame]:
     """Estimate the dose of each count, and of what `predict` adjusted it to.
+
+    Parameters
+    ----------
+    curve : Curve
+    samples : list of Sample
+    rule : str
+        What the spread of each does to its interval: see `yield_limits`.
 
     Returns
     -------
@@ -93,9 +100,14 @@ def dose_rows(curve: Curve, samples: list[Sample]) -> tuple[list[tuple[str, Dose
     """
     doses, rows = [], []
     for sample in samples:
-        dose = estimate_dose(curve, sample.micronuclei, sample.cells, limits=sample.limits)
+        dose = estimate_dose(
+            curve, sample.micronuclei, sample.cells, limits=sample.limits, spread=sample.spread, rule=rule
+        )
         doses.append((sample.name, dose))
         row = {"name": sample.name, **asdict(dose)}
+        if rule != "none":
+            known = sample.spread or Spread(None, None)
+            row |= {"dispersion_index": known.index, "papworth_u": known.u}
         if sample.adjusted is not None:
             values = (sample.adjusted[0], *dose_of_yield(curve, *sample.adjusted))
             row |= dict(zip(ADJUSTED_COLUMNS, values, strict=True))

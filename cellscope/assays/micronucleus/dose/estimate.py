@@ -3,7 +3,8 @@
 References
 ----------
 IAEA, Cytogenetic Dosimetry: Applications in Preparedness for and Response to Radiation Emergencies (EPR-Biodosimetry
-2011), section 9. W. Merkle, Radiat. Environ. Biophys. 21 (1983) 217-233.
+2011), sections 8 and 9. W. Merkle, Radiat. Environ. Biophys. 21 (1983) 217-233. A. Hernandez et al., Biodose Tools,
+Int. J. Radiat. Biol. 99 (2023) 1378-1390, function ``estimate_whole_body_merkle`` of the program.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import chi2, gamma
 
+from cellscope.assays.micronucleus.count.distribution import OVERDISPERSED
 from cellscope.assays.micronucleus.dose.curve import Curve
 from cellscope.errors import UsageError
 
@@ -31,7 +33,7 @@ class Dose:
     micronuclei, cells : int
     per_cell : float
     per_cell_low, per_cell_high : float
-        Exact Poisson limits (widened by the curve's dispersion).
+        Exact Poisson limits (widened by the curve's dispersion, and by the case's where that was asked for).
     dose, low, high : float or None
         Gy. The dose is 0 where the yield is not above the curve's background; None where it is above all that the curve
         can reach (ten times the largest calibration dose).
@@ -57,6 +59,52 @@ def poisson_limits(count: float, level: float = LEVEL) -> tuple[float, float]:
     return low, float(gamma.ppf(1 - tail, count + 1))
 
 
+@dataclass(frozen=True)
+class Spread:
+    """How the micronuclei of a case are spread over its cells.
+
+    Attributes
+    ----------
+    index : float or None
+        Variance over mean of micronuclei per cell; None where it cannot be told.
+    u : float or None
+        Papworth's u.
+    """
+
+    index: float | None
+    u: float | None
+
+
+def yield_limits(
+    micronuclei: int, cells: int, level: float, *, factor: float = 1.0, spread: Spread | None = None, rule: str = "none"
+) -> tuple[float, float]:
+    """Give the limits of micronuclei per cell, wider than Poisson's for counts that vary more.
+
+    Parameters
+    ----------
+    micronuclei, cells : int
+    level : float
+        Of the interval.
+    factor : float
+        What counts vary more than Poisson, from the curve.
+    spread : Spread, optional
+        Of the case.
+    rule : str
+        What the spread of the case does. ``none``: nothing. ``iaea``: where u is above 1.96, the standard error is that
+        of Poisson times the root of the index. ``biodose-tools``: where the index is at least 1, a limit L of the count
+        K becomes ``L (L / K)^sqrt(index)``. Neither makes an interval narrower than it is without.
+    """
+    index = spread.index if spread is not None else None
+    if rule == "iaea" and spread is not None and index is not None and (spread.u or 0.0) > OVERDISPERSED:
+        factor = max(factor, index)
+    # A count that varies phi times as much as Poisson says as much as a Poisson count of 1 / phi of its size.
+    low, high = (limit * factor for limit in poisson_limits(micronuclei / factor, level))
+    if rule == "biodose-tools" and index is not None and index >= 1 and micronuclei:
+        least, most = (x * (x / micronuclei) ** math.sqrt(index) for x in poisson_limits(micronuclei, level))
+        low, high = min(low, least), max(high, most)
+    return low / cells, high / cells
+
+
 def estimate_dose(
     curve: Curve,
     micronuclei: int,
@@ -64,6 +112,8 @@ def estimate_dose(
     *,
     merkle_level: float = 0.83,
     limits: tuple[float, float] | None = None,
+    spread: Spread | None = None,
+    rule: str = "none",
 ) -> Dose:
     """Estimate the dose behind a count, with an interval by Merkle's method.
 
@@ -74,10 +124,11 @@ def estimate_dose(
     merkle_level : float
         Level of the Poisson limits and of the curve's confidence band alike. Limits at 83 % and a band at 83 % together
         hold the dose about 95 times of 100 (IAEA 2011, section 9.7.3).
-
     limits : (low, high), optional
         95 % limits of micronuclei per cell which include more than the chance of counting, such as what a new cell line
         does to calls; the dose's interval then reaches at least to them.
+    spread, rule : Spread, str, optional
+        As of `yield_limits`.
 
     Raises
     ------
@@ -88,28 +139,29 @@ def estimate_dose(
         raise UsageError(
             f"{micronuclei} micronuclei in {cells} cells: counts cannot be below zero, and at least one cell is needed"
         )
-    shrink = curve.factor
     observed = micronuclei / cells
-    # A count that varies phi times as much as Poisson says as much as a Poisson count of 1 / phi of its size.
-    low_count, high_count = poisson_limits(micronuclei / shrink, merkle_level)
-    low_yield, high_yield = low_count * shrink / cells, high_count * shrink / cells
+    low_yield, high_yield = yield_limits(
+        micronuclei, cells, merkle_level, factor=curve.factor, spread=spread, rule=rule
+    )
     if limits is not None:
         low_yield, high_yield = min(low_yield, limits[0]), max(high_yield, limits[1])
     dose, low, high = dose_of_yield(curve, observed, low_yield, high_yield, merkle_level)
     notes = []
+    if rule != "none" and (spread is None or spread.index is None):
+        notes.append("the spread of micronuclei over cells is not known: not widened by it")
     if dose == 0.0:
         notes.append("not above the background of the curve")
     elif low == 0.0:
         notes.append("the interval reaches down to no dose")
     if dose is None or dose > curve.max_dose:
         notes.append(f"beyond the calibrated doses (up to {curve.max_dose:g} Gy): an extrapolation")
-    counted = poisson_limits(micronuclei / shrink)
+    counted = yield_limits(micronuclei, cells, LEVEL, factor=curve.factor, spread=spread, rule=rule)
     return Dose(
         micronuclei,
         cells,
         observed,
-        counted[0] * shrink / cells,
-        counted[1] * shrink / cells,
+        counted[0],
+        counted[1],
         dose,
         low,
         high,

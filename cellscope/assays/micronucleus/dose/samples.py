@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from cellscope.assays.micronucleus.count.distribution import disperse
+from cellscope.assays.micronucleus.dose.estimate import Spread
 from cellscope.assays.micronucleus.options import DoseOptions
 from cellscope.errors import UsageError
 from cellscope.io.table import read_table
 
+DISTRIBUTION = "distribution.csv"
 LINES = "n_left_out_lines"
 LIMITS = ("mn_per_nucleus_low", "mn_per_nucleus_high")
 ADJUSTED = ("adjusted_mn_per_nucleus", "adjusted_mn_low", "adjusted_mn_high")
@@ -28,6 +34,8 @@ class Sample:
         95 % limits of micronuclei per cell, where `predict` included what a new cell line does.
     adjusted : (value, low, high) or None
         Micronuclei per cell, adjusted for wrong calls, where `predict` knew their rates.
+    spread : Spread or None
+        Of micronuclei over cells, where it is known.
     """
 
     name: str
@@ -35,6 +43,7 @@ class Sample:
     micronuclei: int
     limits: tuple[float, float] | None = None
     adjusted: tuple[float, float, float] | None = None
+    spread: Spread | None = None
 
 
 def new_counts(options: DoseOptions) -> list[Sample]:
@@ -69,6 +78,7 @@ def new_counts(options: DoseOptions) -> list[Sample]:
     if unknown:
         left = ", ".join(row.get("group") or "a row without a name" for row in unknown[:5])
         print(f"{path}: left out, since micronuclei are not counted in crops: {left}", file=sys.stderr)
+    spreads = run_spreads(path.with_name(DISTRIBUTION)) if run else {}
     for number, row in enumerate(rows, 1):
         if row in unknown:
             continue
@@ -81,14 +91,71 @@ def new_counts(options: DoseOptions) -> list[Sample]:
         if cells < 1 or count < 0 or cells != int(cells) or count != int(count):
             raise UsageError(f"{path}, row {number}: {cells:g} cells and {count:g} micronuclei are not valid counts")
         name = row.get("name") or row.get("group") or f"row {number}"
+        where = f"{path}, row {number}"
+        spread = spreads.get(row.get("group", "")) if run else table_spread(row, int(cells), int(count), where)
         found.append(
             Sample(
                 name, int(cells), int(count),
                 None if limits is None else (limits[0], limits[1]),
                 None if adjusted is None else (adjusted[0], adjusted[1], adjusted[2]),
+                spread,
             )
         )  # fmt: skip
+    if options.case_dispersion != "none" and not any(s.spread is not None for s in found):
+        raise UsageError(
+            f"--counts {options.counts}: --case-dispersion needs to know how micronuclei are spread over cells: "
+            + (f"there is no {DISTRIBUTION}" if run else "give columns cells_0, cells_1, ...")
+        )
     return found
+
+
+def run_spreads(path: Path) -> dict[str, Spread]:
+    """Read how micronuclei are spread over the cells of each group of a run, from its ``distribution.csv``.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read.
+    """
+    if not path.is_file():
+        return {}
+    found = {}
+    for row in read_table(path, ("group", "dispersion_index", "papworth_u")):
+        try:
+            index, u = (float(row[name]) if row[name] else None for name in ("dispersion_index", "papworth_u"))
+        except ValueError:
+            raise UsageError(f"{path}: dispersion_index and papworth_u must be numbers") from None
+        found[row["group"]] = Spread(index, u)
+    return found
+
+
+def table_spread(row: Mapping[str, str], cells: int, micronuclei: int, where: str) -> Spread | None:
+    """Take the spread from the columns ``cells_0``, ``cells_1``, ... of a row; None without them.
+
+    Raises
+    ------
+    UsageError
+        They are no counts, or do not add up to the row's cells and micronuclei.
+    """
+    given = {int(name[6:]): cell for name, cell in row.items() if re.fullmatch(r"cells_\d{1,3}", name) and cell}
+    if not given:
+        return None
+    try:
+        counts = {number: float(cell) for number, cell in given.items()}
+    except ValueError:
+        raise UsageError(f"{where}: cells_0, cells_1, ... must be numbers") from None
+    if any(value < 0 or value != int(value) for value in counts.values()):
+        raise UsageError(f"{where}: cells_0, cells_1, ... are counts and must be whole")
+    total, found = sum(counts.values()), sum(number * value for number, value in counts.items())
+    if (total, found) != (cells, micronuclei):
+        raise UsageError(
+            f"{where}: cells_0, cells_1, ... are {total:g} cells with {found:g} micronuclei, but the row says {cells} "
+            f"and {micronuclei}"
+        )
+    spread = np.zeros(max(counts) + 1, int)
+    spread[list(counts)] = [int(value) for value in counts.values()]
+    described = disperse(spread)
+    return Spread(described.index, described.u)
 
 
 def _numbers(row: Mapping[str, str], names: tuple[str, ...]) -> list[float] | None:
