@@ -134,9 +134,10 @@ def _edit(corrector: Corrector, log: CorrectionLog, image: str, path: Path) -> t
         raise InputError(str(error)) from error
     changes = compare_outlines(known, returned)
     again = len(known) - len(changes.removed)
-    if known and returned and again < FEWEST * len(known):
+    if known and returned and again < FEWEST * min(len(known), len(returned)):
         raise InputError(
-            f"{one_line(path)}: {again} of the {len(known)} objects of {image} are in it; is it of another image?"
+            f"{one_line(path)}: {again} of the {len(returned)} objects in it are among the {len(known)} of {image}; "
+            "is it of another image?"
         )
     edit = {
         "do": TAKE,

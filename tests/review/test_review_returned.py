@@ -147,6 +147,14 @@ def test_files_of_other_images_are_refused(smears: Path, tmp_path: Path, capsys:
     assert run("review", smears, "--corrections", tmp_path / "nowhere") == 2
 
 
+def test_most_may_have_been_wrong(smears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of many found objects is real: a file that keeps it alone is of this image all the same."""
+    monkeypatch.setattr("cellscope.review.returned.FEWEST", 0.5)
+    kept = features_of(smears / "0.geojson")[:1]
+    assert run("review", smears, "--corrections", write(tmp_path / "0.geojson", kept)) == 0
+    assert len(np.unique(tifffile.imread(smears / "corrections/0.labels.tif"))) == 2
+
+
 def corrected_slide(slide: Path, tmp_path: Path) -> tuple[dict[int, int], list[Any]]:
     """Remove a nucleus, redraw one, add one, and draw a region; give what is expected of the labels."""
     labels = tifffile.imread(slide / "a.labels.tif").astype(int)
