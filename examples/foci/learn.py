@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,8 @@ from cellscope.engine.eval.run import Evaluation
 from cellscope.engine.regroup import regroup
 from cellscope.engine.train.averaging import Averaging
 from cellscope.engine.train.data import drawn_batches, initialise, open_dataset, run_record, say, training_facts
-from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
+from cellscope.engine.train.fit import fit
+from cellscope.engine.train.schedule import decay_groups, optimiser_and_schedule
 from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.places import image_files
 from cellscope.io.annotations.tally import Tally
@@ -98,7 +98,7 @@ class Learner(Averaging):
 
 def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -> int:
     """Train the network on a prepared dataset."""
-    prepared = open_dataset(dataset, "foci", options)
+    prepared = open_dataset(dataset, "foci", options, out)
     images, validation = Images(prepared, "train", options), DataLoader(Images(prepared, "val", options), 1)
     options = options.in_steps(len(images))
     L.seed_everything(options.seed, verbose=False)
@@ -114,15 +114,12 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
 
 
 def evaluate(
-    dataset: Path, out: Path, *, run: ShardOptions, options: EvalOptions, models: list[str], split: str,
-    argv: list[str], compare: Sequence[Path] = (),
-) -> int:  # fmt: skip
+    dataset: Path, out: Path, *, run: ShardOptions, options: EvalOptions, models: list[str], **asked: Any
+) -> int:
     """Measure a model on one split."""
-    evaluation = Evaluation(
-        ASSAY, dataset, out, run=run, options=options, split=split, argv=argv, models=models, compare=compare
-    )
+    evaluation = Evaluation(ASSAY, dataset, out, run=run, options=options, models=models, **asked)
     read_item = partial(_read, evaluation.prepared.root, extended(options, PredictOptions))
-    rows = evaluation.prepared.split(split)[: run.limit]
+    rows = evaluation.prepared.split(asked["split"])[: run.limit]
     found = evaluation.measure(rows, evaluation.load(models), read_item, _compare, window=8)
     if run.shard:
         return evaluation.end_shard()

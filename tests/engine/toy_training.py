@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 from cellscope.assays.karyotype.options import TrainOptions
 from cellscope.engine.train.callbacks import Progress
 from cellscope.engine.train.data import drawn_batches
-from cellscope.engine.train.fit import fit, optimiser_and_schedule
+from cellscope.engine.train.fit import fit
+from cellscope.engine.train.schedule import optimiser_and_schedule
 from cellscope.models.file import ModelCard, load_model
 
 FILES = {"model.safetensors", "last.ckpt", "metrics.csv", "config.toml", "run.json", "curves.png"}

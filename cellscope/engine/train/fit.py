@@ -7,11 +7,8 @@ module decides device and precision, writes ``metrics.csv``, ``config.toml``, ``
 
 from __future__ import annotations
 
-import logging
-import math
 import os
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,6 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
@@ -41,6 +37,7 @@ from cellscope.engine.train.folder import (
     steps_taken,
     validation_due,
 )
+from cellscope.engine.train.launch import launched_by, quieten
 from cellscope.engine.train.phases import Phases
 from cellscope.engine.train.progress_file import ProgressFile
 from cellscope.engine.train.worker_errors import worker_error
@@ -52,81 +49,6 @@ UNLEARNT = ("none", "imagenet")
 """Values of ``--init`` that name no model which could be measured before the training."""
 
 PRECISION_NAMES = {None: "32-true", torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}
-
-
-def decay_groups(
-    network: torch.nn.Module, *, backbone: torch.nn.Module | None = None, rate: float = 0.0
-) -> list[dict[str, Any]]:
-    """Split a network's parameters in two groups, the second of them (norms and biases) without weight decay.
-
-    With a `backbone` there are two more for its parameters, at a learning rate of their own.
-    """
-    slow = set() if backbone is None else {id(p) for p in backbone.parameters()}
-    groups: list[dict[str, Any]] = []
-    for own_rate in (False, True) if slow else (False,):
-        chosen = [p for p in network.parameters() if (id(p) in slow) is own_rate]
-        more = {"lr": rate} if own_rate else {}
-        groups.append({"params": [p for p in chosen if p.ndim > 1], **more})
-        groups.append({"params": [p for p in chosen if p.ndim <= 1], "weight_decay": 0.0, **more})
-    return groups
-
-
-def optimiser_and_schedule(
-    parameters: Any, options: Any, *, phases: Phases | None = None, second_rate: float = 1.0
-) -> dict[str, Any]:
-    """Make the optimiser and the learning-rate schedule an options object asks for.
-
-    Parameters
-    ----------
-    parameters : iterable of Parameter or of parameter groups
-    options : TrainOptions
-        Uses ``optimiser`` (adamw, adam, sgd), ``learning_rate``, ``weight_decay``, ``schedule`` (cosine, constant,
-        step, poly, exponential), ``warmup_steps``, ``warmup_ratio``, ``final_ratio``, ``steps``, ``step_every`` and
-        ``step_gamma``.
-    phases : Phases, optional
-        Of a training in two phases: the schedule runs anew in the second, whenever that begins.
-    second_rate : float
-        Learning rate of the second phase as a share of the first one's.
-
-    Returns
-    -------
-    dict
-        What Lightning's `configure_optimizers` may return; the schedule moves once per step.
-    """
-    kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
-        "adamw": torch.optim.AdamW,
-        "adam": torch.optim.Adam,
-        "sgd": lambda p, **k: torch.optim.SGD(p, momentum=0.9, **k),
-    }
-    optimiser = kinds[options.optimiser](parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
-    phases = phases or Phases(options)
-
-    def factor(step: int) -> float:
-        second_from = phases.options.second_from
-        first = step < second_from
-        value = within(step if first else step - second_from, phases.options, second_from, first)
-        return value if first or not second_from else second_rate * value
-
-    def within(step: int, options: Any, second_from: int, first: bool) -> float:
-        total = max(second_from if first else options.steps - second_from, 1)
-        warmup = options.warmup_steps
-        if step < warmup:
-            return options.warmup_ratio + (1 - options.warmup_ratio) * (step + 1) / warmup
-        done = min((step - warmup) / max(total - warmup, 1), 1.0)
-        if options.schedule == "cosine":
-            low = options.final_ratio
-            return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * done))
-        if options.schedule == "exponential":
-            return options.final_ratio**done
-        if options.schedule == "poly":
-            return 1.0 - done
-        if options.schedule == "step":
-            every = (getattr(options, "frozen_step_every", 0) if first else 0) or options.step_every
-            return options.step_gamma ** (step // every)
-        return 1.0
-
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
-    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
 def fit(
@@ -203,7 +125,7 @@ def fit(
             bring_best_back(out, resume)
     else:
         say = _say_nothing
-    _quieten()
+    quieten()
     keep_freed_memory()
     device = pick_device(options.device)
     precision = PRECISION_NAMES[pick_precision(options.precision, device)]
@@ -329,26 +251,6 @@ def _starts_from_model(options: Any) -> bool:
     return alone and options.init not in UNLEARNT and Path(options.init).suffix not in (".pth", ".pt")
 
 
-def launched_by(processes: int) -> list[Any]:
-    """Say who starts the processes of a training, where Lightning would guess wrong.
-
-    A job of SLURM has ``SLURM_NTASKS`` in its environment also where nobody starts that many processes: its script runs
-    once. Only ``srun`` starts one for each task, and it alone sets ``SLURM_STEP_ID``.
-
-    Parameters
-    ----------
-    processes : int
-        On all computers together.
-
-    Returns
-    -------
-    list
-        Plugins for Lightning's `Trainer`; empty where its own guess is right.
-    """
-    by_srun = processes > 1 and "SLURM_STEP_ID" in os.environ
-    return [] if by_srun or not SLURMEnvironment.detect() else [LightningEnvironment()]
-
-
 def _score(module: L.LightningModule, loader: DataLoader | None, where: dict[str, Any]) -> float:
     """Validate a model as it is, and give ``val_score``; the training's own callbacks do not see it."""
     alone = L.Trainer(
@@ -384,21 +286,3 @@ def _write_run(
 
 def _say_nothing(_text: str) -> None:
     """Stand in for `say` in all training processes but the first."""
-
-
-def _quieten() -> None:
-    """Keep Lightning's advice about loaders and loggers off the user's terminal."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    for pattern in (
-        r".*does not have many workers.*",
-        r".*module\(s\) in eval mode.*",
-        r".*`?log_every_n_steps.*",
-        r".*Checkpoint directory.*",
-        r".*LeafSpec.*",
-        r".*dataloader is not resumable.*",
-        r".*have no `val_dataloader`.*",
-        r".*`srun` command is available.*",  # `launched_by` knows
-        r".*sync_dist=True.*",  # every process validates on everything, so the values agree
-    ):
-        warnings.filterwarnings("ignore", pattern)

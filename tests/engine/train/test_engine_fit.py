@@ -23,8 +23,8 @@ from toy_training import (
 )
 
 from cellscope.engine.train.curves import MetricsFile, draw_curves
-from cellscope.engine.train.fit import optimiser_and_schedule
 from cellscope.engine.train.folder import find_resume
+from cellscope.engine.train.schedule import optimiser_and_schedule
 from cellscope.errors import CellscopeError, Interrupted, UsageError
 from cellscope.models.file import read_card
 

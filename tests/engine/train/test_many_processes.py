@@ -13,7 +13,7 @@ import pytest
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from toy_training import assert_equal_weights, weights
 
-from cellscope.engine.train.fit import launched_by
+from cellscope.engine.train.launch import launched_by
 
 HERE = Path(__file__).parents[1]
 JOB = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}

@@ -41,8 +41,9 @@ from cellscope.engine.train.data import (
     source_weights,
     training_facts,
 )
-from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
+from cellscope.engine.train.fit import fit
 from cellscope.engine.train.phases import Phases
+from cellscope.engine.train.schedule import decay_groups, optimiser_and_schedule
 from cellscope.errors import DatasetError, UsageError
 from cellscope.models.file import ModelCard
 

@@ -21,7 +21,8 @@ from cellscope.assays.karyotype.training.chromosome_cache import kept_chromosome
 from cellscope.assays.karyotype.training.classifier_data import ChromosomeViews
 from cellscope.assays.karyotype.training.tune import inherited, tune_classifier
 from cellscope.engine.train.data import drawn_batches, initialise, run_record, say, source_weights, training_facts
-from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
+from cellscope.engine.train.fit import fit
+from cellscope.engine.train.schedule import decay_groups, optimiser_and_schedule
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.card import ModelCard

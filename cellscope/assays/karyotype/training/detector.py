@@ -34,7 +34,8 @@ from cellscope.assays.karyotype.training.paste import ChromosomeBank
 from cellscope.assays.karyotype.training.resized_data import DetectResized
 from cellscope.assays.karyotype.training.tune import inherited, margin_of, tune_detector
 from cellscope.engine.train.data import drawn_batches, initialise, run_record, say, source_weights, training_facts
-from cellscope.engine.train.fit import fit, optimiser_and_schedule
+from cellscope.engine.train.fit import fit
+from cellscope.engine.train.schedule import optimiser_and_schedule
 from cellscope.errors import UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.metrics.coco import Instances, coco_ap

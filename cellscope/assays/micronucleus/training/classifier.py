@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from cellscope.assays.micronucleus.classify.mobilevit import CropClassifier
-from cellscope.engine.train.fit import decay_groups, optimiser_and_schedule
+from cellscope.engine.train.schedule import decay_groups, optimiser_and_schedule
 from cellscope.metrics.classification import balanced_accuracy, roc_auc
 
 WHERE_POSITIVE = 10.0

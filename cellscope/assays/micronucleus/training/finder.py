@@ -14,7 +14,7 @@ from cellscope.assays.micronucleus.field.scaling import finder_maps, finder_view
 from cellscope.assays.micronucleus.find.finder import Finder
 from cellscope.assays.micronucleus.find.instances import nuclei_of, score_cells
 from cellscope.assays.micronucleus.find.lite_finder import LiteFinder
-from cellscope.engine.train.fit import optimiser_and_schedule
+from cellscope.engine.train.schedule import optimiser_and_schedule
 from cellscope.metrics.classification import roc_auc
 from cellscope.metrics.instances import matched_labels
 

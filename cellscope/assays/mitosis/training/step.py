@@ -14,8 +14,8 @@ from cellscope.assays.mitosis.evaluation.scores import scores
 from cellscope.assays.mitosis.networks.registry import TrackNet, probabilities
 from cellscope.assays.mitosis.options import TrainOptions
 from cellscope.engine.train.averaging import Averaging
-from cellscope.engine.train.fit import decay_groups, optimiser_and_schedule
 from cellscope.engine.train.phases import Phases
+from cellscope.engine.train.schedule import decay_groups, optimiser_and_schedule
 
 NOISE, MIXING = 0.3, 0.4
 """Of measurements in training: noise in units of their spread, and both parameters of the mixing share's beta law."""

@@ -33,7 +33,8 @@ from cellscope.engine.train.data import (
     source_weights,
     training_facts,
 )
-from cellscope.engine.train.fit import decay_groups, fit, optimiser_and_schedule
+from cellscope.engine.train.fit import fit
+from cellscope.engine.train.schedule import decay_groups, optimiser_and_schedule
 from cellscope.errors import ModelError
 from cellscope.models.file import ModelCard, read_card
 from cellscope.models.registry import locate

@@ -225,7 +225,7 @@ def test_tuning_anew_keeps_the_weights_and_what_they_were_trained_on(dataset: Pa
     )
     assert all(torch.equal(value, same[name]) for name, value in weights.items())
     assert (after.training["steps"], after.training["weights"]) == (0, before.training)
-    assert after.thresholds == pytest.approx(before.thresholds, rel=1e-4)  # the same tiles choose the same settings
+    assert after.thresholds == pytest.approx(before.thresholds, rel=1e-4, abs=1e-3)  # the same tiles choose the same settings
 
 
 def test_imagenet_weights_that_cannot_be_had(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from cellscope.assays.mitosis.networks.lite import as_pictures
 from cellscope.assays.mitosis.networks.registry import Members, arguments_of, build_network, probabilities
 from cellscope.assays.mitosis.sequences.view import network_view, normalise
 from cellscope.cli.root import app
-from cellscope.engine.train.fit import decay_groups
+from cellscope.engine.train.schedule import decay_groups
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import load_model, read_card
 

@@ -17,8 +17,8 @@ from cellscope.assays.mitosis.training import step as steps
 from cellscope.assays.mitosis.training.train import initialised, split_rows
 from cellscope.cli.root import app
 from cellscope.engine.train.data import Indices
-from cellscope.engine.train.fit import optimiser_and_schedule
 from cellscope.engine.train.phases import Phases
+from cellscope.engine.train.schedule import optimiser_and_schedule
 from cellscope.errors import ModelError, UsageError
 from cellscope.io.prepared import PreparedDataset
 from cellscope.models.file import read_card
