@@ -149,3 +149,24 @@ def test_the_circle_of_the_verbs(tmp_path: Path) -> None:
     assert (second.table("comparison")["difference"] == 0).all()
     assert second.per_image["image"].tolist() == first.per_image["image"].tolist()
     assert "<table" in second._repr_html_()
+
+
+@pytest.mark.slow
+def test_two_steps_of_a_training_give_a_model(tmp_path: Path) -> None:
+    import drawn.networks  # noqa: F401 - a small network, for tests alone
+
+    write_tiles(tmp_path / "source", 6)
+    dataset = cellscope.prepare("histo", tmp_path / "source", tmp_path / "data", pixel_size=0.25)
+    options = {"arch": "histonext-test", "steps": 2, "batch_size": 2, "core": 64, "val_every": 2, **QUIET}
+    with pytest.raises(UsageError, match="no option 'step'; did you mean 'steps'"):
+        cellscope.train("histo", dataset, tmp_path / "model", step=2)
+    assert not (tmp_path / "model").exists()
+    model = cellscope.train("histo", dataset, tmp_path / "model", **options)
+    assert model == tmp_path / "model"
+    steps = pd.read_csv(model / "metrics.csv")["step"]
+    assert steps.max() == 2
+    run = cellscope.predict("histo", {"tile": tissue(1)[0]}, model=model, pixel_size=0.25, **QUIET)
+    assert run.images["status"].tolist() == ["ok"]
+    assert run.record["models"][0]["sha256"]
+    with pytest.raises(UsageError, match="overwrite"):
+        cellscope.train("histo", dataset, model, **options)
