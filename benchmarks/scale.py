@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -74,11 +75,12 @@ def draw_slide(folder: Path, side: int) -> list[str]:
     return words
 
 
-def run(words: list[str], out: Path) -> tuple[float, float]:
-    """Run a command; give seconds and the most GiB that it and its processes held together."""
-    command = [sys.executable, "-m", "cellscope", *words, "-o", str(out), "-q"]
+def run(words: list[str], out: Path) -> str:
+    """Run a command; say its seconds, its processor time, and the most GiB that it and its processes held together."""
+    command = [sys.executable, "-m", "cellscope", *words, "-o", str(out), "-q", "--skip-existing"]
+    began_before = " (the rest)" if out.exists() else ""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    began = time.monotonic()
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     most = 0.0
 
@@ -94,7 +96,9 @@ def run(words: list[str], out: Path) -> tuple[float, float]:
     watcher.join()
     if process.returncode:
         sys.exit(f"{' '.join(command)}: exit code {process.returncode}\n{said}")
-    return time.monotonic() - began, most
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    worked = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return f"{time.monotonic() - began:.0f}{began_before} | {worked:.0f} | {most:.1f}"
 
 
 def held_by(pid: int) -> float:
@@ -148,18 +152,18 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     try:
         words = draw_inputs(folder, given.count) if given.what == "inputs" else draw_slide(folder, given.side)
-        print("| run | seconds | memory, GiB | same as one process |\n|---|---|---|---|", flush=True)
+        print("| run | s | processor time, s | memory, GiB | same as one process |\n|---|---|---|---|---|", flush=True)
         if "one" in given.runs:
-            seconds, memory = run([*words, "--device", "cpu", "--num-workers", "0"], folder / "one")
-            print(f"| one process | {seconds:.0f} | {memory:.1f} | |", flush=True)
+            took = run([*words, "--device", "cpu", "--num-workers", "0"], folder / "one")
+            print(f"| one process | {took} | |", flush=True)
             if given.browser:
                 print(f"report: {opens(given.browser, folder / 'one' / 'report.html', folder)}", flush=True)
         if "many" in given.runs:
-            seconds, memory = run([*words, "--devices", f"cpu:{given.workers}"], folder / "many")
+            took = run([*words, "--devices", f"cpu:{given.workers}"], folder / "many")
             expected, found = hashes(folder / "one"), hashes(folder / "many")
             odd = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
             same = f"no: {', '.join(odd[:5])}" if odd else f"yes, {len(expected)} files"
-            print(f"| {given.workers} workers | {seconds:.0f} | {memory:.1f} | {same} |", flush=True)
+            print(f"| {given.workers} workers | {took} | {same} |", flush=True)
     finally:
         if given.folder is None:
             shutil.rmtree(folder, ignore_errors=True)

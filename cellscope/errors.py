@@ -17,6 +17,9 @@ EXIT_PARTIAL = 3
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
+LONGEST = 1500
+"""Characters of a message; those of ordinary files have some hundred."""
+
 
 class CellscopeError(Exception):
     """Something failed while work was under way (exit code 1)."""
@@ -50,9 +53,15 @@ class Interrupted(CellscopeError):
         self.exit_code = exit_code
 
 
+def as_line(text: str) -> str:
+    """Return a message as one line; its middle is left out above `LONGEST`, where a damaged file has long values."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 300]} ... {line[-290:]}"
+
+
 def error_line(error: BaseException) -> str:
-    """Return an error as one line: our own as they are, others with their type."""
-    text = " ".join(str(error).split())
+    """Return an error as one line (`as_line`): our own as they are, others with their type."""
+    text = as_line(str(error))
     if isinstance(error, CellscopeError):
         return text
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

@@ -32,6 +32,7 @@ BENCHMARKS = "".join(
 FOREIGN = {
     "--gres",
     "--plugin",
+    "--execute",
     "--nv",
     "--nthreads",
     "--strict",

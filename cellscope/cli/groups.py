@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import DEFAULT_MARKUP_MODE, TyperGroup
 
-from cellscope.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USAGE, CellscopeError
+from cellscope.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USAGE, CellscopeError, as_line
 from cellscope.options.flags import ARGV
 from cellscope.options.resolve import nearest
 
@@ -47,20 +47,44 @@ def begin_imports() -> None:
 NEEDED = 4 * 2**30
 """Bytes of address space that the libraries take before any image is read: 3.7 GiB were measured."""
 
+NEEDED_IN_USE = 512 * 2**20
+"""Bytes that are in use once a network and one small image are loaded: 0.4 GiB were measured, and 0.4 GiB of files.
+
+At 400 MiB the system read the same files again and again for minutes, and then killed the command.
+"""
+
 _NO_WORK = {"-h", "--help", "--help-all", "--version"}
+_LOADING = {"predict", "eval", "train"}
+"""Verbs that load PyTorch."""
 
 
-def check_limit(words: Sequence[str]) -> None:
-    """End in one line where ``ulimit -v`` leaves too little for the libraries to load.
+def check_limit(words: Sequence[str], allowed: int | None = None) -> None:
+    """End in one line where ``ulimit -v`` or a cgroup leaves too little for the libraries to load.
 
-    Some of them would not say so but spin for ever, deaf to signals.
+    Some of them would not say so but spin for ever, deaf to signals; and a cgroup kills without a word.
+
+    Parameters
+    ----------
+    words : sequence of str
+        The command line.
+    allowed : int, optional
+        Bytes that cgroups allow; None where there is no limit.
     """
+    if not words or _NO_WORK & set(words):
+        return
+    if allowed is not None and allowed < NEEDED_IN_USE and _LOADING & set(words):
+        fail(
+            f"the memory limit of this job or container (cgroup) is {allowed / 2**20:.0f} MiB and "
+            f"{NEEDED_IN_USE / 2**20:.0f} MiB are needed before any image is read; raise it "
+            "(SLURM --mem, docker --memory, systemd MemoryMax)",
+            EXIT_FAILED,
+        )
     try:
         import resource
     except ImportError:  # no such limit on this system
         return
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit in (resource.RLIM_INFINITY, -1) or limit >= NEEDED or not words or _NO_WORK & set(words):
+    if limit in (resource.RLIM_INFINITY, -1) or limit >= NEEDED:
         return
     fail(
         f"the memory limit of this shell (ulimit -v) is {limit / 2**30:.1f} GiB of address space and "
@@ -201,7 +225,7 @@ def fail(error: BaseException | str, code: int) -> NoReturn:
     """Print one line on stderr, after the traceback if ``CELLSCOPE_DEBUG=1`` and there is one, and exit."""
     if os.environ.get("CELLSCOPE_DEBUG") == "1" and sys.exc_info()[0] is not None:
         traceback.print_exc()
-    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    typer.echo(f"error: {as_line(str(error))}", err=True)
     sys.exit(code)
 
 

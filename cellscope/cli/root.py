@@ -17,6 +17,7 @@ import typer
 from cellscope import __version__
 from cellscope.cli.groups import LazyGroup, Root, Terminated, begin_imports, check_limit
 from cellscope.cli.logged import logged
+from cellscope.engine.memory import memory_limit
 from cellscope.errors import EXIT_OK, EXIT_TERMINATED
 
 ASSAYS = {
@@ -193,6 +194,6 @@ def main() -> None:
         raise Terminated(EXIT_TERMINATED)
 
     signal.signal(signal.SIGTERM, terminate)
-    check_limit(sys.argv[1:])
+    check_limit(sys.argv[1:], memory_limit())
     begin_imports()
     app()

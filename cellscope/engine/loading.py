@@ -18,6 +18,7 @@ from cellscope.models.card import ModelCard
 from cellscope.models.described import load_descriptions
 from cellscope.models.file import load_model, sha256
 from cellscope.models.registry import choose
+from cellscope.nn.unset import weights_to_come
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ def load_models(assay: Assay, models: Sequence[str], device: torch.device) -> Lo
     taps, descriptions = {}, {}
     for part, path in paths.items():
         cards[part], tensors = load_model(path, assay=assay.name, part=part)
-        modules[part] = assay.build(cards[part], tensors).eval().to(device)
+        with weights_to_come():
+            modules[part] = assay.build(cards[part], tensors)
+        modules[part] = modules[part].eval().to(device)
         hashes[part] = sha256(path)
         if described := load_descriptions(path):
             layer = first_layer(modules[part], [str(cards[part].familiarity.get("layer", ""))])

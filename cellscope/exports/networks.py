@@ -77,6 +77,20 @@ def check_installed(to: str) -> None:
             found = None
         if found is None:
             raise UsageError(f"--to {to} needs {name}: pip install 'cellscope[onnx]'")
+    if to == "bioimageio" and (why := unfit()):
+        raise UsageError(f"--to bioimageio: {why}: pip install 'cellscope[onnx]'")
+
+
+def unfit() -> str:
+    """Say which of the installed packages of the BioImage Model Zoo do not go together; nothing where they do."""
+    from importlib.metadata import version
+
+    from packaging.version import Version
+
+    spec, pydantic = version("bioimageio.spec"), version("pydantic")
+    if Version(spec) <= Version("0.5.12.0") and Version(pydantic) >= Version("2.14"):
+        return f"bioimageio.spec {spec} does not work with pydantic {pydantic}, only with 2.13 and older"
+    return ""
 
 
 def export_onnx(model: Path, target: Path) -> Exported:

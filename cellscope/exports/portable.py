@@ -8,8 +8,8 @@ from cellscope.errors import UsageError
 from cellscope.models.card import ModelCard
 
 UNPORTABLE = (
-    "its answer is made of several networks or of steps that are no network; --to takes the networks of nucleus-seg, "
-    "histo and micronucleus, and karyotype's classifier"
+    "its answer is made of steps that are no network; --to takes the networks of nucleus-seg, histo, micronucleus and "
+    "mitosis, and karyotype's classifier"
 )
 
 

@@ -117,16 +117,24 @@ def _join(state: EditedLabels, edit: Mapping[str, Any]) -> None:
     for label in labels:
         whole |= state.mask(label)
     # what lies between belongs to it, or it would not be one object
-    parts, count = ndimage.label(whole, np.ones((3, 3)))
+    place = _box(whole)
+    inside, window = whole[place], state.labels[place]
+    parts, count = ndimage.label(inside, np.ones((3, 3)))
     if count > 1:
         reach = _gap(parts, count)
-        closed = ndimage.binary_closing(np.pad(whole, reach), _disc(reach))[reach:-reach, reach:-reach]
-        whole |= closed & (state.labels == 0)
-    state.labels[whole] = labels[0]
+        closed = ndimage.binary_closing(np.pad(inside, reach), _disc(reach))[reach:-reach, reach:-reach]
+        inside |= closed & (window == 0)
+    window[inside] = labels[0]
     for label in labels[1:]:
         state.told.pop(label, None)
         state.origin[label] = labels[0]
     state.told.setdefault(labels[0], {})
+
+
+def _box(mask: np.ndarray) -> tuple[slice, slice]:
+    """Give the rows and columns that hold a mask."""
+    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+    return np.s_[int(rows[0]) : int(rows[-1]) + 1, int(columns[0]) : int(columns[-1]) + 1]
 
 
 def _gap(parts: np.ndarray, count: int) -> int:
@@ -147,10 +155,8 @@ def _disc(radius: int) -> np.ndarray:
 def _split(state: EditedLabels, edit: Mapping[str, Any]) -> None:
     label = edit["label"]
     mask = state.mask(label)
-    (rows, columns) = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
-    top, left = int(rows[0]), int(columns[0])
-    place = np.s_[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
-    line = np.asarray(edit["line"], float).reshape(-1, 2) - (left, top)
+    place = _box(mask)
+    line = np.asarray(edit["line"], float).reshape(-1, 2) - (place[1].start, place[0].start)
     first, second = split_mask(mask[place], line, smallest=SMALLEST)
     state.labels[mask] = 0
     new = state.fresh()

@@ -243,10 +243,11 @@ class CorrectionLog:
                 raise UsageError(f"{out} is being reviewed{self._holder()}; one person at a time")
             self._stream.seek(0)
             header, lines, end = _read(self._stream, path)
-            self._stream.truncate(end)
-            if header is None:
+            other = header is not None and header.get("run") != run
+            self._stream.truncate(end if lines or not other else 0)  # a review in which nothing was done binds nobody
+            if header is None or (other and not lines):
                 self._write({"schema": SCHEMA, "run": run})
-            elif header.get("run") != run:
+            elif other:
                 raise UsageError(
                     f"{self.folder} holds corrections of an earlier run of {out}; move that folder away, or give "
                     "another folder to predict"

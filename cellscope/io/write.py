@@ -8,7 +8,7 @@ import os
 import secrets
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellscope.errors import CellscopeError
+from cellscope.io.json_text import indented, plain
 from cellscope.io.text import no_formula, one_line
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 _IHDR_END = 33  # the PNG signature and the header chunk, which must come first
 _INCHES_PER_M = 1 / 0.0254
-_PNG_LEVEL = 4  # a quarter of the time of the default level for files 3 % larger
+#: With the filter "up" (most pictures are enlarged, and a row is most like the one above it) two fifths of the time of
+#: level 4 with filters that the library chooses row by row, or less, for files up to 11 % larger.
+_PNG_LEVEL = 2
 _MANY_DIGITS = 1e5
 
 
@@ -143,7 +146,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
     colour = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
     if not colour or pixels.size == 0 or pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"a PNG needs grey, RGB or RGBA of 8 or 16 bits, not {pixels.dtype} of shape {pixels.shape}")
-    encoded = imagecodecs.png_encode(np.ascontiguousarray(pixels), level=_PNG_LEVEL)
+    encoded = imagecodecs.png_encode(np.ascontiguousarray(pixels), level=_PNG_LEVEL, filter=imagecodecs.PNG.FILTER.UP)
     return bytes(encoded)
 
 
@@ -172,23 +175,11 @@ def write_json(path: str | os.PathLike[str], obj: Any, *, indent: int | None = 2
     CellscopeError
         The file cannot be written.
     """
-    text = json.dumps(_plain(obj), indent=indent, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_text(path, (indented(obj) if indent == 2 else _dumps(plain(obj), indent)) + "\n")
 
 
-def _plain(obj: Any) -> Any:
-    """Numpy scalars and arrays, also as keys, and paths become what the json module knows."""
-    if isinstance(obj, Mapping):
-        return {key.item() if isinstance(key, np.generic) else key: _plain(value) for key, value in obj.items()}
-    if isinstance(obj, (list, tuple)):
-        return [_plain(value) for value in obj]
-    if isinstance(obj, np.generic):
-        return obj.item()
-    if isinstance(obj, np.ndarray):
-        return obj.tolist()
-    if isinstance(obj, Path):
-        return obj.as_posix()
-    return obj
+def _dumps(obj: Any, indent: int | None) -> str:
+    return json.dumps(obj, indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def as_written(frame: pd.DataFrame) -> pd.DataFrame:

@@ -76,25 +76,29 @@ class ModelCard:
     def __post_init__(self) -> None:
         for name in ("assay", "part", "arch", "cellscope_version"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise ModelError(f"model card: '{name}' must be a non-empty text, not {getattr(self, name)!r}")
+                raise ModelError(f"model card: '{name}' must be a non-empty text, not {_shown(getattr(self, name))}")
         for name in ("classes", "channels"):
             value = getattr(self, name)
             if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item for item in value):
-                raise ModelError(f"model card: '{name}' must be a list of non-empty texts, not {value!r}")
+                raise ModelError(f"model card: '{name}' must be a list of non-empty texts, not {_shown(value)}")
             object.__setattr__(self, name, tuple(value))
         if not self.classes or len(set(self.classes)) != len(self.classes):
-            raise ModelError(f"model card: 'classes' must be one or more different names, not {list(self.classes)}")
+            raise ModelError(
+                f"model card: 'classes' must be one or more different names, not {_shown(list(self.classes))}"
+            )
         for name in ("arch_args", "normalisation", "thresholds", "training", "metrics", "familiarity"):
             if not isinstance(getattr(self, name), dict):
-                raise ModelError(f"model card: '{name}' must be an object of named values, not {getattr(self, name)!r}")
+                raise ModelError(
+                    f"model card: '{name}' must be an object of named values, not {_shown(getattr(self, name))}"
+                )
         if not all(_is_number(value) for value in self.thresholds.values()):
-            raise ModelError(f"model card: 'thresholds' must hold finite numbers, not {self.thresholds!r}")
+            raise ModelError(f"model card: 'thresholds' must hold finite numbers, not {_shown(self.thresholds)}")
         if self.pixel_size_um is not None and not (_is_number(self.pixel_size_um) and self.pixel_size_um > 0):
             raise ModelError(
-                f"model card: 'pixel_size_um' must be a positive number or null, not {self.pixel_size_um!r}"
+                f"model card: 'pixel_size_um' must be a positive number or null, not {_shown(self.pixel_size_um)}"
             )
         if type(self.format) is not int:
-            raise ModelError(f"model card: 'format' must be a whole number, not {self.format!r}")
+            raise ModelError(f"model card: 'format' must be a whole number, not {_shown(self.format)}")
 
     @classmethod
     def weightless(cls, assay: str, part: str, arch: str, classes: tuple[str, ...], **more: Any) -> ModelCard:
@@ -137,6 +141,12 @@ def rebuilding(card: ModelCard) -> Iterator[None]:
     except (TypeError, KeyError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"the model's tensors do not fit its architecture {card.arch}: {reason}") from error
+
+
+def _shown(value: Any) -> str:
+    """Show a wrong value in a message, which stays one short line whatever it is."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _is_number(value: Any) -> bool:

@@ -15,8 +15,8 @@ _RESNET = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
 def fold_norms(network: nn.Module) -> int:
     """Fold batch norms into convolutions, where the order of both is known.
 
-    It is in `nn.Sequential`, timm's `ConvNormAct` and ResNets, and modules that say so in an attribute ``folds``: names
-    of a convolution and the norm that follows it at once, ``(("conv1", "norm1"), ...)``.
+    It is in `nn.Sequential`, timm's `ConvNormAct`, ResNets of timm and torchvision, and modules that say so in an
+    attribute ``folds``: names of a convolution and the norm that follows it at once, ``(("conv1", "norm1"), ...)``.
 
     Changes `network` for good: it can predict, but not be trained or saved as before.
 
@@ -46,7 +46,7 @@ def fold_norms(network: nn.Module) -> int:
 
 
 class _Timm(NamedTuple):
-    """Classes of timm: a convolution with its norm, a norm with its activation, ResNets and their blocks."""
+    """Classes of timm, and torchvision: a convolution with its norm, a norm with its activation, ResNets' parts."""
 
     block: tuple[type, ...] = ()
     acting: Any = ()
@@ -54,11 +54,13 @@ class _Timm(NamedTuple):
 
 
 def _kinds_of_timm() -> _Timm:
-    """Give the classes; none while nobody has imported timm, which takes long."""
-    layers, resnet = sys.modules.get("timm.layers"), sys.modules.get("timm.models.resnet")
-    if layers is None or resnet is None:
-        return _Timm()
-    return _Timm((layers.ConvNormAct,), (layers.BatchNormAct2d,), (resnet.ResNet, resnet.Bottleneck, resnet.BasicBlock))
+    """Give the classes of what has been imported already: imports take long."""
+    layers = sys.modules.get("timm.layers")
+    found = [sys.modules.get(f"{library}.models.resnet") for library in ("timm", "torchvision")]
+    resnet = [kind for one in found if one is not None for kind in (one.ResNet, one.Bottleneck, one.BasicBlock)]
+    if layers is None:
+        return _Timm(resnet=tuple(resnet))
+    return _Timm((layers.ConvNormAct,), (layers.BatchNormAct2d,), tuple(resnet))
 
 
 def _pairs(module: nn.Module, timm: _Timm) -> list[tuple[str, str]]:

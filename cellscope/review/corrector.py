@@ -13,6 +13,7 @@ import numpy as np
 from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.engine.predict.outcome import Failure
 from cellscope.engine.predict.stages import run_subjects
+from cellscope.errors import InputError
 from cellscope.options.common import RunOptions
 from cellscope.review.opened import OpenRun
 from cellscope.review.protocol import Edit, Original
@@ -84,6 +85,13 @@ class Corrector:
         with self._lock:
             return self.run.review.show(self.subject(image, edits)[0])
 
+    def sheet(self, image: str, edits: Sequence[Edit]) -> tuple[str, bytes]:
+        """Give what is printed of an image; InputError where the assay prints nothing."""
+        if self.run.review.sheet is None:
+            raise InputError(f"{image}: there is nothing to print but the page")
+        with self._lock:
+            return self.run.review.sheet(self.subject(image, edits)[0])
+
     def complete(self, image: str, edits: Sequence[Edit], edit: Edit) -> Edit:
         """Give the edit as it is logged; InputError if it cannot be made."""
         if self.run.review.complete is None:
@@ -92,10 +100,9 @@ class Corrector:
             return self.run.review.complete(self.subject(image, edits)[0], edit)
 
     def result(self, image: str, edits: Sequence[Edit]) -> Result:
-        """Give what is written of an image."""
-        with self._lock:
-            subject, assay = self.subject(image, edits)
-            return assay.conclude(subject)
+        """Give what is written of an image; other calls need not wait while its objects are measured."""
+        subject, assay = self.subject(image, edits)
+        return assay.conclude(subject)
 
 
 def _state(subject: Subject) -> Any:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from cellscope.engine.assay import Assay, Result, Stage, Subject
+from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.errors import InputError
 from cellscope.imaging.label_edits import EditedLabels, edit_labels
 from cellscope.review.protocol import Edit, Original
+from cellscope.review.stage import edited_assay
 
 LABELS = ".labels.tif"
 More = Mapping[str, Callable[[EditedLabels, Mapping[str, Any]], None]]
@@ -41,8 +41,8 @@ def labelled_assay(
     more : mapping, optional
         The assay's own edits.
     """
-    stage = Stage(base.parts[0], base.inputs.kinds, 1, partial(_change, original, edits, more), _idle, _finish)
-    return replace(base, stages=(stage,), state=state, conclude=conclude)
+    change = partial(_change, original, edits, more)
+    return edited_assay(base, change, part=base.parts[0], kinds=base.inputs.kinds, state=state, conclude=conclude)
 
 
 def _change(original: Original, edits: Sequence[Edit], more: More | None, subject: Subject) -> list[np.ndarray]:
@@ -52,11 +52,3 @@ def _change(original: Original, edits: Sequence[Edit], more: More | None, subjec
         raise InputError(f"{subject.name}: the image is not of the size of its label image; was it replaced?")
     subject.state.edited, subject.state.original = edit_labels(labels, edits, more), original
     return []
-
-
-def _idle(_module: Any, _batch: list[Any]) -> list[Any]:
-    return []
-
-
-def _finish(_subject: Subject, _outputs: list[Any]) -> None:
-    return None

@@ -8,6 +8,7 @@ import json
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,20 +16,18 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from cellscope.engine.assay import Assay, Subject
-from cellscope.engine.find import find_assay, find_predict_options
+from cellscope.engine.find import find_assay
 from cellscope.engine.predict import journal as journals
+from cellscope.engine.predict.again import options_of, read_again
 from cellscope.engine.predict.finish import IMAGES_CSV, read_record
 from cellscope.engine.predict.journal import Entry
 from cellscope.engine.predict.tables import Sheet, SheetReader, printable, read_rows
-from cellscope.errors import InputError, UsageError
+from cellscope.errors import ModelError, UsageError
 from cellscope.io.annotations.geojson import features
 from cellscope.io.annotations.label_image import read_label_image
-from cellscope.io.choice import Choice
 from cellscope.io.document import read_json
 from cellscope.io.inputs import stem
 from cellscope.io.open import MAX_PIXELS
-from cellscope.io.read import read
-from cellscope.options.fields import specs
 from cellscope.review.protocol import Original, Review, find_review
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from cellscope.engine.loading import LoadedModels
     from cellscope.io.image import Image
+    from cellscope.models.card import ModelCard
 
 GEOJSON = (".geojson", ".geojson.gz")
 
@@ -108,7 +108,7 @@ class OpenRun:
         able = [entry for entry in self.entries if self._can(entry)]
         self.correctable = [entry.image for entry in able]
         self.reviewable = [entry.image for entry in able if entry.row["kind"] in self.review.page]
-        self.options = SimpleNamespace(**_options(record))
+        self.options = SimpleNamespace(**options_of(record))
         self._loading = threading.Lock()
 
     def _entries(self) -> list[Entry]:
@@ -191,6 +191,20 @@ class OpenRun:
         ]
         return load_models(replace(self.assay, parts=parts), names, torch.device("cpu"))
 
+    @cached_property
+    def _other_cards(self) -> dict[str, ModelCard]:
+        """Read what is known of parts that do not run again; nothing where their file is gone."""
+        from cellscope.models.file import read_card
+        from cellscope.models.registry import locate
+
+        found = {}
+        for model in self.record["models"]:
+            if self.review.parts is not None and model["part"] not in self.review.parts:
+                with suppress(ModelError):
+                    path = Path(model["path"])
+                    found[model["part"]] = read_card(path if path.is_file() else locate(model["name"]))
+        return found
+
     def loaded(self) -> LoadedModels:
         """Load the models of the run, once: for what a person adds, and for their classes and thresholds."""
         with self._loading:
@@ -199,7 +213,9 @@ class OpenRun:
     def subject(self, image: str, assay: Assay, pixels: Image) -> Subject:
         """Make a subject for the stages of `assay`."""
         kind = self._by_image[image].row["kind"]
-        subject = Subject(image, pixels, kind, self.options, self.loaded().cards, assay.state())
+        subject = Subject(
+            image, pixels, kind, self.options, {**self._other_cards, **self.loaded().cards}, assay.state()
+        )
         if self.assay.inputs.load is not None and self.review.reads_image:
             self.assay.inputs.load(subject, MAX_PIXELS)
         return subject
@@ -213,35 +229,8 @@ class OpenRun:
             It is not where it was, or cannot be read.
         """
         entry = self._by_image[image]
-        path = self._path(entry)
-        choice, spec, run = Choice.of(self.options, entry.scene), self.assay.inputs, self.record["options"]["run"]
-        limit = run.get("max_pixels") or MAX_PIXELS
-        if spec.read is not None:
-            found = spec.read(path, choice, limit, self.options)
-        else:
-            found = read(path, choice=choice, wants=spec.wants, max_pixels=limit)
-        if run.get("pixel_size"):
-            found = replace(found, pixel_size_um=run["pixel_size"], pixel_size_given=True)
-        return found
-
-    def _path(self, entry: Entry) -> Path:
-        places = [Path(entry.path)]
-        if self.images is not None:
-            given = self.images
-            places = [given] if given.is_file() else [given / entry.image, given / Path(entry.image).name]
-        for place in places:
-            if place.is_file():
-                return place
-        raise InputError(f"{entry.image}: the image is not at {places[0]}; say where it is with --images FOLDER")
-
-
-def _options(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the assay's options of a run; paths are text in its record."""
-    values = dict(record["options"].get(record["assay"], {}))
-    for name, spec in specs(type(find_predict_options(record["assay"]))).items():
-        if spec.kind.base is Path and isinstance(values.get(name), str):
-            values[name] = Path(values[name])
-    return values
+        about = {"image": entry.image, "path": entry.path, "scene": entry.scene}
+        return read_again(self.record, about, images=self.images)
 
 
 def frame_of(sheet: Sheet) -> pd.DataFrame:

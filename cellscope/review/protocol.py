@@ -11,6 +11,7 @@ from cellscope.engine.assay import Assay, Subject
 from cellscope.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 Edit = Mapping[str, Any]
@@ -73,6 +74,12 @@ class Review:
         Whether objects can be corrected as outlines in a GeoJSON file.
     beside
         Kind -> suffixes of artefacts that are read too where there are such.
+    picture
+        ``picture(run, image, label)`` of an `OpenRun` -> (h, w, 3) uint8, what a gallery shows of an object, where that
+        is not the input itself.
+    sheet
+        ``sheet(subject)`` -> (what the name of the file ends with, the file): what the person takes along of an image
+        as it is now, to print. None for nothing.
     """
 
     originals: Mapping[str, Sequence[str]]
@@ -86,6 +93,8 @@ class Review:
     reads_image: bool = True
     outlined: bool = False
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    picture: Callable[[Any, str, int], np.ndarray] | None = None
+    sheet: Callable[[Subject], tuple[str, bytes]] | None = None
 
 
 def find_review(assay: str) -> Review:

@@ -31,13 +31,28 @@ FEWEST = 0.02
 
 @dataclass(frozen=True)
 class Taken:
-    """What a file changed in an image; ``hidden`` outlines were left out since others cover them."""
+    """What a file changed in an image.
+
+    Attributes
+    ----------
+    image : str
+    counts : mapping
+        Kind of change -> objects.
+    small, hidden : int
+        Outlines left out: too small, or covered by others.
+    regions : int
+    default_class : str
+        What the `unclassed` new objects count as, of several classes; empty where there is but one.
+    unclassed : int
+    """
 
     image: str
     counts: Mapping[str, int]
     small: int
     hidden: int
     regions: int
+    default_class: str = ""
+    unclassed: int = 0
 
 
 def take_corrections(out: Path, source: Path, *, images: Path | None, who: str, argv: list[str]) -> list[Taken]:
@@ -83,7 +98,10 @@ def take_corrections(out: Path, source: Path, *, images: Path | None, who: str, 
                 writer.changed(image)
                 counts = changes.counts()
                 hidden = before + counts["added"] - counts["removed"] - after
-                done.append(Taken(image, counts, changes.small, hidden, len(edit["regions"])))
+                classes = _classes(run)
+                unclassed = sum("label" not in one and not one["class"] for one in changes.drawn)
+                told = (classes[0], unclassed) if len(classes) > 1 else ()
+                done.append(Taken(image, counts, changes.small, hidden, len(edit["regions"]), *told))
         if writer.problem:
             raise CellscopeError(f"the corrections are saved, but not all results were written: {writer.problem}")
     return done
@@ -119,10 +137,14 @@ def _files(run: OpenRun, source: Path) -> dict[str, Path]:
     return {same[0]: source}
 
 
+def _classes(run: OpenRun) -> list[str]:
+    return list(run.review.classes({one["part"]: one for one in run.record["models"]}))
+
+
 def _edit(corrector: Corrector, log: CorrectionLog, image: str, path: Path) -> tuple[dict[str, Any], Changes, int]:
     run = corrector.run
     shown = corrector.show(image, log.of(image).edits)["objects"]
-    classes = list(run.review.classes({one["part"]: one for one in run.record["models"]}))
+    classes = _classes(run)
     known = [
         Known(one["label"], one["class"], one["outline"], feature_id(image, one["label"], "nucleus")) for one in shown
     ]

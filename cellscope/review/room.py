@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,14 @@ from cellscope.errors import InputError, UsageError
 from cellscope.io.corrections import HOLDER, CorrectionLog, now
 from cellscope.io.inputs import stem
 from cellscope.io.write import encode_png, write_json
+from cellscope.review.called import REASON, UNSURE
 from cellscope.review.corrector import Corrector
 from cellscope.review.opened import OpenRun
 from cellscope.review.writer import Writer
 
 MAX_SIDE = 4096
 """Longer side of the picture that the browser gets."""
+GALLERY = "gallery"
 
 
 class Stale(Exception):
@@ -56,9 +58,9 @@ class Room:
         self.log = CorrectionLog(out, run=self.run.name, who=self.who)
         self.corrector = Corrector(self.run)
         self.writer = Writer(self.run, self.log, self.corrector, argv)
-        self._changing = threading.Lock()
+        self._changing, self._drawing = threading.Lock(), threading.Lock()
         self._waiting: dict[str, int] = {}
-        self._calls: dict[str, str] = {}
+        self._cells: dict[str, list[dict[str, Any]]] = {}
 
     def announce(self, address: str) -> None:
         """Leave word of who has the folder open, and where."""
@@ -81,6 +83,8 @@ class Room:
             "who": self.who,
             "classes": list(self.run.review.classes({one["part"]: one for one in self.run.record["models"]})),
             "tools": list(self.run.review.tools),
+            "strips": self.run.review.picture is not None,
+            "sheet": self.run.review.sheet is not None,
             "images": images,
             "reviewed": sum(image["reviewed"] for image in images),
             "problem": self.writer.problem,
@@ -96,7 +100,7 @@ class Room:
             "reviewed": corrections.reviewed,
             "corrected": len(corrections.edits),
             "review": self._waiting_of(image),
-            "call": self._call(image),
+            "cells": self._cells_of(image),
             "objects": int((kept.get("row") or entry.row).get("n_objects") or 0),
             "unfamiliar": entry.row.get("unfamiliar") == "True",
         }
@@ -111,15 +115,23 @@ class Room:
             self._waiting[image] = sum(row[at] == "True" for row in sheet.rows)
         return self._waiting[image]
 
-    def _call(self, image: str) -> str:
-        """Give the class of what stands for itself in a gallery."""
-        if self.run.review.page[self.run.entry(image).row["kind"]] != "gallery":
-            return ""
-        if image not in self._calls:
+    def _cells_of(self, image: str) -> list[dict[str, Any]]:
+        """Give what a gallery shows of an image: its objects with their class; nothing on other pages."""
+        if self.run.review.page[self.run.entry(image).row["kind"]] != GALLERY:
+            return []
+        if image not in self._cells:
             sheet = self.writer.sheet(image, "objects")
-            found = [] if sheet is None else [row[sheet.columns.index("class")] for row in sheet.rows]
-            self._calls[image] = ", ".join(found)
-        return self._calls[image]
+            rows = [] if sheet is None else [dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows]
+            self._cells[image] = [
+                {
+                    "label": int(row["label"]),
+                    "class": UNSURE if row.get("reasons") == REASON else row["class"],
+                    "review": row["review"] == "True",
+                    "corrected": row["corrected"] == "True",
+                }
+                for row in rows
+            ]
+        return self._cells[image]
 
     def image(self, number: int) -> dict[str, Any]:
         """Give an image as it is now."""
@@ -129,7 +141,9 @@ class Room:
         corrections = self.log.of(image)
         shown = self.corrector.show(image, corrections.edits)
         self._waiting[image] = sum(bool(one["review"]) for one in shown["objects"])
-        self._calls[image] = ", ".join(str(one["class"]) for one in shown["objects"])
+        if self._cells_of(image):
+            kept = ("label", "class", "review", "corrected")
+            self._cells[image] = [{name: one[name] for name in kept} for one in shown["objects"]]
         return {
             **shown,
             "image": image,
@@ -170,8 +184,14 @@ class Room:
             self.writer.changed(image)
             return self._shown(image)
 
+    def sheet(self, number: int) -> tuple[str, bytes]:
+        """Give the file to print of an image as it is now, with its name; InputError where there is none."""
+        image = self._name(number)
+        ending, found = self.corrector.sheet(image, self.log.of(image).edits)
+        return f"{PurePosixPath(stem(image)).name}{ending}", found
+
     def picture(self, number: int) -> bytes:
-        """Give the input as a PNG that a browser shows: 8 bit, stretched, at most `MAX_SIDE` long."""
+        """Give the input as a PNG that a browser shows: 8 bit, at most `MAX_SIDE` long; without colours, stretched."""
         return self._picture(self._name(number))
 
     @lru_cache(maxsize=8)  # noqa: B019 - one room per process
@@ -180,13 +200,34 @@ class Room:
 
         pixels = self.corrector.pixels(image).pixels
         shown = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1]
-        if shown.dtype != np.uint8:
+        if shown.dtype != np.uint8 or shown.shape[2] == 1:  # else micronuclei of a dim field could not be seen
             low, high = np.percentile(shown, [0.1, 99.9])
             shown = np.clip((shown - low) * (255.0 / max(float(high - low), 1e-6)), 0, 255).astype(np.uint8)
         factor = MAX_SIDE / max(shown.shape[:2])
         if factor < 1:
             shown = cv2.resize(shown, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         return encode_png(shown)
+
+    def object_picture(self, number: int, label: int) -> bytes:
+        """Give what a gallery shows of an object, as a PNG.
+
+        Raises
+        ------
+        InputError
+            It is not there, or its input is not.
+        """
+        image = self._name(number)
+        if all(one["label"] != label for one in self._cells_of(image)):
+            raise InputError(f"{image} has no {label} to show")
+        if self.run.review.picture is None:
+            return self._picture(image)
+        return self._object_picture(image, label)
+
+    @lru_cache(maxsize=256)  # noqa: B019 - one room per process
+    def _object_picture(self, image: str, label: int) -> bytes:
+        assert self.run.review.picture is not None
+        with self._drawing:
+            return encode_png(self.run.review.picture(self.run, image, label))
 
     def file(self, number: int, suffix: str) -> Path:
         """Give the path of an image's artefact: the corrected one if it is there, else the original.

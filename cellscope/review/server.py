@@ -8,7 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -98,6 +98,15 @@ def make_app(room: Room, token: str) -> Starlette:
     def picture(request: Request) -> Response:
         return Response(room.picture(request.path_params["number"]), media_type="image/png", headers=HEADERS)
 
+    def one(request: Request) -> Response:
+        shown = room.object_picture(request.path_params["number"], request.path_params["label"])
+        return Response(shown, media_type="image/png", headers=HEADERS)
+
+    def sheet(request: Request) -> Response:
+        name, found = room.sheet(request.path_params["number"])
+        kept = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
+        return Response(found, media_type="application/pdf", headers=HEADERS | kept)
+
     def file(request: Request) -> Response:
         return FileResponse(room.file(request.path_params["number"], f".{request.path_params['suffix']}"),
                             headers=HEADERS)  # fmt: skip
@@ -117,6 +126,8 @@ def make_app(room: Room, token: str) -> Starlette:
         Route("/api/image/{number:int}", get(lambda request: room.image(request.path_params["number"]))),
         Route("/api/image/{number:int}", change, methods=["POST"]),
         Route("/api/image/{number:int}/picture", get(picture)),
+        Route("/api/image/{number:int}/object/{label:int}", get(one)),
+        Route("/api/image/{number:int}/sheet.pdf", get(sheet)),
         Route("/api/image/{number:int}/file/{suffix}", get(file)),
     ]
     for route in routes:

@@ -28,6 +28,7 @@ from cellscope.io.corrections import CorrectionLog
 from cellscope.io.document import read_json
 from cellscope.io.inputs import stem
 from cellscope.io.write import write_json
+from cellscope.report.values import label_of
 from cellscope.review.corrector import Corrector
 from cellscope.review.opened import OpenRun
 
@@ -233,7 +234,7 @@ class Writer:
         self._before = made
 
     def summary(self) -> Mapping[str, Any]:
-        """Give the tables over all images as they are written now: name -> columns and rows."""
+        """Give the tables over all images as they are written now: name -> columns, their words, and rows."""
         record = self._before or self.run.record
         folder = self.folder if self._before else self.run.out
         found = {}
@@ -241,7 +242,8 @@ class Writer:
             if name.endswith(".csv"):
                 try:
                     columns, rows = read_rows(folder / name)
-                    found[name.removesuffix(".csv")] = {"columns": columns, "rows": list(rows)}
+                    labels = [label_of(column) for column in columns]
+                    found[name.removesuffix(".csv")] = {"columns": columns, "labels": labels, "rows": list(rows)}
                 except CellscopeError:  # just being replaced
                     continue
         return found

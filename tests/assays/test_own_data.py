@@ -17,7 +17,7 @@ from drawn.nucleus_seg import write_wbc
 from typer.testing import CliRunner
 
 from cellscope.cli.root import app
-from cellscope.models.registry import builtin
+from cellscope.models.registry import BuiltIn, builtin
 
 SOURCES: dict[str, Callable[[Path], object]] = {
     "histo": lambda folder: write_tiles(folder, 4),
@@ -43,11 +43,25 @@ def prepared(assay: str, folder: Path, source: str | None = None) -> tuple[Path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(entry.name for entry in builtin()))
-def test_every_built_in_model_can_be_trained_on(tmp_path: Path, name: str) -> None:
-    assay, part = name.rsplit("-", 1)
+@pytest.mark.parametrize("entry", builtin(), ids=lambda entry: entry.name)
+def test_every_built_in_model_can_be_trained_on(tmp_path: Path, entry: BuiltIn) -> None:
+    assay, name = entry.assay, entry.name
     _, data = prepared(assay, tmp_path, name if name in SOURCES else None)
-    run(assay, "train", data, "--part", part, "--init", name, "--steps", 1, "-o", tmp_path / "run", "--device", "cpu")
+    run(
+        assay,
+        "train",
+        data,
+        "--part",
+        entry.part,
+        "--init",
+        name,
+        "--steps",
+        1,
+        "-o",
+        tmp_path / "run",
+        "--device",
+        "cpu",
+    )
     assert (tmp_path / "run" / "model.safetensors").is_file()
 
 

@@ -40,6 +40,8 @@ SUMMARY = {
 }
 PER_CLASS = {"histo": ["n_{}", "{}_per_mm2"]}
 """More columns of images.csv, one of each for every class that has a p_ column."""
+BEHIND = {"histo": ["n_unsure"]}
+"""Columns of images.csv behind those."""
 PLACE = ["centroid-0", "centroid-1", "bbox-0", "bbox-1", "bbox-2", "bbox-3"]
 SHAPE = [
     *["area", "axis_major_length", "axis_minor_length", "perimeter", "eccentricity", "solidity", "orientation"],
@@ -187,7 +189,7 @@ class _Check:
             self.say(found[: len(IMAGES)] + found[-len(LAST) :] == ends, f"images.csv has columns {found}")
             return
         per_class = [form.format(name) for form in PER_CLASS.get(self.assay, []) for name in classes]
-        expected = IMAGES + SUMMARY[self.assay] + per_class + LAST
+        expected = IMAGES + SUMMARY[self.assay] + per_class + BEHIND.get(self.assay, []) + LAST
         self.say(found == expected, f"images.csv has columns {found}, not {expected}")
 
     def measure_columns(self, found: list[str]) -> None:

@@ -48,7 +48,7 @@ class Served:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def settle(self, seconds: float = 90) -> None:
+    def settle(self, seconds: float = 240) -> None:
         """Wait until all is written."""
         wait(lambda: self.room.writer.idle, seconds)
         assert self.room.writer.problem == ""

@@ -48,18 +48,44 @@ def test_what_a_person_has_set_stays() -> None:
     assert pages("kept", MALLOC_MMAP_THRESHOLD_="131072")[0] == "False"
 
 
-def test_a_limit_of_the_cgroup_counts(tmp_path, monkeypatch) -> None:
+VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+
+
+@pytest.mark.parametrize(
+    ("line", "root", "files", "unlimited"),
+    [("0::", "", VERSION_2, "max"), ("4:memory:", "memory", VERSION_1, str(2**63 - 4096))],
+    ids=["version 2", "version 1"],
+)
+def test_a_limit_of_the_cgroup_counts(tmp_path, monkeypatch, line, root, files, unlimited) -> None:
     """As a container and a batch system set it: at the process's own folder or at one above."""
+    limit, used, dropped = files
     monkeypatch.setattr(memory, "CGROUPS", tmp_path)
-    (tmp_path / "job" / "step").mkdir(parents=True)
-    (tmp_path / "cgroup").write_text("1:cpu:/x\n0::/job/step\n")
+    job = tmp_path / root / "job"
+    (job / "step").mkdir(parents=True)
+    (tmp_path / "cgroup").write_text(f"1:cpu:/x\n{line}/job/step\n")
     monkeypatch.setattr(memory, "OWN_CGROUP", tmp_path / "cgroup")
     free = memory.free_memory()
     assert free > 2**27
-    for name, text in (("max", "max\n"), ("current", "5\n")):
-        (tmp_path / "job" / "step" / f"memory.{name}").write_text(text)
-    (tmp_path / "job" / "memory.max").write_text("100000000\n")
-    (tmp_path / "job" / "memory.current").write_text("70000000\n")
+    assert memory.memory_limit() is None
+    (job / "step" / limit).write_text(f"{unlimited}\n")
+    (job / "step" / used).write_text("5\n")
+    assert memory.memory_limit() is None
+    (job / limit).write_text("100000000\n")
+    (job / used).write_text("70000000\n")
     assert memory.free_memory() == 30_000_000
-    (tmp_path / "job" / "memory.current").write_text("170000000\n")
+    assert memory.memory_limit() == 100_000_000
+    (job / "memory.stat").write_text(f"cache 1\n{dropped} 20000000\n")  # pages of files make room
+    assert memory.free_memory() == 50_000_000
+    (job / used).write_text("170000000\n")
     assert memory.free_memory() == 0
+
+
+def test_the_limit_of_a_container_whose_folder_is_its_own_root_counts(tmp_path, monkeypatch) -> None:
+    """Docker with version 1: the process's place is that of the host, which the container does not see."""
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    monkeypatch.setattr(memory, "OWN_CGROUP", tmp_path / "cgroup")
+    (tmp_path / "cgroup").write_text("4:cpuset,memory:/docker/0123\n")
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("300000000\n")
+    assert memory.memory_limit() == 300_000_000

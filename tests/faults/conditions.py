@@ -1,9 +1,10 @@
 """Run a command where the system fails it: bad folders, inputs that change, limits, odd surroundings.
 
-``python tests/faults/conditions.py`` runs all; ``--only full-disk,locale-c`` some, ``--times 20`` repeats those with a
-random moment or place. Mounts need root and are made in a name space of their own (``unshare --mount``), so that
-nothing of them remains; those are left out without root. Each is a `predict` of drawn images, compared with one that
-nothing disturbed.
+``python tests/faults/conditions.py`` runs all; ``--only full-disk,locale-c`` some, ``--times 20`` repeats each, those
+with a random moment or place at others. Mounts need root and are made in a name space of their own
+(``unshare --mount``), so that nothing of them remains; those are left out without root. Each is a `predict` of drawn
+images, compared with one that nothing disturbed. Commands whose surroundings are ordinary are forked from a process
+that has imported cellscope (`faults.forked`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,10 +28,12 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from faults import forked
 from faults.kill import contents, environment
 
 SECONDS = 900.0
 """A command that takes longer hangs: many times what it takes on a busy computer."""
+CELLSCOPE = [sys.executable, "-m", "cellscope"]
 OPTIONS = ["-m", "otsu", "--device", "cpu", "--num-workers"]
 
 
@@ -59,29 +63,40 @@ class Place:
         return self.folder / "out"
 
     def command(self, *more: str, workers: int = 0, out: Path | None = None) -> list[str]:
-        words = [sys.executable, "-m", "cellscope", "nucleus-seg", "predict", str(self.inputs)]
+        words = [*CELLSCOPE, "nucleus-seg", "predict", str(self.inputs)]
         return [*words, "-o", str(out or self.out), *OPTIONS, str(workers), *more]
 
 
-def run(words: list[str], *, patch: str = "", env: dict[str, str] | None = None, **more: Any) -> Done:
-    """Run a command; `patch` is Python that is run before it in its process."""
-    if patch:
-        code = (
-            f"import sys; sys.argv = ['cellscope', *sys.argv[1:]]\n{patch}\nfrom cellscope.cli.root import main; main()"
-        )
-        words = [words[0], "-c", code, *words[3:]]
-    done = subprocess.run(
-        words, env={**environment(), **(env or {})}, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS,
-        **more,
-    )  # fmt: skip
-    return Done(done.returncode, done.stderr.decode(errors="replace"))
+def run(words: list[str], *, patch: str = "") -> Done:
+    """Run a command in ordinary surroundings; `patch` is Python that is run before it in its process."""
+    return Done(*forked.run(words[3:], SECONDS, patch))
+
+
+def start(words: list[str], *, env: dict[str, str] | None = None, **more: Any) -> Done:
+    """Run a command in a new process, with other variables or limits (`subprocess.run`)."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            words, env={**environment(), **(env or {})}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=said, start_new_session=True, **more,
+        )  # fmt: skip
+        try:
+            process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        said.seek(0)
+        return Done(process.returncode, said.read().decode(errors="replace"))
 
 
 def mounted(place: Place, script: str) -> Done:
     """Run a shell script where it may mount what it likes: ``OUT`` and ``RUN`` are the folder and the command."""
     command = " ".join(f"'{word}'" for word in place.command())
     text = f"set -u; OUT='{place.out}'; RUN() {{ {command} \"$@\"; }}\n{script}"
-    return run(["unshare", "--mount", "--propagation", "private", "bash", "-c", text])
+    return start(["unshare", "--mount", "--propagation", "private", "bash", "-c", text])
+
+
+def first_of(place: Place) -> Path:
+    return sorted(place.inputs.glob("*.bmp"))[0]
 
 
 def same(place: Place, out: Path | None = None) -> str:
@@ -185,25 +200,14 @@ def hostile_names(place: Place, _: random.Random) -> str:
     names += [b"not\xff\xfeutf8.bmp", b"a" * 200 + b".bmp", "\u202egnp.bmp".encode(), b" space .bmp"]
     folder = place.folder / "hostile"
     folder.mkdir()
-    first = sorted(place.inputs.glob("*.bmp"))[0].read_bytes()
+    first = first_of(place).read_bytes()
     for name in names:
         (folder / os.fsdecode(name)).write_bytes(first)
     try:
         wrong = []
         for assay in ("nucleus-seg", "histo"):
             shutil.rmtree(place.out, ignore_errors=True)
-            words = [
-                sys.executable,
-                "-m",
-                "cellscope",
-                assay,
-                "predict",
-                str(folder),
-                "-o",
-                str(place.out),
-                *OPTIONS,
-                "0",
-            ]
+            words = [*CELLSCOPE, assay, "predict", str(folder), "-o", str(place.out), *OPTIONS, "0"]
             done = run(words)
             page = (place.out / "report.html").read_text(encoding="utf-8") if done.code == 0 else ""
             with (place.out / "images.csv").open(encoding="utf-8", newline="") as stream:
@@ -221,35 +225,20 @@ def hostile_names(place: Place, _: random.Random) -> str:
 
 def two_at_once(place: Place, _: random.Random) -> str:
     """Two commands begin in one folder in the same second: one wins."""
-    both = [
-        subprocess.Popen(
-            place.command(), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    said = [process.communicate(timeout=SECONDS)[1] for process in both]
-    codes = sorted(process.returncode for process in both)
-    if codes != [0, 2] or "Traceback" in "".join(said):
+    both = [forked.Command(place.command()[3:]) for _ in range(2)]
+    codes, said = zip(*(each.wait(SECONDS) for each in both), strict=True)
+    if sorted(codes) != [0, 2] or "Traceback" in "".join(said):
         return f"{codes}: {said}"
     return same(place)
 
 
 def shards_at_once(place: Place, _: random.Random, count: int = 20) -> str:
     """Twenty shards begin in one folder in the same second: each has its part."""
-    begun = [
-        subprocess.Popen(
-            place.command("--shard", f"{number}/{count}"),
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(1, count + 1)
-    ]
-    said = [process.communicate(timeout=SECONDS)[1] for process in begun]
-    if any(process.returncode for process in begun):
-        return f"{[process.returncode for process in begun]}: {[text[-200:] for text in said if 'error' in text]}"
-    done = run([sys.executable, "-m", "cellscope", "merge", str(place.out)])
+    begun = [forked.Command(place.command("--shard", f"{number}/{count}")[3:]) for number in range(1, count + 1)]
+    codes, said = zip(*(each.wait(SECONDS) for each in begun), strict=True)
+    if any(codes):
+        return f"{codes}: {[text[-200:] for text in said if 'error' in text]}"
+    done = run([*CELLSCOPE, "merge", str(place.out)])
     shutil.rmtree(place.out / "shards")
     return f"merge: {done.code} {done.said[-300:]}" if done.code else same(place)
 
@@ -267,13 +256,34 @@ def memory(place: Place, rng: random.Random) -> str:
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
         shutil.rmtree(place.out, ignore_errors=True)
-        done = run(place.command("--overwrite"), preexec_fn=limited)
+        done = start(place.command("--overwrite"), preexec_fn=limited)
         if done.code == 0:
             if wrong := same(place):
                 return wrong
         elif not re.search(r"memory|ulimit", done.said) or "Traceback" in done.said:
             return f"{limit / 2**30:.2f} GiB: {done.code} {done.said[-400:]}"
     return ""
+
+
+def little_data(place: Place, rng: random.Random) -> str:
+    """Allocations fail at work (``ulimit -d``), anywhere from the first thread to the last step of a large image."""
+    import cv2
+
+    folder = place.folder / "large"
+    folder.mkdir(exist_ok=True)
+    cv2.imwrite(str(folder / "large.bmp"), cv2.resize(cv2.imread(str(first_of(place))), (2000, 2000)))
+    words = [*CELLSCOPE, "nucleus-seg", "predict", str(folder), "-o", str(place.out), *OPTIONS, "0"]
+    room = rng.randint(20, 1300) * 2**20
+    patch = (
+        "import resource\nfacts = dict(line.split(':') for line in open('/proc/self/status'))\n"
+        f"limit = int(facts['VmData'].split()[0]) * 1024 + {room}\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))"
+    )
+    done = run(words, patch=patch)
+    shutil.rmtree(folder)
+    if done.code == 0 or (done.code in (1, 3) and "not enough memory" in done.said and "Traceback" not in done.said):
+        return ""
+    return f"{room / 2**20:.0f} MiB: {done.code}, {done.said[-400:]}"
 
 
 def few_files(place: Place, _: random.Random) -> str:
@@ -283,7 +293,7 @@ def few_files(place: Place, _: random.Random) -> str:
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96))
 
-    done = run(place.command(workers=2), preexec_fn=limited)
+    done = start(place.command(workers=2), preexec_fn=limited)
     return "" if done.in_one_line else f"{done.code} {done.said[-400:]}" if done.code else same(place)
 
 
@@ -306,9 +316,9 @@ def clock_back(place: Place, _: random.Random) -> str:
 def locale_c(place: Place, _: random.Random) -> str:
     """Locale C, and names that are not ASCII."""
     odd = place.inputs / "Zelle-\u00e4\u4e2d.bmp"
-    shutil.copy(sorted(place.inputs.glob("*.bmp"))[0], odd)
+    shutil.copy(first_of(place), odd)
     try:
-        done = run(place.command(), env={"LC_ALL": "C", "LANG": "C"})
+        done = start(place.command(), env={"LC_ALL": "C", "LANG": "C"})
         made = (place.out / "Zelle-\u00e4\u4e2d.labels.tif").is_file()
         table = "Zelle-\u00e4\u4e2d.bmp,ok" in (place.out / "images.csv").read_text(encoding="utf-8")
     finally:
@@ -323,18 +333,18 @@ def no_home(place: Place, _: random.Random) -> str:
     if os.geteuid() == 0 and shutil.which("setpriv"):
         place.folder.chmod(0o777)
         words = ["setpriv", "--reuid=54321", "--clear-groups", *words]
-        done = run(words, env=env)
+        done = start(words, env=env)
         if "Permission denied" in done.said and "cellscope" not in done.said:  # Python itself is not for others here
-            done = run(place.command(), env=env)
+            done = start(place.command(), env=env)
     else:
-        done = run(words, env=env)
+        done = start(words, env=env)
     return f"{done.code} {done.said[-400:]}" if done.code else same(place)
 
 
 def no_terminal(place: Place, _: random.Random) -> str:
     """No terminal, and standard input, output and error closed."""
     words = " ".join(f"'{word}'" for word in place.command())
-    done = run(["bash", "-c", f"{words} <&- >&- 2>&-"], start_new_session=True)
+    done = start(["bash", "-c", f"{words} <&- >&- 2>&-"])
     return f"{done.code} {done.said[-400:]}" if done.code else same(place)
 
 
@@ -348,6 +358,7 @@ CASES: dict[str, Callable[[Place, random.Random], str]] = {
     "two-at-once": two_at_once,
     "twenty-shards": shards_at_once,
     "memory": memory,
+    "little-data": little_data,
     "few-files": few_files,
     "little-shared-memory": little_shared_memory,
     "clock-back": clock_back,
@@ -356,7 +367,6 @@ CASES: dict[str, Callable[[Place, random.Random], str]] = {
     "no-terminal": no_terminal,
 }
 MOUNTING = {"full-disk", "read-only", "unmounted", "little-shared-memory"}
-AT_RANDOM = {"full-disk", "unmounted", "memory"}
 
 
 def can_mount() -> bool:
@@ -388,11 +398,12 @@ def main() -> int:
     """Print a line for each; the exit code is 1 where something is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="comma-separated; all when not given")
-    parser.add_argument("--times", type=int, default=1, help="of those with a random moment or place")
+    parser.add_argument("--times", type=int, default=1, help="how often each is tried")
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     sys.path[:0] = environment()["PYTHONPATH"].split(os.pathsep)
+    os.environ.update(environment())
     failed = False
     with tempfile.TemporaryDirectory() as name:
         place = make_place(Path(name), given.images)
@@ -401,14 +412,15 @@ def main() -> int:
                 print(f"{what}: left out, nothing can be mounted here", flush=True)
                 continue
             rng, wrong, began = random.Random(f"{what}/{given.seed}"), [], time.monotonic()
-            times = given.times if what in AT_RANDOM else 1
-            for _ in range(times):
+            for _ in range(given.times):
                 shutil.rmtree(place.out, ignore_errors=True)
                 if found := CASES[what](place, rng):
                     wrong.append(found)
             failed |= bool(wrong)
             say = "; ".join(wrong[:3]) if wrong else "as it should be"
-            print(f"{what}: {times} times, {len(wrong)} wrong, {time.monotonic() - began:.0f} s: {say}", flush=True)
+            print(
+                f"{what}: {given.times} times, {len(wrong)} wrong, {time.monotonic() - began:.0f} s: {say}", flush=True
+            )
     return int(failed)
 
 

@@ -2,30 +2,35 @@
 
 ``python tests/faults/kill.py --times 100 --what predict-histo,merge,train`` kills the process group of each that many
 times (SIGKILL). After each kill the command goes on (``--skip-existing``, ``--resume auto``; `prepare` and `merge`
-begin again) and is killed again, until it ends by itself or was killed `--in-a-row` times; then it may end.
+begin again) and is killed again, until it ends by itself or was killed `--in-a-row` times; then it may end. Commands
+are forked from a process that has imported cellscope (`faults.forked`), so that all kills fall where they work.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import os
 import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from faults.forked import run
+
 TESTS = Path(__file__).resolve().parents[1]
 TIMES = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.+-]+|\"(seconds|started|finished|duration_s)\": [^,\n]*")
-COMMAND = [sys.executable, "-m", "cellscope"]
 ALONE = ["--device", "cpu", "--num-workers", "0"]
-LASTING = ("journal.jsonl", "journal.parts", "progress.json", "best.ckpt", "running")
+LASTING = ("journal.jsonl", "journal.parts", "progress.json", "best.ckpt", "running", "merging")
 """Files that are there while a command runs."""
 LEFT_OUT = ("run.json", "report.html", "last.ckpt", "curves.png", "plan.json", "metrics.csv", "config.toml")
 """What tells times or how the command was asked for, or holds the steps before and after a kill."""
@@ -34,19 +39,6 @@ LEFT_OUT = ("run.json", "report.html", "last.ckpt", "curves.png", "plan.json", "
 def environment() -> dict[str, str]:
     paths = map(str, (TESTS.parent, TESTS, TESTS / "engine", TESTS / "contract"))
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-
-
-def run(words: list[str], after: float | None = None) -> tuple[int, str]:
-    """Run a command in a process group of its own; kill the group after some seconds."""
-    process = subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), start_new_session=True, text=True
-    )
-    try:
-        _, said = process.communicate(timeout=after)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        _, said = process.communicate()
-    return process.returncode, said
 
 
 def contents(out: Path) -> dict[str, str]:
@@ -83,6 +75,18 @@ class Case:
         before: Callable[[Path], None] = lambda out: None,
     ):
         self.first, self.again, self.before = first, again or first, before
+        self.length = math.inf
+
+    def undisturbed(self, out: Path) -> dict[str, str]:
+        """Run the command with nobody touching it, and hash what it makes; it then knows how long it takes."""
+        code, said = run(["--version"])  # the libraries are imported by the first that runs
+        assert code == 0, said
+        self.before(out)
+        began = time.monotonic()
+        code, said = run(self.first(out))
+        assert code == 0, said
+        self.length = time.monotonic() - began
+        return contents(out)
 
 
 def draw(folder: Path) -> dict[str, list[str]]:
@@ -120,12 +124,12 @@ def cases(folder: Path) -> dict[str, Case]:
 
     def predict(assay: str) -> Case:
         def command(out: Path, *more: str) -> list[str]:
-            return [*COMMAND, assay, "predict", *words[assay], "-o", str(out), *ALONE, *more]
+            return [assay, "predict", *words[assay], "-o", str(out), *ALONE, *more]
 
         return Case(command, lambda out: command(out, "--skip-existing"))
 
     def prepare(out: Path) -> list[str]:
-        return [*COMMAND, "nucleus-seg", "prepare", str(folder / "wbc"), "-o", str(out), "--overwrite"]
+        return ["nucleus-seg", "prepare", str(folder / "wbc"), "-o", str(out), "--overwrite"]
 
     def shards(out: Path) -> None:
         for part in ("1/2", "2/2"):
@@ -140,32 +144,34 @@ def cases(folder: Path) -> dict[str, Case]:
     def train(out: Path) -> list[str]:
         settings = ["crop=64", "save_every=1", "val_every=2", "describe=0", "precision=32"]
         sets = [word for setting in settings for word in ("--set", setting)]
-        return [*COMMAND, "nucleus-seg", "train", str(dataset), "-o", str(out), "--steps", "6", "--batch-size", "2",
+        return ["nucleus-seg", "train", str(dataset), "-o", str(out), "--steps", "6", "--batch-size", "2",
                 "--resume", "auto", *ALONE, *sets]  # fmt: skip
 
     def evaluate(out: Path) -> list[str]:
-        return [*COMMAND, "nucleus-seg", "eval", str(dataset), "-o", str(out), "-m", "otsu", "--split", "train",
+        return ["nucleus-seg", "eval", str(dataset), "-o", str(out), "-m", "otsu", "--split", "train",
                 "--skip-existing", *ALONE]  # fmt: skip
 
     return {
         **{f"predict-{assay}": predict(assay) for assay in words},
         "prepare": Case(prepare),
-        "merge": Case(lambda out: [*COMMAND, "merge", str(out)], before=shards),
+        "merge": Case(lambda out: ["merge", str(out)], before=shards),
         "eval": Case(evaluate, before=prepared),
         "train": Case(train, before=prepared),
     }
 
 
-def trial(case: Case, out: Path, length: float, in_a_row: int, random_: random.Random) -> int:
+def trial(case: Case, out: Path, in_a_row: int, random_: random.Random) -> int:
     """Kill and go on until the command ends; give how often it was killed."""
     case.before(out)
     kills = 0
     words = case.first(out)
     while True:
-        # most of the time goes into imports: the second half of it is where files are written
-        after = None if kills == in_a_row else random_.uniform(0.4, 1.0) * length
+        after = None if kills == in_a_row else random_.uniform(0.02, 1.0) * case.length
+        began = time.monotonic()
         code, said = run(words, after)
         if code == 0:
+            if not kills:  # on a computer less busy than before, kills would come when all is over
+                case.length = min(case.length, time.monotonic() - began)
             return kills
         assert code == -signal.SIGKILL, f"exit code {code}: {said}"
         kills += 1
@@ -177,26 +183,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=10, help="kills of each command")
     parser.add_argument("--what", default="", help="comma-separated; all when not given")
+    parser.add_argument("--minutes", type=float, default=600, help="after which a command is not killed any more")
     parser.add_argument("--in-a-row", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     sys.path[:0] = environment()["PYTHONPATH"].split(os.pathsep)
+    os.environ.update(environment())
     failed = False
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         known = cases(folder)
         for what in given.what.split(",") if given.what else known:
             case, random_ = known[what], random.Random(f"{what}/{given.seed}")
-            case.before(folder / "whole")
+            whole = case.undisturbed(folder / "whole")
             began = time.monotonic()
-            code, said = run(case.first(folder / "whole"))
-            length = time.monotonic() - began
-            assert code == 0, said
-            whole = contents(folder / "whole")
             kills = trials = differ = left = 0
-            while kills < given.times:
+            while kills < given.times and time.monotonic() - began < 60 * given.minutes:
                 out = folder / "out"
-                kills += trial(case, out, length, given.in_a_row, random_)
+                kills += trial(case, out, given.in_a_row, random_)
                 trials += 1
                 found = contents(out)
                 differ += found != whole

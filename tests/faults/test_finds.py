@@ -223,6 +223,19 @@ def test_too_little_address_space_is_said_before_anything_is_imported(monkeypatc
     assert "ulimit -v" in said
 
 
+def test_a_cgroup_too_small_for_the_libraries_is_said_before_it_kills(capsys) -> None:
+    for harmless in (["status", "out"], ["histo", "predict", "--help"], []):
+        groups.check_limit(harmless, 300 * 2**20)
+    with pytest.raises(SystemExit) as caught:
+        groups.check_limit(["histo", "predict", "a.tif"], 300 * 2**20)
+    assert caught.value.code == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "300 MiB" in said
+    assert "--mem" in said
+    groups.check_limit(["histo", "predict", "a.tif"], 2**30)
+
+
 def test_matlab_files_that_would_crash_the_reader_are_refused(tmp_path: Path) -> None:
     """What an element says it holds, and how much, must be so: SciPy's C code believes it."""
     values = np.arange(12.0).reshape(3, 4)

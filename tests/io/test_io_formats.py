@@ -77,6 +77,18 @@ def test_images_of_a_project_are_scenes(tmp_path):
     assert "2 scenes" in read(path).warnings[0]
 
 
+def test_channels_of_a_leica_file_may_have_names(tmp_path, monkeypatch):
+    import liffile
+
+    given = liffile.LifImage.coords.func  # later liffile give names where others give no channels at all
+    named = property(lambda image: {**given(image), "C": np.array(["Ch0", "Ch1"])})
+    monkeypatch.setattr(liffile.LifImage, "coords", named)
+    path = write_lif(tmp_path / "a.lif", {"field": stack()})
+    [scene] = describe(path).scenes
+    assert scene.pixel_size_um == pytest.approx(PIXEL_UM, rel=1e-6)
+    assert scene.interval_s == pytest.approx(30.0)
+
+
 def test_a_section_through_depth_is_read_as_it_was_scanned_and_said(tmp_path):
     planes = stack(1, 1, 3)
     path = write_lif(tmp_path / "a.lif", {"side view": planes}, section=True)

@@ -155,6 +155,21 @@ def test_most_may_have_been_wrong(smears: Path, tmp_path: Path, monkeypatch: pyt
     assert len(np.unique(tifffile.imread(smears / "corrections/0.labels.tif"))) == 2
 
 
+@pytest.mark.parametrize(("classes", "class_", "warned"), [
+    (["nucleus", "blast"], "", True), (["nucleus", "blast"], "nucleus", False), (["nucleus"], "", False),
+])  # fmt: skip
+def test_what_is_new_without_a_class_is_said(
+    smears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture,
+    classes: list[str], class_: str, warned: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("cellscope.review.returned._classes", lambda run: classes)
+    features = features_of(smears / "0.geojson")
+    x, y = free_place(tifffile.imread(smears / "0.labels.tif"))
+    file = write(tmp_path / "0.geojson", [*features, annotation(square(x, y), class_)])
+    assert run("review", smears, "--corrections", file) == 0
+    assert ("1 new objects have no class and count as nucleus" in capsys.readouterr().err) is warned
+
+
 def corrected_slide(slide: Path, tmp_path: Path) -> tuple[dict[int, int], list[Any]]:
     """Remove a nucleus, redraw one, add one, and draw a region; give what is expected of the labels."""
     labels = tifffile.imread(slide / "a.labels.tif").astype(int)

@@ -55,7 +55,7 @@ KINDS = (IMAGE, SLIDE)
 #: Summary columns of ``images.csv``.
 SUMMARY = (
     "n_review", "area_mm2", "density_per_mm2", "shifted_grid_dice", "shifted_grid_count",
-    "n_{class}", "{class}_per_mm2",
+    "n_{class}", "{class}_per_mm2", "n_unsure",
 )  # fmt: skip
 
 OTSU_CARD = ModelCard.weightless("histo", PART, OTSU, ("nucleus",), pixel_size_um=PIXEL_SIZE_UM)

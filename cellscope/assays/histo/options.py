@@ -37,11 +37,23 @@ class HistoPrepareOptions(PrepareOptions, PlaneOptions):
         high=4.0,
         metavar="UM",
     )
+    at_pixel_size: float = option(
+        0.25,
+        "Pixel size of the prepared images, and so of networks trained on them, in micrometres: 0.5 for slides scanned "
+        "at 20x.",
+        low=0.1,
+        high=1.0,
+        metavar="UM",
+    )
     pieces: Literal["refuse", "split"] = option(
         "refuse", "Labels with several distant pieces: refuse the image, or split them into one nucleus per piece."
     )
     binary: Literal["refuse", "split"] = option(
         "refuse", "Binary masks (0 and 255): refuse them, or split them into one nucleus per connected piece."
+    )
+    outlined: Literal["all", "some"] = option(
+        "all",
+        "Which nuclei are outlined: all, or some; then only what lies within 3 micrometres of them is background.",
     )
 
 

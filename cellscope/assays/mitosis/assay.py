@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from cellscope.assays.mitosis.networks.portable import PORTABLE
 from cellscope.assays.mitosis.networks.registry import (
     TRACKS,
     VIEWS,
@@ -17,7 +18,7 @@ from cellscope.assays.mitosis.networks.registry import (
     kinds_of,
     probabilities,
 )
-from cellscope.assays.mitosis.report.figures import Strip, draw_filmstrip
+from cellscope.assays.mitosis.report.figures import Strip, draw_filmstrip, draw_order
 from cellscope.assays.mitosis.report.summary import summarise
 from cellscope.assays.mitosis.sequences.channels import two_channels
 from cellscope.assays.mitosis.sequences.inputs import (
@@ -198,7 +199,8 @@ def conclude(subject: Subject[State]) -> Result:
     columns = ["label", "class", "score", "review", *probability_columns(classes)]
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
     summary = summary_of(table, counted)
-    strips.sort(key=lambda strip: (not strip.review, not strip.abnormal))  # stable: by label within
+    order = draw_order([strip.review for strip in strips], [strip.abnormal for strip in strips])
+    strips = [strips[index] for index in order]
     minutes = (movie_of(subject).interval_s or 0) / 60
     artefacts = {".filmstrip.png": draw_filmstrip(strips[:MOST_STRIPS], subject.name, minutes)} if strips else {}
     warnings = list(state.warnings)
@@ -253,6 +255,7 @@ ASSAY = Assay(
     summary_columns=SUMMARY,
     class_part=PART,
     layers={PART: ("views.backbone", "views.members.0.backbone", "views.layer4")},
+    portable={PART: PORTABLE},
     described_as={MOVIE: SEQUENCE},
     read_options=read_options,
     build=build,

@@ -38,6 +38,12 @@ def take_returned(out: Path, corrections: Path, *, who: str, images: Path | None
                 "other nuclei",
                 err=True,
             )
+        if one.unclassed:
+            typer.echo(
+                f"warning: {one_line(one.image)}: {one.unclassed} new objects have no class and count as "
+                f"{one.default_class}; give each its class before its type is counted or taught",
+                err=True,
+            )
     typer.echo(str(out / FOLDER))
     return EXIT_OK
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from cellscope.engine.find import find_assay
+from cellscope.engine.find import find_assay, find_predict_options
 from cellscope.errors import InputError
 from cellscope.io.choice import Choice
 from cellscope.io.image import Image
 from cellscope.io.open import MAX_PIXELS
 from cellscope.io.read import read
+from cellscope.options.fields import specs
 
 
 def read_again(record: Mapping[str, Any], entry: Mapping[str, Any], *, images: Path | None = None) -> Image:
@@ -33,7 +34,7 @@ def read_again(record: Mapping[str, Any], entry: Mapping[str, Any], *, images: P
     InputError
         It is not where it was, or cannot be read.
     """
-    options = SimpleNamespace(**record["options"].get(record["assay"], {}))
+    options = SimpleNamespace(**options_of(record))
     spec, run = find_assay(record["assay"]).inputs, record["options"]["run"]
     path, choice = find_input(entry, images), Choice.of(options, entry.get("scene"))
     limit = run.get("max_pixels") or MAX_PIXELS
@@ -44,6 +45,15 @@ def read_again(record: Mapping[str, Any], entry: Mapping[str, Any], *, images: P
     if run.get("pixel_size"):
         found = replace(found, pixel_size_um=run["pixel_size"], pixel_size_given=True)
     return found
+
+
+def options_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the assay's options of a run; paths, which are text in its record, as paths."""
+    values = dict(record["options"].get(record["assay"], {}))
+    for name, spec in specs(type(find_predict_options(record["assay"]))).items():
+        if spec.kind.base is Path and isinstance(values.get(name), str):
+            values[name] = Path(values[name])
+    return values
 
 
 def find_input(entry: Mapping[str, Any], images: Path | None) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cellscope.engine.assay import RunSummary
+from cellscope.engine.familiarity.together import unfamiliar_among
 from cellscope.engine.predict.grouping import COLUMN
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def group_table(images: pd.DataFrame, measured: Callable[[pd.DataFrame], Mapping
         done = part[part["status"] == "ok"]
         row = {"group": name, "n_images": len(part), "n_failed": len(part) - len(done)}
         if "unfamiliar" in done:
-            row["n_unfamiliar"] = int((done["unfamiliar"].astype(str) == "True").sum())
+            row["n_unfamiliar"] = unfamiliar_among(done)
         rows.append(row | dict(measured(done)))
     return RunSummary(tables={"groups": pd.DataFrame(rows)})
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from cellscope.engine.assay import IMAGE_COLUMNS, LAST_IMAGE_COLUMNS, RunSummary
+from cellscope.engine.familiarity.together import more_than_chance
 from cellscope.engine.predict.grouping import COLUMN
 from cellscope.engine.predict.journal import Entry
 from cellscope.engine.predict.records import check
@@ -143,7 +144,8 @@ def _write_report(
     warnings = list(overall.warnings)
     if counts["failed"]:
         warnings.append(f"{counts['failed']} of {counts['total']} inputs failed; the table of images says why")
-    if counts["unfamiliar"]:
+    judged = sum(entry.row.get("unfamiliar", "") != "" for entry in entries)
+    if counts["unfamiliar"] and not more_than_chance(counts["unfamiliar"], judged):  # then the summary says so
         warnings.append(
             f"{counts['unfamiliar']} of {counts['total']} images are unlike the training images: what was found in "
             "them stands, but probabilities and intervals do not hold there"

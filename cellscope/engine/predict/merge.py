@@ -12,13 +12,18 @@ from cellscope.engine.predict.best import choose_best, rows_of_chosen
 from cellscope.engine.predict.finish import IMAGES_CSV, read_record, write_results
 from cellscope.engine.predict.journal import Entry
 from cellscope.engine.predict.records import check_row
-from cellscope.engine.predict.shards import Shard, read_shards
+from cellscope.engine.predict.shards import FOLDER, Shard, read_shards
 from cellscope.engine.predict.summary import Summariser, group_spec, remove_files, summary_files
 from cellscope.engine.predict.tables import ColumnOrder, Sheet, SheetReader, printable, read_rows
 from cellscope.engine.predict.told import told
 from cellscope.engine.provenance import counts
 from cellscope.errors import CellscopeError, UsageError
+from cellscope.io.durable import settle
+from cellscope.io.write import write_text
 from cellscope.models.card import ModelCard
+
+MERGING = "merging"
+"""File beside the shards while `merge` writes: one that was killed may write its tables again."""
 
 
 def merge(out: Path, assay: Assay | None = None) -> dict[str, Any]:
@@ -55,7 +60,9 @@ def merge(out: Path, assay: Assay | None = None) -> dict[str, Any]:
         names = ", ".join(f"{shard.number}/{total} ({shard.state})" for shard in unfinished[:8])
         raise UsageError(f"shards of {out} are not finished: {names}; {_missing_text(missing)}run them, then merge")
     before = read_record(out)
-    if (before is not None and "shards" not in before) or (before is None and (out / IMAGES_CSV).exists()):
+    begun = out / FOLDER / MERGING
+    unknown = before is None and (out / IMAGES_CSV).exists() and not begun.exists()
+    if (before is not None and "shards" not in before) or unknown:
         raise UsageError(f"{out} holds the results of a run that was not cut into shards; move them away first")
     records = [shard.record for shard in shards if shard.record is not None]
     if len(specs := {group_spec(record) for record in records}) > 1:
@@ -76,10 +83,13 @@ def merge(out: Path, assay: Assay | None = None) -> dict[str, Any]:
         cards = {part: ModelCard(**card) for part, card in plan["cards"].items()}
     except (TypeError, CellscopeError) as error:
         raise CellscopeError(f"the plans of the shards hold no usable model cards ({error}); run them again") from None
+    write_text(begun, "merge writes the tables of all shards; it was killed if none runs\n")
+    settle([begun])
     remove_files(out, summary_files(before))
     summarise = Summariser(assay, cards)
     rows = rows_of_chosen(entries, sheet)
     write_results(out, out, record, entries=entries, orders=orders, sheet=rows, summarise=summarise)
+    begun.unlink(missing_ok=True)
     return dict(record["counts"]) | told(record)
 
 

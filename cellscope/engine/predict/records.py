@@ -49,21 +49,58 @@ class _Counts(_Checked):
     skipped: int
 
 
+class _Model(_Checked):
+    part: str
+    name: str
+    path: str
+    classes: list[str]
+
+
+class _Shared(_Checked):
+    group_by: str | None = None
+
+
+class _Options(_Checked):
+    __pydantic_extra__: dict[str, dict[str, Any]]
+
+    run: _Shared = _Shared()
+
+
+class _Editor(_Checked):
+    suffix: str
+    package: str
+    script: str
+    style: str
+    title: str
+
+
+class _Summary(_Checked):
+    files: list[str] = []
+    figures: list[str] = []
+    warnings: list[str] = []
+
+
 class _Run(_Checked):
     assay: str
+    command: str
     status: str
     argv: list[str]
     started: str
     finished: str
     device: str
     precision: str
+    threads: int
     counts: _Counts
     missing: list[str]
+    models: list[_Model]
     identity: dict[str, Any]
-    options: dict[str, Any]
+    options: _Options
     columns: dict[str, _Columns]
     summary_columns: list[str]
     figures: dict[str, list[str]]
+    editors: dict[str, _Editor] = {}
+    summary: _Summary | None = None
+    shard: str | None = None
     inputs: list[_Input]
 
 

@@ -22,7 +22,9 @@ LARGEST = 2**24
 
 
 def first_to_look_at(entries: Sequence[Entry], reviewed: Mapping[str, int], most: int) -> list[Entry]:
-    """Choose the entries that get a card: all if they fit, else failed ones, then by objects to review and warnings.
+    """Choose the entries that get a card, in their order if one page of the report holds them all.
+
+    Else failed ones come first, then those with most objects to review and warnings.
 
     Parameters
     ----------
@@ -31,7 +33,9 @@ def first_to_look_at(entries: Sequence[Entry], reviewed: Mapping[str, int], most
         Image -> objects marked for review.
     most : int
     """
-    if len(entries) <= most:
+    from cellscope.report.page import PAGE
+
+    if len(entries) <= min(most, PAGE):
         return list(entries)
 
     def need(entry: Entry) -> tuple[bool, int, int]:

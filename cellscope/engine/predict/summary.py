@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from cellscope.engine.assay import Assay, RunSummary
+from cellscope.engine.familiarity.together import together
 from cellscope.engine.predict.artefacts import write_artefacts
 from cellscope.engine.predict.grouping import COLUMN, ungrouped
 from cellscope.errors import error_line, show_traceback
@@ -60,6 +61,7 @@ class Summariser:
             without = ungrouped(dict(zip(images["image"], images[COLUMN], strict=True)))
             if without:
                 made.warnings.append(f"--group-by gives no group to {len(without)} inputs, such as {without[0]}")
+        made.warnings += together(images)
         for name, frame in made.tables.items():
             write_csv(folder / f"{name}.csv", frame)
         files = [f"{name}.csv" for name in made.tables] + write_artefacts(folder, "", made.artefacts)

@@ -87,8 +87,14 @@ class MetricsFile(Callback):
         return dict(zip(chosen["name"], chosen["value"].astype(float), strict=True))
 
 
+MANY = 4
+"""Parts of a measure from which on they are drawn together."""
+
+
 def draw_curves(table: pd.DataFrame, path: Path) -> None:
     """Draw losses (left) and validation values (right) against the step.
+
+    A measure of many sources or classes is drawn as its mean, with a band from the least to the largest.
 
     Parameters
     ----------
@@ -101,25 +107,32 @@ def draw_curves(table: pd.DataFrame, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4), layout="constrained", dpi=120)
+    figure = Figure(figsize=(10, 4.6), layout="constrained", dpi=120)
     canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    for name, rows in table.groupby("name", sort=True):
+    for name, rows in _gathered(table).groupby("name", sort=True):
         if name == "learning_rate":
             continue
         axis = right if str(name).startswith("val_") else left
-        axis.plot(
-            rows["step"],
-            rows["value"],
-            marker="o" if len(rows) < 40 else None,
-            markersize=3,
-            label=str(name).removeprefix("val_"),
-        )
+        mean, low, high = (rows.groupby("step")["value"].agg(how) for how in ("mean", "min", "max"))
+        marker = "o" if len(mean) < 40 else None
+        (line,) = axis.plot(mean.index, mean, marker=marker, markersize=3, label=str(name).removeprefix("val_"))
+        if (high > low).any():
+            axis.fill_between(mean.index, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
     for axis, title in ((left, "training"), (right, "validation")):
         axis.set_xlabel("step")
         axis.set_title(title)
         axis.grid(alpha=0.3)
         if axis.lines:
-            axis.legend(fontsize=8, frameon=False)
+            axis.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
     canvas.draw()
     write_png(path, np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+
+def _gathered(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the values of a measure under one name where it has `MANY` parts, as ``val_dice_<source>`` has."""
+    parts = table["name"].str.extract(r"^(val_[^_]+)_(.+)$")
+    many = parts.groupby(0)[1].nunique()
+    together = parts[0].isin(many.index[many >= MANY])
+    named = parts[0].map(lambda measure: f"{measure}, mean of {many.get(measure, 0)}")
+    return table.assign(name=table["name"].where(~together, named))

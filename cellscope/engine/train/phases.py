@@ -46,5 +46,5 @@ class Phases:
             self.move_on(int(step))
 
     def validates(self, step: int) -> bool:
-        """Tell whether a validation follows a step."""
-        return bool(self.options.validates(step))
+        """Tell whether a validation follows a step; one follows the last, or its weights could not be chosen."""
+        return bool(self.options.validates(step) or step == self.options.steps)

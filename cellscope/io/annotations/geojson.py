@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ DETECTED = ("detection", "cell")
 """QuPath objects that are nuclei, where a file holds any of them; annotations in it are regions then."""
 
 _NEVER = ("tile", "tma_core", "root")
-_NO_OBJECT = ("region*", "ignore*")
-"""QuPath's own classes of areas that are no objects."""
+_AREA, _REGION = "*", "region*"
+"""QuPath's classes of areas end with an asterisk: ``Region*`` was worked in; in others, such as ``Ignore*``, nothing is
+told."""
 
 _OLD_TYPES = {
     "pathdetectionobject": "detection", "pathcellobject": "cell", "pathannotationobject": "annotation",
@@ -74,7 +76,12 @@ def read(source: Path) -> list[AnnotatedImage]:
     if bare and len(bare) < len(pairs):
         names = ", ".join(one_line(path.name) for path in bare[:3])
         note(f"{len(bare)} images have no GeoJSON file and are left out: {names}")
-    return [AnnotatedImage(image, path, read_outlines(path), image.stem) for image, path in pairs.items() if path]
+    return [_annotated(image, path) for image, path in pairs.items() if path]
+
+
+def _annotated(image: Path, path: Path) -> AnnotatedImage:
+    found = read_annotation(path)
+    return AnnotatedImage(image, path, found.outlines, image.stem, regions=found.regions, ignored=found.ignored)
 
 
 def features(path: Path) -> list[dict[str, Any]]:
@@ -108,33 +115,68 @@ def _no_geojson(path: Path) -> DatasetError:
     )
 
 
+@dataclass
+class Annotation:
+    """What one file holds.
+
+    Attributes
+    ----------
+    outlines : list of Outline
+        The objects.
+    regions, ignored : list of Outline
+        Areas that were worked in, and areas of which nothing is told.
+    """
+
+    outlines: list[Outline] = field(default_factory=list)
+    regions: list[Outline] = field(default_factory=list)
+    ignored: list[Outline] = field(default_factory=list)
+
+
 def read_outlines(path: Path) -> list[Outline]:
-    """Read the objects of one file: detections and cells where there are any, of a cell its nucleus; else annotations.
+    """Read the objects of one file, see `read_annotation`."""
+    return read_annotation(path).outlines
+
+
+def read_annotation(path: Path) -> Annotation:
+    """Read one file. Objects are detections and cells where there are any, of a cell its nucleus; else annotations.
 
     Raises
     ------
     DatasetError
     """
-    found = list(enumerate(features(path), 1))
-    kinds = {number: kind_of(one) for number, one in found}
-    detected = [(number, one) for number, one in found if kinds[number] in DETECTED]
-    chosen = detected or [(number, one) for number, one in found if kinds[number] not in _NEVER]
-    for number, one in found:
-        if detected and kinds[number] not in DETECTED:
-            drop("annotations beside detections: they are regions, not nuclei", path, _called(number, one))
-        elif not detected and kinds[number] in _NEVER:
-            drop("tiles and TMA cores", path, _called(number, one))
-    outlines: list[Outline] = []
-    for number, one in chosen:
-        try:
-            outlines += _objects(number, one, drawn=not detected, path=path)
-        except TooFew as error:
-            drop(str(error), path, _called(number, one))
-        except Fault as error:
-            raise DatasetError(
-                f"{one_line(path)}: {_called(number, one)}: {error}; export outlined nuclei only"
-            ) from error
-    return without_regions(outlines, path) if not detected else outlines
+    found = [(number, one, kind_of(one)) for number, one in enumerate(features(path), 1)]
+    detected = any(kind in DETECTED for _, _, kind in found)
+    read = Annotation()
+    for number, one, kind in found:
+        name, class_ = _called(number, one), class_of(one)
+        if kind in _NEVER:
+            drop("tiles and TMA cores", path, name)
+        elif class_.endswith(_AREA):
+            drop(f"areas of the class {class_}", path, name)
+            into = read.regions if class_.lower() == _REGION else read.ignored
+            into += _area(name, class_, one)
+        elif detected and kind not in DETECTED:
+            drop("annotations beside detections: they are regions, not nuclei", path, name)
+            read.regions += _area(name, class_, one)
+        else:
+            try:
+                read.outlines += _objects(number, one, drawn=not detected, path=path)
+            except TooFew as error:
+                drop(str(error), path, name)
+            except Fault as error:
+                raise DatasetError(f"{one_line(path)}: {name}: {error}; export outlined nuclei only") from error
+    if not detected:
+        read.outlines, around = without_regions(read.outlines, path)
+        read.regions += around
+    return read
+
+
+def _area(name: str, class_: str, one: dict[str, Any]) -> list[Outline]:
+    """Make the outline of an area; none of points and lines, which have no area."""
+    try:
+        return [Outline(name, class_, Polygons(parts_of(one.get("geometry"))))]
+    except (TooFew, Fault):
+        return []
 
 
 def _properties(one: dict[str, Any]) -> dict[str, Any]:
@@ -172,9 +214,6 @@ def _objects(number: int, one: dict[str, Any], *, drawn: bool, path: Path) -> li
     """Make the object of a feature, or several where its parts are objects of their own."""
     class_, measured = class_of(one), measurements(one)
     name = _called(number, one)
-    if class_.lower() in _NO_OBJECT:
-        drop(f"areas of the class {class_}", path, name)
-        return []
     parts = parts_of(one.get("nucleusGeometry") or one.get("geometry"))
     if len(parts) == 1:
         return [Outline(name, class_, Polygons(parts), measured=measured)]

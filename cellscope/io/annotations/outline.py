@@ -204,6 +204,8 @@ class AnnotatedImage:
         What else it says of the image.
     first_on_top : bool
         Where two objects overlap, the first in the file is on top; else the smaller.
+    regions, ignored : sequence of Outline
+        Areas that were worked in, and areas of which the annotation tells nothing; see `areas.unknown_area`.
     """
 
     path: Path
@@ -213,6 +215,8 @@ class AnnotatedImage:
     stated: tuple[int, int] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     first_on_top: bool = False
+    regions: Sequence[Outline] = ()
+    ignored: Sequence[Outline] = ()
 
     def check(self, shape: tuple[int, int]) -> None:
         """Check the objects against the image they are said to belong to.

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from cellscope.io.annotations.placed import misplaced
 from cellscope.io.leftovers import Leftovers, noting_leftovers
 from cellscope.io.text import one_line
 
@@ -38,6 +39,8 @@ class Tally:
         What else a person should know, one line each.
     leftovers : Leftovers
         Files that searches left out.
+    astray : list of str
+        Images whose outlines do not lie on what they should outline.
     """
 
     def __init__(self) -> None:
@@ -47,6 +50,8 @@ class Tally:
         self.dropped: Counter[str] = Counter()
         self.notes: list[str] = []
         self.leftovers = Leftovers()
+        self.astray: list[str] = []
+        self._placed = (0, 0)
         self._where: dict[str, list[str]] = {}
 
     def image(self, classes: Iterable[str], *, empty_counts: bool = True) -> None:
@@ -60,6 +65,12 @@ class Tally:
         """Count objects that are dropped."""
         self.dropped[why] += count
         self._where.setdefault(why, []).append(where)
+
+    def placed(self, name: str, right: int, compared: int) -> None:
+        """Count the objects of an image that differ from their surroundings as they should: `placed.standing_out`."""
+        self._placed = (self._placed[0] + right, self._placed[1] + compared)
+        if misplaced(right, compared):
+            self.astray.append(name)
 
     def note(self, text: str) -> None:
         """Keep a line, once."""
@@ -80,7 +91,18 @@ class Tally:
             where = self._where[why]
             shown = "; ".join(where[:_SHOWN]) + (", ..." if len(where) > _SHOWN else "")
             said.append(f"warning: {count} dropped: {why} ({shown})")
-        return said + [f"warning: {note}" for note in (*self.notes, *self.leftovers.lines())]
+        return said + [f"warning: {note}" for note in (*self._strays(), *self.notes, *self.leftovers.lines())]
+
+    def _strays(self) -> list[str]:
+        """Doubt images whose outlines lie anywhere; or all, where each holds too few objects to tell."""
+        if not self.astray and not misplaced(*self._placed):
+            return []
+        shown = ", ".join(map(one_line, self.astray[:_SHOWN])) + (", ..." if len(self.astray) > _SHOWN else "")
+        which = f"in {len(self.astray)} images ({shown})" if self.astray else "taken together"
+        return [
+            f"{which} the outlines do not lie on what differs from its surroundings: are they of these images, with x "
+            "and y in order, at their magnification? See preview.png"
+        ]
 
 
 _CURRENT: ContextVar[Tally | None] = ContextVar("tally", default=None)

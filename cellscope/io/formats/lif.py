@@ -90,7 +90,7 @@ def _names(image: Any) -> dict[str, str] | None:
 
 
 def _scene(image: Any, names: Mapping[str, str], sizes: Mapping[str, int], tile: str) -> Scene:
-    steps = {name: _step(image, axis) for axis, name in names.items()}
+    steps = {name: _step(image, axis) for axis, name in names.items() if name in "XYZT"}  # channels may have names
     size, warnings = stated([1e6 * steps.get("X", 0.0), 1e6 * steps.get("Y", 0.0)])
     if any(axis != name for axis, name in names.items()):
         warnings = ("the image is a section through depth, along Z", *warnings)

@@ -8,19 +8,23 @@ import { tools, keyHelp } from "./tools.js";
 const id = (name) => document.getElementById(name);
 // No orange: it says "to review".
 const PALETTE = ["#35d07f", "#ffe14d", "#58a6ff", "#f15bb5", "#4dd9d9", "#9b8cff", "#ff6b6b", "#c8d0da"];
-const state = { run: null, number: -1, shown: null, selected: new Set(), digits: "", busy: Promise.resolve(), watching: false, opening: 0, pinned: null };
+const state = { run: null, number: -1, shown: null, selected: new Set(), digits: "", busy: Promise.resolve(), keys: Promise.resolve(), watching: false, opening: 0, pinned: null };
 
-const colour = (one) => {
-  if (state.selected.has(one.label)) return "#5aaaff";
-  if (one.review) return "#ff9a3d";
-  const names = state.run.classes.filter((name) => name !== "unassigned"), index = Math.max(names.indexOf(one.class), 0);
+const colour = (one) => (state.selected.has(one.label) ? "#5aaaff" : one.review ? "#ff9a3d" : ofClass(one.class));
+const ofClass = (class_) => {
+  const names = state.run.classes.filter((name) => name !== "unassigned"), index = Math.max(names.indexOf(class_), 0);
   return names.length > PALETTE.length ? `hsl(${(index * 137.5) % 360} 90% 65%)` : PALETTE[index];
+};
+const swatch = (name) => {
+  const found = Object.assign(document.createElement("span"), { className: "swatch" });
+  found.style.background = ofClass(name);
+  return found;
 };
 const spread = new Spread(id("canvas"), { onSelect: pick, onDrawn: drawn, colour });
 const board = new Board(id("board"), { onSelect: select, onClass: (label, name) => edit({ do: "class", label, class: name }) });
 const quiet = { onSelect() {}, onClass() {}, onRestore() {} };
 const beside = new Board(document.querySelector("#beside .board"), quiet);
-const gallery = new Gallery(id("gallery"), { onSelect: (number) => open(number), source: (number) => address(`api/image/${number}/file/filmstrip.png`) });
+const gallery = new Gallery(id("gallery"), { onSelect: (number, label) => open(number, label), source: (number, label) => address(`api/image/${number}/object/${label}`) });
 
 const line = () => state.run.images[state.number];
 const page = () => line().page;
@@ -43,14 +47,15 @@ async function begin() {
     item.append(button);
     return item;
   }));
-  if (state.run.images.every((one) => one.page === "gallery")) gallery.list(state.run.images);
+  gallery.list(state.run.images, state.run.strips);
   const wanted = state.run.images.findIndex((one) => one.image === decodeURIComponent(location.hash.slice(1)));
   const first = state.run.images.findIndex((one) => !one.reviewed);
   await open(wanted >= 0 ? wanted : Math.max(first, 0));
   setInterval(watch, 1500);
 }
 
-async function open(number) {
+// With a label: that object of a gallery; else its first one, the one to review before others.
+async function open(number, label) {
   if (number < 0 || number >= state.run.images.length) return;
   const turn = ++state.opening;
   say("Opening ...");
@@ -62,7 +67,11 @@ async function open(number) {
     state.number = number;
     history.replaceState(null, "", `#${encodeURIComponent(shown.image)}`);
     take(shown, picture);
-    if (page() === "gallery") state.selected = new Set(shown.objects.slice(0, 1).map((one) => one.label));
+    if (page() === "gallery") {
+      const first = shown.objects.find((one) => one.review) ?? shown.objects[0];
+      const kept = [...state.selected].find((one) => find(one));
+      state.selected = new Set([label ?? kept ?? first?.label].filter((one) => one !== undefined));
+    }
     paint();
     say(`${shown.image}: ${waiting()} to review`);
   } catch (error) { say(error.message, true); }
@@ -119,19 +128,20 @@ function watch() {
 async function tables() {
   const found = await ask("api/tables");
   state.tables = found;
-  id("tables").replaceChildren(...Object.entries(found).map(([name, { columns, rows }]) => {
+  id("tables").replaceChildren(...Object.entries(found).map(([name, { columns, labels, rows }]) => {
     const table = document.createElement("table");
     table.createCaption().textContent = name;
     if (columns.includes("abnormal_fraction")) { fractions(table, columns, rows); return table; }
     for (const row of rows.slice(0, 12)) columns.forEach((column, at) => {
       if (row[at] === "" || (rows.length > 3 && at > 5)) return;
       const cells = table.insertRow();
-      cells.insertCell().textContent = column;
-      cells.insertCell().textContent = row[at];
+      cells.insertCell().textContent = labels[at];
+      cells.insertCell().textContent = short(row[at]);
     });
     return table;
   }));
 }
+const short = (text) => (/^-?\d+\.\d+$/.test(text) ? String(Number(Number(text).toPrecision(4))) : text);
 
 // One line per condition: how many of how many, the fraction with its interval.
 function fractions(table, columns, rows) {
@@ -167,15 +177,19 @@ function step(by) {
 }
 // The next object to review: of this image, else of the next image that has one or was not looked at.
 async function nextToReview() {
+  if (page() === "gallery") {
+    const next = gallery.undecided(state.number, [...state.selected][0], state.run.images);
+    if (next) { await open(...next); return; }
+  }
   const labels = order(), at = labels.indexOf([...state.selected].pop());
   const after = [...labels.slice(at + 1), ...labels.slice(0, at + 1)].filter((label) => find(label).review && !state.selected.has(label));
-  if (page() !== "gallery" && after.length) { select(after[0]); spread.reveal(after[0]); return; }
+  if (after.length) { select(after[0]); spread.reveal(after[0]); return; }
   const count = state.run.images.length;
   for (let turn = 1; turn < count; turn++) {
     const number = (state.number + turn) % count, one = state.run.images[number];
     if (one.review > 0 || !one.reviewed) {
       await open(number);
-      const first = page() === "gallery" ? null : order().find((label) => find(label).review);
+      const first = order().find((label) => find(label).review);
       if (first) { select(first); spread.reveal(first); }
       return;
     }
@@ -208,14 +222,25 @@ function change(what, then) {
 const edit = (what, then) => change({ edit: what }, then);
 const each = async (make) => { for (const one of chosen()) await edit(make(one)); };
 
+// An image of a gallery was looked at when a person has decided each of its objects.
+async function decided() {
+  if (page() === "gallery" && !line().reviewed && state.shown.objects.every((one) => one.corrected)) await room.reviewed(true);
+}
+
 const room = {
   state, edit, each, change, chosen, select, step, say, spread, nextToReview, page,
   open: (by) => open(state.number + by),
+  // Arrow keys: one object on or back, in a gallery also a row of them.
+  walk(by, row = false) {
+    if (page() !== "gallery") { room.step(by); return undefined; }
+    const next = gallery.after(state.number, [...state.selected][0], by * (row ? gallery.columns : 1));
+    return next ? open(...next) : undefined;
+  },
   labels: () => [...state.selected],
   async confirm() {
     if (!state.selected.size) { await room.reviewed(true); await nextToReview(); return; }
     await edit({ do: "confirm", labels: [...state.selected] }, "Confirmed.");
-    if (page() === "gallery") await room.reviewed(true);
+    await decided();
     await nextToReview();
   },
   reviewed: (value = !line().reviewed) => change({ reviewed: value }, value ? "Marked as reviewed." : "Marked as not reviewed."),
@@ -227,11 +252,20 @@ const room = {
     paint();
     say(was ? "One cell." : `${state.shown.image} stays beside the next cells; b lets it go.`);
   },
+  // The karyogram as a PDF, as it is now.
+  sheet() {
+    const link = Object.assign(document.createElement("a"), { href: address(`api/image/${state.number}/sheet.pdf`), download: "" });
+    document.body.append(link);
+    link.click();
+    link.remove();
+    say("The PDF goes to the browser's downloads.");
+  },
+  whole() { spread.brightness = 1; spread.fit(); },
   draw(kind, name, told) { if (state.pinned) room.pin(); spread.start({ kind, name }); say(told); },
   async give(name) {
     state.last = name;
     for (const label of [...state.selected]) await edit({ do: "class", label, class: name }, `Class ${name}.`);
-    if (page() === "gallery") { await room.reviewed(true); await nextToReview(); }
+    if (page() === "gallery") { await decided(); await nextToReview(); }
   },
 };
 
@@ -256,7 +290,7 @@ function list() {
     button.children[0].textContent = one.reviewed ? "✓" : one.corrected ? "•" : "";
     button.children[2].textContent = one.review || "";
   });
-  if (page() === "gallery") gallery.mark(state.number, state.run.images);
+  if (page() === "gallery") gallery.mark(state.number, state.selected, state.run.images);
 }
 
 function pairs(place, entries) {
@@ -277,6 +311,7 @@ function paint() {
   const picked = chosen();
   id("classes").replaceChildren(...(state.run.classes.length > 1 ? state.run.classes : []).map((name) => {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: name, disabled: !picked.length });
+    if (page() === "objects") button.prepend(swatch(name));
     button.setAttribute("aria-pressed", String(picked.length > 0 && picked.every((one) => one.class === name)));
     button.addEventListener("click", () => room.give(name));
     return button;
@@ -289,7 +324,9 @@ function paint() {
   }));
   id("selected").replaceChildren(...picked.slice(0, 4).flatMap((one) => {
     const text = (name, className = "") => Object.assign(document.createElement("p"), { textContent: name, className });
+    const large = page() === "gallery" && !state.run.strips ? [Object.assign(document.createElement("img"), { className: "large", alt: "", src: address(`api/image/${state.number}/object/${one.label}`) })] : [];
     return [
+      ...large,
       text(`#${one.label} ${one.class}${one.corrected ? ", corrected by a person" : ""}`),
       ...(one.alternatives?.length ? [text(one.alternatives.map(([name, p]) => `${name} ${p}`).join(", "))] : []),
       ...(one.notes ?? []).map((note) => text(note)),
@@ -302,7 +339,7 @@ function paint() {
 // ---- keys
 
 function digit(event) {
-  if (state.run.tools.includes("count")) { each((one) => ({ do: "count", label: one.label, count: Number(event.key) })); return; }
+  if (state.run.tools.includes("count") && page() === "objects") { each((one) => ({ do: "count", label: one.label, count: Number(event.key) })); return; }
   state.digits += event.key;
   clearTimeout(state.waiting);
   const named = state.run.classes.filter((name) => name.startsWith(state.digits));
@@ -310,7 +347,7 @@ function digit(event) {
   const give = () => {
     const name = numbered ? state.run.classes[Number(state.digits) - 1] : state.digits;
     state.digits = "";
-    if (state.run.classes.includes(name)) room.give(name); else say(`There is no class ${name ?? ""}.`, true);
+    if (state.run.classes.includes(name)) state.keys = state.keys.then(() => room.give(name)); else say(`There is no class ${name ?? ""}.`, true);
   };
   if (numbered || named.length === 1) { give(); return; }
   say(`class ${state.digits} ...`);
@@ -328,22 +365,29 @@ document.addEventListener("keydown", (event) => {
   const tool = tools(room).find((one) => one.keys.includes(name));
   if (!tool) return;
   event.preventDefault();
-  if (tool.ready) tool.act(); else say(tool.missing ?? "Select something first.", true);
+  // One key after the other: one typed while an image is being opened is for what will be shown, not for what is still there.
+  state.keys = state.keys.then(() => {
+    const now = tools(room).find((one) => one.keys.includes(name));
+    if (now?.ready) return now.act();
+    if (now) say(now.missing ?? "Select something first.", true);
+    return undefined;
+  }).catch((error) => say(error.message, true));
 });
 
 for (const [name, act] of Object.entries({
   previous: () => room.open(-1), next: () => room.open(1), undo: () => change({ undo: true }, "Undone."), redo: () => change({ redo: true }, "Made again."),
-  reviewed: () => room.reviewed(), closer: () => spread.zoom(1.4), farther: () => spread.zoom(1 / 1.4), whole: () => spread.fit(),
+  reviewed: () => room.reviewed(), darker: () => spread.light(1 / 1.25), brighter: () => spread.light(1.25), closer: () => spread.zoom(1.4), farther: () => spread.zoom(1 / 1.4), whole: () => room.whole(),
   help: () => { pairs(id("keylist"), keyHelp(room)); id("keys").showModal(); }, close: () => id("keys").close(),
   theme: () => { localStorage.setItem("theme", document.documentElement.classList.toggle("dark") ? "dark" : "light"); },
 })) id(name).addEventListener("click", () => { act(); if (name !== "help" && name !== "close") id(name).blur(); });
 
 // A sheet of paper is wider than the board is on the screen.
 addEventListener("beforeprint", () => {
-  const line = [state.shown.image, draft(state.shown), `${state.shown.objects.filter((one) => one.corrected).length} corrected by ${state.run.who}`, new Date().toISOString().slice(0, 10), "research use only, never a diagnosis"];
+  const of = page() === "gallery" ? [`${state.run.assay}: ${state.run.out}`, id("count").textContent, `by ${state.run.who}`] : [state.shown.image, draft(state.shown), `${state.shown.objects.filter((one) => one.corrected).length} corrected by ${state.run.who}`];
+  const line = [...of, new Date().toISOString().slice(0, 10), "research use only, never a diagnosis"];
   id("sheet").textContent = line.filter(Boolean).join(" · ");
   const two = !id("beside").hidden;
-  for (const one of [board, beside]) { Object.assign(one.place.style, { width: two ? "505px" : "1030px", height: "560px" }); one.scale(); }
+  for (const one of [board, beside]) { Object.assign(one.place.style, { width: two ? "505px" : "1030px", height: "640px" }); one.scale(); }
 });
 addEventListener("afterprint", () => { for (const one of [board, beside]) { Object.assign(one.place.style, { width: "", height: "" }); one.scale(); } });
 

@@ -13,6 +13,7 @@ export class Spread {
     this.points = [];
     this.cursor = null;
     this.view = { scale: 1, x: 0, y: 0 };
+    this.brightness = 1;
     new ResizeObserver(() => this.fit()).observe(canvas);
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
@@ -25,6 +26,7 @@ export class Spread {
     this.image = shown.image;
     this.shown = shown;
     this.paths = shown.objects.map((one) => [one, path(one.outline)]);
+    this.marks = (shown.marks ?? []).map(path); // what belongs to an object, such as its micronuclei
     this.left = (shown.left_out ?? []).map((one) => path(one.outline));
     if (picture) this.picture = picture;
     if (fresh) { this.stop(); this.fit(); } else this.draw();
@@ -47,13 +49,21 @@ export class Spread {
     this.draw();
   }
 
+  // Brighter or darker, for what is faint beside what is bright.
+  light(factor) {
+    this.brightness = Math.min(Math.max(this.brightness * factor, 0.3), 12);
+    this.draw();
+  }
+
   // Brings an object into view if it is not.
   reveal(label) {
     const one = this.shown?.objects.find((object) => object.label === label);
     if (!one?.outline.length) return;
     const [x, y] = centre(one.outline), { scale } = this.view, { clientWidth: width, clientHeight: height } = this.canvas;
     const u = this.view.x + x * scale, v = this.view.y + y * scale;
-    if (u < 20 || v < 20 || u > width - 20 || v > height - 20) this.view = { scale, x: width / 2 - x * scale, y: height / 2 - y * scale };
+    const { x: left, y: top } = this.view, right = left + this.shown.width * scale, bottom = top + this.shown.height * scale;
+    const whole = left >= 0 && top >= 0 && right <= width && bottom <= height; // all of it is there
+    if (!whole && (u < 20 || v < 20 || u > width - 20 || v > height - 20)) this.view = { scale, x: width / 2 - x * scale, y: height / 2 - y * scale };
     this.draw();
   }
 
@@ -123,6 +133,7 @@ export class Spread {
   }
 
   hit([x, y]) {
+    this.context.setTransform(1, 0, 0, 1, 0, 0); // places and outlines are those of the image; a transform would move the outlines
     const found = this.paths.filter(([, shape]) => this.context.isPointInPath(shape, x, y, "evenodd"));
     const [one] = found.sort(([a], [b]) => extent(a.outline) - extent(b.outline)); // of those that overlap the smallest
     if (one) return { label: one[0].label };
@@ -142,7 +153,9 @@ export class Spread {
     if (!this.shown) return;
     context.setTransform(view.scale * dense, 0, 0, view.scale * dense, view.x * dense, view.y * dense);
     context.imageSmoothingEnabled = view.scale < 3;
+    context.filter = this.brightness === 1 ? "none" : `brightness(${this.brightness})`;
     if (this.picture) context.drawImage(this.picture, 0, 0, this.shown.width, this.shown.height);
+    context.filter = "none";
     const line = 1.5 / view.scale;
     context.setLineDash([4 / view.scale, 3 / view.scale]);
     context.lineWidth = line;
@@ -155,6 +168,9 @@ export class Spread {
       if (this.selected.has(one.label)) { context.fillStyle = "rgba(90,170,255,.25)"; context.fill(shape, "evenodd"); }
       context.stroke(shape);
     }
+    context.strokeStyle = "#fff04d";
+    context.lineWidth = 0.8 * line;
+    for (const shape of this.marks) context.stroke(shape);
     this.names(line);
     if (this.mode) this.drawn(line);
   }
@@ -166,6 +182,9 @@ export class Spread {
     const rank = (one) => (this.selected.has(one.label) ? 0 : one.review ? 1 : 2);
     for (const [one] of [...this.paths].sort(([a], [b]) => rank(a) - rank(b))) {
       const [left, bottom] = rightTop(one.outline), text = one.name ?? (one.class === "unassigned" ? "?" : one.class);
+      // A word longer than its object would hide the neighbours, a number where it is much longer.
+      const longest = (text.length > 3 ? 1.2 : 2) * Math.sqrt(extent(one.outline));
+      if (rank(one) > 0 && context.measureText(text).width > longest) continue;
       const box = [left, bottom - size, left + context.measureText(text).width, bottom];
       const hidden = taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3]);
       if (hidden && rank(one) > 0) continue; // nearer, it is there: the outline's colour tells the class meanwhile

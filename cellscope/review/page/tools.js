@@ -1,6 +1,7 @@
 // What can be done, by which key, on which page.
 export function tools(room) {
-  const { state, page } = room, picked = room.labels(), can = (name) => state.run.tools.includes(name);
+  const { state, page } = room, picked = room.labels(), gallery = page() === "gallery";
+  const can = (name) => state.run.tools.includes(name) && (!gallery || ["class", "confirm"].includes(name));
   const one = picked.length === 1, some = picked.length > 0, all = [];
   const add = (name, keys, help, act, more = {}) => all.push({ name, keys, help, act, ready: true, shown: more.shown ?? keys.map(said).join(" or "), ...more });
   add("confirm", ["Enter"], "Confirm what is selected and go on; with nothing selected: the image is reviewed", () => room.confirm(), { label: "Confirm" });
@@ -21,24 +22,31 @@ export function tools(room) {
   if (can("remove")) add("remove", ["Delete", "Backspace"], "Take out", async () => { for (const label of room.labels()) await room.edit({ do: "remove", label }, "Removed."); }, { label: "Remove", ready: some });
   if (page() === "karyotype") {
     add("beside", ["b"], "Keep this cell beside the next ones, or let it go", () => room.pin(), { label: state.pinned ? "One cell" : "Beside" });
+    if (state.run.sheet) add("pdf", ["p"], "The karyogram as a PDF of one page", () => room.sheet(), { label: "PDF" });
     add("class x", ["x"], "Class X", () => room.give("X"), { ready: some });
     add("class y", ["y"], "Class Y", () => room.give("Y"), { ready: some });
     add("class none", ["u"], "Unassigned", () => room.give("unassigned"), { ready: some });
   }
-  if (page() === "gallery") state.run.classes.forEach((name, index) => {
+  const numbered = state.run.classes.every((name) => !/^\d/.test(name));
+  if (gallery) state.run.classes.forEach((name, index) => {
     const key = name[0].toLowerCase();
-    if ("nfjsoadvtk".includes(key) && key !== "a") return;
-    add(`class ${name}`, [key], `Class ${name}`, () => room.give(name), { shown: `${said(key)} or ${index + 1}` });
+    if (key === "n" || /\d/.test(key)) return; // n goes on; numbers are typed
+    add(`class ${name}`, [key], `Class ${name}`, () => room.give(name), { shown: numbered ? `${said(key)} or ${index + 1}` : said(key) });
   });
-  add("right", ["ArrowRight", "ArrowDown"], "Next object", () => (page() === "gallery" ? room.open(1) : room.step(1)), { shown: "arrow keys" });
-  add("left", ["ArrowLeft", "ArrowUp"], "Object before", () => (page() === "gallery" ? room.open(-1) : room.step(-1)), { shown: "arrow keys" });
+  add("right", ["ArrowRight"], "Next object", () => room.walk(1), { shown: "arrow keys" });
+  add("left", ["ArrowLeft"], "Object before", () => room.walk(-1), { shown: "arrow keys" });
+  add("down", ["ArrowDown"], gallery ? "Object below" : "Next object", () => room.walk(1, true), { shown: "arrow keys" });
+  add("up", ["ArrowUp"], gallery ? "Object above" : "Object before", () => room.walk(-1, true), { shown: "arrow keys" });
   add("next image", ["]", "PageDown"], "Next image", () => room.open(1));
   add("image before", ["[", "PageUp"], "Image before", () => room.open(-1));
   add("reviewed", ["R"], "The image was looked at, or was not", () => room.reviewed(), { shown: "Shift R" });
   add("undo", ["Ctrl+z"], "Take back the last change of this image", () => room.change({ undo: true }, "Undone."), { ready: state.shown.can_undo, missing: "There is nothing to take back." });
   add("redo", ["Ctrl+y", "Ctrl+Z"], "Make it again", () => room.change({ redo: true }, "Made again."), { ready: state.shown.can_redo, missing: "There is nothing to make again." });
-  add("closer", ["+", "="], "Closer", () => room.spread.zoom(1.4));
-  add("farther", ["-"], "Farther", () => room.spread.zoom(1 / 1.4));
+  if (!gallery) add("closer", ["+", "="], "Closer", () => room.spread.zoom(1.4));
+  if (!gallery) add("farther", ["-"], "Farther", () => room.spread.zoom(1 / 1.4));
+  if (!gallery) add("brighter", ["."], "Brighter", () => room.spread.light(1.25));
+  if (!gallery) add("darker", [","], "Darker", () => room.spread.light(1 / 1.25));
+  if (!gallery) add("whole", ["Home"], "The whole image, as bright as it is", () => room.whole());
   add("escape", ["Escape"], "Select nothing", () => room.select(null));
   add("keys", ["?"], "These keys", () => document.getElementById("help").click());
   return all;
@@ -47,6 +55,6 @@ export function tools(room) {
 const said = (key) => key.replace("Ctrl+Z", "Ctrl Shift Z").replace("Ctrl+", "Ctrl ").replace(/Ctrl (\w)$/, (_, name) => `Ctrl ${name.toUpperCase()}`);
 
 export function keyHelp(room) {
-  const digits = room.state.run.tools.includes("count") ? ["0 to 9", "Number of micronuclei"] : ["1, 2, ...", "Class by its number"];
-  return [...tools(room).map((tool) => [tool.shown, tool.help]), digits, ["Ctrl click", "Select several"], ["wheel, drag", "Zoom and move the image"]];
+  const digits = room.state.run.tools.includes("count") && room.page() === "objects" ? ["0 to 9", "Number of micronuclei"] : ["1, 2, ...", "Class by its number"];
+  return [...tools(room).map((tool) => [tool.shown, tool.help]), digits, ...(room.page() === "gallery" ? [] : [["Ctrl click", "Select several"], ["wheel, drag", "Zoom and move the image"]])];
 }

@@ -140,6 +140,11 @@ def test_stderr_and_json_count_them(world, tmp_path, capsys):
     assert found["counts"]["unfamiliar"] == count
     assert [one["images"] for one in found["warnings"] if one["warning"] == SENTENCE] == [count]
     assert f"{SENTENCE} ({count} images, such as " in shown.err
+    together = f"{count} of 16 images are unlike the training images, where one in twenty is usual"
+    assert together in shown.err
+    page = (tmp_path / "out/report.html").read_text()
+    assert page.count(f"<li>{together}") == 1
+    assert "images are unlike the training images: " not in page
 
 
 STRIP = 40

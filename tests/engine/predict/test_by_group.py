@@ -21,6 +21,7 @@ IMAGES = pd.DataFrame(
         "n_review": [1, 0, 0, 0, None],
         "n_other": [0, 1, 0, 0, None],
         "n_spindle": [2, 0, 1, 1, None],
+        "n_unsure": [1, 1, 0, 0, None],
         "area_mm2": [0.5, 0.5, 0.25, 0.25, None],
     }
 )
@@ -51,7 +52,7 @@ def test_counts_and_densities_by_group() -> None:
     card = ModelCard.weightless("histo", "nuclei", "otsu", ("other", "spindle"))
     (table,) = summarise_groups(IMAGES, OBJECTS[:0], None, {"nuclei": card}).tables.values()
     table = table.set_index("group")
-    assert table.loc["a", ["n_nuclei", "n_other", "n_spindle", "area_mm2"]].tolist() == [3, 1, 2, 1]
+    assert table.loc["a", ["n_nuclei", "n_other", "n_spindle", "n_unsure", "area_mm2"]].tolist() == [3, 1, 2, 2, 1]
     assert table.loc["b", ["density_per_mm2", "spindle_per_mm2", "other_per_mm2"]].tolist() == [4, 4, 0]
     assert table.loc["all", "density_per_mm2"] == pytest.approx(5 / 1.5)
 

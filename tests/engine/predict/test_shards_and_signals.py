@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -168,6 +169,34 @@ def test_merge_leaves_a_run_without_shards_alone(tmp_path, job):
     here(job(shard="1/1"))
     with pytest.raises(UsageError, match="not cut into shards"):
         merge(tmp_path / "out", ASSAY)
+
+
+def test_a_merge_that_was_killed_is_done_again(tmp_path, job, monkeypatch):
+    """Killed after any of its files: tables without ``run.json`` are its own, not those of another run."""
+    write_images(tmp_path / "in", 3)
+    out = tmp_path / "out"
+    here(job(shard="1/2"))
+    here(job(shard="2/2"))
+    names = ("images.csv", "objects.csv", "halves.csv", "report.html", "run.json")
+    merge(out, ASSAY)
+    whole = {name: (out / name).read_bytes() for name in names[:3]}
+    for name in names:
+        (out / name).unlink()
+    rename = os.replace
+    for last in names:
+
+        def killed(source, target, last=last):
+            rename(source, target)
+            if os.path.basename(target) == last and os.path.dirname(target) == str(out):
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            merge(out, ASSAY)
+    monkeypatch.setattr(os, "replace", rename)
+    merge(out, ASSAY)
+    assert {name: (out / name).read_bytes() for name in names[:3]} == whole
+    assert sorted(path.name for path in (out / "shards").iterdir()) == ["1-of-2", "2-of-2"]
 
 
 def test_status_of_a_finished_run_and_of_nothing(tmp_path, job):

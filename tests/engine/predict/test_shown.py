@@ -25,7 +25,8 @@ def test_cards_are_of_what_needs_a_look() -> None:
     chosen = [one.image for one in first_to_look_at(entries, {"280.tif": 5, "290.tif": 7, "003.tif": 0}, 200)]
     assert chosen[:6] == ["299.tif", "290.tif", "280.tif", "250.tif", "000.tif", "001.tif"]
     assert len(chosen) == 200
-    assert first_to_look_at(entries[:200], {"150.tif": 9}, 200) == entries[:200]  # they fit: by name
+    assert first_to_look_at(entries[:200], {"150.tif": 9}, 200)[:2] == [entries[150], entries[0]]  # before other pages
+    assert first_to_look_at(entries[:50], {"040.tif": 9}, 200) == entries[:50]  # one page holds them: by name
 
 
 def table(path: Path, rows: int, marked: set[int]) -> Path:

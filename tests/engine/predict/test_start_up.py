@@ -32,9 +32,9 @@ def test_a_tile_does_without_the_compiler(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_metaphase_does_without_the_compiler(tmp_path: Path) -> None:
+def test_a_metaphase_does_without_the_compiler_and_timm(tmp_path: Path) -> None:
     metaphase = Path(__file__).parents[3] / "examples/metaphase.tif"
-    check("karyotype", metaphase, tmp_path / "out", NOT_NEEDED)
+    check("karyotype", metaphase, tmp_path / "out", (*NOT_NEEDED, "timm", "huggingface_hub"))
 
 
 def test_torchvision_asks_the_compiler_itself() -> None:

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -22,7 +23,7 @@ from toy_training import (
     weights,
 )
 
-from cellscope.engine.train.curves import MetricsFile, draw_curves
+from cellscope.engine.train.curves import MetricsFile, _gathered, draw_curves
 from cellscope.engine.train.folder import find_resume
 from cellscope.engine.train.schedule import optimiser_and_schedule
 from cellscope.errors import CellscopeError, Interrupted, UsageError
@@ -100,6 +101,12 @@ def test_no_steps_only_tune_a_model_that_is_there(tmp_path: Path) -> None:
 def test_patience_stops_early(tmp_path: Path) -> None:
     toy = run_toy(tmp_path, scores=[0.9, 0.5, 0.4, 0.3, 0.2], steps=20, patience=2)
     assert toy.validated == [4, 8, 12]
+
+
+def test_the_last_step_is_validated_whatever_the_interval(tmp_path: Path) -> None:
+    toy = run_toy(tmp_path, steps=10)  # the score rises with the steps
+    assert toy.validated == [4, 8, 10]
+    assert read_card(tmp_path / "model.safetensors").metrics == {"val_score": 10.0}
 
 
 def test_without_validation_the_last_weights_are_the_model(tmp_path: Path) -> None:
@@ -271,6 +278,15 @@ def test_of_a_step_recorded_twice_the_later_counts(tmp_path: Path) -> None:
     assert MetricsFile(path, resumed=False).rows().empty
     draw_curves(MetricsFile(path, resumed=False).rows(), tmp_path / "empty.png")
     assert (tmp_path / "empty.png").is_file()
+
+
+def test_values_of_many_sources_are_drawn_together() -> None:
+    names = [*(f"val_dice_{one}" for one in "abcd"), "val_f1", "val_f1_a", "val_f1_b", "val_score", "loss", "loss_np"]
+    table = pd.DataFrame([(step, name, 0.5) for step in (4, 8) for name in names], columns=["step", "name", "value"])
+    found = _gathered(table)
+    assert set(found["name"]) == {"val_dice, mean of 4", *names[4:]}
+    assert (found["name"] == "val_dice, mean of 4").sum() == 8
+    assert len(found) == len(table)
 
 
 @pytest.mark.parametrize("step", [4, 12])

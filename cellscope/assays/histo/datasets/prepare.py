@@ -17,12 +17,14 @@ from cellscope.assays.histo.classes import PIXEL_SIZE_UM, UNTYPED
 from cellscope.assays.histo.datasets.known import licence_of, with_facts
 from cellscope.assays.histo.datasets.sources import FORMATS, Annotated, Choices, Record, Source
 from cellscope.assays.histo.datasets.sources.tissue_record import CASE, separate
+from cellscope.assays.histo.datasets.tiles import unknown_of
 from cellscope.assays.histo.options import HistoPrepareOptions
 from cellscope.engine.regroup import regroup
 from cellscope.errors import DatasetError
 from cellscope.imaging.labels import relabel
 from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.picture import choosing
+from cellscope.io.annotations.placed import standing_out
 from cellscope.io.annotations.tally import Tally, gathering, tell
 from cellscope.io.prepared import write_dataset
 from cellscope.io.read import read
@@ -33,13 +35,16 @@ from cellscope.report.preview import Shown, write_preview
 
 #: Scanners' 40x differ by a few per cent, and resampling costs sharpness: nearer scales are left alone.
 SAME_SCALE = 0.1
+#: Where only some nuclei are outlined, this much around each is known to be background.
+NEAR_UM = 3.0
 
 
 def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int:
-    """Turn sources into one prepared dataset at 0.25 um a pixel.
+    """Turn sources into one prepared dataset, at 0.25 um a pixel unless ``--at-pixel-size`` says otherwise.
 
     An item is an RGB image (PNG), a label image (TIFF, 1..N) and, where its source is typed, a table ``id,class`` with
-    the name of the label image and ``.csv``; a nucleus missing there is of unknown type.
+    the name of the label image and ``.csv``; a nucleus missing there is of unknown type. A mask of what is not known,
+    if anything is, has the name of the label image and ``.unknown.png``.
 
     Parameters
     ----------
@@ -77,21 +82,28 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
     clear_dataset(out, ("images", "targets"))
     items: list[Item] = []
     facts: list[dict[str, Any]] = []
-    tables: list[str] = []
+    beside: list[str] = []
     for source, (name, layout, listed), tally in zip(sources, found, tallies, strict=True):
-        count, typed = 0, 0
+        count, typed, hidden, pixels = 0, 0, 0, 0
         for record in listed.records:
             with gathering(tally), choosing(options):
                 nuclei = separate(record.load(), record.path, split=options.pieces == "split")
+            tally.placed(record.name, *standing_out(nuclei.image, nuclei.labels, dark=True))
             stated = listed.pixel_size_um or options.pixel_size or nuclei.pixel_size_um
-            nuclei = at_scale(nuclei, stated or PIXEL_SIZE_UM)
-            items.append(replace(_store(record, nuclei, name, out), origin=path_in_source(record.path, source)))
+            nuclei = at_scale(nuclei, stated or PIXEL_SIZE_UM, options.at_pixel_size)
             count += int(nuclei.labels.max(initial=0))
             numbers = range(1, int(nuclei.labels.max(initial=0)) + 1)
             tally.image((nuclei.types or {}).get(number, "" if listed.classes else UNTYPED[0]) for number in numbers)
+            if options.outlined == "some":
+                nuclei = only_near(nuclei, options.at_pixel_size)
+            items.append(replace(_store(record, nuclei, name, out), origin=path_in_source(record.path, source)))
             if nuclei.types is not None:
-                tables.append(_table_of(items[-1].target))
+                beside.append(_table_of(items[-1].target))
                 typed += len(nuclei.types)
+            pixels += nuclei.labels.size
+            if nuclei.unknown is not None:
+                beside.append(unknown_of(items[-1].target))
+                hidden += int((nuclei.unknown & (nuclei.labels == 0)).sum())
             if stated is None and record is listed.records[0]:
                 print(f"{name}: no pixel size is known; {PIXEL_SIZE_UM} um is assumed (--pixel-size)", file=sys.stderr)
         facts.append(
@@ -105,6 +117,8 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
             }
         )
         print(f"{name}: {len(listed.records)} items, {count} nuclei, {typed} with a type", file=sys.stderr)
+        if hidden:
+            print(f"{name}: {hidden / pixels:.1%} of the pixels are not annotated", file=sys.stderr)
         tell(name, tally)
     fixed = [item.fixed_fold for item in items if item.fixed_fold is not None]
     items = regroup(items, options.group_by)
@@ -115,12 +129,12 @@ def prepare(sources: list[Path], out: Path, options: HistoPrepareOptions) -> int
         assay="histo",
         classes=list(declared or UNTYPED),
         sources=facts,
-        pixel_size_um=PIXEL_SIZE_UM,
+        pixel_size_um=options.at_pixel_size,
         seed=options.seed,
         splits=splits,
         folds=options.folds or (max(fixed) + 1 if fixed else 0),
         extra={"tissues": _tissues(found)} if any(r.tissue for _, _, s in found for r in s.records) else None,
-        beside=tables,
+        beside=beside,
     )
     write_preview(out, items, partial(_shown, out, declared))
     return 0
@@ -138,15 +152,17 @@ def _shown(out: Path, classes: tuple[str, ...], item: Item) -> Shown:
     layers += [
         np.where(np.isin(labels, [n for n, type_ in types.items() if type_ == name]), labels, 0) for name in classes
     ]
+    if (mask := out / unknown_of(item.target)).is_file():
+        layers.append((read(mask).pixels[..., 0] > 0).astype(np.int32))
     return Shown(pixels, layers, caption=f"{int(labels.max(initial=0))} nuclei")
 
 
-def at_scale(nuclei: Annotated, pixel_size_um: float) -> Annotated:
-    """Resample an annotated image to 0.25 um a pixel; one within `SAME_SCALE` of it is left as it is.
+def at_scale(nuclei: Annotated, pixel_size_um: float, wanted_um: float = PIXEL_SIZE_UM) -> Annotated:
+    """Resample an annotated image to the size of pixels that is wanted; one within `SAME_SCALE` of it stays as it is.
 
     Nuclei that become too small to have a pixel are gone.
     """
-    factor = pixel_size_um / PIXEL_SIZE_UM
+    factor = pixel_size_um / wanted_um
     if abs(factor - 1) <= SAME_SCALE:
         return nuclei
     height, width = nuclei.labels.shape
@@ -159,7 +175,18 @@ def at_scale(nuclei: Annotated, pixel_size_um: float) -> Annotated:
     types = nuclei.types
     if types is not None:
         types = {new[number]: type_ for number, type_ in types.items() if number in new}
-    return Annotated(image, relabel(drawn), types, PIXEL_SIZE_UM)
+    unknown = nuclei.unknown
+    if unknown is not None:
+        unknown = cv2.resize(unknown.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    return Annotated(image, relabel(drawn), types, wanted_um, unknown)
+
+
+def only_near(nuclei: Annotated, pixel_size_um: float) -> Annotated:
+    """Take for known what lies within `NEAR_UM` of an outlined nucleus: others may be there that nobody outlined."""
+    side = 2 * round(NEAR_UM / pixel_size_um) + 1
+    near = cv2.dilate((nuclei.labels > 0).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    unknown = near == 0 if nuclei.unknown is None else nuclei.unknown | (near == 0)
+    return replace(nuclei, unknown=unknown)
 
 
 def _common_classes(found: list[tuple[str, str, Source]]) -> tuple[str, ...]:
@@ -191,6 +218,8 @@ def _store(record: Record, nuclei: Annotated, source: str, out: Path) -> Item:
     write_labels(out / target, nuclei.labels)
     if nuclei.types is not None:
         write_csv(out / _table_of(target), pd.DataFrame(sorted(nuclei.types.items()), columns=["id", "class"]))
+    if nuclei.unknown is not None:
+        write_png(out / unknown_of(target), np.where(nuclei.unknown & (nuclei.labels == 0), 255, 0).astype(np.uint8))
     # A TCGA patient is the same one in every source: KUMAR's images are in MoNuSeg too.
     group = record.group if CASE.fullmatch(record.group) else f"{source}/{record.group}"
     return Item(

@@ -36,6 +36,8 @@ class Tile:
     labels : (H, W) int32
     types : (max label + 1,) int64
         Type 1..K by label, 0 for the background; -1 throughout for a tile without types.
+    unknown : (H, W) bool or None
+        Where the annotation tells nothing.
     """
 
     name: str
@@ -43,11 +45,17 @@ class Tile:
     image: np.ndarray
     labels: np.ndarray
     types: np.ndarray
+    unknown: np.ndarray | None = None
 
     @property
     def typed(self) -> bool:
         """Whether the types of the nuclei are known."""
         return bool((self.types[1:] >= 0).any())
+
+
+def unknown_of(target: str) -> str:
+    """Give the name of the mask that says where a label image tells nothing."""
+    return target.removesuffix(".tif") + ".unknown.png"
 
 
 def load_tile(root: Path, row: Any, classes: tuple[str, ...]) -> Tile:
@@ -73,7 +81,12 @@ def load_tile(root: Path, row: Any, classes: tuple[str, ...]) -> Tile:
                     f"{table}: {line['class']!r} is not one of the dataset's classes {', '.join(classes)}"
                 )
             types[int(line["id"])] = numbers[line["class"]]
-    return Tile(str(row.id), str(row.id).split("/", 1)[0], image, labels, types)
+    mask, unknown = root / unknown_of(row.target), None
+    if mask.is_file():
+        unknown = read(mask).pixels[..., 0] > 0
+        if unknown.shape != labels.shape:
+            raise DatasetError(f"{mask}: the mask is not of the image's size; prepare the dataset again")
+    return Tile(str(row.id), str(row.id).split("/", 1)[0], image, labels, types, unknown)
 
 
 def load_tiles(prepared: PreparedDataset, split: str, classes: tuple[str, ...], *, limit: int | None) -> list[Tile]:
@@ -125,7 +138,8 @@ class Windows(Dataset):
         -------
         dict
             ``image`` (3, s, s) float32 in [0, 1] with s = core + 2 margin; of the core: ``nucleus`` int64 0 or 1, -1
-            outside the tile; ``distance`` (2, core, core) float32; ``type`` int64, 0 background, -1 unknown.
+            outside the tile and where nothing is known; ``distance`` (2, core, core) float32; ``type`` int64, 0
+            background, -1 unknown.
         """
         item, draw = key
         rng = np.random.default_rng([self.options.seed, 23, draw])
@@ -145,6 +159,11 @@ class Windows(Dataset):
         labels = cut.astype(np.int32)
         outside = labels < 0
         labels[outside] = 0
+        if tile.unknown is not None:
+            hidden = _cut(
+                tile.unknown.astype(np.uint8), centre, matrix, wide, bend, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, 1
+            )
+            outside |= (hidden > 0) & (labels == 0)
         distance = distance_maps(labels)
         inner = slice(REACH, REACH + self.core)
         labels, outside, distance = labels[inner, inner], outside[inner, inner], distance[:, inner, inner]

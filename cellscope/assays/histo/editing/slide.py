@@ -22,13 +22,14 @@ from cellscope.assays.histo.slides.regions import make_plan
 from cellscope.assays.histo.slides.seams import Resolved
 from cellscope.assays.histo.slides.state import State
 from cellscope.assays.histo.slides.windows import Box
-from cellscope.engine.assay import Assay, Result, Stage, Subject
+from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.errors import InputError
 from cellscope.imaging.label_edits import TAKE
 from cellscope.imaging.polygons import Ring, mask_of, outline, rings
 from cellscope.imaging.taken import SMALLEST
 from cellscope.io.annotations.geojson import measurements
 from cellscope.review.protocol import Edit, Original
+from cellscope.review.stage import edited_assay
 
 GEOJSON = (".geojson", ".geojson.gz")
 BAND, WIDE = 1024, 8192
@@ -61,12 +62,9 @@ class OutlinedState(State):
 
 def corrected(original: Original, edits: Sequence[Edit]) -> Assay:
     """Give the assay that takes a slide through its edits; no network runs."""
-    stage = Stage(PART, (SLIDE,), 1, partial(_change, original, edits), ASSAY.stages[0].forward, _finish)
-    return replace(ASSAY, stages=(stage,), state=OutlinedState, conclude=conclude, large=None, layers={})
-
-
-def _finish(_subject: Subject, _outputs: list[Any]) -> None:
-    return None
+    change = partial(_change, original, edits)
+    plain = replace(ASSAY, large=None, layers={})
+    return edited_assay(plain, change, part=PART, kinds=(SLIDE,), state=OutlinedState, conclude=conclude)
 
 
 def _change(original: Original, edits: Sequence[Edit], subject: Subject[OutlinedState]) -> list[np.ndarray]:

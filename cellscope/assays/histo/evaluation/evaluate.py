@@ -18,6 +18,7 @@ from cellscope.assays.histo.datasets.tiles import load_tile
 from cellscope.assays.histo.evaluation.figures import SIDE, Example, busiest, example_figure, image_figure, spread
 from cellscope.assays.histo.evaluation.metrics import all_metrics, compared_types, headline, lines, source_table
 from cellscope.assays.histo.evaluation.scores import Scored, compared_measures, image_row, score_image
+from cellscope.assays.histo.nuclei.known import known_nuclei
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
 from cellscope.assays.histo.options import EvalOptions, PredictOptions
 from cellscope.assays.histo.slides.stage import rgb_of
@@ -56,12 +57,15 @@ class Truth:
         Those that are compared.
     shown : bool
         Keep a part of the image for the figures.
+    unknown : (H, W) bool or None
+        Where the annotation tells nothing.
     """
 
     labels: np.ndarray
     types: np.ndarray | None
     classes: tuple[str, ...]
     shown: bool
+    unknown: np.ndarray | None = None
 
 
 @dataclass
@@ -172,25 +176,26 @@ def _read_item(
         str(row.id), Image(tile.image, prepared.info.get("pixel_size_um"), str(row.id)), IMAGE, options, cards, State()
     )
     types = np.maximum(tile.types - 1, -1) if tile.typed and classes else None
-    subject.truth = Truth(tile.labels, types, classes, shown=subject.name in keep)
+    subject.truth = Truth(tile.labels, types, classes, shown=subject.name in keep, unknown=tile.unknown)
     return subject
 
 
 def measure_image(subject: Subject) -> Measured:
     """Compare the nuclei of an image, and those of the baseline, with the truth."""
     card, known = subject.cards[PART], subject.truth
-    nuclei = find(subject)
+    nuclei = known_nuclei(find(subject), known.unknown)
     if card.arch == OTSU:
         plain = nuclei
     else:
-        plain = find(Subject(subject.name, subject.image, IMAGE, subject.options, {PART: OTSU_CARD}, State()))
+        baseline = Subject(subject.name, subject.image, IMAGE, subject.options, {PART: OTSU_CARD}, State())
+        plain = known_nuclei(find(baseline), known.unknown)
     classes, types, truth = known.classes, known.types, known.labels
     codes = np.array([classes.index(name) for name in card.classes]) if classes else None
     radius = RADIUS_UM / (subject.image.pixel_size_um or PIXEL_SIZE_UM)
     scored = score_image(truth, types, nuclei, codes, len(classes), radius)
-    baseline = score_image(truth, None, plain, None, 0, radius).instances
+    by_otsu = score_image(truth, None, plain, None, 0, radius).instances
     example = _example(subject, nuclei, plain, codes) if known.shown else None
-    return Measured(scored, baseline, card.classes, example)
+    return Measured(scored, by_otsu, card.classes, example)
 
 
 def _example(subject: Subject, nuclei: Nuclei, plain: Nuclei, codes: np.ndarray | None) -> Example:

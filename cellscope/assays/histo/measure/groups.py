@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cellscope.assays.histo.classes import PART
+from cellscope.assays.histo.measure.summary import UNSURE
 from cellscope.engine.assay import RunSummary
 from cellscope.engine.predict.by_group import group_table, total
 
@@ -32,6 +33,8 @@ def summarise_groups(
     def measured(done: pd.DataFrame) -> dict[str, Any]:
         row: dict[str, Any] = {"n_nuclei": int(total(done, "n_objects")), "n_review": int(total(done, "n_review"))}
         row |= {f"n_{name}": int(total(done, f"n_{name}")) for name in types}
+        if types:
+            row[UNSURE] = int(total(done, UNSURE))
         if "area_mm2" not in done or done["area_mm2"].isna().any():
             return row  # of some images it is not known how large they are
         area = total(done, "area_mm2")

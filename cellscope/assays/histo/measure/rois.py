@@ -11,13 +11,15 @@ from PIL import Image as Picture
 from PIL import ImageDraw
 
 from cellscope.assays.histo.measure.legend import INK, PAPER, font
+from cellscope.assays.histo.measure.rows import count_unsure
+from cellscope.assays.histo.measure.summary import UNSURE
 from cellscope.imaging.regions import Regions
 
 TABLE, COLUMN = "rois", "roi"
 """The table of regions, and the column of ``objects.csv`` that names them."""
 
 COLUMNS = (COLUMN, "n_objects", "n_review", "area_mm2", "density_per_mm2")
-"""Its columns behind ``image``; with several types ``n_<type>`` and ``<type>_per_mm2`` follow."""
+"""Its columns behind ``image``; with several types ``n_<type>``, ``<type>_per_mm2`` and ``n_unsure`` follow."""
 
 #: Fractional bits of the coordinates that OpenCV draws with.
 _SHIFT = 4
@@ -50,6 +52,7 @@ class RegionCounts:
         self.regions, self.each, self.classes = regions, regions.each(), tuple(classes)
         self.counts = np.zeros((len(self.each), len(self.classes)), int)
         self.reviewed = np.zeros(len(self.each), int)
+        self.unsure = np.zeros(len(self.each), int)
 
     def add(self, table: pd.DataFrame) -> None:
         """Count a batch of rows of ``objects.csv``."""
@@ -58,6 +61,7 @@ class RegionCounts:
             inside = table[region.contains(rows, columns)]
             self.counts[number] += [int((inside["class"] == name).sum()) for name in self.classes]
             self.reviewed[number] += int(inside["review"].sum())
+            self.unsure[number] += count_unsure(inside)
 
     def table(
         self, shape: tuple[int, int], pixel_size_um: float | None, tissue: np.ndarray | None = None
@@ -88,6 +92,7 @@ class RegionCounts:
                     f"{name}_per_mm2": count / area if area else None
                     for name, count in zip(self.classes, counts.tolist(), strict=True)
                 }
+                row[UNSURE] = int(self.unsure[number])
             rows.append(row)
         return pd.DataFrame(rows)
 

@@ -20,8 +20,9 @@ WHOLE = 0.8
 HUGE_UM2 = 500.0
 #: A nucleus has at least this much more haematoxylin than its surroundings, optical density.
 DARKER = 0.02
+UNSURE = "type unsure"
 REASONS = (
-    "type unsure",
+    UNSURE,
     "may not be a nucleus",
     "cut by the border",
     "odd shape, two as one?",
@@ -115,6 +116,11 @@ def measure_nuclei(
     table["reasons"] = pd.Series(["; ".join(names[row]) for row in flags], index=table.index, dtype=object)
     table["review"] = flags.any(1)
     return add_physical(table, pixel_size_um)
+
+
+def count_unsure(table: pd.DataFrame) -> int:
+    """Count the rows of ``objects.csv`` whose type is unsure: the counts by type are right to within so many."""
+    return int(table["reasons"].str.contains(UNSURE, regex=False, na=False).sum())
 
 
 def stain_of(

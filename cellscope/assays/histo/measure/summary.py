@@ -11,12 +11,17 @@ from cellscope.io.image import Image
 from cellscope.io.wsi import Slide
 from cellscope.models.card import ModelCard
 
+UNSURE = "n_unsure"
+"""Column of the nuclei whose type is unsure; they are counted under their likeliest type as well."""
+
+#: More than this share of unsure types is worth a warning, where there are nuclei enough to speak of a share.
+DOUBTFUL, FEW = 0.5, 20
 #: Further from the model's resolution than this, either way, results are doubtful.
 FAR = 2.5
 
 
 def summarise(
-    subject: Subject, counts: Mapping[str, int], reviewed: int, pixels: float
+    subject: Subject, counts: Mapping[str, int], reviewed: int, pixels: float, unsure: int = 0
 ) -> tuple[dict[str, Any], list[str]]:
     """Give the counts and densities of ``images.csv``, and what is doubtful about the resolution.
 
@@ -28,12 +33,14 @@ def summarise(
     reviewed : int
     pixels : float
         The area that was segmented, input pixels. Densities are left out where the pixel size is not known.
+    unsure : int
+        Nuclei of unsure type.
     """
     card, pixel = subject.cards[PART], subject.image.pixel_size_um
     several = len(card.classes) > 1
     found: dict[str, Any] = {"n_review": reviewed}
     if several:
-        found |= {f"n_{name}": int(counts.get(name, 0)) for name in card.classes}
+        found |= {f"n_{name}": int(counts.get(name, 0)) for name in card.classes} | {UNSURE: unsure}
     if pixel:
         area = pixels * pixel**2 / 1e6
         found["area_mm2"] = area
@@ -41,7 +48,13 @@ def summarise(
             found["density_per_mm2"] = sum(counts.values()) / area
             if several:
                 found |= {f"{name}_per_mm2": counts.get(name, 0) / area for name in card.classes}
-    return found, resolution_warnings(subject.image, card)
+    return found, [*resolution_warnings(subject.image, card), *_type_warnings(unsure, sum(counts.values()))]
+
+
+def _type_warnings(unsure: int, nuclei: int) -> list[str]:
+    if nuclei < FEW or unsure <= DOUBTFUL * nuclei:
+        return []
+    return [f"{unsure} of {nuclei} nuclei are of unsure type: their counts by type say little"]
 
 
 def resolution_warnings(image: Image | Slide, card: ModelCard) -> list[str]:

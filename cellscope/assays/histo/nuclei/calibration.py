@@ -77,13 +77,14 @@ def fit_calibration(tiles: list[Tile], maps: list[np.ndarray], settings: dict[st
         For the model card's thresholds. No temperature where no tile has types or there is one type, no line where all
         or none that were found match.
     """
+    from cellscope.assays.histo.nuclei.known import known_nuclei
     from cellscope.assays.histo.nuclei.postprocess import find_nuclei
     from cellscope.metrics.calibration import best_slope_and_bias, best_temperature, log_odds
     from cellscope.metrics.instances import overlaps, pairs_by_overlap
 
     logs, truths, scores, matched = [], [], [], []
     for tile, said in zip(tiles, maps, strict=True):
-        nuclei = find_nuclei(said, **settings)  # type: ignore[arg-type]
+        nuclei = known_nuclei(find_nuclei(said, **settings), tile.unknown)  # type: ignore[arg-type]
         pairs = overlaps(tile.labels, nuclei.labels)
         rows, columns, _ = pairs_by_overlap(pairs)
         found = pairs.found[columns] - 1

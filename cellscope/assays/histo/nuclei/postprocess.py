@@ -18,6 +18,7 @@ import numpy as np
 from cellscope.assays.histo.nuclei.clumps import clump_windows
 from cellscope.assays.histo.nuclei.holes import find_holes, joined
 from cellscope.assays.histo.nuclei.maps import distances, nucleus, types
+from cellscope.assays.histo.nuclei.sizes import MIN_AREA, MIN_MARKER, OPENING, SIGMA
 from cellscope.imaging.labels import first_pixels, look_up, marker_watershed, remove_small
 
 #: Distances become whole numbers of this fraction, and so do the filters' weights: sums are then exact in float32, and
@@ -55,10 +56,10 @@ def find_nuclei(
     *,
     threshold: float = 0.5,
     edge: float = 0.12,
-    sigma: float = 1.25,
-    opening: int = 3,
-    min_marker: int = 10,
-    min_area: int = 24,
+    sigma: float = SIGMA,
+    opening: int = OPENING,
+    min_marker: int = MIN_MARKER,
+    min_area: int = MIN_AREA,
     min_score: float = 0.0,
 ) -> Nuclei:
     """Find the nuclei in a network's maps.

@@ -13,7 +13,7 @@ from cellscope.assays.histo.measure.figures import as_geojson, draw_overlay, fea
 from cellscope.assays.histo.measure.rois import COLUMN as ROI
 from cellscope.assays.histo.measure.rois import TABLE as ROIS
 from cellscope.assays.histo.measure.rois import RegionCounts, names_at
-from cellscope.assays.histo.measure.rows import context, measure_nuclei
+from cellscope.assays.histo.measure.rows import context, count_unsure, measure_nuclei
 from cellscope.assays.histo.measure.summary import shift_summary, summarise
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
 from cellscope.assays.histo.slides.plan import Pixels, Plan
@@ -53,7 +53,9 @@ def with_rows(subject: Subject[State], labels: np.ndarray, table: pd.DataFrame) 
     rgb, pixel = rgb_of(subject), subject.image.pixel_size_um
     shape = (subject.image.height, subject.image.width)
     area = shape[0] * shape[1] if regions is None else float(regions.mask(shape, 1.0).sum())
-    summary, notes = summarise(subject, table["class"].value_counts().to_dict(), int(table["review"].sum()), area)
+    summary, notes = summarise(
+        subject, table["class"].value_counts().to_dict(), int(table["review"].sum()), area, count_unsure(table)
+    )
     shift = subject.state.shift
     columns, more = shift_summary([shift] if shift else [])
     artefacts = {
@@ -133,13 +135,15 @@ def joined(subject: Subject[State], whole: Whole) -> Result:
     overview = Overview(plan.picture, plan.picture.shape[1] / shape[1], classes, pixel, regions)
     of_regions = RegionCounts(regions, classes) if regions is not None else None
     counts: dict[str, int] = dict.fromkeys(classes, 0)
+    unsure = 0
     for table, labels, origin in whole.windows():
         overview.add(table, labels, origin)
         if of_regions is not None:
             of_regions.add(table)
         for name, count in table["class"].value_counts().items():
             counts[str(name)] += int(count)
-    summary, notes = summarise(subject, counts, overview.reviewed, plan.area)
+        unsure += count_unsure(table)
+    summary, notes = summarise(subject, counts, overview.reviewed, plan.area, unsure)
     columns, more = shift_summary([result.summary["shift"] for result in results if result.summary["shift"]])
     artefacts: dict[str, Any] = {}
     if subject.options.labels or subject.kind == "image":

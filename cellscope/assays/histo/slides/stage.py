@@ -12,6 +12,7 @@ from cellscope.assays.histo.networks.registry import geometry, geometry_of, norm
 from cellscope.assays.histo.nuclei.baseline import otsu_nuclei
 from cellscope.assays.histo.nuclei.calibration import calibrate, calibrate_score
 from cellscope.assays.histo.nuclei.postprocess import Nuclei, find_nuclei
+from cellscope.assays.histo.nuclei.sizes import KEPT
 from cellscope.assays.histo.slides.regions import touches
 from cellscope.assays.histo.slides.state import Source, State
 from cellscope.assays.histo.slides.windows import (
@@ -194,6 +195,7 @@ def _nuclei(subject: Subject[State], maps: np.ndarray) -> Nuclei:
     options, tuned = subject.options, subject.cards[PART].thresholds
     chosen = {name: getattr(options, option) for name, option in TUNED.items()}
     chosen |= {name: tuned[name] for name, value in chosen.items() if value is None and name in tuned}
+    chosen |= {name: tuned[name] for name in KEPT if name in tuned}
     return find_nuclei(maps, **{name: value for name, value in chosen.items() if value is not None})
 
 

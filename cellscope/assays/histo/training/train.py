@@ -95,7 +95,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
         power=options.source_power,
     )
     phases = Phases(options)
-    learner = Learner(network, options, validation, classes, start, phases)
+    learner = Learner(network, options, validation, classes, start, phases, prepared.info["pixel_size_um"])
     if step:
         learner.set_margin(margin)
     fit(
@@ -213,6 +213,8 @@ class Learner(Averaging):
         Of the model whose types are kept, see `types_to_keep`: `network` has its weights.
     phases : Phases, optional
         Of the same options.
+    pixel_size_um : float, optional
+        Of the tiles.
     """
 
     def __init__(
@@ -223,10 +225,11 @@ class Learner(Averaging):
         classes: tuple[str, ...],
         start: ModelCard | None = None,
         phases: Phases | None = None,
+        pixel_size_um: float | None = None,
     ):
         super().__init__(network, options.ema)
         self.options, self.validation, self.classes = options, validation, classes
-        self.phases = phases or Phases(options)
+        self.phases, self.pixel = phases or Phases(options), pixel_size_um
         self.kept = KeptTypes(network, start) if start is not None else None
 
     def set_margin(self, margin: int) -> None:
@@ -265,12 +268,12 @@ class Learner(Averaging):
 
     def validation_step(self, _batch: Any, _index: int) -> None:
         """Find the nuclei of whole tiles and compare; ``val_score`` is 0.5 AJI + 0.5 mean F1 over the types."""
-        self.log_dict(score_tiles(self.network, self.validation, self.classes, self.options.score_types))
+        self.log_dict(score_tiles(self.network, self.validation, self.classes, self.options.score_types, self.pixel))
 
     def calibrated(self) -> dict[str, float]:
         """Give the thresholds for the model card, from the validation tiles and the weights that are kept."""
         before = self.kept.calibration if self.kept is not None else {}
-        return before | (tune(self.network.eval(), self.validation) if self.options.tune_thresholds else {})
+        return before | (tune(self.network.eval(), self.validation, self.pixel) if self.options.tune_thresholds else {})
 
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule by options; no weight decay on norms and biases."""

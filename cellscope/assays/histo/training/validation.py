@@ -7,14 +7,20 @@ import torch
 
 from cellscope.assays.histo.classes import named_types
 from cellscope.assays.histo.datasets.tiles import Tile
+from cellscope.assays.histo.nuclei.known import known_nuclei
 from cellscope.assays.histo.nuclei.postprocess import find_nuclei
+from cellscope.assays.histo.nuclei.sizes import sizes_at
 from cellscope.assays.histo.slides.whole import whole_maps
 from cellscope.metrics.instance_counts import count_types, f1, panoptic
 from cellscope.metrics.instances import aji, dice, overlaps, pairs_by_overlap
 
 
 def score_tiles(
-    network: torch.nn.Module, tiles: list[Tile], classes: tuple[str, ...], types: str = "named"
+    network: torch.nn.Module,
+    tiles: list[Tile],
+    classes: tuple[str, ...],
+    types: str = "named",
+    pixel_size_um: float | None = None,
 ) -> dict[str, float]:
     """Find the nuclei of tiles and compare with the truth.
 
@@ -26,6 +32,8 @@ def score_tiles(
     classes : tuple of str
     types : str
         ``named``: the score's F1 is over the `named_types`; ``all``: over all types.
+    pixel_size_um : float, optional
+        Of the tiles; 0.25 if not given.
 
     Returns
     -------
@@ -37,9 +45,10 @@ def score_tiles(
         (detection) and ``val_f1_<type>``.
     """
     agreement: dict[str, list[tuple[float, float, float]]] = {}
-    counts = []
+    counts, sizes = [], sizes_at(pixel_size_um)
     for tile in tiles:
-        nuclei = find_nuclei(whole_maps(network, tile.image))
+        found_here = find_nuclei(whole_maps(network, tile.image), **sizes)  # type: ignore[arg-type]
+        nuclei = known_nuclei(found_here, tile.unknown)
         pairs = overlaps(tile.labels, nuclei.labels)
         found = nuclei.probabilities.argmax(1) if len(nuclei.score) else np.zeros(0, int)
         true = np.maximum(tile.types[pairs.truth], 0) - 1 if tile.typed else None

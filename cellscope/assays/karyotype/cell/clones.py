@@ -259,7 +259,8 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, _options: Any, _cards
     cells_apart = sum(case["non_clonal_cells"] for case in cases)
     if cells_apart:
         told = "; ".join(f"{one['group']} {one['non_clonal_cells']}" for one in cases if one["non_clonal_cells"])
-        warnings.append(f"{cells_apart} cells are in no clone and not normal: too few share their changes ({told}).")
+        cells_are = "1 cell is" if cells_apart == 1 else f"{cells_apart} cells are"
+        warnings.append(f"{cells_are} in no clone and not normal: too few share their changes ({told}).")
     return RunSummary(
         tables={
             "cases": pd.DataFrame(cases),

@@ -159,14 +159,19 @@ def read_karyotype(document: Mapping[str, Any], *, review_below: float) -> Cell:
     judge(chromosomes, shape, review_below)
     for chromosome, entry in zip(chromosomes, listed, strict=True):
         if chromosome.class_ != UNASSIGNED and _named_by_person(entry):
-            chromosome.confidence = 1.0
             # Said once, so that the next one to read the file knows it too.
             if not set(chromosome.edited) - SEEN:
                 chromosome.edited = sorted({*chromosome.edited, "class"})
-            chromosome.reasons = [reason for reason in chromosome.reasons if reason.startswith("cut off")]
-            chromosome.review = bool(chromosome.reasons)
+            keep_fixed(chromosome)
     left_out = [_read_found(entry, shape, "left_out") for entry in left]
     return Cell(chromosomes, shape, bright, left_out, _probability(document))
+
+
+def keep_fixed(chromosome: Chromosome) -> None:
+    """Hold what a person said of a chromosome for certain: nothing but the image's border asks for another look."""
+    chromosome.confidence = 1.0
+    chromosome.reasons = [reason for reason in chromosome.reasons if reason.startswith("cut off")]
+    chromosome.review = bool(chromosome.reasons)
 
 
 def _probability(document: Mapping[str, Any]) -> float | None:

@@ -110,7 +110,9 @@ def _confirm(cell: _Cell, edit: Mapping[str, Any]) -> None:
 def _flip(cell: _Cell, edit: Mapping[str, Any]) -> None:
     entry = cell.entries[edit["label"]]
     # Drawn with a half turn only where the short arm is known to be down: that is what the person saw and turned.
-    entry["short_arm_up"] = entry.get("short_arm_up") is False
+    # Of a new shape only the page knows how it was drawn, and says how it shall be.
+    said = edit.get("short_arm_up")
+    entry["short_arm_up"] = said if isinstance(said, bool) else entry.get("short_arm_up") is False
     _mark(entry, "flip")
 
 

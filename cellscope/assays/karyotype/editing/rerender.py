@@ -11,19 +11,23 @@ import numpy as np
 
 from cellscope.assays.karyotype.assay import ASSAY, metaphase_result
 from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
+from cellscope.assays.karyotype.cell.calibration import Calibration
 from cellscope.assays.karyotype.cell.choice import cell_evidence
 from cellscope.assays.karyotype.cell.chromosomes import Cell, Chromosome
-from cellscope.assays.karyotype.cell.document import read_karyotype
+from cellscope.assays.karyotype.cell.document import SEEN, read_karyotype
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.stage import CPU_BATCH, classify, cut_out, tempered
 from cellscope.assays.karyotype.classify.views import view_of
 from cellscope.assays.karyotype.detect.inputs import METAPHASE
 from cellscope.assays.karyotype.detect.state import State
+from cellscope.assays.karyotype.editing.anew import Rules, assign_anew
 from cellscope.assays.karyotype.editing.edits import apply_edits
+from cellscope.assays.karyotype.options import PredictOptions
 from cellscope.engine.assay import Assay, Result, Stage, Subject
 from cellscope.errors import InputError
 from cellscope.imaging.tone import normalise_tone, to_grey
 
+ASSIGNED_BY = ("no_assignment", "aneuploidy_cost", "review_below")
 NEW_SHAPE = "a new shape, named by the classifier"
 
 
@@ -33,20 +37,24 @@ class RenderState(State):
 
     cell: Cell = field(init=False)
     history: list[dict[str, Any]] = field(init=False)
+    new: set[int] = field(default_factory=set)
 
 
-def render_assay(documents: Mapping[str, Mapping[str, Any]]) -> Assay:
+def render_assay(documents: Mapping[str, Mapping[str, Any]], *, anew: bool = False) -> Assay:
     """Make the assay that draws changed cells anew: only pieces of a new shape are classified.
 
     Parameters
     ----------
     documents : mapping
         Image name -> contents of its ``karyotype.json``.
+    anew : bool
+        Assign the rest of a changed cell anew, beside what the person fixed. For who sees at once what that changes.
     """
+    scored = partial(score_and_assign, documents) if anew else score_new
     return replace(
         ASSAY,
         stages=(
-            Stage("classify", (METAPHASE,), 64, partial(cut_new, documents), classify, score_new, cpu_batch=CPU_BATCH),
+            Stage("classify", (METAPHASE,), 64, partial(cut_new, documents), classify, scored, cpu_batch=CPU_BATCH),
         ),
         state=RenderState,
         parts=("classify",),
@@ -73,6 +81,7 @@ def cut_new(documents: Mapping[str, Mapping[str, Any]], subject: Subject[RenderS
     grey = to_grey(subject.image.pixels)
     subject.state.grey, subject.state.cell, subject.state.history = grey, cell, document["history"]
     new = _new_shapes(cell)
+    subject.state.new = {one.label for one in new}
     if not new:
         return []
     normalised, _ = normalise_tone(grey, bright_on_dark=cell.bright_on_dark)
@@ -91,13 +100,42 @@ def score_new(subject: Subject[RenderState], outputs: list[Any]) -> None:
     areas = np.array([one.detection.area for one in (*new, *(c for c in cell.chromosomes if c not in new))], float)
     every = np.vstack([scores, np.log(np.maximum(known.reshape(-1, len(CLASSES)), 1e-9))])
     evidence = cell_evidence(every, areas)[: len(new)]
-    for chromosome, own, with_size in zip(new, scores, evidence, strict=True):
+    calibration = Calibration.of(subject.cards["classify"].thresholds)
+    for chromosome, own, with_size, (_, polarity) in zip(new, scores, evidence, outputs, strict=True):
         chromosome.probabilities = np.exp(own)
+        if chromosome.short_arm_up is None and polarity is not None:
+            chromosome.short_arm_up = calibration.short_arm_up(float(polarity))
         if chromosome.class_ == UNASSIGNED:
             chromosome.class_ = CLASSES[int(with_size.argmax())]
             chromosome.confidence = float(np.exp(with_size.max()))
             chromosome.reasons = [NEW_SHAPE]
             chromosome.review = True
+
+
+def score_and_assign(
+    documents: Mapping[str, Mapping[str, Any]], subject: Subject[RenderState], outputs: list[Any]
+) -> None:
+    """Name new shapes, and assign the cell anew if anything that was done says what its chromosomes are."""
+    score_new(subject, outputs)
+    state, default = subject.state, PredictOptions()
+    given = {name: getattr(subject.options, name, getattr(default, name)) for name in ASSIGNED_BY}  # `render` has none
+    if given["no_assignment"] or all(edit.get("do") in SEEN for edit in state.history):
+        return
+    before = read_karyotype(
+        {name: value for name, value in documents[subject.name].items() if name != "edits"},
+        review_below=given["review_below"],
+    )
+    rules = Rules.of(
+        subject.cards,
+        aneuploidy_cost=given["aneuploidy_cost"],
+        review_below=given["review_below"],
+        bright=state.cell.bright_on_dark,
+    )
+    unnamed = {one.label for one in state.cell.chromosomes if NEW_SHAPE in one.reasons}
+    assign_anew(state.cell, before, state.new, rules)
+    for one in state.cell.chromosomes:
+        if one.label in unnamed:
+            one.reasons, one.review = [NEW_SHAPE, *one.reasons], True
 
 
 def conclude(subject: Subject[RenderState]) -> Result:

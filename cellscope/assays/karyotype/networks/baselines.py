@@ -8,8 +8,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cellscope.nn.pretrained import timm, timm_network
-
 #: For 24 classes 89.86, 87.85 and 99.46 MiB of float32. The paper prints 89.96 for ResNet-50, which a bias in every
 #: convolution gives (26,560 numbers more); they would do nothing before batch normalisation and are left out.
 ARCHS: dict[str, dict[str, Any]] = {
@@ -43,6 +41,8 @@ class Baseline(nn.Module):
     def __init__(
         self, classes: int = 24, backbone: str = "resnet50", pretrained: bool = False, weights: Path | None = None
     ):
+        from cellscope.nn.pretrained import timm, timm_network  # imports timm, which predicting does without
+
         super().__init__()
         changes: dict[str, Any] = {}
         if backbone.startswith("se"):

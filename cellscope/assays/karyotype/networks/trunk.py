@@ -1,4 +1,4 @@
-"""The detectors' backbone: a timm network with a feature pyramid."""
+"""The detectors' backbone: a ResNet or another network of timm with a feature pyramid."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from cellscope.assays.karyotype.networks.resnets import RESNETS, ResNetStages
 from cellscope.errors import ModelError
-from cellscope.nn.pretrained import timm_network
 
 
 class Trunk(nn.Module):
@@ -21,7 +21,7 @@ class Trunk(nn.Module):
     Parameters
     ----------
     name : str
-        A timm model with a feature map at stride 4.
+        One of `RESNETS`, or another timm model with a feature map at stride 4.
     stages, channels : int
     norm : bool
         Batch normalisation in the pyramid.
@@ -50,25 +50,13 @@ class Trunk(nn.Module):
         stride_in_1x1: bool = False,
     ):
         super().__init__()
-        self.body = timm_network(
-            name,
-            pretrained=pretrained,
-            weights=weights,
-            features_only=True,
-            out_indices=tuple(range(1, stages + 1)),
-            in_chans=in_channels,
-        )
+        self.body, widths = _body(name, stages, pretrained, weights, in_channels)
         if frozen:
             _freeze_norms(self.body)
-        info: Any = self.body.feature_info
-        if info.reduction()[0] != 4:
-            raise ModelError(
-                f"backbone {name} has no feature map at a quarter of the image; use a ResNet- or ConvNeXt-like one"
-            )
         if stride_in_1x1:
             _stride_first(self.body)
         self.fpn = FeaturePyramidNetwork(
-            info.channels(), channels, LastLevelMaxPool(), norm_layer=nn.BatchNorm2d if norm else None
+            widths, channels, LastLevelMaxPool(), norm_layer=nn.BatchNorm2d if norm else None
         )
         self.out_channels = channels
 
@@ -82,6 +70,31 @@ class Trunk(nn.Module):
         """(B, C, H, W) -> levels "0" (a quarter), "1", ..., "pool"."""
         maps = self.body(images)
         return self.fpn(OrderedDict((str(index), level) for index, level in enumerate(maps)))
+
+
+def _body(
+    name: str, stages: int, pretrained: bool, weights: Path | None, in_channels: int
+) -> tuple[nn.Module, list[int]]:
+    """Give the network whose outputs are the stages' maps, and the channels of each."""
+    if name in RESNETS:
+        plain = ResNetStages(name, stages, in_channels)
+        if pretrained:
+            plain.load_imagenet(name, weights)
+        return plain, plain.channels
+    from cellscope.nn.pretrained import timm_network  # imports timm, which the built-in network does without
+
+    body = timm_network(
+        name,
+        pretrained=pretrained,
+        weights=weights,
+        features_only=True,
+        out_indices=tuple(range(1, stages + 1)),
+        in_chans=in_channels,
+    )
+    info: Any = body.feature_info
+    if info.reduction()[0] != 4:
+        raise ModelError(f"backbone {name} has no feature map at a quarter of the image; use one like a ResNet")
+    return body, info.channels()
 
 
 def _stride_first(body: nn.Module) -> None:

@@ -14,6 +14,9 @@ CROP = 224
 """Side of a stored crop in pixels (the paper's input size)."""
 
 TOP = 3.0
+BINS = 256
+"""Of the histogram in which nucleus and background are told apart."""
+
 COMPRESSIONS = (0.0, 10.0, 40.0)
 """The three channels of the classifier's input: linear, and asinh with two gains, so that dim micronuclei show."""
 
@@ -98,15 +101,30 @@ def normalise_crop(crop: np.ndarray) -> np.ndarray:
         All zero for a blank crop.
     """
     crop = crop.astype(np.float32)
-    low, high = float(crop.min()), float(crop.max())
-    if high <= low:
+    # sorted once: the histogram and both medians are read off it, as np.histogram and np.median give them
+    values = np.sort(crop, axis=None)
+    low = float(values[0])
+    if float(values[-1]) <= low:
         return np.zeros(crop.shape, np.float32)
-    root = np.sqrt(crop - low)
-    mask = root > threshold_otsu(root)
-    if not mask.any() or mask.all():
+    roots = np.sqrt(values - low)
+    dark = int(np.searchsorted(roots, _otsu_of_sorted(roots), "right"))
+    if dark in (0, len(values)):
         return np.zeros(crop.shape, np.float32)
-    background = float(np.median(crop[~mask]))
-    return ((crop - background) / max(float(np.median(crop[mask])) - background, 1e-6)).astype(np.float32)
+    background = _median_of_sorted(values[:dark])
+    return ((crop - background) / max(_median_of_sorted(values[dark:]) - background, 1e-6)).astype(np.float32)
+
+
+def _otsu_of_sorted(values: np.ndarray) -> float:
+    """Give Otsu's threshold of sorted values, not all the same."""
+    edges = np.histogram_bin_edges(values[[0, -1]], BINS)
+    below = np.searchsorted(values, edges, "left")
+    below[-1] = len(values)  # the last bin holds its upper edge
+    return float(threshold_otsu(hist=(np.diff(below), (edges[:-1] + edges[1:]) / 2)))
+
+
+def _median_of_sorted(values: np.ndarray) -> float:
+    middle = len(values) // 2
+    return float(values[middle] if len(values) % 2 else np.mean(values[middle - 1 : middle + 1]))
 
 
 def crop_view(normalised: np.ndarray, size: int) -> np.ndarray:

@@ -150,5 +150,11 @@ def _conclude_crop(subject: Subject[State]) -> Result:
         f"p_{MICRONUCLEUS}": probability,
         "scorable": True,
     }
-    summary = {"n_nuclei": 1, "n_micronucleated": int(positive), "mn_frequency": float(positive)}
-    return Result(objects=pd.DataFrame([row]), summary=summary, warnings=list(subject.state.warnings))
+    return Result(
+        objects=pd.DataFrame([row]), summary=crop_summary(positive=positive), warnings=list(subject.state.warnings)
+    )
+
+
+def crop_summary(*, positive: bool) -> dict[str, Any]:
+    """Give the counts of a crop, which shows one cell; micronuclei are not counted in it."""
+    return {"n_nuclei": 1, "n_micronucleated": int(positive), "mn_frequency": float(positive)}

@@ -134,6 +134,9 @@ def gallery_of(
     cells = []
     for row in ranked.to_dict("records"):
         y, x = round(row["centroid-0"]), round(row["centroid-1"])
+        top, left = max(y - half, 0), max(x - half, 0)
+        place = np.s_[top : y + half, left : x + half]  # cut first: comparing the whole field for each cell takes long
+        picture = thumbnail(shown[place], parents[place] == row["label"], y - top, x - left, half)
         cells.append(
             {
                 "label": int(row["label"]),
@@ -142,7 +145,7 @@ def gallery_of(
                 "class": str(row["class"]),
                 "probability": round(float(row["p_micronucleus"]), 4),
                 "review": bool(row["review"]),
-                "picture": encode(thumbnail(shown, parents == row["label"], y, x, half)),
+                "picture": encode(picture),
             }
         )
     return {"image": image, "classes": list(CLASSES), "total": len(wanted), "cells": cells}

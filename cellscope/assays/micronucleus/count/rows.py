@@ -13,7 +13,9 @@ from cellscope.assays.micronucleus.classify.calibration import DECISION
 from cellscope.assays.micronucleus.count.adjustment import Counts, adjusted_frequency, observed_interval
 from cellscope.assays.micronucleus.count.frequency import Corrected, corrected_frequency, dispersion, within_errors
 from cellscope.assays.micronucleus.count.rates import ErrorRates, calibrated_rates, new_line_rates
+from cellscope.engine.familiarity.together import mostly, unfamiliar_among
 
+UNFAMILIAR = "n_unfamiliar"
 UNLIKE = 0.01
 """A chance of fields differing as they do below this is reported."""
 
@@ -152,7 +154,14 @@ def frequency_row(
     row |= {"n_left_out_lines": len(measured.spread["lines"]) if measured.spread and not measured.rates else 0}
     seen = int((cells["n_micronuclei"] > 0).sum())
     per_cell = None if found is None else found / total
-    return row | _yields(per_cell, found, seen, (positive / total, low, high), fixed), warnings
+    row |= _yields(per_cell, found, seen, (positive / total, low, high), fixed)
+    row[UNFAMILIAR] = unfamiliar_among(images)
+    if measured.rates is None and mostly(row[UNFAMILIAR], len(images)):
+        warnings.append(
+            f"{name}: {row[UNFAMILIAR]} of {len(images)} images are unlike the training images, where neither the "
+            "frequency nor its interval can be relied on; score a sample by hand (micronucleus audit)"
+        )
+    return row, warnings
 
 
 def _yields(

@@ -71,7 +71,16 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, options: Any, cards: 
         compared, doubts = _comparison(table[table["group"] != ALL], control, getattr(options, "doses", ""))
         warnings += doubts
         tables |= {} if compared is None else {"comparison": compared}
-    return RunSummary(tables=tables, warnings=warnings)
+    return RunSummary(tables=tables, warnings=warnings, headline=_headline(rows[0]))
+
+
+def _headline(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Give the frequency over all inputs, with its interval."""
+    rate, low, high = (f"{float(row[name]):.3g}" for name in ("per_1000", "per_1000_low", "per_1000_high"))
+    return [
+        ("cells with micronuclei", f"{row['n_micronucleated']} of {row['n_nuclei']}"),
+        ("per 1000 cells (95 %)", f"{rate} ({low} to {high})"),
+    ]
 
 
 def _about_rates(measured: Measured, *, decided: bool) -> list[str]:

@@ -27,6 +27,7 @@ from cellscope.assays.micronucleus.field.field import median_diameter
 from cellscope.assays.micronucleus.options import MicronucleusPrepareOptions
 from cellscope.engine.regroup import regroup
 from cellscope.errors import DatasetError
+from cellscope.io.annotations.placed import standing_out
 from cellscope.io.annotations.tally import Tally
 from cellscope.io.prepared import write_dataset
 from cellscope.io.sources import OWN, store_sources
@@ -74,6 +75,7 @@ def prepare(sources: list[Path], out: Path, options: MicronucleusPrepareOptions)
         if isinstance(record, FieldRecord):
             own = _store_field(record, out, options, origin | record.facts)
             tally.image(_objects_of(record))
+            tally.placed(record.name, *standing_out(record.grey, record.nuclei, dark=False))
             return own
         tally.image([record.class_])
         return [_store_crop(record, out, origin)]

@@ -105,6 +105,7 @@ def dose_rows(curve: Curve, samples: list[Sample], rule: str = "none") -> tuple[
         )
         doses.append((sample.name, dose))
         row = {"name": sample.name, **asdict(dose)}
+        row["note"] = "; ".join(text for text in (dose.note, sample.note) if text)
         if rule != "none":
             known = sample.spread or Spread(None, None)
             row |= {"dispersion_index": known.index, "papworth_u": known.u}

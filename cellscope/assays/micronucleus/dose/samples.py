@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from cellscope.assays.micronucleus.count.distribution import disperse
+from cellscope.assays.micronucleus.count.rows import UNFAMILIAR
 from cellscope.assays.micronucleus.dose.estimate import Spread
 from cellscope.assays.micronucleus.options import DoseOptions
+from cellscope.engine.familiarity.together import mostly
 from cellscope.errors import UsageError
 from cellscope.io.table import read_table
 
@@ -36,6 +38,8 @@ class Sample:
         Micronuclei per cell, adjusted for wrong calls, where `predict` knew their rates.
     spread : Spread or None
         Of micronuclei over cells, where it is known.
+    note : str
+        What `predict` said against the count.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Sample:
     limits: tuple[float, float] | None = None
     adjusted: tuple[float, float, float] | None = None
     spread: Spread | None = None
+    note: str = ""
 
 
 def new_counts(options: DoseOptions) -> list[Sample]:
@@ -99,6 +104,7 @@ def new_counts(options: DoseOptions) -> list[Sample]:
                 None if limits is None else (limits[0], limits[1]),
                 None if adjusted is None else (adjusted[0], adjusted[1], adjusted[2]),
                 spread,
+                _doubt(row) if run else "",
             )
         )  # fmt: skip
     if options.case_dispersion != "none" and not any(s.spread is not None for s in found):
@@ -107,6 +113,13 @@ def new_counts(options: DoseOptions) -> list[Sample]:
             + (f"there is no {DISTRIBUTION}" if run else "give columns cells_0, cells_1, ...")
         )
     return found
+
+
+def _doubt(row: Mapping[str, str]) -> str:
+    numbers = [row.get(name, "") for name in (UNFAMILIAR, "n_fields")]
+    if not all(text.isdigit() for text in numbers) or not mostly(*map(int, numbers)):
+        return ""
+    return f"{numbers[0]} of {numbers[1]} images are unlike the training images: the count cannot be relied on"
 
 
 def run_spreads(path: Path) -> dict[str, Spread]:

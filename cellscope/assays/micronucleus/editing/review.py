@@ -1,4 +1,4 @@
-"""Fields of the micronucleus assay in ``cellscope review``: nuclei, their class, and how many micronuclei each has."""
+"""Micronuclei in ``cellscope review``: nuclei of fields with class and number of micronuclei, and crops by class."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.micronucleus.assay import ASSAY
-from cellscope.assays.micronucleus.classes import FIELD, MICRONUCLEUS, NORMAL
-from cellscope.assays.micronucleus.count.conclude import decision, line_rates
+from cellscope.assays.micronucleus.classes import CROP, FIELD, MICRONUCLEUS, NORMAL
+from cellscope.assays.micronucleus.count.conclude import crop_summary, decision, line_rates
 from cellscope.assays.micronucleus.count.figures import as_features, draw_overlay, gallery_of
 from cellscope.assays.micronucleus.count.objects import cell_table, micronucleus_table, scorable, summary_of
 from cellscope.assays.micronucleus.field.field import grey_of
@@ -20,8 +20,10 @@ from cellscope.engine.assay import Assay, Result, Subject
 from cellscope.imaging.label_edits import EditedLabels
 from cellscope.imaging.labels import label_table
 from cellscope.imaging.measure import add_physical
+from cellscope.imaging.polygons import outlines, rings
 from cellscope.imaging.shown_labels import complete_outline, shown_objects, tell_rows, typical_area
 from cellscope.metrics.calibration import log_odds
+from cellscope.review.called import CalledState, called_assay, called_objects
 from cellscope.review.labelled import LABELS, labelled_assay
 from cellscope.review.protocol import Edit, Original, Review
 
@@ -73,8 +75,17 @@ EDITS = {"count": _count, "scorable": _scorable, "class": _class}
 
 
 def corrected(original: Original, edits: Sequence[Edit]) -> Assay:
-    """Give the assay that takes a field through its edits."""
+    """Give the assay that takes a field or crop through its edits."""
+    if original.summary["kind"] == CROP:
+        return called_assay(
+            ASSAY, original, edits, part="classify", kinds=(CROP,), known=(NORMAL, MICRONUCLEUS), conclude=conclude_crop
+        )
     return labelled_assay(ASSAY, original, edits, state=EditedState, conclude=conclude, more=EDITS)
+
+
+def conclude_crop(subject: Subject[CalledState]) -> Result:
+    """Write the row and the count of a crop."""
+    return Result(subject.state.table, crop_summary(positive=(subject.state.table["class"] == MICRONUCLEUS).any()))
 
 
 def conclude(subject: Subject[EditedState]) -> Result:
@@ -156,8 +167,11 @@ def outlined(
     return kept, parents, scores
 
 
-def show(subject: Subject[EditedState]) -> dict[str, Any]:
-    """Give the browser a field: its cells with class and number of micronuclei, and the frequency."""
+def show(subject: Subject[Any]) -> dict[str, Any]:
+    """Give the browser the class of a crop; of a field its cells, their micronuclei, and the frequency."""
+    if subject.kind == CROP:
+        objects = called_objects(subject.state.table)
+        return {"objects": objects, "facts": [("call", one["class"]) for one in objects]}
     table = rows_of(subject, grey_of(subject.image.pixels, subject.name)).set_index("label")
     objects = shown_objects(subject.state.edited, subject.state.original.rows, NORMAL)
     for one in objects:
@@ -168,6 +182,7 @@ def show(subject: Subject[EditedState]) -> dict[str, Any]:
         one["notes"] = [f"{count} micronuclei", f"probability {row[f'p_{MICRONUCLEUS}']:.2f}"]
         if not row["scorable"]:
             one["notes"].append("not scorable")
+    micronuclei, *_ = outlined(subject.state.edited, subject.state.original, table.reset_index())
     summary = summary_of(table.reset_index())
     frequency = summary["mn_frequency"]
     return {
@@ -177,6 +192,7 @@ def show(subject: Subject[EditedState]) -> dict[str, Any]:
             ("with micronuclei", summary["n_micronucleated"]),
             ("frequency", "" if frequency is None else f"{frequency:.3f}"),
         ],
+        "marks": [rings(shape) for shape in outlines(micronuclei).values()],
         "width": subject.image.width,
         "height": subject.image.height,
     }
@@ -184,9 +200,9 @@ def show(subject: Subject[EditedState]) -> dict[str, Any]:
 
 def complete(subject: Subject[EditedState], edit: Edit) -> Edit:
     """Outline the nucleus at a place."""
-    edited = subject.state.edited
-    if edit.get("do") != "add" or "points" in edit:
+    if subject.kind == CROP or edit.get("do") != "add" or "points" in edit:
         return edit
+    edited = subject.state.edited
     grey = grey_of(subject.image.pixels, subject.name)
     return complete_outline(edit, edited, grey, typical_area(edited.labels, USUAL_AREA))
 
@@ -197,8 +213,8 @@ def classes(_models: Mapping[str, Any]) -> Sequence[str]:
 
 
 REVIEW = Review(
-    originals={FIELD: (LABELS, MICRONUCLEI)},
-    page={FIELD: "objects"},
+    originals={FIELD: (LABELS, MICRONUCLEI), CROP: ()},
+    page={FIELD: "objects", CROP: "gallery"},
     corrected=corrected,
     show=show,
     classes=classes,

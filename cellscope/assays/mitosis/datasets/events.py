@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -77,15 +78,33 @@ def cut_events(source: Path, folder: Path, options: MitosisPrepareOptions) -> li
             note(line)
         if own:
             stem = PurePosixPath(entry.image).with_suffix("").as_posix()
-            cuts += _cut_movie(Path(entry.path), stem, own, folder, table.name, options)
+            cuts += cut_movie(Path(entry.path), stem, own, folder, table.name, options)
     if not cuts:
         raise DatasetError(f"{table.name} names no division of a movie in {source}")
     return cuts
 
 
-def _cut_movie(
-    path: Path, stem: str, events: list[Event], folder: Path, table: str, options: MitosisPrepareOptions
-) -> list[Cut]:
+def cut_movie(path: Path, stem: str, events: list[Event], folder: Path, table: str, options: Any) -> list[Cut]:
+    """Cut the labelled divisions of one movie.
+
+    Parameters
+    ----------
+    path : Path
+    stem : str
+        The movie's name, first part of those of its sequences.
+    events : list of Event
+    folder : Path
+        As for `cut_events`.
+    table : str
+        What named the divisions, for messages.
+    options
+        As for `cut_events`, or those of `predict`.
+
+    Raises
+    ------
+    DatasetError
+        An event lies outside the movie or has no class; the movie cannot be read.
+    """
     for event in events:
         if not event.class_:
             raise DatasetError(

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from cellscope.assays.mitosis.datasets.events import cut_events
+from cellscope.assays.mitosis.datasets import reviewed
+from cellscope.assays.mitosis.datasets.events import Cut, cut_events, cut_movie
 from cellscope.assays.mitosis.options import MitosisPrepareOptions
 from cellscope.assays.mitosis.sequences.channels import two_channels
-from cellscope.assays.mitosis.sequences.inputs import SEQUENCE
 from cellscope.assays.mitosis.sequences.names import Facts, normal_class, parse_name
 from cellscope.errors import DatasetError, InputError, UsageError
 from cellscope.io.annotations.names import Images
 from cellscope.io.annotations.tally import Tally, gathering, note
 from cellscope.io.choice import Choice
-from cellscope.io.corrections import corrected_rows, is_corrected_run, reviewed_images
 from cellscope.io.inputs import Input, resolve_inputs
 from cellscope.io.movie import MOVIE_SUFFIXES, open_movie
 from cellscope.io.sequence import write_sequence
@@ -29,8 +27,6 @@ from cellscope.io.text import one_line
 
 CLASSES = ("normal", "abnormal")
 _FOLDERS = {"normalmitosis": "normal", "abnormalmitosis": "abnormal", "normal": "normal", "abnormal": "abnormal"}
-UNSURE = "a person is unsure"
-"""The reason for review of a division that a person could not call."""
 _KEPT = {"test": "test"}
 """Folders above the class folders that say what their sequences are kept for: the authors' TEST beside TRAIN."""
 
@@ -69,17 +65,20 @@ class Found:
 def found_in_folders(sources: list[Path], out: Path, options: MitosisPrepareOptions) -> Found:
     """Read the sequences of class folders."""
     found, stated = Found(), _stated(options.table)
-    records = []
+    records, movies = [], []
     for folder in sources:
         with gathering() as tally:
             own = _records(folder, stated)
-        for _, _, class_, *_ in own:
+            seen = list(reviewed.reviewed_movies(folder)) if reviewed.detect(folder) else []
+        for class_ in [*(record[2] for record in own), *(event.class_ for one in seen for event in one.events)]:
             tally.image([class_])
         records += own
+        movies += [(folder.resolve().name, one) for one in seen]
         found.tallies.append(tally)
-    if all(record[-1] == "test" for record in records) and not stated:
+    if records and all(record[-1] == "test" for record in records) and not stated:
         records = [(*record[:-1], "") for record in records]  # a folder called test with nothing beside it
-    two_classes({class_ for _, _, class_, *_ in records}, options.normal)
+    called = {event.class_ for _, one in movies for event in one.events}
+    two_classes({class_ for _, _, class_, *_ in records} | called, options.normal)
     _same_channels(records, Choice.of(options))
     shutil.rmtree(out / "sequences", ignore_errors=True)
     for source, entry, class_, facts, split in records:
@@ -94,6 +93,10 @@ def found_in_folders(sources: list[Path], out: Path, options: MitosisPrepareOpti
             facts=origin_of(facts),
         )
         found.add(item, facts, size, split)
+    for source, one in movies:
+        stem = PurePosixPath(one.image).with_suffix("").as_posix()
+        folder = out / "sequences" / source
+        _add_cuts(found, source, cut_movie(one.path, stem, one.events, folder, one.table, one.options))
     return found
 
 
@@ -108,15 +111,22 @@ def found_in_movies(sources: list[Path], out: Path, options: MitosisPrepareOptio
         with gathering() as tally:
             cuts = cut_events(source, out / "sequences" / name, options)
         found.tallies.append(tally)
-        for cut in cuts:
-            class_ = _FOLDERS.get(cut.class_.lower(), cut.class_)
-            tally.image([class_])
-            group = cut.facts.group if cut.facts.position or cut.facts.dose else cut.name.rpartition("/")[0]
-            facts = origin_of(cut.facts) | {"track": cut.event.track, "spot": cut.event.spot}
-            path = f"sequences/{name}/{cut.name}.tif"
-            item = Item(f"{name}/{cut.name}", f"{name}/{group}", path, class_=class_, facts=facts)
-            found.add(item, cut.facts, cut.pixel_size_um)
+        for item in _add_cuts(found, name, cuts):
+            tally.image([item.class_])
     return found
+
+
+def _add_cuts(found: Found, source: str, cuts: list[Cut]) -> list[Item]:
+    """Add sequences cut out of movies; those of one movie position are a group."""
+    items = []
+    for cut in cuts:
+        class_ = _FOLDERS.get(cut.class_.lower(), cut.class_)
+        group = cut.facts.group if cut.facts.position or cut.facts.dose else cut.name.rpartition("/")[0]
+        facts = origin_of(cut.facts) | {"track": cut.event.track, "spot": cut.event.spot}
+        path = f"sequences/{source}/{cut.name}.tif"
+        items.append(Item(f"{source}/{cut.name}", f"{source}/{group}", path, class_=class_, facts=facts))
+        found.add(items[-1], cut.facts, cut.pixel_size_um)
+    return items
 
 
 def two_classes(names: set[str], normal: str | None) -> tuple[list[str], str]:
@@ -153,8 +163,12 @@ def _records(source: Path, table: dict[str, dict[str, str]]) -> list[tuple[str, 
     """List (source name, file, class, facts, split or nothing) of a source."""
     if not source.is_dir():
         raise DatasetError(f"{source}: no such folder; give the folder that holds the class folders")
-    if is_corrected_run(source, "mitosis"):
-        return list(_reviewed(source))
+    if reviewed.detect(source):
+        name = source.resolve().name
+        return [
+            (name, Input(one.path, one.image), class_, parse_name(PurePosixPath(one.image).stem), "")
+            for one, class_ in reviewed.reviewed_sequences(source)
+        ]
     found = []
     entries = resolve_inputs([source], MOVIE_SUFFIXES)
     stated = _matched(table, entries, source)
@@ -176,20 +190,6 @@ def _records(source: Path, table: dict[str, dict[str, str]]) -> list[tuple[str, 
             raise UsageError(f"--table: {one_line(split)} is no split; there are {', '.join(SPLITS)}")
         found.append((source.resolve().name, entry, class_, replace(facts, **known), split))
     return found
-
-
-def _reviewed(source: Path) -> Iterator[tuple[str, Input, str, Facts, str]]:
-    """Yield the sequences of a reviewed run with the class that stands there now; unsure ones teach nothing."""
-    calls = corrected_rows(source, "objects")
-    for one in reviewed_images(source):
-        rows = calls.get(one.image, [])
-        if one.kind != SEQUENCE or len(rows) != 1:
-            continue
-        if rows[0].get("reasons") == UNSURE:
-            note(f"{one_line(one.image)}: a person is unsure, and it is left out")
-            continue
-        facts = parse_name(PurePosixPath(one.image).stem)
-        yield source.resolve().name, Input(one.path, one.image), rows[0]["class"], facts, ""
 
 
 def _stated(table: Path | None) -> dict[str, dict[str, str]]:

@@ -21,6 +21,7 @@ TILE = 96
 GAP = 2
 HEAD = 26
 FOOT = 18
+_STRIP = HEAD + 2 * (TILE + GAP) + FOOT
 INK, QUIET = (20, 24, 33), (110, 118, 132)
 NORMAL, ABNORMAL, REVIEW = (11, 107, 115), (170, 30, 60), (204, 92, 0)
 BARS = (50, 20, 10, 5, 2, 1)
@@ -92,6 +93,16 @@ def _square(pixels: np.ndarray, side: int) -> np.ndarray:
     return np.clip(np.rint(out), 0, 255).astype(np.uint8)
 
 
+def draw_order(review: Sequence[bool], abnormal: Sequence[bool]) -> list[int]:
+    """Order the divisions of a movie as its picture shows them: those to review first, then abnormal ones."""
+    return sorted(range(len(review)), key=lambda index: (not review[index], not abnormal[index]))
+
+
+def strip_rows(number: int) -> slice:
+    """Give the rows of the picture from `draw_filmstrip` in which a strip lies."""
+    return slice(HEAD + number * _STRIP, HEAD + (number + 1) * _STRIP)
+
+
 def draw_filmstrip(strips: Sequence[Strip], title: str, minutes: float = 0.0) -> np.ndarray:
     """Draw divisions one below the other: their frames in colour, the nuclei alone, and the call.
 
@@ -110,12 +121,11 @@ def draw_filmstrip(strips: Sequence[Strip], title: str, minutes: float = 0.0) ->
     """
     columns = max(len(strip.shown) for strip in strips)
     width = max(columns * (TILE + GAP) + GAP, 420)
-    one = HEAD + 2 * (TILE + GAP) + FOOT
-    page = Picture.new("RGB", (width, HEAD + one * len(strips)), "white")
+    page = Picture.new("RGB", (width, HEAD + _STRIP * len(strips)), "white")
     draw = ImageDraw.Draw(page)
     draw.text((GAP + 4, 5), _fitted(draw, title, width - 12, 14), fill=INK, font=_font(14))
     for number, strip in enumerate(strips):
-        top = HEAD + number * one
+        top = strip_rows(number).start
         colour = ABNORMAL if strip.abnormal else NORMAL
         draw.rectangle((GAP, top + 3, GAP + 6, top + HEAD - 5), fill=colour)
         draw.text(

@@ -11,6 +11,7 @@ import pandas as pd
 from cellscope.assays.mitosis.report.figures import conditions_figure
 from cellscope.assays.mitosis.sequences.names import abnormal_classes, parse_name
 from cellscope.engine.assay import RunSummary
+from cellscope.engine.familiarity.together import unfamiliar_among
 from cellscope.metrics.intervals import wilson
 from cellscope.models.card import ModelCard
 from cellscope.report.plots import DPI, render_figure
@@ -55,8 +56,9 @@ def conditions_table(images: pd.DataFrame, objects: pd.DataFrame, counted: Colle
     -------
     DataFrame
         A row per group that is not empty, by series and dose: ``group, series, dose, n_inputs, n, n_abnormal,
-        abnormal_fraction, low, high, n_review``. ``dose`` is the number before Gy in the group's name, or the name if
-        it is a number; ``series`` what the name says besides. Fraction and interval are empty without a division.
+        abnormal_fraction, low, high, n_review, n_unfamiliar``. ``dose`` is the number before Gy in the group's name, or
+        the name if it is a number; ``series`` what the name says besides. Fraction and interval are empty
+        without a division.
     """
     of = images.set_index("image")["group"]
     mine = objects.assign(group=objects["image"].map(of).fillna(""))
@@ -68,8 +70,12 @@ def conditions_table(images: pd.DataFrame, objects: pd.DataFrame, counted: Colle
         low, high = wilson(hits, len(part))
         review = int((part["review"].astype(str) == "True").sum())
         share = hits / len(part) if len(part) else None
-        rows.append([group, series, dose, int((of == group).sum()), len(part), hits, share, low, high, review])
-    columns = ["group", "series", "dose", "n_inputs", "n", "n_abnormal", "abnormal_fraction", "low", "high", "n_review"]
+        unlike = unfamiliar_among(images[images["group"] == group])
+        rows.append([group, series, dose, int((of == group).sum()), len(part), hits, share, low, high, review, unlike])
+    columns = [
+        "group", "series", "dose", "n_inputs", "n", "n_abnormal", "abnormal_fraction", "low", "high", "n_review",
+        "n_unfamiliar",
+    ]  # fmt: skip
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values(["series", "dose", "group"], ignore_index=True)
 

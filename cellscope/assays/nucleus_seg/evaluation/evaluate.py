@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cellscope.assays.nucleus_seg.assay import ASSAY, IMAGE, find, otsu_nuclei
+from cellscope.assays.nucleus_seg.datasets.stored import read_nuclei
 from cellscope.assays.nucleus_seg.evaluation.figures import box_figure, worst_figure
 from cellscope.assays.nucleus_seg.evaluation.metrics import all_metrics
 from cellscope.assays.nucleus_seg.evaluation.scores import compared_measures, image_measures
@@ -132,16 +133,17 @@ def _named(job: Job, items: Mapping[str, Measured]) -> list[Measured]:
 
 def _read_item(prepared: PreparedDataset, options: PredictOptions, row: Any, cards: Mapping[str, ModelCard]) -> Subject:
     subject = Subject(str(row.id), read(prepared.root / str(row.image)), IMAGE, options, cards, State())
-    subject.truth = read(prepared.root / str(row.target)).pixels[..., 0]
+    mask = read(prepared.root / str(row.target)).pixels[..., 0]
+    subject.truth = (mask, read_nuclei(prepared.root, str(row.target)))
     return subject
 
 
 def measure_image(subject: Subject) -> Measured:
-    """Compare the nuclei of an image, and those of the baseline, with the truth, (H, W) int labels."""
-    truth, rgb = subject.truth, subject.image.pixels
+    """Compare the nuclei of an image, and those of the baseline, with the truth: a mask, and nuclei where numbered."""
+    (truth, numbers), rgb = subject.truth, subject.image.pixels
     nuclei = find(subject)
-    row, counts, matched = image_measures(truth, nuclei.labels, nuclei.cells)
-    baseline_row, baseline, _ = image_measures(truth, otsu_nuclei(rgb).labels, None)
+    row, counts, matched = image_measures(truth, nuclei.labels, nuclei.cells, numbers)
+    baseline_row, baseline, _ = image_measures(truth, otsu_nuclei(rgb).labels, None, numbers)
     row |= {f"otsu_{name}": baseline_row[name] for name in ("dice", "iou")}
     row["nucleus_diameter"] = subject.state.diameter
     return Measured(row, counts, baseline, matched, rgb, truth, nuclei.labels)

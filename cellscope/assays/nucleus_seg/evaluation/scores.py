@@ -22,28 +22,32 @@ OVERLAPS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 LEAST_PIXELS = 20
 
 
-def true_cells(mask: np.ndarray) -> int:
+def true_cells(mask: np.ndarray, nuclei: np.ndarray | None = None) -> int:
     """Count the annotated cells that have a nucleus of at least 20 pixels.
 
     Parameters
     ----------
     mask : (H, W) uint8, codes of `classes`
+    nuclei : (H, W) int, optional
+        Numbers of the annotated nuclei, where the mask alone does not tell them apart.
     """
-    return int(np.count_nonzero(np.unique(true_nuclei(mask))))
+    return int(np.count_nonzero(np.unique(true_nuclei(mask, nuclei))))
 
 
-def true_nuclei(mask: np.ndarray) -> np.ndarray:
+def true_nuclei(mask: np.ndarray, nuclei: np.ndarray | None = None) -> np.ndarray:
     """Give numbers to the annotated nuclei: one per cell, whatever its lobes, of at least `LEAST_PIXELS`.
 
     Parameters
     ----------
     mask : (H, W) uint8, codes of `classes`
+    nuclei : (H, W) int, optional
+        As in `true_cells`.
 
     Returns
     -------
     (H, W) int32
     """
-    labels = np.where(mask == NUCLEUS, cells_of(mask), 0)
+    labels = np.where(mask == NUCLEUS, cells_of(mask, nuclei), 0)
     small = np.bincount(labels.ravel()) < LEAST_PIXELS
     small[0] = False
     labels[small[labels]] = 0
@@ -74,7 +78,7 @@ def f1_by_overlap(counts: np.ndarray) -> np.ndarray:
 
 
 def image_measures(
-    mask: np.ndarray, labels: np.ndarray, cells: np.ndarray | None
+    mask: np.ndarray, labels: np.ndarray, cells: np.ndarray | None, nuclei: np.ndarray | None = None
 ) -> tuple[dict[str, float | int], Counts, np.ndarray]:
     """Measure one image.
 
@@ -86,6 +90,8 @@ def image_measures(
         Nuclei found.
     cells : (H, W) int or None
         Cells found.
+    nuclei : (H, W) int, optional
+        Truth, as in `true_cells`.
 
     Returns
     -------
@@ -103,8 +109,8 @@ def image_measures(
     measures["cell_dice"] = (
         overlap_metrics(count_pixels(mask >= CYTOPLASM, cells > 0))["dice"] if known and cells is not None else np.nan
     )
-    measures["n_true"], measures["n_found"] = true_cells(mask), int(labels.max(initial=0))
-    pairs = overlaps(true_nuclei(mask), labels)
+    measures["n_true"], measures["n_found"] = true_cells(mask, nuclei), int(labels.max(initial=0))
+    pairs = overlaps(true_nuclei(mask, nuclei), labels)
     quality = panoptic(count_types(pairs, pairs_by_overlap(pairs)))[0, 2]
     measures |= {"pq": float(quality), "aji": aji(pairs)}
     return measures, counts, matches(pairs)

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from cellscope.assays.nucleus_seg.classes import OUTSIDE, cells_of, class_indices, nucleus_diameter
+from cellscope.assays.nucleus_seg.datasets.stored import read_nuclei
 from cellscope.assays.nucleus_seg.training.appearance import borrow_stain, change_appearance, stain_red_cells
 from cellscope.assays.nucleus_seg.training.paste import paste_neighbour
 from cellscope.io.prepared import PreparedDataset
@@ -64,14 +65,18 @@ def load_smear(root: Path, row: Any, *, diameter: float | None = None) -> Smear:
     """
     image = read(root / row.image).pixels
     mask = read(root / row.target).pixels[..., 0]
-    found = nucleus_diameter(mask) or USUAL_DIAMETER
+    nuclei = read_nuclei(root, str(row.target))
+    found = nucleus_diameter(mask, nuclei) or USUAL_DIAMETER
     scale = 1.0
     if diameter and found > diameter:
         scale = diameter / found
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        if nuclei is not None:
+            nuclei = cv2.resize(nuclei.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+            nuclei = nuclei.astype(np.int32)
     name = str(row.id)
-    return Smear(name, name.split("/", 1)[0], image, mask, cells_of(mask), found * scale, scale)
+    return Smear(name, name.split("/", 1)[0], image, mask, cells_of(mask, nuclei), found * scale, scale)
 
 
 def load_smears(prepared: PreparedDataset, split: str, *, limit: int | None, diameter: float) -> list[Smear]:
@@ -124,8 +129,8 @@ class Crops(Dataset):
         if options.augment in ("strong", "wide"):
             image = self._stained(image, mask, rng)
         distance = cell_distance(cells)
-        if (mask == OUTSIDE).any():
-            distance[:] = -1
+        if (mask == OUTSIDE).any():  # how far cells reach is not known, but that they end where two nuclei meet is
+            distance = np.where(contact(cells, reach=1), 0, -1).astype(np.float32)
         return (
             torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float() / 255,
             torch.from_numpy(class_indices(mask).astype(np.int64)),

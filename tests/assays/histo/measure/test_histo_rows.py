@@ -15,7 +15,7 @@ from skimage.segmentation import find_boundaries
 from cellscope.assays.histo.classes import CLASSES
 from cellscope.assays.histo.measure.figures import LARGEST_WIDTH, SMALLEST_WIDTH, as_geojson, draw_overlay, features
 from cellscope.assays.histo.measure.legend import colours_of, scale_length
-from cellscope.assays.histo.measure.rows import REASONS, STAIN, context, measure_nuclei
+from cellscope.assays.histo.measure.rows import REASONS, STAIN, context, count_unsure, measure_nuclei
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
 from cellscope.assays.histo.slides.overview import Overview
 from cellscope.imaging.polygons import fill
@@ -92,6 +92,7 @@ def test_reasons_to_look() -> None:
         "no darker than its surroundings",
     ]
     assert table["review"].all()
+    assert [count_unsure(table[at : at + 1]) for at in range(5)] == [0, 1, 0, 0, 0]
     assert table["cut_by_border"].tolist() == [True, False, False, False, False]
     inner = measure_nuclei(image, nuclei, CLASSES, 0.25, origin=(50, 0), shape=(500, 500), review_below=0.0)
     assert inner["reasons"].tolist()[:3] == ["", "", ""]

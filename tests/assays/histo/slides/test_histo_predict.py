@@ -136,6 +136,9 @@ def test_a_network_s_results_do_not_depend_on_batches(image: np.ndarray, tmp_pat
     assert 0 <= images["shifted_grid_dice"][0] <= 1
     assert images["shifted_grid_count"][0] > 0
     assert images["n_a"][0] == (objects["class"] == "a").sum()
+    unsure = objects["reasons"].fillna("").str.contains("type unsure")
+    assert unsure.sum() > len(objects) / 2
+    assert images["n_unsure"][0] == unsure.sum()
     blank = write_pyramid(tmp_path / "blank.tif", np.full((120, 100, 3), 243, np.uint8))
     assert predict(blank, tmp_path / "none", "-m", tmp_path / "net.safetensors", model=None)[0] == 0
     assert check("histo", tmp_path / "none") == []

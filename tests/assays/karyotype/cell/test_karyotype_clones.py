@@ -140,7 +140,7 @@ def test_cells_in_no_clone_are_counted_and_told() -> None:
     assert made.tables["cases"]["mosaic_draft"].tolist()[1] == "46,XX[2]"
     assert made.tables["cases"]["non_clonal_cells"].tolist() == [0, 1]
     assert made.tables["clones"]["share"].tolist()[-1] == pytest.approx(2 / 3)
-    assert "1 cells are in no clone and not normal: too few share their changes (two 1)" in made.warnings[1]
+    assert "1 cell is in no clone and not normal: too few share their changes (two 1)" in made.warnings[1]
 
 
 def test_without_groups_there_is_nothing_to_say() -> None:

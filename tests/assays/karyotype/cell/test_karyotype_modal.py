@@ -45,6 +45,12 @@ def test_a_gain_too_weak_for_any_draft_is_found_in_ten_cells():
     assert few.karyotype == "46,XX"
 
 
+def test_cells_that_miss_a_gain_altogether_do_not_hide_it():
+    """A third of the cells say with all their weight that there is none: an outline was lost there."""
+    shown, lost = copies(c13=6.0), copies(spare=-30.0)
+    assert modal_karyotype(cells(*[shown] * 7, *[lost] * 3)).karyotype == "47,XX,+13"
+
+
 @pytest.mark.parametrize(
     ("sex", "karyotype_"), [("X", "45,X"), ("XXX", "47,XXX"), ("XXY", "47,XXY"), ("XYY", "47,XYY")]
 )

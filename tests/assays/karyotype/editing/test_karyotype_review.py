@@ -90,7 +90,8 @@ def test_a_change_is_written_at_once_beside_the_originals(served: Served, out: P
     images = pd.read_csv(corrected / "images.csv")
     assert images["iscn_draft"].tolist() == ["46,XY,-5,+21", "46,XY"]
     assert images["corrected"].tolist() == [True, False]
-    objects, original = pd.read_csv(corrected / "objects.csv"), pd.read_csv(out / "objects.csv")
+    reads = {"dtype": {"reasons": str}, "keep_default_na": False}
+    objects, original = (pd.read_csv(folder / "objects.csv", **reads) for folder in (corrected, out))
     ours = objects[objects["image"] == "case7/cell_01.png"]
     assert ours["label"][ours["corrected"]].tolist() == [labelled(out, "5")]
     assert objects.columns[-1] == "corrected"
@@ -142,11 +143,16 @@ def test_a_killed_review_loses_nothing_and_writes_what_it_had_not(out: Path, mon
 def test_what_a_person_saw_right_is_confirmed_until_nothing_is_left(served: Served, out: Path) -> None:
     label = labelled(out, "7")
     served.edit(0, do="join", labels=[labelled(out, "10"), labelled(out, "12")])
-    waiting = [one["label"] for one in served.get("api/image/0")["objects"] if one["review"]]
-    assert waiting == [labelled(out, "10")]  # a new shape, named by the classifier
-    shown = served.edit(0, do="confirm", labels=waiting)
+    shown, seen = served.get("api/image/0"), set()
+    for _ in range(6):
+        waiting = [one["label"] for one in shown["objects"] if one["review"] and one["label"] not in seen]
+        if not waiting:
+            break
+        assert seen or labelled(out, "10") in waiting  # a new shape, named by the classifier
+        seen |= set(waiting)
+        shown = served.edit(0, do="confirm", labels=waiting)  # others may become doubtful beside what is fixed now
     assert [one for one in shown["objects"] if one["review"] and not any("cut off" in r for r in one["reasons"])] == []
-    assert {one["label"] for one in shown["objects"] if one["corrected"]} == set(waiting)
+    assert {one["label"] for one in shown["objects"] if one["corrected"]} == seen
     shown = served.edit(0, do="confirm", label=label)
     assert next(one for one in shown["objects"] if one["label"] == label)["class"] == "7"
 
@@ -170,7 +176,7 @@ def test_a_missed_chromosome_is_added_by_a_click_named_and_counted(served: Serve
     a0, b0, a1, b1 = added["bbox"]
     found[b0:b1, a0:a1] = runs_mask(added["mask"], b1 - b0, a1 - a0)
     assert (full & found).sum() / (full | found).sum() > 0.6
-    assert added["reasons"] == ["a new shape, named by the classifier"]
+    assert added["reasons"][0] == "a new shape, named by the classifier"
     assert "points" in read_corrections(out)["case7/cell_01.png"].edits[1]  # the outline is logged, not the click
     table = pd.read_csv(out / "corrections/objects.csv")
     assert table.loc[(table["image"] == "case7/cell_01.png") & (table["label"] == made), "corrected"].tolist() == [True]
@@ -207,6 +213,10 @@ def test_turning_and_flipping_change_the_picture_only(served: Served, out: Path)
     flipped = next(o for o in served.edit(0, do="flip", label=label)["objects"] if o["label"] == label)
     assert flipped["view"] != turned["view"]
     assert (flipped["class"], flipped["review"]) == (before["class"], before["review"])
+    before, after = (served.client.get(f"api/image/{number}/sheet.pdf") for number in (1, 0))
+    assert (before.content[:5], after.content[:5]) == (b"%PDF-", b"%PDF-")
+    assert before.content != after.content
+    assert "cell_01.karyogram.pdf" in after.headers["content-disposition"]
     served.settle()
     written = next(one for one in document_of(out)["chromosomes"] if one["label"] == label)
     assert written["turned_degrees"] == 90

@@ -105,6 +105,10 @@ def test_a_run_with_a_control_writes_the_comparison():
     assert list(found.tables) == ["frequency", "distribution", "comparison"]
     table = found.tables["comparison"]
     assert table["n_micronucleated"].tolist() == [6, 24]
+    low, high = found.tables["frequency"].set_index("group").loc["all", ["per_1000_low", "per_1000_high"]]
+    assert low < 53 < 105 < high  # Wilson's interval of 30 in 400, wider since the fields differ
+    said = f"75 ({low:.3g} to {high:.3g})"
+    assert found.headline == [("cells with micronuclei", "30 of 400"), ("per 1000 cells (95 %)", said)]
     assert table["dose"].tolist() == [0, 1]
     # for two groups the trend is the score test of two proportions
     pooled = 30 / 400

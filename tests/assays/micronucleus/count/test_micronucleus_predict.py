@@ -20,6 +20,7 @@ from cellscope.assays.micronucleus.classify.calibration import (
 )
 from cellscope.assays.micronucleus.count.corrections import read_corrections
 from cellscope.assays.micronucleus.count.objects import apply_corrections
+from cellscope.assays.micronucleus.count.rates import ErrorRates
 from cellscope.assays.micronucleus.count.rows import Measured, cells_of, frequency_row
 from cellscope.assays.micronucleus.field.field import grey_of
 from cellscope.cli.root import app
@@ -201,6 +202,17 @@ def test_counts_of_a_group_by_hand():
     assert (row["per_1000"], row["mn_per_nucleus"]) == (30, 0.04)
     assert row["adjusted_per_1000"] == pytest.approx(0)  # 3 % called, as of normal cells
     assert any("false positives" in line for line in warnings)
+
+
+def test_a_frequency_of_unfamiliar_images_says_so():
+    images = pd.DataFrame({"n_nuclei": [100, 100], "n_micronucleated": [20, 22], "n_micronuclei": [20, 25]})
+    for flags, told in (([True, False], True), ([None, None], False)):
+        row, warnings = frequency_row("new", images.assign(unfamiliar=flags), Measured(), NO_CELLS)
+        assert row["n_unfamiliar"] == sum(flag is True for flag in flags)
+        assert any("1 of 2 images are unlike" in line for line in warnings) == told
+    audited = Measured(rates=ErrorRates(0.9, 0.1, np.array([[0.9, 0.1]]), np.ones(1), "an audit"))
+    row, warnings = frequency_row("new", images.assign(unfamiliar=True), audited, NO_CELLS)
+    assert (row["n_unfamiliar"], any("unlike" in line for line in warnings)) == (2, False)
 
 
 def test_options_that_contradict_each_other(untrained, drawn, tmp_path):

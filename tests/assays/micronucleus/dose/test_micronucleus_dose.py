@@ -121,6 +121,16 @@ def test_doses_of_a_run_include_what_new_lines_do_and_the_adjustment(tmp_path):
     assert table["adjusted_dose"].isna().tolist() == [True, False, True]
 
 
+def test_a_dose_of_unfamiliar_images_says_so(tmp_path):
+    (tmp_path / "frequency.csv").write_text(
+        "group,n_fields,n_nuclei,n_micronuclei,n_unfamiliar\nnew,4,500,150,2\nknown,4,500,150,1\nolder,4,500,150,\n"
+    )
+    _, table = dose_rows(fit_curve(IAEA), new_counts(DoseOptions(counts=str(tmp_path))))
+    notes = table.set_index("name")["note"]
+    assert notes["new"] == "2 of 4 images are unlike the training images: the count cannot be relied on"
+    assert notes["known"] == notes["older"] == ""
+
+
 def test_overdispersion_widens_everything_by_its_root():
     # three times the deviation from the same curve: nine times the chi-square
     base = [(d, 100_000, 1000 + 200 * d + 100 * d * d) for d in range(6)]

@@ -158,9 +158,11 @@ def test_doses_in_names():
 
 def test_conditions_by_hand():
     images = pd.DataFrame({"image": ["a", "b", "c", "d"], "group": ["10Gy", "2Gy", "2Gy", ""]})
+    images["unfamiliar"] = [False, True, False, True]
     objects = pd.DataFrame({"image": list("aabcd"), "class": ["abnormal", "normal", "normal", "abnormal", "abnormal"]})
     objects["review"] = [True, False, False, False, True]
     table = conditions_table(images, objects, {"abnormal"})
     assert table["group"].tolist() == ["2Gy", "10Gy"]
-    assert table[["n_inputs", "n", "n_abnormal", "n_review"]].to_numpy().tolist() == [[2, 2, 1, 0], [1, 2, 1, 1]]
+    counts = table[["n_inputs", "n", "n_abnormal", "n_review", "n_unfamiliar"]]
+    assert counts.to_numpy().tolist() == [[2, 2, 1, 0, 1], [1, 2, 1, 1, 0]]
     assert (table["low"][0], table["high"][0]) == wilson(1, 2)

@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from drawn.nucleus_seg import smear
 
-from cellscope.assays.nucleus_seg.classes import OUTSIDE, class_indices, nucleus_diameter
+from cellscope.assays.nucleus_seg.classes import OUTSIDE, cells_of, class_indices, nucleus_diameter
 from cellscope.assays.nucleus_seg.datasets.prepare import prepare
 from cellscope.assays.nucleus_seg.datasets.sources.snam import centred_crop
+from cellscope.assays.nucleus_seg.datasets.stored import read_nuclei
+from cellscope.assays.nucleus_seg.evaluation.scores import true_cells
 from cellscope.assays.nucleus_seg.options import NucleusPrepareOptions as Options
 from cellscope.errors import DatasetError, UsageError
 
@@ -67,6 +69,73 @@ def test_pairs_by_naming_rule_and_by_table(tmp_path: Path) -> None:
     alone = cv2.imread(str(tmp_path / "out" / table.loc["rule/slide0-0", "target"]), 0)
     assert set(np.unique(alone)) == {OUTSIDE, 255}  # without cytoplasm masks nobody knows what is background
     assert set(np.unique(class_indices(alone))) == {3, 2}
+
+
+def numbered(number: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw two nuclei that touch, one of three lobes, and twelve others; their numbers."""
+    labels = np.zeros((120, 160), np.uint16)
+    cv2.circle(labels, (40, 40), 16, 1, -1)
+    cv2.circle(labels, (70, 40), 16, 7, -1)
+    labels[:, 55] = 0  # no pixel is shared, and no gap is left: they meet at column 56
+    labels[:, 55][labels[:, 54] == 1] = 1
+    for x in (90, 112, 134):
+        cv2.circle(labels, (x, 75), 8, 9, -1)
+    for place in range(12):
+        cv2.circle(labels, (10 + 12 * place, 110), 4, 20 + place, -1)
+    image = np.full((120, 160, 3), 225, np.uint8)
+    image[labels > 0] = (110, 70, 150 + number)
+    return image, labels
+
+
+def test_touching_nuclei_with_numbers_stay_two_and_lobes_one(tmp_path: Path) -> None:
+    for number in range(2):
+        image, labels = numbered(number)
+        write(tmp_path / f"in/images/{number}.png", image)
+        write(tmp_path / f"in/masks/{number}.png", labels)
+    image, mask = smear(3)
+    write(tmp_path / "levels/images/2.png", image)
+    write(tmp_path / "levels/masks/2.png", mask)
+    prepare([tmp_path / "in", tmp_path / "levels"], tmp_path / "out", Options(splits=(0.5, 0.5, 0)))
+    table = items(tmp_path / "out")
+    found = [read_nuclei(tmp_path / "out", target) for target in table["target"]]
+    assert [one is None for one in found] == [False, False, True]
+    np.testing.assert_array_equal(found[0], np.searchsorted([0, 1, 7, 9, *range(20, 32)], labels))
+    stored = cv2.imread(str(tmp_path / "out" / table["target"][0]), 0)
+    assert true_cells(stored, found[0]) == 2 + 1 + 12
+    assert true_cells(stored) == 1 + 3 + 12  # what the mask alone would say
+    before = json.loads((tmp_path / "out/dataset.json").read_text())["hash"]
+    again, labels = tmp_path / "again", labels.copy()
+    labels[labels == 9] = 7
+    write(tmp_path / "in/masks/1.png", labels)
+    prepare([tmp_path / "in", tmp_path / "levels"], again, Options(splits=(0.5, 0.5, 0)))
+    masks = [(root / table["target"][1]).read_bytes() for root in (tmp_path / "out", again)]
+    assert masks[0] == masks[1]
+    assert json.loads((again / "dataset.json").read_text())["hash"] != before
+
+
+def test_outlines_of_touching_nuclei_part_the_cytoplasm(tmp_path: Path) -> None:
+    image, _labels = numbered()
+    write(tmp_path / "in/a.png", image)
+    rings = {
+        "nucleus": [[24, 24, 55, 56], [55, 24, 86, 56]],
+        "cell": [[10, 10, 100, 70]],
+    }
+    shapes = [
+        {"label": name, "shape_type": "rectangle", "points": [[a, b], [c, d]]}
+        for name, boxes in rings.items()
+        for a, b, c, d in boxes
+    ]
+    made = {"imagePath": "a.png", "imageHeight": 120, "imageWidth": 160, "shapes": shapes, "version": "5.0.0"}
+    (tmp_path / "in/a.json").write_text(json.dumps(made | {"flags": {}, "imageData": None}))
+    prepare([tmp_path / "in"], tmp_path / "out", Options(splits=(1, 0, 0)))
+    target = items(tmp_path / "out")["target"][0]
+    mask, nuclei = cv2.imread(str(tmp_path / "out" / target), 0), read_nuclei(tmp_path / "out", target)
+    cells = cells_of(mask, nuclei)
+    assert set(np.unique(mask)) == {0, 128, 255}
+    assert np.unique(cells).tolist() == [0, 1, 2]
+    assert (cells > 0).sum() == (mask > 0).sum() == 90 * 60
+    assert {len(np.unique(part)) for part in (cells[10:70, 10:54], cells[10:70, 57:100])} == {1}
+    assert cells_of(mask).max() == 1
 
 
 def test_the_snam_layout_cuts_crops_filled_with_black(tmp_path: Path) -> None:

@@ -57,6 +57,20 @@ def test_single_nuclei_by_hand() -> None:
     assert np.isnan(f1_by_overlap(empty[None])).all()
 
 
+def test_numbered_nuclei_that_touch_are_two() -> None:
+    mask = np.full((40, 40), 64, np.uint8)
+    mask[10:20, 5:25] = 255
+    numbers = np.where(mask == 255, 1, 0)
+    numbers[:, 15:] *= 2
+    assert (true_cells(mask), true_cells(mask, numbers)) == (1, 2)
+    one, _, _ = image_measures(mask, np.where(mask == 255, 1, 0), None, numbers)
+    two, _, matched = image_measures(mask, numbers, None, numbers)
+    assert one["dice"] == two["dice"] == 1
+    assert (one["pq"], one["n_true"]) == (0, 2)  # either half is covered by half: an overlap of exactly 0.5
+    assert (two["pq"], two["n_true"], two["n_found"]) == (1, 2, 2)
+    assert matched.tolist() == [2] * 12
+
+
 def table(values: list[float], folds: list[int] | None = None) -> pd.DataFrame:
     frame = pd.DataFrame({"image": [f"i{n}" for n in range(len(values))], **dict.fromkeys(COMPARED, values)})
     return frame if folds is None else frame.assign(fold=folds)

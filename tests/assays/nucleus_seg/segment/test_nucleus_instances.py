@@ -138,6 +138,24 @@ def test_beside_the_surest_by_hand() -> None:
     assert nucleus_odds(np.zeros(0), np.zeros((0, 3)), np.zeros(0)).shape == (0,)
 
 
+@pytest.mark.parametrize(("blue", "nucleus"), [(0.25, True), (1.8, False)])
+def test_colour_alone_tells(blue: float, nucleus: bool) -> None:
+    """As strong as one another in green and red: what takes away blue, as no dye of the surest does, is none."""
+    densities = np.array([[0.8, 1.4, 0.4], [0.5, 0.87, blue]])
+    odds = nucleus_odds(np.full(2, 200.0), densities, np.full(2, 0.95))
+    assert (odds[1] > 0) == nucleus
+
+
+def test_the_likeliest_is_kept_however_much_is_asked() -> None:
+    places = [disc(SHAPE, 50, x, 14) for x in (20, 60, 100)]
+    maps = maps_of(places, np.any(places, axis=0))
+    rgb = np.full((*SHAPE, 3), 240, np.uint8)
+    for place, colour in zip(places, ((80, 40, 130), (130, 76, 165), (130, 76, 165)), strict=True):
+        rgb[place] = colour
+    found = find_nuclei(maps, SHAPE, rgb=rgb, min_nucleus=0.9999)
+    np.testing.assert_array_equal(found.labels > 0, places[0])
+
+
 def test_the_only_nucleus_is_kept_even_at_the_border() -> None:
     cell = disc(SHAPE, 0, 80, 20)
     found = find_nuclei(maps_of([cell], disc(SHAPE, 0, 80, 12)), SHAPE)

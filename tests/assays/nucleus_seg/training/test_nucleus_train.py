@@ -13,7 +13,7 @@ from drawn.nucleus_seg import smear
 from scipy import ndimage
 from touching_pairs import is_single, touching_pair
 
-from cellscope.assays.nucleus_seg.classes import NUCLEUS, cells_of, nucleus_diameter
+from cellscope.assays.nucleus_seg.classes import NUCLEUS, OUTSIDE, cells_of, nucleus_diameter
 from cellscope.assays.nucleus_seg.options import TrainOptions
 from cellscope.assays.nucleus_seg.training.appearance import borrow_stain, change_appearance, stain_red_cells
 from cellscope.assays.nucleus_seg.training.crops import Crops, Smear, Whole, cell_distance, contact, load_smears
@@ -44,6 +44,26 @@ def test_cross_entropy_by_hand() -> None:
     for truth, p in ((0, 0.4), (1, 0.4), (2, 0.6), (3, 0.4)):
         loss, _ = segmentation_loss(two, torch.full((1, 1, 1), truth), torch.zeros(1, 1, 1), **SETTINGS)
         assert loss.item() == pytest.approx(-np.log(p), rel=1e-5)
+
+
+def test_where_two_numbered_nuclei_meet_the_distance_is_known_without_cytoplasm() -> None:
+    mask = np.full((96, 96), OUTSIDE, np.uint8)
+    mask[30:60, 18:78] = NUCLEUS
+    numbers = np.where(mask == NUCLEUS, 1, 0)
+    numbers[:, 48:] *= 2
+    options = replace(
+        TrainOptions(), crop=96, diameter=0.0, augment="none", pair_rate=0.0, placing="centre", scale_jitter=0.0
+    )
+    image = np.full((96, 96, 3), 200, np.uint8)
+    for cells, where in ((cells_of(mask, numbers), (30, 60, 47, 49)), (cells_of(mask), (0, 0, 0, 0))):
+        smear = Smear("made/0", "made", image, mask, cells, 30.0, 1.0)
+        _, _, distance, _ = Crops([smear], options)[0, 0]
+        known = np.zeros((96, 96), bool)
+        known[where[0] : where[1], where[2] : where[3]] = True
+        # At the ends of the line a window of 3 x 3 pixels also holds both.
+        assert ((distance.numpy() == 0) >= known).all()
+        assert set(np.unique(distance[~torch.from_numpy(known)][:, None])) <= {-1.0, 0.0}
+        assert int((distance == 0).sum()) == (known.sum() + 4 if known.any() else 0)
 
 
 def test_dice_and_distance() -> None:

@@ -29,7 +29,6 @@ from cellscope.io.wsi import open_slide
 SLIDE = "slide"
 LARGEST = 2048
 """Longest side of an item cut from a slide, its own pixels; larger regions become several items."""
-GLASS = 255
 """What lies outside a region is painted as empty glass."""
 
 Box = tuple[int, int, int, int]
@@ -124,8 +123,7 @@ def _window(
     inside = moved.mask((bottom - top, right - left), 1.0)
     whole, kept = (np.bincount(each, minlength=int(labels.max()) + 1) for each in (labels.ravel(), labels[inside]))
     labels[(2 * kept < whole)[labels]] = 0  # a nucleus that the region cuts is whole, or not there
-    pixels = np.where((inside | (labels > 0))[..., None], pixels, GLASS).astype(np.uint8)
-    return Annotated(pixels, labels, types, pixel_size_um or slide.pixel_size_um)
+    return Annotated(pixels, labels, types, pixel_size_um or slide.pixel_size_um, ~inside)
 
 
 def _drawn(path: Path, box: Box, classes: tuple[str, ...]) -> tuple[np.ndarray, dict[int, str] | None]:

@@ -2,7 +2,8 @@
 
 ``images/<name>.*`` with ``labels/<name>.tif`` (or ``instances``, ``masks``) and ``types/<name>.csv`` (or ``classes``,
 or the CSV beside the label image), all in one folder or beside one another: ``<name>_labels.tif``, ``<name>.csv``. What
-`predict` wrote, ``<name>.labels.tif``, is such a label image too.
+`predict` wrote, ``<name>.labels.tif``, is such a label image too. A mask in ``unknown/<name>.png``, or
+``<name>_unknown.png`` beside the image, is not 0 where the annotation tells nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from cellscope.assays.histo.datasets.sources.tissue_record import (
     Annotated,
@@ -25,13 +28,16 @@ from cellscope.assays.histo.datasets.sources.tissue_record import (
 )
 from cellscope.errors import DatasetError, InputError, UsageError
 from cellscope.io.annotations.label_image import SUFFIXES, read_label_image
+from cellscope.io.annotations.meaning import whole_numbers
 from cellscope.io.annotations.pairing import Rule, images_among, pair
+from cellscope.io.annotations.tally import drop
 from cellscope.io.leftovers import files_below, why_left_out
 from cellscope.io.read import SUFFIXES as IMAGES
 from cellscope.io.table import read_table
 
 ENDINGS = ("", ".labels", "_labels", "_label", "_instances", "_mask", "_masks", "_cp_masks", "_seg")
 LABELS = Rule("label image", ENDINGS, ("instances", "labels", "masks"), SUFFIXES)
+UNKNOWN = Rule("mask of what is not annotated", ("", "_unknown", ".unknown"), ("unknown",), SUFFIXES)
 TYPES = Rule("table of types", (*ENDINGS, "_types", "_classes"), ("types", "classes", *LABELS.folders), (".csv",))
 #: Names of the column with a nucleus's number, and with its type.
 NUMBER_COLUMNS, TYPE_COLUMNS = ("id", "label"), ("class", "type")
@@ -39,9 +45,18 @@ NUMBER_COLUMNS, TYPE_COLUMNS = ("id", "label"), ("class", "type")
 
 def pairs(folder: Path) -> dict[Path, Path | None]:
     """List images with their label images; files that serve as one are no images."""
-    files = files_below(folder, SUFFIXES, keep_results=True)
+    files = [path for path in files_below(folder, SUFFIXES, keep_results=True) if not UNKNOWN.is_partner(path, folder)]
     images = [path for path in images_among(files, folder, LABELS) if path.suffix.lower() in IMAGES]
     return pair([path for path in images if why_left_out(path.name) is None], files, folder, LABELS)
+
+
+def unknown_of(images: Iterable[Path], folder: Path) -> dict[Path, Path | None]:
+    """List images with the masks of what is not annotated in them."""
+    masks = [path for path in files_below(folder, SUFFIXES, keep_results=True) if UNKNOWN.is_partner(path, folder)]
+    found = pair(list(images), masks, folder, UNKNOWN)
+    for path in sorted(set(masks) - set(found.values())):
+        drop("masks of what is not annotated that belong to no image", path)
+    return found
 
 
 def detect(folder: Path) -> bool:
@@ -62,6 +77,7 @@ def read(folder: Path, choices: Choices) -> Source:
     """
     found, tables = [], {}
     paired = pairs(folder)
+    unknown = unknown_of(paired, folder)
     tables_of = pair(list(paired), files_below(folder, (".csv",)), folder, TYPES)
     for image, labels in paired.items():
         if labels is None:
@@ -81,9 +97,12 @@ def read(folder: Path, choices: Choices) -> Source:
         for image, _, _ in found
     }
     records = [
-        Record(names[image], image, partial(load, image, labels, table, classes, choices.binary), group_of(image.stem))
+        Record(
+            names[image], image, partial(load, image, labels, table, classes, choices.binary, unknown[image]),
+            group_of(image.stem),
+        )
         for image, labels, table in found
-    ]
+    ]  # fmt: skip
     return Source(records, classes if tables else ())
 
 
@@ -111,8 +130,10 @@ def read_types(table: Path, names: tuple[str, ...]) -> list[tuple[int, str]]:
         raise DatasetError(f"{table}: the column {number} must hold whole numbers ({error})") from error
 
 
-def load(image: Path, labels: Path, table: Path | None, classes: tuple[str, ...], binary: str) -> Annotated:
-    """Read an image, its label image and its types, and check that they belong together."""
+def load(
+    image: Path, labels: Path, table: Path | None, classes: tuple[str, ...], binary: str, unknown: Path | None = None
+) -> Annotated:
+    """Read an image, its label image, its types and the mask of what is not annotated, and check them."""
     picture = open_image(image)
     pixels = colour(picture, image)
     try:
@@ -121,7 +142,15 @@ def load(image: Path, labels: Path, table: Path | None, classes: tuple[str, ...]
         raise DatasetError(str(error)) from error
     numbers = check_labels(values, pixels.shape, labels, binary=binary)
     types = None if table is None else check_types(read_types(table, classes), numbers, classes, table)
-    return Annotated(pixels, numbers, types, picture.pixel_size_um)
+    return Annotated(pixels, numbers, types, picture.pixel_size_um, _mask(unknown, pixels.shape) if unknown else None)
+
+
+def _mask(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    try:
+        values = whole_numbers(read_label_image(path).values, shape, path)
+    except InputError as error:
+        raise DatasetError(str(error)) from error
+    return values != 0 if values.any() else None
 
 
 def _column(table: Path, rows: list[dict[str, str]], names: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from cellscope.assays.histo.datasets.sources.tissue_record import (
     open_image,
 )
 from cellscope.errors import DatasetError
+from cellscope.io.annotations.areas import unknown_area
 from cellscope.io.annotations.formats import FORMATS, Format
 from cellscope.io.annotations.outline import AnnotatedImage, Outline, draw
 from cellscope.io.annotations.tally import drop
@@ -99,7 +100,7 @@ def load(image: AnnotatedImage, classes: tuple[str, ...]) -> Annotated:
     single = [outline for outline in image.outlines if not outline.crowd]
     for outline in image.outlines:
         if outline.crowd:
-            drop("crowds: areas in which nothing is outlined singly", image.source, outline.name)
+            drop("crowds: areas in which nothing is outlined singly, and nothing is learnt", image.source, outline.name)
         elif outline.geometry is None:
             raise DatasetError(
                 f"{one_line(image.source)}: {outline.name} has no outline ({one_line(image.path.name)}); nuclei need "
@@ -112,7 +113,8 @@ def load(image: AnnotatedImage, classes: tuple[str, ...]) -> Annotated:
             drop("objects without a pixel of their own: hidden by others, or smaller than a pixel", image.source,
                  outline.name)  # fmt: skip
     types = _types(single, visible) if classes else None
-    return Annotated(pixels, labels, types, picture.pixel_size_um or image.facts.get("pixel_size_um"))
+    unknown = unknown_area(image, shape)
+    return Annotated(pixels, labels, types, picture.pixel_size_um or image.facts.get("pixel_size_um"), unknown)
 
 
 def _types(outlines: list[Outline], visible: set[int]) -> dict[int, str]:

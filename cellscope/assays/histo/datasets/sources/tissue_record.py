@@ -39,12 +39,15 @@ class Annotated:
     types : mapping or None
         Label -> type; a label that is missing is a nucleus of unknown type. None: the image is not typed.
     pixel_size_um : float or None
+    unknown : (H, W) bool or None
+        Where the annotation tells nothing: neither nuclei nor that there are none. None: nowhere.
     """
 
     image: np.ndarray
     labels: np.ndarray
     types: Mapping[int, str] | None = None
     pixel_size_um: float | None = None
+    unknown: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,7 @@ def separate(nuclei: Annotated, path: Path, *, split: bool) -> Annotated:
     numbers = np.unique(labels)
     new = {int(number): place for place, number in enumerate(numbers[numbers > 0], 1)}
     typed = None if nuclei.types is None else {new[number]: type_ for number, type_ in types.items() if number in new}
-    return Annotated(nuclei.image, relabel(labels), typed, nuclei.pixel_size_um)
+    return Annotated(nuclei.image, relabel(labels), typed, nuclei.pixel_size_um, nuclei.unknown)
 
 
 def _in_pieces(labels: np.ndarray) -> list[int]:

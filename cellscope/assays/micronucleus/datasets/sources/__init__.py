@@ -17,7 +17,7 @@ class Reader(Protocol):
     def detect(self, source: Path, /) -> bool:
         """Tell whether `source` is in its layout."""
 
-    def read_source(self, source: Path, options: Any, /) -> Iterator[FieldRecord] | Iterator[CropRecord]:
+    def read_source(self, source: Path, options: Any, /) -> Iterator[FieldRecord | CropRecord]:
         """Yield the fields or crops of `source`."""
 
 

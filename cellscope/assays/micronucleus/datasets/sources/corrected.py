@@ -1,4 +1,4 @@
-"""A run that a person reviewed: fields with the nuclei, classes and micronuclei that stand there now."""
+"""A run that a person reviewed: fields with the nuclei, classes and micronuclei that stand there now, and crops."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cellscope.assays.micronucleus.classes import FIELD
-from cellscope.assays.micronucleus.datasets.sources.field_record import FieldRecord
+from cellscope.assays.micronucleus.datasets.sources.field_record import CropRecord, FieldRecord
 from cellscope.assays.micronucleus.field.field import grey_of, to_integers
 from cellscope.errors import DatasetError, InputError
 from cellscope.io.annotations.label_image import read_label_image
@@ -25,8 +25,10 @@ def detect(source: Path) -> bool:
     return is_corrected_run(source, "micronucleus")
 
 
-def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
-    """Yield the fields that were marked as reviewed; those in one sub-folder are one group, named like a cell line.
+def read_source(source: Path, options: Any) -> Iterator[FieldRecord | CropRecord]:
+    """Yield the fields and crops that were marked as reviewed; those in one sub-folder are one group.
+
+    The sub-folder stands for the cell line.
 
     Cells that cannot be scored have no class. Where a person counted micronuclei that are not outlined, the field is
     one of which not all are.
@@ -34,12 +36,34 @@ def read_source(source: Path, options: Any) -> Iterator[FieldRecord]:
     Raises
     ------
     DatasetError
-        No field was reviewed, or one is not there or damaged.
+        No image was reviewed, or one is not there or damaged.
     """
-    cells, bodies = corrected_rows(source, "objects"), corrected_rows(source, "micronuclei")
+    cells = corrected_rows(source, "objects")
+    bodies: dict[str, list[dict[str, str]]] = {}
     for one in reviewed_images(source):
+        own = cells.get(one.image, [])
         if one.kind == FIELD:
-            yield _field(one, source, options, cells.get(one.image, []), bodies.get(one.image, []))
+            bodies = bodies or corrected_rows(source, "micronuclei")
+            yield _field(one, source, options, own, bodies.get(one.image, []))
+        elif own:
+            yield _crop(one, source, options, own[0]["class"])
+
+
+def _crop(one: Reviewed, source: Path, options: Any, class_: str) -> CropRecord:
+    try:
+        image = read(one.path, choice=Choice.of(options), wants=Wants.STAIN)
+        grey = to_integers(grey_of(image.pixels, one.path.name), image.pixels.dtype)
+    except InputError as error:
+        raise DatasetError(str(error)) from error
+    name, line, group = _named(one.image, source)
+    return CropRecord(name, line, grey, class_, group or name)
+
+
+def _named(image: str, source: Path) -> tuple[str, str, str]:
+    """Give the name of an image, what stands for its cell line, and its group; empty for itself."""
+    name = PurePosixPath(image).with_suffix("")
+    alone = len(name.parts) == 1
+    return "-".join(name.parts), source.resolve().name if alone else name.parts[-2], "" if alone else str(name.parent)
 
 
 def _field(
@@ -51,16 +75,14 @@ def _field(
         nuclei, micronuclei = (_labels(one, suffix, grey.shape) for suffix in (".labels.tif", ".micronuclei.tif"))
     except InputError as error:
         raise DatasetError(str(error)) from error
-    name = PurePosixPath(one.image).with_suffix("")
+    name, line, group = _named(one.image, source)
     parents = {int(row["label"]): int(row["parent"]) for row in bodies}
     owners = set(parents.values())
     classes = {int(row["label"]): row["class"] for row in cells if row["scorable"] == TRUE}
     counted = [int(row["label"]) for row in cells if int(float(row["n_micronuclei"] or 0)) > 0 or row["unseen"] == TRUE]
     return FieldRecord(
-        "-".join(name.parts),
-        name.parts[-2] if len(name.parts) > 1 else source.resolve().name,
-        grey, nuclei, micronuclei, parents, classes,
-        group=str(name.parent) if len(name.parts) > 1 else "",
+        name, line, grey, nuclei, micronuclei, parents, classes,
+        group=group,
         complete=set(counted) <= owners,
     )  # fmt: skip
 

@@ -34,7 +34,7 @@ def read(folder: Path) -> Iterator[Record]:
             continue
         name = PurePosixPath(one.image).with_suffix("")
         group = str(name.parent) if len(name.parts) > 1 else str(name)
-        yield Record(str(name), one.path, partial(load_pair, one.path, labels, _nuclei), group)
+        yield Record(str(name), one.path, partial(load_pair, one.path, labels, _nuclei, numbered=True), group)
 
 
 def _nuclei(labels: np.ndarray, _path: Path) -> np.ndarray:

@@ -73,6 +73,11 @@ def meaning_of(masks: Sequence[Path]) -> Code:
     return _plain
 
 
+def is_numbered(code: Code) -> bool:
+    """Tell whether values mean the numbers of nuclei."""
+    return code is _numbered
+
+
 def _kind(values: np.ndarray) -> str:
     """Tell what a mask alone says: ``numbered``, ``levels``, ``unclear``, or nothing."""
     found = set(np.unique(values).tolist()) - {0}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cellscope.assays.nucleus_seg.classes import BACKGROUND, CYTOPLASM, NUCLEUS, OUTSIDE
-from cellscope.assays.nucleus_seg.datasets.sources.smear_record import Record
+from cellscope.assays.nucleus_seg.datasets.sources.smear_record import Annotated, Record
 from cellscope.errors import DatasetError, InputError
 from cellscope.imaging.smear import to_rgb8
 from cellscope.io.annotations.formats import FORMATS
@@ -78,7 +78,7 @@ def parts_of(classes: set[str], folder: Path) -> dict[str, int]:
     return dict.fromkeys(nuclei, NUCLEUS) | dict.fromkeys(cells, CYTOPLASM)
 
 
-def load(image: AnnotatedImage, parts: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+def load(image: AnnotatedImage, parts: dict[str, int]) -> Annotated:
     """Read an image and draw its outlines: cells first, nuclei on top.
 
     Raises
@@ -93,13 +93,15 @@ def load(image: AnnotatedImage, parts: dict[str, int]) -> tuple[np.ndarray, np.n
     shape = pixels.shape[:2]
     image.check(shape)
     codes = np.full(shape, BACKGROUND if CYTOPLASM in parts.values() else OUTSIDE, np.uint8)
+    labels = np.zeros(shape, np.int32)
     for code in (CYTOPLASM, NUCLEUS):
         chosen = _usable([outline for outline in image.outlines if parts.get(outline.class_) == code], image)
-        codes[draw(image, chosen, shape) > 0] = code
+        labels = draw(image, chosen, shape)
+        codes[labels > 0] = code
     for outline in image.outlines:
         if outline.class_ not in parts:
             drop(f"objects of the class {outline.class_ or 'none'}", image.source, outline.name)
-    return pixels, codes
+    return Annotated(pixels, codes, labels)
 
 
 def _usable(outlines: Sequence[Outline], image: AnnotatedImage) -> list[Outline]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cellscope.assays.nucleus_seg.datasets.sources.meaning import meaning_of
+from cellscope.assays.nucleus_seg.datasets.sources.meaning import is_numbered, meaning_of
 from cellscope.assays.nucleus_seg.datasets.sources.smear_record import Record, load_pair
 from cellscope.errors import DatasetError
 from cellscope.io.annotations.label_image import SUFFIXES as MASKS
@@ -63,4 +63,5 @@ def read(folder: Path, code: Callable[[np.ndarray, Path], np.ndarray] | None = N
             )
         inner = [part for part in path.relative_to(folder).parts[:-1] if part.lower() not in IMAGE_FOLDERS]
         name = "-".join([*inner, path.stem])
-        yield Record(name, path, partial(load_pair, path, mask, code), "-".join(inner) or name)
+        load = partial(load_pair, path, mask, code, numbered=is_numbered(code))
+        yield Record(name, path, load, "-".join(inner) or name)

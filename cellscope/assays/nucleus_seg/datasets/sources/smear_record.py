@@ -10,11 +10,29 @@ import numpy as np
 
 from cellscope.assays.nucleus_seg.classes import BACKGROUND, CYTOPLASM, NUCLEUS
 from cellscope.errors import DatasetError, InputError
+from cellscope.imaging.labels import relabel
 from cellscope.imaging.smear import to_rgb8
 from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.annotations.meaning import pieces_of, refuse_background
 from cellscope.io.annotations.picture import read_picture
 from cellscope.io.choice import Wants
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """An image with its annotation.
+
+    Attributes
+    ----------
+    image : (H, W, 3) uint8
+    mask : (H, W) uint8, codes of `classes`
+    nuclei : (H, W) int or None
+        A number for each nucleus, where the annotation tells touching ones apart.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    nuclei: np.ndarray | None = None
 
 
 @dataclass
@@ -28,7 +46,7 @@ class Record:
     path : Path
         Where the image came from, for messages.
     load : callable
-        Gives the image (H, W, 3) uint8 and the mask (H, W) uint8 in the codes of `classes`.
+        Gives the image with its annotation.
     group : str
         What a split must keep together.
     part : str
@@ -37,12 +55,14 @@ class Record:
 
     name: str
     path: Path
-    load: Callable[[], tuple[np.ndarray, np.ndarray]]
+    load: Callable[[], Annotated]
     group: str
     part: str = ""
 
 
-def load_pair(image: Path, mask: Path, code: Callable[[np.ndarray, Path], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def load_pair(
+    image: Path, mask: Path, code: Callable[[np.ndarray, Path], np.ndarray], *, numbered: bool = False
+) -> Annotated:
     """Read an image and its mask and check that they belong together.
 
     Parameters
@@ -50,11 +70,8 @@ def load_pair(image: Path, mask: Path, code: Callable[[np.ndarray, Path], np.nda
     image, mask : Path
     code : callable
         Turns the mask's own values (H, W) and its path into codes.
-
-    Returns
-    -------
-    image : (H, W, 3) uint8
-    mask : (H, W) uint8
+    numbered : bool
+        The values are the numbers of nuclei.
 
     Raises
     ------
@@ -75,7 +92,7 @@ def load_pair(image: Path, mask: Path, code: Callable[[np.ndarray, Path], np.nda
     nuclei = (codes == NUCLEUS).astype(np.int32)
     if nuclei.any():
         refuse_background(nuclei, pieces_of(nuclei), str(mask))
-    return pixels, codes
+    return Annotated(pixels, codes, relabel(values.astype(np.int64)) if numbered else None)
 
 
 def read_values(mask: Path, *, lossy: bool = False) -> np.ndarray:

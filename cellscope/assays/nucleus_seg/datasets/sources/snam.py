@@ -15,7 +15,7 @@ from skimage.measure import label as components
 
 from cellscope.assays.nucleus_seg.classes import NUCLEUS, OUTSIDE
 from cellscope.assays.nucleus_seg.datasets.sources.pairs import MASKS, image_files
-from cellscope.assays.nucleus_seg.datasets.sources.smear_record import Record, load_pair, read_values
+from cellscope.assays.nucleus_seg.datasets.sources.smear_record import Annotated, Record, load_pair, read_values
 from cellscope.errors import DatasetError
 from cellscope.imaging.labels import relabel
 from cellscope.io.annotations.pairing import Rule, pair
@@ -46,10 +46,14 @@ def _coded(mask: np.ndarray, _path: Path) -> np.ndarray:
     return np.where(mask > 0, NUCLEUS, OUTSIDE).astype(np.uint8)
 
 
+def _labels(path: Path) -> np.ndarray:
+    values = read_values(path).astype(np.int64)
+    return relabel(values) if len(np.unique(values)) > 2 else components(values > 0, connectivity=2)
+
+
 def _centres(path: Path) -> list[tuple[int, int]]:
     """Find the centre of every nucleus: numbers where the mask has several, components where it has one."""
-    values = read_values(path).astype(np.int64)
-    labels = relabel(values) if len(np.unique(values)) > 2 else components(values > 0, connectivity=2)
+    labels = _labels(path)
     centres = []
     for number in range(1, labels.max() + 1):
         rows, columns = np.nonzero(labels == number)
@@ -57,9 +61,14 @@ def _centres(path: Path) -> list[tuple[int, int]]:
     return centres
 
 
-def _load(image: Path, mask: Path, centre: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    pixels, codes = load_pair(image, mask, _coded)
-    return centred_crop(pixels, centre, SIDE, 0), centred_crop(codes, centre, SIDE, OUTSIDE)
+def _load(image: Path, mask: Path, centre: tuple[int, int]) -> Annotated:
+    whole = load_pair(image, mask, _coded)
+    labels = _labels(mask)
+    return Annotated(
+        centred_crop(whole.image, centre, SIDE, 0),
+        centred_crop(whole.mask, centre, SIDE, OUTSIDE),
+        relabel(centred_crop(labels, centre, SIDE, 0)),
+    )
 
 
 def centred_crop(array: np.ndarray, centre: tuple[int, int], side: int, fill: int) -> np.ndarray:
