@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cellscope.errors import DatasetError, UsageError
@@ -119,6 +119,8 @@ class Reviewed:
         ``file(suffix)`` -> the artefact, corrected or, where nothing was to correct, the original; None for none.
     edits : list of dict
         What was corrected.
+    scene : int or None
+        Of several in the file.
     """
 
     image: str
@@ -126,6 +128,7 @@ class Reviewed:
     kind: str
     file: Callable[[str], Path | None]
     edits: list[dict[str, Any]]
+    scene: int | None = None
 
 
 def is_corrected_run(out: Path, assay: str) -> bool:
@@ -141,13 +144,20 @@ def _record(out: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def reviewed_images(out: Path) -> list[Reviewed]:
+def reviewed_images(out: Path, *, scenes: bool = False) -> list[Reviewed]:
     """List the images of a run that a person marked as reviewed; others may be wrong and teach nothing.
+
+    Parameters
+    ----------
+    out : Path
+    scenes : bool
+        Whether who asks reads the scene that was looked at; else one of several in a file is refused, as another one
+        would be read.
 
     Raises
     ------
     DatasetError
-        None was; an image is no longer where it was; corrections were not written yet.
+        None was; an image is no longer where it was; corrections were not written yet; one of several scenes.
     """
     corrections = read_corrections(out)
     kinds = {row["image"]: row.get("kind", "") for row in read_table(out / "images.csv", ("image",))}
@@ -160,8 +170,15 @@ def reviewed_images(out: Path) -> list[Reviewed]:
         path = Path(str(entry["path"]))
         if not path.is_file():
             raise DatasetError(f"{out}: the image {image} is not at {path} any more; put it back")
+        scene = entry.get("scene") if PurePosixPath(image).name != path.name else None  # of one alone the name is plain
+        if scene is not None and not scenes:
+            raise DatasetError(
+                f"{out}: {image} is one of several scenes of {path.name}, which is not prepared; export each to a file "
+                "of its own"
+            )
         folder = out / FOLDER if own.edits else out
-        found.append(Reviewed(image, path, kinds.get(image, ""), partial(artefact, folder, out, image), own.edits))
+        files = partial(artefact, folder, out, image)
+        found.append(Reviewed(image, path, kinds.get(image, ""), files, own.edits, scene))
     if not found:
         raise DatasetError(f"{out}: no image was marked as reviewed; only those teach (cellscope review {out})")
     return found

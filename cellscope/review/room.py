@@ -134,8 +134,10 @@ class Room:
         return self._cells[image]
 
     def image(self, number: int) -> dict[str, Any]:
-        """Give an image as it is now."""
-        return self._shown(self._name(number))
+        """Give an image as it is now: objects, history and revision of one moment, not of a change under way."""
+        image = self._name(number)
+        with self._changing:
+            return self._shown(image)
 
     def _shown(self, image: str) -> dict[str, Any]:
         corrections = self.log.of(image)

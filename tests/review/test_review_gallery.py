@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from drawn.karyotype import single
 from drawn.micronucleus import PLACES, draw_field
-from drawn.mitosis import composite, field, write_event_tables
+from drawn.mitosis import composite, division, field, write_event_tables
 from drawn.reviewing import CHROMIUM, DRIVER, chromium, serving, wait
 
 from cellscope.assays.mitosis import assay as mitosis
@@ -49,7 +49,8 @@ def movie(folder: Path) -> Path:
     tifffile.imwrite(folder / "movie.tif", composite(pixels), imagej=True, metadata=metadata)
     places = [(frame, row, column) for frame, row, column, _ in EVENTS]
     events, *_ = write_event_tables(folder / "tables", places, pixels.shape[1:3])
-    assert run("mitosis", "predict", folder / "movie.tif", "--events", events, "-o", folder / "out", *COMMON) == 0
+    words = ("--events", events, "--pixel-size", 1.3, *COMMON)
+    assert run("mitosis", "predict", folder / "movie.tif", "-o", folder / "out", *words) == 0
     return folder / "out"
 
 
@@ -141,6 +142,47 @@ def test_divisions_of_a_movie_are_called_and_teach(tmp_path: Path, monkeypatch: 
     assert items["class"].tolist() == ["abnormal", "normal", after["class"][3]]
     sequence = tifffile.imread(dataset / items["image"][0])
     assert sequence.shape == (12, 72, 72, 2) or sequence.shape == (12, 2, 72, 72)
+    assert json.loads((dataset / "dataset.json").read_text())["pixel_size_um"] == 1.3  # as the run was told
+
+
+def test_classes_are_not_given_to_other_divisions_than_those_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table of divisions names as many as before, and another one."""
+    out = movie(tmp_path)
+    with serving(out) as served:
+        served.send(0, reviewed=True)
+        served.settle()
+    events = Path(json.loads((out / "run.json").read_text())["options"]["mitosis"]["events"])
+    frame, row, column, _ = EVENTS[0]
+    changed = events.read_text().replace(f"{frame},{row},{column}", f"{frame},{row + 60},{column}")
+    assert changed != events.read_text()
+    events.write_text(changed)
+    assert run("mitosis", "prepare", out, "-o", tmp_path / "dataset", "-q") == 2
+    assert "the table was changed after predict" in capsys.readouterr().err
+
+
+def test_sequences_teach_as_they_were_seen(tmp_path: Path) -> None:
+    """Of two in a file each is its own; the channel of the nuclei and the size of a pixel are those of the run."""
+    seen = [division(number, abnormal=bool(number)) for number in (0, 1)]
+    with tifffile.TiffWriter(tmp_path / "two.ome.tif", ome=True) as writer:
+        for one in seen:
+            writer.write(np.moveaxis(one[..., ::-1], -1, 1), metadata={"axes": "TCYX"}, photometric="minisblack")
+    words = ("--scene", "all", "--nuclei-channel", 0, "--pixel-size", 1.3, "--input", "sequence", *COMMON)
+    assert run("mitosis", "predict", tmp_path / "two.ome.tif", "-o", tmp_path / "out", *words) == 0
+    with serving(tmp_path / "out") as served:
+        for number, name in enumerate(("normal", "abnormal")):
+            served.edit(number, do="class", label=1, **{"class": name})
+            served.send(number, reviewed=True)
+        served.settle()
+    assert run("mitosis", "prepare", tmp_path / "out", "-o", tmp_path / "set", "--splits", "1,0,0", "-q") == 0
+    items = pd.read_csv(tmp_path / "set/items.csv", dtype=str)
+    assert items["class"].tolist() == ["normal", "abnormal"]
+    for path, one in zip(items["image"], seen, strict=True):
+        found = tifffile.imread(tmp_path / "set" / path)
+        found = np.moveaxis(found, 1, -1) if found.shape[1] == 2 else found
+        np.testing.assert_array_equal(found, one)
+    assert json.loads((tmp_path / "set/dataset.json").read_text())["pixel_size_um"] == 1.3
 
 
 def test_a_review_in_which_nothing_was_done_binds_nobody(tmp_path: Path) -> None:
@@ -195,3 +237,23 @@ def test_the_gallery_by_mouse_and_by_key(tmp_path: Path) -> None:
         assert driver.execute_script(broken) == 0
         wrong = [one for one in driver.get_log("browser") if one["level"] == "SEVERE"]
         assert wrong == []
+
+
+def test_one_of_several_scenes_is_refused_where_another_one_would_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = [draw_field(number).grey for number in (1, 2)]
+    with tifffile.TiffWriter(tmp_path / "two.ome.tif", ome=True) as writer:
+        for grey in fields:
+            writer.write(grey, metadata={"axes": "YX"}, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "one.tif", fields[0])
+    inputs = (tmp_path / "two.ome.tif", tmp_path / "one.tif")
+    for at, (path, code) in enumerate(zip(inputs, (2, 0), strict=True)):
+        out, dataset = tmp_path / f"out{at}", tmp_path / f"set{at}"
+        assert run("micronucleus", "predict", path, "--scene", "all", "--input", "field", "-o", out, *COMMON) == 0
+        with serving(out) as served:
+            for number in range(len(served.get("api/run")["images"])):
+                served.send(number, reviewed=True)
+            served.settle()
+        assert run("micronucleus", "prepare", out, "-o", dataset, "--splits", "1,0,0", "-q") == code
+    assert "is one of several scenes of two.ome.tif" in capsys.readouterr().err

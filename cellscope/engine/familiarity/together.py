@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from cellscope.engine.predict.grouping import COLUMN
@@ -22,10 +21,9 @@ def more_than_chance(flagged: int, images: int) -> bool:
 
     Each is with probability `UNFAMILIAR`, by what familiarity is; so their number is binomial.
     """
-    tail = math.fsum(
-        math.comb(images, k) * UNFAMILIAR**k * (1 - UNFAMILIAR) ** (images - k) for k in range(flagged, images + 1)
-    )
-    return flagged > 0 and tail < CHANCE
+    from scipy.special import bdtrc  # not for a help page
+
+    return flagged > 0 and bool(bdtrc(flagged - 1, images, UNFAMILIAR) < CHANCE)
 
 
 def mostly(flagged: int, images: int) -> bool:

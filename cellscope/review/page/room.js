@@ -2,13 +2,14 @@
 import { address, ask } from "./api.js";
 import { Board } from "./board.js";
 import { Gallery } from "./gallery.js";
+import { Keys } from "./keys.js";
 import { Spread } from "./spread.js";
 import { tools, keyHelp } from "./tools.js";
 
 const id = (name) => document.getElementById(name);
 // No orange: it says "to review".
 const PALETTE = ["#35d07f", "#ffe14d", "#58a6ff", "#f15bb5", "#4dd9d9", "#9b8cff", "#ff6b6b", "#c8d0da"];
-const state = { run: null, number: -1, shown: null, selected: new Set(), digits: "", busy: Promise.resolve(), keys: Promise.resolve(), watching: false, opening: 0, pinned: null };
+const state = { run: null, number: -1, shown: null, selected: new Set(), busy: Promise.resolve(), watching: false, opening: 0, pinned: null };
 
 const colour = (one) => (state.selected.has(one.label) ? "#5aaaff" : one.review ? "#ff9a3d" : ofClass(one.class));
 const ofClass = (class_) => {
@@ -338,20 +339,10 @@ function paint() {
 
 // ---- keys
 
-function digit(event) {
-  if (state.run.tools.includes("count") && page() === "objects") { each((one) => ({ do: "count", label: one.label, count: Number(event.key) })); return; }
-  state.digits += event.key;
-  clearTimeout(state.waiting);
-  const named = state.run.classes.filter((name) => name.startsWith(state.digits));
-  const numbered = state.run.classes.every((name) => !/^\d/.test(name));
-  const give = () => {
-    const name = numbered ? state.run.classes[Number(state.digits) - 1] : state.digits;
-    state.digits = "";
-    if (state.run.classes.includes(name)) state.keys = state.keys.then(() => room.give(name)); else say(`There is no class ${name ?? ""}.`, true);
-  };
-  if (numbered || named.length === 1) { give(); return; }
-  say(`class ${state.digits} ...`);
-  state.waiting = setTimeout(give, 700);
+const keys = new Keys({ classes: () => state.run.classes, give: (name) => room.give(name), say });
+function digit(key) {
+  if (!state.run.tools.includes("count") || page() !== "objects") { keys.digit(key); return; }
+  keys.queue(() => each((one) => ({ do: "count", label: one.label, count: Number(key) })));
 }
 
 document.addEventListener("keydown", (event) => {
@@ -359,20 +350,21 @@ document.addEventListener("keydown", (event) => {
   if (spread.mode && !event.ctrlKey && spread.key(event)) { event.preventDefault(); return; }
   const control = event.ctrlKey || event.metaKey;
   if (event.key === "Enter" && event.target.closest("header button, aside button, nav button")) return; // it presses the button
-  if (!control && /^\d$/.test(event.key)) { event.preventDefault(); digit(event); return; }
-  if (event.key === "Enter" && state.digits) { clearTimeout(state.waiting); }
+  if (!control && /^\d$/.test(event.key)) { event.preventDefault(); digit(event.key); return; }
+  if (["Shift", "Control", "Alt", "Meta"].includes(event.key)) return;
+  if (keys.settle() && event.key === "Enter") { event.preventDefault(); return; } // it ends the number
   const name = `${control ? "Ctrl+" : ""}${event.key.length === 1 && !event.shiftKey ? event.key.toLowerCase() : event.key}`;
   const tool = tools(room).find((one) => one.keys.includes(name));
   if (!tool) return;
   event.preventDefault();
-  // One key after the other: one typed while an image is being opened is for what will be shown, not for what is still there.
-  state.keys = state.keys.then(() => {
+  keys.queue(() => {
     const now = tools(room).find((one) => one.keys.includes(name));
     if (now?.ready) return now.act();
     if (now) say(now.missing ?? "Select something first.", true);
     return undefined;
-  }).catch((error) => say(error.message, true));
+  });
 });
+document.addEventListener("pointerdown", () => keys.settle(), true);
 
 for (const [name, act] of Object.entries({
   previous: () => room.open(-1), next: () => room.open(1), undo: () => change({ undo: true }, "Undone."), redo: () => change({ redo: true }, "Made again."),

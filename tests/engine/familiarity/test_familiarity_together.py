@@ -15,7 +15,7 @@ def table(flags, groups=None):
     return pd.DataFrame(named if groups is None else {**named, "group": groups})
 
 
-@pytest.mark.parametrize("images", [1, 2, 3, 10, 46, 230, 1000])
+@pytest.mark.parametrize("images", [1, 2, 3, 10, 46, 230, 1000, 1030, 50_000])
 def test_chance_is_that_of_the_binomial(images):
     """Against draws: the fewest flags that count come by chance less often than said, one fewer more often."""
     fewest = next((k for k in range(images + 1) if more_than_chance(k, images)), None)

@@ -92,9 +92,9 @@ class Cell:
     left_out : list of Detection
         Found, but neither called for by the cell nor certain: pieces of chromosomes and debris.
     probability : float or None
-        That the draft is right; None where the models do not tell, and after a person's changes.
+        That the draft is right; None where the models do not tell.
     evidence : dict or None
-        For gains, losses and the sex chromosomes, see `evidence.weigh_copies`; None as for `probability`.
+        For gains, losses and the sex chromosomes, see `evidence.weigh_copies`; None too after a person's changes.
     """
 
     chromosomes: list[Chromosome]

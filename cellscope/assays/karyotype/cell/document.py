@@ -175,12 +175,12 @@ def keep_fixed(chromosome: Chromosome) -> None:
 
 
 def _probability(document: Mapping[str, Any]) -> float | None:
-    """Give how probable the draft is; of one that a person changed nothing is known."""
+    """Give how probable the draft is; of one whose chromosomes a person changed nothing is known."""
     history = document.get("history") or []
     said = document.get("probability")
     if not isinstance(said, (int, float)) or isinstance(said, bool) or not isinstance(history, list):
         return None
-    changed = any(not isinstance(edit, Mapping) or edit.get("do") != "confirm" for edit in history)
+    changed = any(not isinstance(edit, Mapping) or edit.get("do") not in {"confirm", *SEEN} for edit in history)
     return None if changed or not 0 <= said <= 1 else float(said)
 
 

@@ -109,6 +109,8 @@ def is_fixed(chromosome: Chromosome) -> bool:
 
 def _assigned(cell: Cell, fixed: list[bool], outlined: Collection[int], rules: Rules) -> tuple[list[str], np.ndarray]:
     """Give each chromosome its class and margin; of fixed ones those are their own, and certain."""
+    if not cell.chromosomes:
+        return [], np.zeros(0)
     areas = np.array([one.detection.area for one in cell.chromosomes], float)
     evidence = cell_evidence(np.log(np.maximum([one.probabilities for one in cell.chromosomes], LEAST)), areas)
     sure = [one.label in outlined or known for one, known in zip(cell.chromosomes, fixed, strict=True)]
@@ -127,13 +129,25 @@ def _assigned(cell: Cell, fixed: list[bool], outlined: Collection[int], rules: R
     margins = np.full(len(areas), CERTAIN)
     margins[named] = found.margins
     if rules.learnt:  # as `choose` does: a chromosome may be called otherwise, or be none
-        leaving = LEAVING_OUT_BESIDE + odds[named]
-        margins[named] = assign_cell(evidence[named], aneuploidy_cost=cost, unassigned_cost=leaving).margins
+        margins[named] = _margins(evidence[named], found.classes, cost, LEAVING_OUT_BESIDE + odds[named])
     margins[fixed] = CERTAIN
     classes = [one.class_ for one in cell.chromosomes]
     for place, class_ in zip(np.flatnonzero(named), found.classes, strict=True):
         classes[place] = class_
     return classes, margins
+
+
+def _margins(evidence: np.ndarray, classes: list[str], cost: float, leaving: np.ndarray) -> np.ndarray:
+    """Give by how much the cell's cost rises when each has not the class given; below 0 where it would fall."""
+    free = assign_cell(evidence, aneuploidy_cost=cost, unassigned_cost=leaving)
+    margins = free.margins.copy()
+    for row, (class_, best) in enumerate(zip(classes, free.classes, strict=True)):
+        if class_ != best and class_ != UNASSIGNED:
+            held, staying = evidence.copy(), leaving.copy()
+            held[row], staying[row] = -NEVER, NEVER
+            held[row, CLASSES.index(class_)] = evidence[row, CLASSES.index(class_)]
+            margins[row] = free.cost - assign_cell(held, aneuploidy_cost=cost, unassigned_cost=staying).cost
+    return margins
 
 
 def _probability(cell: Cell, before: Cell, doubts: tuple[float, float], weights: tuple[float, ...]) -> float:

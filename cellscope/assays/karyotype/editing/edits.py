@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cellscope.assays.karyotype.cell.assignment import UNASSIGNED
-from cellscope.assays.karyotype.cell.document import mask_runs, runs_mask
+from cellscope.assays.karyotype.cell.document import SEEN, mask_runs, runs_mask
 from cellscope.assays.karyotype.cell.fields import check_fields
 from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.upright import main_axis
@@ -178,7 +178,7 @@ def _add(cell: _Cell, edit: Mapping[str, Any]) -> None:
 
 def _outline(cell: _Cell, edit: Mapping[str, Any]) -> None:
     entry = cell.entries[edit["label"]]
-    named = entry["class"] if set(entry.get("edited", ())) & {"class", "confirm"} else None
+    named = entry["class"] if set(entry.get("edited", ())) - SEEN else None
     made = _drawn(cell, {"class": named, **edit}, entry, "outline")
     cell.entries[edit["label"]] = made
 

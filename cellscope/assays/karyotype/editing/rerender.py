@@ -20,7 +20,7 @@ from cellscope.assays.karyotype.classify.stage import CPU_BATCH, classify, cut_o
 from cellscope.assays.karyotype.classify.views import view_of
 from cellscope.assays.karyotype.detect.inputs import METAPHASE
 from cellscope.assays.karyotype.detect.state import State
-from cellscope.assays.karyotype.editing.anew import Rules, assign_anew
+from cellscope.assays.karyotype.editing.anew import Rules, assign_anew, is_fixed
 from cellscope.assays.karyotype.editing.edits import apply_edits
 from cellscope.assays.karyotype.options import PredictOptions
 from cellscope.engine.assay import Assay, Result, Stage, Subject
@@ -90,7 +90,7 @@ def cut_new(documents: Mapping[str, Mapping[str, Any]], subject: Subject[RenderS
 
 
 def score_new(subject: Subject[RenderState], outputs: list[Any]) -> None:
-    """Give new shapes their probabilities, and those without a class the best of those."""
+    """Give new shapes their probabilities, and those of which a person said no class the best of those."""
     cell: Cell = subject.state.cell
     new = _new_shapes(cell)
     if not new:
@@ -105,7 +105,7 @@ def score_new(subject: Subject[RenderState], outputs: list[Any]) -> None:
         chromosome.probabilities = np.exp(own)
         if chromosome.short_arm_up is None and polarity is not None:
             chromosome.short_arm_up = calibration.short_arm_up(float(polarity))
-        if chromosome.class_ == UNASSIGNED:
+        if chromosome.class_ == UNASSIGNED and not is_fixed(chromosome):
             chromosome.class_ = CLASSES[int(with_size.argmax())]
             chromosome.confidence = float(np.exp(with_size.max()))
             chromosome.reasons = [NEW_SHAPE]
@@ -131,6 +131,8 @@ def score_and_assign(
         review_below=given["review_below"],
         bright=state.cell.bright_on_dark,
     )
+    unscored = {one.label for one in _new_shapes(before)}  # by the report's editor, whose file took the run's place
+    before.chromosomes = [one for one in before.chromosomes if one.label not in unscored]
     unnamed = {one.label for one in state.cell.chromosomes if NEW_SHAPE in one.reasons}
     assign_anew(state.cell, before, state.new, rules)
     for one in state.cell.chromosomes:

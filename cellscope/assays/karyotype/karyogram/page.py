@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,8 @@ from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
 DPI = 300
+#: matplotlib's settings are the process's: two that change them at once would leave each other's behind.
+_SETTINGS = threading.Lock()
 
 Colour = tuple[int, int, int]
 
@@ -128,7 +131,7 @@ def to_vector(page: Page, form: str) -> bytes:
     axes.set(xlim=(0, page.width), ylim=(page.height, 0))
     buffer = io.BytesIO()
     # Type 42 fonts and SVG text can be searched and edited; no date and a fixed salt keep the bytes the same.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cellscope", "pdf.fonttype": 42}):
+    with _SETTINGS, matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cellscope", "pdf.fonttype": 42}):
         if form == "svg":
             FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
         else:

@@ -84,7 +84,15 @@ def cut_events(source: Path, folder: Path, options: MitosisPrepareOptions) -> li
     return cuts
 
 
-def cut_movie(path: Path, stem: str, events: list[Event], folder: Path, table: str, options: Any) -> list[Cut]:
+def cut_movie(
+    path: Path,
+    stem: str,
+    events: list[Event],
+    folder: Path,
+    table: str,
+    options: Any,
+    pixel_size_um: float | None = None,
+) -> list[Cut]:
     """Cut the labelled divisions of one movie.
 
     Parameters
@@ -99,6 +107,8 @@ def cut_movie(path: Path, stem: str, events: list[Event], folder: Path, table: s
         What named the divisions, for messages.
     options
         As for `cut_events`, or those of `predict`.
+    pixel_size_um : float, optional
+        What a person gave; None for what the file says.
 
     Raises
     ------
@@ -123,15 +133,17 @@ def cut_movie(path: Path, stem: str, events: list[Event], folder: Path, table: s
     except InputError as error:
         text = str(error)
         raise DatasetError(text if path.name in text else f"{one_line(path)}: {text}") from error
-    facts = parse_name(path.stem)
+    facts, pixel = parse_name(path.stem), pixel_size_um or movie.pixel_size_um
     cuts = []
     for number, (event, window) in enumerate(zip(events, windows, strict=True), 1):
         kind = window.patches.dtype
         pair = two_channels(window.patches, nuclei_channel=options.nuclei_channel)
-        centres = follow(pair[:, 1], window.at_event, window.side)
+        centres = np.full((len(pair), 2), (pair.shape[2] - 1) / 2)
+        if getattr(options, "follow", True):
+            centres = follow(pair[:, 1], window.at_event, window.side)
         cropped = crop(np.moveaxis(pair, 1, -1), centres, window.side)
         stored = cropped if kind == np.float32 else np.rint(cropped).astype(kind)
         name = f"{stem}/{number:04d}"
-        write_sequence(folder / f"{name}.tif", stored, pixel_size_um=movie.pixel_size_um, interval_s=movie.interval_s)
-        cuts.append(Cut(name, event.class_, facts, event, movie.pixel_size_um))
+        write_sequence(folder / f"{name}.tif", stored, pixel_size_um=pixel, interval_s=movie.interval_s)
+        cuts.append(Cut(name, event.class_, facts, event, pixel))
     return cuts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,19 @@ CLASSES = ("normal", "abnormal")
 _FOLDERS = {"normalmitosis": "normal", "abnormalmitosis": "abnormal", "normal": "normal", "abnormal": "abnormal"}
 _KEPT = {"test": "test"}
 """Folders above the class folders that say what their sequences are kept for: the authors' TEST beside TRAIN."""
+
+
+class _Record(NamedTuple):
+    """A sequence of a source: its class, its split where one is stated, and how to read it."""
+
+    source: str
+    entry: Input
+    class_: str
+    facts: Facts
+    split: str
+    nuclei_channel: int
+    choice: Choice
+    pixel_size_um: float | None = None
 
 
 @dataclass
@@ -65,25 +78,27 @@ class Found:
 def found_in_folders(sources: list[Path], out: Path, options: MitosisPrepareOptions) -> Found:
     """Read the sequences of class folders."""
     found, stated = Found(), _stated(options.table)
-    records, movies = [], []
+    records: list[_Record] = []
+    movies = []
     for folder in sources:
         with gathering() as tally:
-            own = _records(folder, stated)
+            own = _records(folder, stated, options)
             seen = list(reviewed.reviewed_movies(folder)) if reviewed.detect(folder) else []
-        for class_ in [*(record[2] for record in own), *(event.class_ for one in seen for event in one.events)]:
+        for class_ in [*(record.class_ for record in own), *(event.class_ for one in seen for event in one.events)]:
             tally.image([class_])
         records += own
         movies += [(folder.resolve().name, one) for one in seen]
         found.tallies.append(tally)
-    if records and all(record[-1] == "test" for record in records) and not stated:
-        records = [(*record[:-1], "") for record in records]  # a folder called test with nothing beside it
+    if records and all(record.split == "test" for record in records) and not stated:
+        records = [record._replace(split="") for record in records]  # a folder called test with nothing beside it
     called = {event.class_ for _, one in movies for event in one.events}
-    two_classes({class_ for _, _, class_, *_ in records} | called, options.normal)
-    _same_channels(records, Choice.of(options))
+    two_classes({record.class_ for record in records} | called, options.normal)
+    _same_channels(records)
     shutil.rmtree(out / "sequences", ignore_errors=True)
-    for source, entry, class_, facts, split in records:
+    for record in records:
+        source, entry, class_, facts, split, *_ = record
         path = _path(source, entry)
-        size = _store(entry, out / "sequences" / path, options.nuclei_channel, Choice.of(options))
+        size = _store(record, out / "sequences" / path)
         group = facts.group if facts.position or facts.dose else PurePosixPath(entry.image).stem
         item = Item(
             f"{source}/{entry.image}",
@@ -95,8 +110,8 @@ def found_in_folders(sources: list[Path], out: Path, options: MitosisPrepareOpti
         found.add(item, facts, size, split)
     for source, one in movies:
         stem = PurePosixPath(one.image).with_suffix("").as_posix()
-        folder = out / "sequences" / source
-        _add_cuts(found, source, cut_movie(one.path, stem, one.events, folder, one.table, one.options))
+        how = one.table, one.options, one.pixel_size_um
+        _add_cuts(found, source, cut_movie(one.path, stem, one.events, out / "sequences" / source, *how))
     return found
 
 
@@ -159,16 +174,19 @@ def origin_of(facts: Facts) -> dict[str, str]:
     return {"line": facts.line, "day": facts.date, "dose": facts.dose}
 
 
-def _records(source: Path, table: dict[str, dict[str, str]]) -> list[tuple[str, Input, str, Facts, str]]:
-    """List (source name, file, class, facts, split or nothing) of a source."""
+def _records(source: Path, table: dict[str, dict[str, str]], options: MitosisPrepareOptions) -> list[_Record]:
+    """List the sequences of a source; those of a reviewed run are read as the run read them."""
     if not source.is_dir():
         raise DatasetError(f"{source}: no such folder; give the folder that holds the class folders")
     if reviewed.detect(source):
         name = source.resolve().name
-        return [
-            (name, Input(one.path, one.image), class_, parse_name(PurePosixPath(one.image).stem), "")
-            for one, class_ in reviewed.reviewed_sequences(source)
-        ]
+        found = []
+        for one, class_ in reviewed.reviewed_sequences(source):
+            given, pixel = reviewed.reading(source, one)
+            facts = parse_name(PurePosixPath(one.image).stem)
+            entry, choice = Input(one.path, one.image), Choice.of(given)
+            found.append(_Record(name, entry, class_, facts, "", given.nuclei_channel, choice, pixel))
+        return found
     found = []
     entries = resolve_inputs([source], MOVIE_SUFFIXES)
     stated = _matched(table, entries, source)
@@ -188,7 +206,8 @@ def _records(source: Path, table: dict[str, dict[str, str]]) -> list[tuple[str, 
         split = said.get("split") or next((_KEPT[part] for part in above if part in _KEPT), "")
         if split not in ("", *SPLITS):
             raise UsageError(f"--table: {one_line(split)} is no split; there are {', '.join(SPLITS)}")
-        found.append((source.resolve().name, entry, class_, replace(facts, **known), split))
+        how = options.nuclei_channel, Choice.of(options)
+        found.append(_Record(source.resolve().name, entry, class_, replace(facts, **known), split, *how))
     return found
 
 
@@ -223,12 +242,13 @@ def _matched(table: dict[str, dict[str, str]], entries: list[Input], source: Pat
     return found
 
 
-def _same_channels(records: list[tuple[str, Input, str, Facts, str]], choice: Choice) -> None:
+def _same_channels(records: list[_Record]) -> None:
     """Raise DatasetError for a file that cannot be opened, or whose channels differ from those of the others."""
     first: dict[str, Any] = {}
-    for _, entry, *_ in records:
+    for record in records:
+        entry = record.entry
         try:
-            movie = open_movie(entry.path, choice=choice)
+            movie = open_movie(entry.path, choice=record.choice)
         except InputError as error:
             raise DatasetError(str(error)) from error
         first = first or {"path": entry.path, "channels": movie.channels}
@@ -243,17 +263,19 @@ def _path(source: str, entry: Input) -> str:
     return PurePosixPath(source, entry.image).with_suffix(".tif").as_posix()
 
 
-def _store(entry: Input, path: Path, nuclei_channel: int, choice: Choice) -> float | None:
+def _store(record: _Record, path: Path) -> float | None:
     """Write a sequence with its two channels; return its pixel size."""
+    entry = record.entry
     try:
-        movie = open_movie(entry.path, choice=choice)
+        movie = open_movie(entry.path, choice=record.choice)
         if movie.frames < 2:
             raise InputError(f"{entry.path}: one frame is not a sequence")
         frames = movie.read()
-        pair = two_channels(frames, nuclei_channel=nuclei_channel)
+        pair = two_channels(frames, nuclei_channel=record.nuclei_channel)
     except InputError as error:
         text = str(error)
         raise DatasetError(text if str(entry.path) in text else f"{entry.path}: {text}") from error
     stored = pair if frames.dtype == np.float32 else np.rint(pair).astype(frames.dtype)
-    write_sequence(path, np.moveaxis(stored, 1, -1), pixel_size_um=movie.pixel_size_um, interval_s=movie.interval_s)
-    return movie.pixel_size_um
+    pixel = record.pixel_size_um or movie.pixel_size_um
+    write_sequence(path, np.moveaxis(stored, 1, -1), pixel_size_um=pixel, interval_s=movie.interval_s)
+    return pixel

@@ -22,18 +22,26 @@ from cellscope.review.called import REASON
 
 @dataclass(frozen=True)
 class ReviewedMovie:
-    """A movie of a reviewed run: its divisions with their classes, and how the run cut them out."""
+    """A movie of a reviewed run: its divisions with their classes, and how the run read it and cut them out."""
 
     image: str
     path: Path
     events: list[Event]
     table: str
     options: Any
+    pixel_size_um: float | None
 
 
 def detect(source: Path) -> bool:
     """Tell whether `source` is a run of mitosis with corrections."""
     return is_corrected_run(source, "mitosis")
+
+
+def reading(source: Path, one: Reviewed) -> tuple[Any, float | None]:
+    """Give the options with which the run read an input, its scene among them, and the pixel size that it was given."""
+    record = read_record(source) or {}
+    scene = {} if one.scene is None else {"scene": one.scene}
+    return SimpleNamespace(**(options_of(record) | scene)), record["options"]["run"].get("pixel_size")
 
 
 def reviewed_sequences(source: Path) -> Iterator[tuple[Reviewed, str]]:
@@ -45,7 +53,7 @@ def reviewed_sequences(source: Path) -> Iterator[tuple[Reviewed, str]]:
         No image was reviewed, or one is not there.
     """
     calls = corrected_rows(source, "objects")
-    for one in reviewed_images(source):
+    for one in reviewed_images(source, scenes=True):
         if one.kind == SEQUENCE:
             for row in _sure(one.image, calls.get(one.image, [])):
                 yield one, row["class"]
@@ -53,11 +61,10 @@ def reviewed_sequences(source: Path) -> Iterator[tuple[Reviewed, str]]:
 
 def reviewed_movies(source: Path) -> Iterator[ReviewedMovie]:
     """Yield the movies that were marked as reviewed; errors as of `reviewed_sequences`, and no table of divisions."""
-    movies = [one for one in reviewed_images(source) if one.kind == MOVIE]
+    movies = [one for one in reviewed_images(source, scenes=True) if one.kind == MOVIE]
     if not movies:
         return
-    options = SimpleNamespace(**options_of(read_record(source) or {}))
-    table, calls = Path(options.events), corrected_rows(source, "objects")
+    table, calls = Path(reading(source, movies[0])[0].events), corrected_rows(source, "objects")
     try:
         every = read_events(table)
     except UsageError as error:
@@ -65,13 +72,19 @@ def reviewed_movies(source: Path) -> Iterator[ReviewedMovie]:
     for one in movies:
         events, _ = events_of(every, one.path, table.name)
         rows = calls.get(one.image, [])
-        if len(events) != len(rows):
+        if len(events) != len(rows) or not all(_is(events[int(row["label"]) - 1], row) for row in rows):
             raise DatasetError(
-                f"{source}: {table.name} names {len(events)} divisions of {one_line(one.image)} and the run holds "
-                f"{len(rows)}; the table was changed after predict"
+                f"{source}: the {len(events)} divisions of {one_line(one.image)} in {table.name} are not the "
+                f"{len(rows)} of the run; the table was changed after predict"
             )
         kept = [replace(events[int(row["label"]) - 1], class_=row["class"]) for row in _sure(one.image, rows)]
-        yield ReviewedMovie(one.image, one.path, kept, table.name, options)
+        yield ReviewedMovie(one.image, one.path, kept, table.name, *reading(source, one))
+
+
+def _is(event: Event, row: dict[str, str]) -> bool:
+    """Tell whether a row is of an event; numbers of a table are rounded."""
+    away = abs(float(row["centroid-0"]) - event.y), abs(float(row["centroid-1"]) - event.x)
+    return float(row["frame"]) == event.frame and max(away) < 0.5
 
 
 def _sure(image: str, rows: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -172,3 +172,29 @@ def test_a_chromosome_that_a_person_left_without_a_class_keeps_none() -> None:
     turned = first(changed, "8")
     turned.edited = ["flip"]
     assert not is_fixed(turned)
+
+
+def test_what_is_one_too_many_is_the_less_sure_the_less_it_looks_like_a_chromosome() -> None:
+    """A person adds a third 21: of the two that were there, one is hardly a chromosome."""
+    found = []
+    for score in (0.9, 0.6, 0.3):
+        before = cell()
+        doubtful = [one for one in before.chromosomes if one.class_ == "21"][1]
+        doubtful.detection = Detection(doubtful.detection.bbox, doubtful.detection.mask, score)
+        changed = copy.deepcopy(before)
+        changed.chromosomes.append(chromosome(47, "21"))
+        changed.chromosomes[-1].edited = ["add"]
+        anew(before, changed, {47})
+        one = next(one for one in changed.chromosomes if one.label == doubtful.label)
+        assert (one.class_, one.review) == ("21", True)
+        found.append((one.confidence, changed.probability))
+    assert found == sorted(found, reverse=True)
+    assert found[0][0] < 0.5
+
+
+def test_a_chromosome_added_where_nothing_was_found_is_assigned() -> None:
+    before = Cell([], (300, 2400), bright_on_dark=False)
+    changed = Cell([chromosome(1, "7")], (300, 2400), bright_on_dark=False)
+    anew(before, changed, {1})
+    assert changed.classes == ["7"]
+    assert changed.probability is None

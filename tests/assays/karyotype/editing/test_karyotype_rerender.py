@@ -71,6 +71,31 @@ def test_a_cell_reads_back_as_it_was_written(document: dict[str, Any]) -> None:
     assert len(cell.left_out) == 1
 
 
+@pytest.mark.parametrize("said", ["class", "confirm", "add", "join", "split"])
+def test_a_second_outline_keeps_the_class_that_a_person_gave(document: dict[str, Any], said: str) -> None:
+    label, other = of_class(document, "10"), of_class(document, "12")
+    x0, y0, x1, y1 = chromosome(document, label)["bbox"]
+    points = [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]
+    first: dict[str, dict[str, Any]] = {
+        "class": {"label": label, "class": "3"},
+        "confirm": {"label": label},
+        "add": {"points": points, "class": "3"},
+        "join": {"labels": [label, other], "class": "3"},
+        "split": {"label": label, "line": [[x0, (y0 + y1) / 2], [x1, (y0 + y1) / 2]], "classes": ["3", "3"]},
+    }
+    at = 47 if said == "add" else label
+    outline = {"do": "outline", "label": at, "points": points}
+    changed = apply_edits({**document, "edits": [{"do": said, **first[said]}, outline, outline]})
+    assert chromosome(changed, at)["class"] == ("10" if said == "confirm" else "3")
+
+
+@pytest.mark.parametrize(("do", "known"), [("flip", True), ("turn", True), ("confirm", True), ("class", False)])
+def test_what_says_nothing_of_a_class_leaves_the_probability(document: dict[str, Any], do: str, known: bool) -> None:
+    edit = {"do": do, "label": of_class(document, "10"), "degrees": 5, "class": "3"}
+    changed = apply_edits({**document, "probability": 0.8, "edits": [edit]})
+    assert read_karyotype(changed, review_below=0.8).probability == (0.8 if known else None)
+
+
 def test_join_and_split(document: dict[str, Any]) -> None:
     first, second = of_class(document, "10"), of_class(document, "12")
     joined = apply_edits({**document, "edits": [{"do": "join", "labels": [first, second], "class": "3"}]})

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from drawn.reviewing import TOKEN, Served, serving
 from test_karyotype_editor import cell_document, of_class
 
 from cellscope.assays.karyotype.cell.document import runs_mask
+from cellscope.assays.karyotype.editing.edits import apply_edits
 from cellscope.cli.root import app
 from cellscope.errors import EXIT_USAGE, UsageError
 from cellscope.io.corrections import read_corrections
@@ -351,3 +353,54 @@ def test_the_label_image_and_the_tables_agree(served: Served, out: Path) -> None
     listed = set(table.loc[table["image"] == "case7/cell_01.png", "label"])
     assert set(np.unique(labels)) - {0} <= listed
     assert labelled(out, "Y") not in listed
+
+
+def outline_of(out: Path, label: int) -> list[list[int]]:
+    document = json.loads((out / "case7/cell_01.karyotype.json").read_text("utf-8"))
+    x0, y0, x1, y1 = next(one["bbox"] for one in document["chromosomes"] if one["label"] == label)
+    return [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]
+
+
+def test_a_new_shape_that_a_person_calls_unassigned_stays_so(served: Served, out: Path) -> None:
+    label = labelled(out, "5")
+    served.edit(0, do="outline", label=label, points=outline_of(out, label))
+    for _ in range(2):  # the second one is made beside the first
+        shown = served.edit(0, do="class", label=label, **{"class": "unassigned"})
+        one = next(one for one in shown["objects"] if one["label"] == label)
+        assert (one["class"], one["review"]) == ("unassigned", True)
+
+
+def test_a_document_of_the_editor_in_the_place_of_the_original_can_be_corrected(out: Path) -> None:
+    """It holds shapes that no network has seen yet."""
+    path = out / "case7/cell_01.karyotype.json"
+    label, other = labelled(out, "5"), labelled(out, "7")
+    edit = {"do": "outline", "label": label, "points": outline_of(out, label)}
+    path.write_text(json.dumps(apply_edits(json.loads(path.read_text("utf-8")) | {"edits": [edit]})), "utf-8")
+    with serving(out) as served:
+        shown = served.edit(0, do="class", label=other, **{"class": "8"})
+    classes = {one["label"]: one["class"] for one in shown["objects"]}
+    assert classes[other] == "8"
+    assert classes[label] != "unassigned"
+
+
+def test_what_is_shown_is_of_one_moment(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that comes while an image is worked out does not lend its revision to what was before it."""
+    with serving(out) as served:
+        show, label = served.room.corrector.show, labelled(out, "5")
+        changes: list[Thread] = []
+
+        def slow(image: str, edits: Any) -> Any:
+            found = show(image, list(edits))
+            if not changes:
+                what = {"edit": {"do": "class", "label": label, "class": "21"}}
+                changes.append(Thread(target=served.room.change, args=(0, 0, what)))
+                changes[0].start()
+                changes[0].join(10)
+            return found
+
+        monkeypatch.setattr(served.room.corrector, "show", slow)
+        before = served.get("api/image/0")
+        changes[0].join()
+        after = served.get("api/image/0")
+    assert (before["revision"], before["can_undo"], before["line"]["corrected"]) == (0, False, 0)
+    assert (after["revision"], after["can_undo"]) == (1, True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from threading import Event, Thread
+
 import numpy as np
 import pytest
 from drawn.karyotype import Generated, metaphase
@@ -13,7 +16,7 @@ from cellscope.assays.karyotype.cell.chromosomes import Cell, Chromosome
 from cellscope.assays.karyotype.detect.detections import Detection
 from cellscope.assays.karyotype.karyogram import drawing as karyogram
 from cellscope.assays.karyotype.karyogram.drawing import MARGIN, REVIEW, WIDTH, draw_karyogram, lay_out
-from cellscope.assays.karyotype.karyogram.page import Image
+from cellscope.assays.karyotype.karyogram.page import Image, Page, to_vector
 from cellscope.imaging.tone import to_grey
 
 
@@ -133,3 +136,26 @@ def test_a_row_of_many_wide_chromosomes_fits_the_page(copies: int, ideograms: bo
     assert max(image.x + image.pixels.shape[1] for image in images) <= WIDTH - MARGIN
     assert len({image.pixels.shape for image in images}) == 1
     assert (images[0].pixels.shape[1] > 200) == (copies == 3)
+
+
+def test_two_karyograms_drawn_at_once_leave_each_other_s_settings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a review: one is written while the person asks for another one as a PDF."""
+    import matplotlib
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+    plain, seen, printing = matplotlib.rcParams["pdf.fonttype"], [], Event()
+
+    def slow(_canvas: FigureCanvasPdf, _buffer: object, **_more: object) -> None:
+        printing.set()
+        time.sleep(0.3)
+        seen.append(matplotlib.rcParams["pdf.fonttype"])
+
+    monkeypatch.setattr(FigureCanvasPdf, "print_pdf", slow)
+    first = Thread(target=to_vector, args=(Page(10, 10), "pdf"))
+    first.start()
+    assert printing.wait(60)
+    time.sleep(0.15)
+    to_vector(Page(10, 10), "pdf")
+    first.join()
+    assert seen == [42, 42]
+    assert matplotlib.rcParams["pdf.fonttype"] == plain != 42
