@@ -221,6 +221,34 @@ def test_a_slide_is_corrected_and_teaches(slide: Path, tmp_path: Path, capsys: p
     assert len(np.unique(drawn)) == len(np.unique(inside))
 
 
+def test_regions_that_reach_beyond_a_slide(slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A box of it may lie outside altogether; a nucleus that the region cuts is neither there nor background."""
+    labels = tifffile.imread(slide / "a.labels.tif").astype(int)
+    height, width = labels.shape
+    monkeypatch.setattr("cellscope.assays.histo.datasets.sources.corrected.LARGEST", 256)
+    inside = labels[height - 200 :, width - 200 :]
+    number = np.bincount(inside[30:-30, 30:-30].ravel())[1:].argmax() + 1
+    middle, half = np.argwhere(inside == number).mean(0)[::-1], 0.42 * np.sqrt((inside == number).sum())
+    corner = np.array([width - 200, height - 200])
+    hole = np.array(square(*middle, half=half)["coordinates"][0])  # most of a nucleus
+    rings = [np.array([(0, 0), (600, 0), (600, 600), (0, 600), (0, 0)], float), hole]
+    outline = {"type": "Polygon", "coordinates": [(ring + corner).tolist() for ring in rings]}
+    returned = [*features_of(slide / "a.geojson"), annotation(outline, "Region*")]
+    assert run("review", slide, "--corrections", write(tmp_path / "a.geojson", returned)) == 0
+    dataset = tmp_path / "dataset"
+    assert run("histo", "prepare", slide, "-o", dataset, "--splits", "1,0,0") == 0
+    items = pd.read_csv(dataset / "items.csv")
+    assert len(items) == 1
+    drawn = tifffile.imread(dataset / items["target"][0])
+    assert drawn.shape == inside.shape
+    mask = dataset / items["target"][0].replace(".tif", ".unknown.png")
+    unknown = cv2.imread(str(mask), 0) > 0
+    gone = (inside > 0) & (drawn == 0)
+    assert np.unique(inside[gone]).tolist() == [number]
+    assert unknown[gone].all()  # also of the rim, which lies in the region
+    assert unknown.sum() < 1.5 * gone.sum()
+
+
 def test_a_slide_without_a_region_teaches_nothing(slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert run("review", slide, "--corrections", slide / "a.geojson") == 0
     assert run("histo", "prepare", slide, "-o", tmp_path / "dataset") == 2

@@ -26,14 +26,17 @@ def more_than_chance(flagged: int, images: int) -> bool:
     return flagged > 0 and bool(bdtrc(flagged - 1, images, UNFAMILIAR) < CHANCE)
 
 
-def mostly(flagged: int, images: int) -> bool:
+def mostly(flagged: int | None, images: int) -> bool:
     """Say whether a number that is made of these images cannot be relied on: half of them, or more than chance."""
-    return flagged > 0 and (2 * flagged >= images or more_than_chance(flagged, images))
+    return flagged is not None and flagged > 0 and (2 * flagged >= images or more_than_chance(flagged, images))
 
 
-def unfamiliar_among(images: pd.DataFrame) -> int:
-    """Count the images of a part of ``images.csv`` that are unlike the training images."""
-    return int((images["unfamiliar"].astype(str) == "True").sum()) if "unfamiliar" in images else 0
+def unfamiliar_among(images: pd.DataFrame) -> int | None:
+    """Count the images of a part of ``images.csv`` that are unlike the training images; None if none was judged."""
+    if "unfamiliar" not in images:
+        return None
+    said = images["unfamiliar"].astype(str)
+    return int((said == "True").sum()) if said.isin(("True", "False")).any() else None
 
 
 def together(images: pd.DataFrame) -> list[str]:

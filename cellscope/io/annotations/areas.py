@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from cellscope.io.annotations.outline import AnnotatedImage, Outline
+from cellscope.io.annotations.outline import AnnotatedImage, Outline, Polygons
 from cellscope.io.annotations.tally import note
 
 
@@ -21,9 +21,9 @@ def unknown_area(image: AnnotatedImage, shape: tuple[int, int]) -> np.ndarray | 
     Returns
     -------
     (height, width) bool, or None
-        In crowds and areas to ignore; and outside the regions, where every object has its centre in one of them:
-        regions with objects beside them, such as a tumour's outline, do not say where objects were looked for. None
-        where everything is known.
+        In crowds, of which a box may be all that is given, and areas to ignore; and outside the regions, where every
+        object has its centre in one of them: regions with objects beside them, such as a tumour's outline, do not say
+        where objects were looked for. None where everything is known.
     """
     unknown = _drawn([*(one for one in image.outlines if one.crowd), *image.ignored], shape)
     if image.regions:
@@ -40,6 +40,36 @@ def unknown_area(image: AnnotatedImage, shape: tuple[int, int]) -> np.ndarray | 
 def _drawn(outlines: Iterable[Outline], shape: tuple[int, int]) -> np.ndarray:
     drawn = np.zeros(shape, np.int32)
     for outline in outlines:
-        if outline.geometry is not None:
+        if isinstance(outline.geometry, Polygons):
+            for part in outline.geometry.parts:
+                drawn[_inside(part, shape)] = 1
+        elif outline.geometry is not None:
             outline.geometry.draw(drawn, 1)
+        elif outline.extent is not None:
+            x0, y0, x1, y1 = outline.extent
+            drawn[_inside([np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])], shape)] = 1
     return drawn > 0
+
+
+def _inside(rings: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """Fill rings by the even-odd rule, row by row: areas are large and have thousands of points.
+
+    Returns
+    -------
+    (height, width) bool
+        Pixels whose centres lie inside.
+    """
+    height, width = shape
+    turns = np.zeros((height, width + 1), np.int32)  # from such a pixel on, inside and outside are exchanged
+    for ring in rings:
+        x, y = np.asarray(ring, float)[:, :2].T - 0.5
+        to_x, to_y = np.roll(x, -1), np.roll(y, -1)
+        first, end = (
+            np.clip(np.ceil(ends), 0, height).astype(int) for ends in (np.minimum(y, to_y), np.maximum(y, to_y))
+        )
+        edge = np.repeat(np.arange(len(x)), end - first)
+        row = first[edge] + np.arange(len(edge)) - np.searchsorted(edge, edge)
+        crossing = x[edge] + (row - y[edge]) * (to_x - x)[edge] / (to_y - y)[edge]
+        np.add.at(turns, (row, np.clip(np.ceil(crossing), 0, width).astype(int)), 1)
+    inside: np.ndarray = np.cumsum(turns[:, :width], axis=1) % 2 == 1
+    return inside

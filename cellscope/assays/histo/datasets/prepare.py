@@ -216,6 +216,8 @@ def _store(record: Record, nuclei: Annotated, source: str, out: Path) -> Item:
     image, target = f"images/{source}/{record.name}.png", f"targets/{source}/{record.name}.tif"
     write_png(out / image, nuclei.image)
     write_labels(out / target, nuclei.labels)
+    for leftover in (_table_of(target), unknown_of(target)):  # of a `prepare` that did not come to its end
+        (out / leftover).unlink(missing_ok=True)
     if nuclei.types is not None:
         write_csv(out / _table_of(target), pd.DataFrame(sorted(nuclei.types.items()), columns=["id", "class"]))
     if nuclei.unknown is not None:

@@ -24,6 +24,7 @@ from cellscope.assays.histo.networks.registry import (
     normalise,
     takes_drop_path,
 )
+from cellscope.assays.histo.nuclei.sizes import sizes_at
 from cellscope.assays.histo.options import TrainOptions
 from cellscope.assays.histo.training.kept_types import KeptTypes, types_to_keep
 from cellscope.assays.histo.training.losses import branch_losses
@@ -271,8 +272,8 @@ class Learner(Averaging):
         self.log_dict(score_tiles(self.network, self.validation, self.classes, self.options.score_types, self.pixel))
 
     def calibrated(self) -> dict[str, float]:
-        """Give the thresholds for the model card, from the validation tiles and the weights that are kept."""
-        before = self.kept.calibration if self.kept is not None else {}
+        """Give the thresholds for the model card: sizes at its scale, the rest from the validation tiles."""
+        before = sizes_at(self.pixel) | (self.kept.calibration if self.kept is not None else {})
         return before | (tune(self.network.eval(), self.validation, self.pixel) if self.options.tune_thresholds else {})
 
     def configure_optimizers(self) -> Any:

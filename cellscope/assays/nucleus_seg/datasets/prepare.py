@@ -147,6 +147,7 @@ def _store(record: Record, source: str, out: Path, tally: Tally) -> tuple[Item, 
     digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
     facts = {"laboratory": LABORATORIES.get(name, "")}
     item = Item(f"{name}/{record.name}", f"{source}/{record.group}", image, target, facts=facts)
+    (out / nuclei_of(target)).unlink(missing_ok=True)  # of a `prepare` that did not come to its end
     if nuclei is None or _same_parts(nuclei, cells_of(mask), mask == NUCLEUS):
         return item, digest, []
     write_labels(out / nuclei_of(target), np.where(mask == NUCLEUS, nuclei, 0).astype(np.int32))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 from pathlib import Path
 
 import cv2
@@ -19,6 +21,8 @@ from cellscope.assays.histo.nuclei.known import known_nuclei
 from cellscope.assays.histo.nuclei.postprocess import Nuclei
 from cellscope.assays.histo.options import HistoPrepareOptions, TrainOptions
 from cellscope.assays.histo.training.losses import branch_losses
+from cellscope.io.annotations.areas import unknown_area
+from cellscope.io.annotations.outline import AnnotatedImage, Outline, Polygons
 from cellscope.io.annotations.tally import gathering
 
 
@@ -80,12 +84,13 @@ def test_areas_to_ignore(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.unknown, expected)
 
 
-def test_coco_crowds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("outlined", [True, False], ids=["outline", "box"])
+def test_coco_crowds(tmp_path: Path, outlined: bool) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.full((100, 120, 3), 200, np.uint8))
     boxes = [((12, 12, 8, 8), 0), ((60, 40, 30, 30), 1)]
     annotations = [
         {"id": number, "image_id": 1, "category_id": 1, "iscrowd": crowd, "area": w * h, "bbox": [x, y, w, h],
-         "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]]}
+         "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]] if outlined or not crowd else []}
         for number, ((x, y, w, h), crowd) in enumerate(boxes, 1)
     ]  # fmt: skip
     images = [{"id": 1, "file_name": "a.png", "width": 120, "height": 100}]
@@ -98,6 +103,53 @@ def test_coco_crowds(tmp_path: Path) -> None:
     assert found.unknown is not None
     assert found.unknown[41:69, 61:89].all()
     assert not found.unknown[:39].any()
+
+
+def star(points: int, radius: float, x: float, y: float) -> Polygons:
+    """Give a star with a round hole."""
+    angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
+    outside = radius * (1 + 0.2 * np.sin(9 * angle))
+    return Polygons(
+        (tuple(np.stack([x + r * np.cos(angle), y + r * np.sin(angle)], 1) for r in (outside, 0.2 * radius)),)
+    )
+
+
+def ignored(area: Polygons, shape: tuple[int, int]) -> np.ndarray:
+    image = AnnotatedImage(Path("a.png"), Path("a.json"), [], "a", ignored=[Outline("object 1", "Ignore*", area)])
+    found = unknown_area(image, shape)
+    assert found is not None
+    return found
+
+
+def test_areas_are_filled_by_the_centres_of_pixels_however_many_points_they_have() -> None:
+    """As nuclei are, and partly outside; filled as they are, the large one would take minutes."""
+    expected = np.zeros((100, 120), np.int32)
+    star(200, 40, 20, 70).draw(expected, 1)
+    np.testing.assert_array_equal(ignored(star(200, 40, 20, 70), expected.shape), expected > 0)
+    start = time.process_time()
+    found = ignored(star(20_000, 700, 1000, 1000), (2000, 2000))
+    assert time.process_time() - start < 20
+    assert found.sum() == pytest.approx(np.pi * 700**2 * (1 + 0.2**2 / 2 - 0.2**2), rel=1e-3)
+
+
+def test_what_a_broken_off_prepare_left_is_not_taken_up(tmp_path: Path) -> None:
+    source = write_tiles(tmp_path / "own", 1)
+    prepare([source], tmp_path / "out", HistoPrepareOptions(outlined="some"))
+    assert only_tile(tmp_path / "out").unknown is not None
+    (tmp_path / "out/dataset.json").unlink()  # written last
+    shutil.rmtree(source / "types")
+    prepare([source], tmp_path / "out", HistoPrepareOptions())
+    found = only_tile(tmp_path / "out")
+    assert found.unknown is None
+    assert not found.typed
+
+
+def test_an_image_whose_name_says_unknown_keeps_its_labels(tmp_path: Path) -> None:
+    source = write_tiles(tmp_path / "own", 1, typed=False)
+    for path in sorted(source.rglob("tile1*")):
+        path.rename(path.with_name(path.name.replace("tile1", "breast_unknown")))
+    prepare([source], tmp_path / "out", HistoPrepareOptions())
+    assert only_tile(tmp_path / "out").labels.max() == len(np.unique(tissue(1)[1])) - 1
 
 
 def test_masks_beside_label_images_at_another_scale(tmp_path: Path) -> None:

@@ -16,12 +16,14 @@ from drawn.nuclei import perfect_maps
 from cellscope.assays.histo.classes import PART
 from cellscope.assays.histo.datasets.prepare import prepare
 from cellscope.assays.histo.datasets.tiles import Tile
+from cellscope.assays.histo.networks.registry import arguments_of, build_network
 from cellscope.assays.histo.nuclei.postprocess import find_nuclei
 from cellscope.assays.histo.nuclei.sizes import KEPT, sizes_at
-from cellscope.assays.histo.options import HistoPrepareOptions, PredictOptions
+from cellscope.assays.histo.options import HistoPrepareOptions, PredictOptions, TrainOptions
 from cellscope.assays.histo.slides import stage
 from cellscope.assays.histo.training import tune as tuning
 from cellscope.assays.histo.training import validation
+from cellscope.assays.histo.training.train import Learner
 
 
 def test_sizes_are_the_same_in_micrometres() -> None:
@@ -53,6 +55,14 @@ def test_small_nuclei_stay_at_a_coarser_scale(monkeypatch: pytest.MonkeyPatch) -
     found = tuning.tune(torch.nn.Identity(), [tile], 0.5)
     assert {*KEPT, *tuning.TRIED} <= set(found)
     assert tuning.agreement([tile], [maps], {name: found[name] for name in (*KEPT, *tuning.TRIED)}) == 1
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+def test_a_model_without_validation_images_holds_the_sizes_of_its_scale(tuned: bool) -> None:
+    network = build_network(arguments_of("histonext-test", 1))
+    options = TrainOptions(tune_thresholds=tuned)
+    for pixel in (0.25, 0.5):
+        assert Learner(network, options, [], ("nucleus",), pixel_size_um=pixel).calibrated() == sizes_at(pixel)
 
 
 def test_datasets_at_another_scale(tmp_path: Path) -> None:

@@ -113,6 +113,31 @@ def test_touching_nuclei_with_numbers_stay_two_and_lobes_one(tmp_path: Path) -> 
     assert json.loads((again / "dataset.json").read_text())["hash"] != before
 
 
+@pytest.mark.parametrize(("value", "cells"), [(255, 3), (65535, 3), (1, 1)])
+def test_beside_numbered_masks_255_is_no_number(tmp_path: Path, value: int, cells: int) -> None:
+    """Three nuclei, far apart, in a mask of foreground and background; three lobes of the nucleus number 1."""
+    image, labels = numbered()
+    write(tmp_path / "in/images/0.png", image)
+    write(tmp_path / "in/masks/0.png", labels)
+    write(tmp_path / "in/images/1.png", image)
+    write(tmp_path / "in/masks/1.png", np.where(labels == 9, value, 0).astype(np.uint16))
+    prepare([tmp_path / "in"], tmp_path / "out", Options(splits=(1, 0, 0)))
+    target = items(tmp_path / "out").set_index("id").loc["in/1", "target"]
+    mask = cv2.imread(str(tmp_path / "out" / target), 0)
+    assert true_cells(mask, read_nuclei(tmp_path / "out", target)) == cells
+
+
+def test_what_a_broken_off_prepare_left_is_not_taken_up(tmp_path: Path) -> None:
+    image, labels = numbered()
+    write(tmp_path / "in/images/0.png", image)
+    write(tmp_path / "in/masks/0.png", labels)
+    prepare([tmp_path / "in"], tmp_path / "out", Options(splits=(1, 0, 0)))
+    (tmp_path / "out/dataset.json").unlink()  # written last
+    write(tmp_path / "in/masks/0.png", (labels > 0).astype(np.uint8) * 255)
+    prepare([tmp_path / "in"], tmp_path / "out", Options(splits=(1, 0, 0)))
+    assert read_nuclei(tmp_path / "out", items(tmp_path / "out")["target"][0]) is None
+
+
 def test_outlines_of_touching_nuclei_part_the_cytoplasm(tmp_path: Path) -> None:
     image, _labels = numbered()
     write(tmp_path / "in/a.png", image)

@@ -24,12 +24,11 @@ from cellscope.imaging.polygons import mask_of, rings
 from cellscope.imaging.regions import Regions
 from cellscope.io.annotations.geojson import class_of, features
 from cellscope.io.corrections import Reviewed, is_corrected_run, reviewed_images, run_facts
-from cellscope.io.wsi import open_slide
+from cellscope.io.wsi import Slide, open_slide
 
 SLIDE = "slide"
 LARGEST = 2048
 """Longest side of an item cut from a slide, its own pixels; larger regions become several items."""
-"""What lies outside a region is painted as empty glass."""
 
 Box = tuple[int, int, int, int]
 
@@ -77,21 +76,36 @@ def _outlines(one: Reviewed) -> Path:
 
 
 def _boxes(one: Reviewed) -> Iterator[tuple[Regions, Box]]:
-    """Cut the regions of a slide into boxes (top, left, bottom, right)."""
+    """Cut the regions of a slide into boxes (top, left, bottom, right) within it."""
     regions = [outline for edit in one.edits for outline in edit.get("regions", ())]
     if not regions:
         raise DatasetError(
             f"{one.image}: no region says what was looked at; draw an annotation around it in QuPath and give the "
             "file to `cellscope review --corrections`"
         )
+    slide = _slide(one)
     for outline in regions:
         polygon = tuple(np.asarray(ring, float) for ring in outline)
         low, high = polygon[0].min(0), polygon[0].max(0)
         left, top = (max(int(np.floor(edge)), 0) for edge in low)
-        right, bottom = (int(np.ceil(edge)) for edge in high)
+        right, bottom = (
+            min(int(np.ceil(edge)), size) for edge, size in zip(high, (slide.width, slide.height), strict=True)
+        )
+        if left >= right or top >= bottom:
+            raise DatasetError(f"{one.image}: a region lies outside the slide ({slide.width} x {slide.height} pixels)")
         for y in range(top, bottom, LARGEST):
             for x in range(left, right, LARGEST):
                 yield Regions([polygon]), (y, x, min(y + LARGEST, bottom), min(x + LARGEST, right))
+
+
+def _slide(one: Reviewed) -> Slide:
+    try:
+        slide = open_slide(one.path)
+    except InputError as error:
+        raise DatasetError(str(error)) from error
+    if slide is None:
+        raise DatasetError(f"{one.path} is no slide any more")
+    return slide
 
 
 def _image(one: Reviewed, outlines: Path, classes: tuple[str, ...]) -> Annotated:
@@ -107,12 +121,9 @@ def _window(
     """Read a box of a slide."""
     top, left, bottom, right = box
     try:
-        slide = open_slide(one.path)
-        if slide is None:
-            raise DatasetError(f"{one.path} is no slide any more")
+        slide = _slide(one)
         reader = slide.open()
         try:
-            bottom, right = min(bottom, slide.height), min(right, slide.width)
             pixels = reader.read(0, top, left, bottom - top, right - left)
         finally:
             reader.close()
@@ -122,8 +133,9 @@ def _window(
     moved = Regions([tuple(ring - (left, top) for ring in polygon) for polygon in region.polygons])
     inside = moved.mask((bottom - top, right - left), 1.0)
     whole, kept = (np.bincount(each, minlength=int(labels.max()) + 1) for each in (labels.ravel(), labels[inside]))
-    labels[(2 * kept < whole)[labels]] = 0  # a nucleus that the region cuts is whole, or not there
-    return Annotated(pixels, labels, types, pixel_size_um or slide.pixel_size_um, ~inside)
+    cut = (2 * kept < whole)[labels] & (labels > 0)
+    labels[cut] = 0  # a nucleus that the region cuts is whole, or not there; what is inside of it is no background
+    return Annotated(pixels, labels, types, pixel_size_um or slide.pixel_size_um, ~inside | cut)
 
 
 def _drawn(path: Path, box: Box, classes: tuple[str, ...]) -> tuple[np.ndarray, dict[int, str] | None]:

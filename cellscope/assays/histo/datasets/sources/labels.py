@@ -45,18 +45,25 @@ NUMBER_COLUMNS, TYPE_COLUMNS = ("id", "label"), ("class", "type")
 
 def pairs(folder: Path) -> dict[Path, Path | None]:
     """List images with their label images; files that serve as one are no images."""
-    files = [path for path in files_below(folder, SUFFIXES, keep_results=True) if not UNKNOWN.is_partner(path, folder)]
+    files = [path for path in files_below(folder, SUFFIXES, keep_results=True) if not _says_unknown(path, folder)]
     images = [path for path in images_among(files, folder, LABELS) if path.suffix.lower() in IMAGES]
     return pair([path for path in images if why_left_out(path.name) is None], files, folder, LABELS)
 
 
 def unknown_of(images: Iterable[Path], folder: Path) -> dict[Path, Path | None]:
     """List images with the masks of what is not annotated in them."""
-    masks = [path for path in files_below(folder, SUFFIXES, keep_results=True) if UNKNOWN.is_partner(path, folder)]
+    masks = [path for path in files_below(folder, SUFFIXES, keep_results=True) if _says_unknown(path, folder)]
     found = pair(list(images), masks, folder, UNKNOWN)
     for path in sorted(set(masks) - set(found.values())):
         drop("masks of what is not annotated that belong to no image", path)
     return found
+
+
+def _says_unknown(path: Path, folder: Path) -> bool:
+    """Tell a mask of what is not annotated; among label images a file of such a name is that of an image called so."""
+    folders = [part.lower() for part in path.relative_to(folder).parts[:-1]]
+    last = next((part for part in reversed(folders) if part in (*LABELS.folders, *UNKNOWN.folders)), "")
+    return last not in LABELS.folders and UNKNOWN.is_partner(path, folder)
 
 
 def detect(folder: Path) -> bool:

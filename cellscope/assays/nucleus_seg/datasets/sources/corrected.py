@@ -34,7 +34,11 @@ def read(folder: Path) -> Iterator[Record]:
             continue
         name = PurePosixPath(one.image).with_suffix("")
         group = str(name.parent) if len(name.parts) > 1 else str(name)
-        yield Record(str(name), one.path, partial(load_pair, one.path, labels, _nuclei, numbered=True), group)
+        yield Record(str(name), one.path, partial(load_pair, one.path, labels, _nuclei, numbered=_always), group)
+
+
+def _always(_labels: np.ndarray) -> bool:
+    return True
 
 
 def _nuclei(labels: np.ndarray, _path: Path) -> np.ndarray:

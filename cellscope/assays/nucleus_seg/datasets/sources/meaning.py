@@ -19,8 +19,9 @@ from cellscope.io.annotations.meaning import FEW, pieces_of
 from cellscope.io.annotations.tally import note
 from cellscope.io.text import one_line
 
-ALONE = ({1}, {255}, {65535})
-"""The only value of a mask of nuclei alone."""
+FOREGROUND = ({255}, {65535})
+ALONE = ({1}, *FOREGROUND)
+"""The only value of a mask of nuclei alone; 1 is the number of a single nucleus, too."""
 
 LEVELS = {BACKGROUND, CYTOPLASM, NUCLEUS}
 SURROUNDED = 0.5
@@ -73,9 +74,9 @@ def meaning_of(masks: Sequence[Path]) -> Code:
     return _plain
 
 
-def is_numbered(code: Code) -> bool:
-    """Tell whether values mean the numbers of nuclei."""
-    return code is _numbered
+def is_numbered(code: Code, values: np.ndarray) -> bool:
+    """Tell whether a mask's values are the numbers of its nuclei, not 255 for all of them."""
+    return code is _numbered and set(np.unique(values).tolist()) - {0} not in FOREGROUND
 
 
 def _kind(values: np.ndarray) -> str:

@@ -63,5 +63,5 @@ def read(folder: Path, code: Callable[[np.ndarray, Path], np.ndarray] | None = N
             )
         inner = [part for part in path.relative_to(folder).parts[:-1] if part.lower() not in IMAGE_FOLDERS]
         name = "-".join([*inner, path.stem])
-        load = partial(load_pair, path, mask, code, numbered=is_numbered(code))
+        load = partial(load_pair, path, mask, code, numbered=partial(is_numbered, code))
         yield Record(name, path, load, "-".join(inner) or name)

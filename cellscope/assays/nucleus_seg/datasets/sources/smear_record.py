@@ -61,7 +61,11 @@ class Record:
 
 
 def load_pair(
-    image: Path, mask: Path, code: Callable[[np.ndarray, Path], np.ndarray], *, numbered: bool = False
+    image: Path,
+    mask: Path,
+    code: Callable[[np.ndarray, Path], np.ndarray],
+    *,
+    numbered: Callable[[np.ndarray], bool] | None = None,
 ) -> Annotated:
     """Read an image and its mask and check that they belong together.
 
@@ -70,8 +74,8 @@ def load_pair(
     image, mask : Path
     code : callable
         Turns the mask's own values (H, W) and its path into codes.
-    numbered : bool
-        The values are the numbers of nuclei.
+    numbered : callable, optional
+        Tells of the mask's own values whether they are the numbers of nuclei; never, if not given.
 
     Raises
     ------
@@ -92,7 +96,8 @@ def load_pair(
     nuclei = (codes == NUCLEUS).astype(np.int32)
     if nuclei.any():
         refuse_background(nuclei, pieces_of(nuclei), str(mask))
-    return Annotated(pixels, codes, relabel(values.astype(np.int64)) if numbered else None)
+    told = numbered is not None and numbered(values)
+    return Annotated(pixels, codes, relabel(values.astype(np.int64)) if told else None)
 
 
 def read_values(mask: Path, *, lossy: bool = False) -> np.ndarray:
