@@ -10,12 +10,15 @@ import datetime
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
 
 from cellscope.errors import DatasetError, UsageError
+from cellscope.io.annotations.picture import chosen
+from cellscope.io.choice import Choice
 from cellscope.io.inputs import stem
 from cellscope.io.lock import lock
 from cellscope.io.table import read_table
@@ -151,14 +154,16 @@ def reviewed_images(out: Path, *, scenes: bool = False) -> list[Reviewed]:
     ----------
     out : Path
     scenes : bool
-        Whether who asks reads the scene that was looked at; else one of several in a file is refused, as another one
-        would be read.
+        Whether who asks reads the planes that were looked at; else one of several scenes in a file is refused, and a
+        choice of planes (`choosing`) other than the run's, as others would be read.
 
     Raises
     ------
     DatasetError
-        None was; an image is no longer where it was; corrections were not written yet; one of several scenes.
+        None was; an image is no longer where it was; corrections were not written yet; other planes would be read.
     """
+    if not scenes:
+        _check_planes(out)
     corrections = read_corrections(out)
     kinds = {row["image"]: row.get("kind", "") for row in read_table(out / "images.csv", ("image",))}
     found = []
@@ -182,6 +187,16 @@ def reviewed_images(out: Path, *, scenes: bool = False) -> list[Reviewed]:
     if not found:
         raise DatasetError(f"{out}: no image was marked as reviewed; only those teach (cellscope review {out})")
     return found
+
+
+def _check_planes(out: Path) -> None:
+    """Refuse a choice of planes other than the run's; ``--scene all`` is a matter of each input."""
+    record = _record(out)
+    run = asdict(Choice.of(SimpleNamespace(**record.get("options", {}).get(record.get("assay"), {}))))
+    for name, now in asdict(chosen()).items():
+        if run[name] not in (now, "all"):
+            said = f"with --{name} {run[name]}" if run[name] else f"without --{name}"
+            raise DatasetError(f"{out}: its images were read {said} when they were reviewed; prepare must do the same")
 
 
 def corrected_rows(out: Path, table: str) -> dict[str, list[dict[str, str]]]:

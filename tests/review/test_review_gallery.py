@@ -257,3 +257,18 @@ def test_one_of_several_scenes_is_refused_where_another_one_would_be_read(
             served.settle()
         assert run("micronucleus", "prepare", out, "-o", dataset, "--splits", "1,0,0", "-q") == code
     assert "is one of several scenes of two.ome.tif" in capsys.readouterr().err
+
+
+def test_other_planes_than_those_reviewed_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    planes = np.stack([draw_field(number).grey for number in (1, 2)])
+    tifffile.imwrite(tmp_path / "two.ome.tif", planes, metadata={"axes": "CYX"}, photometric="minisblack")
+    out, read = tmp_path / "out", ("--channel", "1", "--input", "field")
+    assert run("micronucleus", "predict", tmp_path / "two.ome.tif", *read, "-o", out, *COMMON) == 0
+    with serving(out) as served:
+        served.send(0, reviewed=True)
+        served.settle()
+    for number, (given, code) in enumerate((((), 2), (("--channel", "0"), 2), (("--channel", "1"), 0))):
+        words = ("micronucleus", "prepare", out, "-o", tmp_path / f"set{number}", "--splits", "1,0,0", "-q", *given)
+        assert run(*words) == code
+        refused = "were read with --channel 1 when they were reviewed" in capsys.readouterr().err
+        assert refused == (code == 2)

@@ -26,6 +26,11 @@ def choosing(options: object) -> Iterator[None]:
         _CHOSEN.reset(token)
 
 
+def chosen() -> Choice:
+    """Give what `choosing` chose; nothing outside of it."""
+    return _CHOSEN.get()
+
+
 def read_picture(path: Path, wants: Wants) -> Image:
     """Read an image that somebody annotated, of several planes what `choosing` says.
 
@@ -43,7 +48,7 @@ def read_picture(path: Path, wants: Wants) -> Image:
     InputError
         What is wrong with the file.
     """
-    image = read(path, wants=wants, choice=_CHOSEN.get())
+    image = read(path, wants=wants, choice=chosen())
     for warning in image.warnings:
         note(f"{one_line(path.name)}: {warning}")
     if image.turned:
