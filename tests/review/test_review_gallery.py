@@ -234,7 +234,7 @@ def test_the_gallery_by_mouse_and_by_key(tmp_path: Path) -> None:
         ActionChains(driver).key_down(Keys.CONTROL).send_keys("z").key_up(Keys.CONTROL).perform()
         wait(lambda: not served.get("api/run")["images"][0]["cells"][3]["corrected"])
         broken = "return [...document.querySelectorAll('.strip img')].filter((one) => !one.naturalWidth).length"
-        assert driver.execute_script(broken) == 0
+        wait(lambda: driver.execute_script(broken) == 0)  # pictures may come later than what was done
         wrong = [one for one in driver.get_log("browser") if one["level"] == "SEVERE"]
         assert wrong == []
 
