@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn.nucleus_seg import smear
 from typer.testing import CliRunner
 
 from cellscope.cli.root import app
@@ -29,10 +30,9 @@ def test_onnx_gives_the_maps(tmp_path: Path) -> None:
     told = json.loads(said)
     assert told["largest_difference"] <= told["tolerance"] == 1e-4
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
-    dark = np.ones((1, 3, 256, 256), np.float32)
-    rows, columns = np.mgrid[:256, :256]
-    nucleus = (rows - 128) ** 2 + (columns - 128) ** 2 < 28**2
-    dark[0][:, nucleus] = np.array([0.35, 0.15, 0.5], np.float32)[:, None]
+    image, mask = smear(3, (256, 256), radius=28)
+    nucleus = mask == 255
+    dark = np.ascontiguousarray((image.astype(np.float32) / 255).transpose(2, 0, 1)[None])
     [maps] = session.run(None, {"images": dark})
     probability = maps[0, told["channels"].index("nucleus")]
     assert probability[nucleus].mean() > probability[~nucleus].mean() + 0.3
