@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drawn.hands import Hands
 from drawn.karyotype import CLASSES
 from drawn.reviewing import CHROMIUM, DRIVER, Served, chromium, serving, wait
 from test_karyotype_review import labelled, out, rendered  # noqa: F401 - fixtures
@@ -23,19 +24,17 @@ pytest.importorskip("selenium")
 IMAGE = "case7/cell_01.png"
 
 
-class Page:
+class Page(Hands):
     """What a person does."""
 
     def __init__(self, driver: Any, served: Served, folder: Path):
-        self.driver, self.served, self.out = driver, served, folder
+        super().__init__(driver, served.address, 60)
+        self.served, self.out = served, folder
         self.load()
 
     def load(self) -> None:
         self.driver.get(self.served.address)
         wait(lambda: self.driver.find_elements("css selector", "#board .one"), 60)
-
-    def one(self, query: str) -> Any:
-        return self.driver.find_element("css selector", query)
 
     def chromosome(self, label: int) -> Any:
         return self.one(f'.one[data-label="{label}"]')
@@ -49,40 +48,8 @@ class Page:
         actions = actions.click(self.chromosome(label))
         (actions.key_up(Keys.CONTROL) if control else actions).perform()
 
-    def press(self, *keys: str) -> None:
-        from selenium.webdriver import ActionChains
-
-        actions = ActionChains(self.driver)
-        for key in keys:
-            actions = actions.send_keys(key)
-        actions.perform()
-
-    def control(self, key: str) -> None:
-        from selenium.webdriver import ActionChains, Keys
-
-        ActionChains(self.driver).key_down(Keys.CONTROL).send_keys(key).key_up(Keys.CONTROL).perform()
-
-    def tool(self, name: str) -> None:
-        self.hit(f'#tools [data-do="{name}"]')
-
     def class_button(self, name: str) -> None:
         self.hit(f"#classes button:nth-child({[*CLASSES, 'unassigned'].index(name) + 1})")
-
-    def hit(self, query: str) -> None:
-        """Click what a query finds, once it is there and can be pressed; the page may draw it anew meanwhile."""
-        from selenium.common.exceptions import StaleElementReferenceException
-
-        def once() -> bool:
-            try:
-                found = self.one(query)
-                if not found.is_enabled():
-                    return False
-                found.click()
-            except StaleElementReferenceException:
-                return False
-            return True
-
-        wait(once)
 
     def classes(self) -> dict[int, str]:
         place = "[+one.dataset.label, one.closest('.slot').dataset.class]"
