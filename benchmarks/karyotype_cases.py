@@ -221,7 +221,7 @@ def main() -> None:
     score = float(thresholds.get("score_threshold", 0.5))
     items = dataset.items.rename(columns={"class": "class_"})
     rows = [row for row in items.itertuples() if row.id in names]
-    cells = [read_cell(dataset.root, row, given.keep, score, joined=True) for row in rows]
+    cells = [read_cell(dataset.root, row, given.keep, score, thresholds) for row in rows]
     cells = [cell for cell in cells if len(cell.true_boxes) == 46]
     weights = plausible.weights_of(thresholds, learnt=True), pairs.pair_weights_of(thresholds)
     found = call(cells, *weights, given.seed)

@@ -9,13 +9,14 @@ are: the pseudo-likelihood (Besag 1975) of a pairwise model with `plausible.FEAT
 with each neighbour; then, with two folds over the cells, the slope and offset of `confidence` and the probability of
 the draft. FILE becomes a copy of the detector with these numbers on its card (``bright_field_whole_*``, ``_pair_*``,
 ``_draft_*``, ``_confidence_*``). ``measure`` prints, for the cells of LIST, recall, precision, the count and the draft,
-with the numbers on the card of the detector given: one without them is measured as it works, with fewer candidates.
+as `predict` chooses with the numbers on the card of the detector given: without them, and for chromosomes that are
+bright on dark, among fewer candidates.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ class Known:
     true_boxes: np.ndarray
     true_classes: list[str | None]
     label: np.ndarray
+    joined: bool
 
     @property
     def beside(self) -> np.ndarray:
@@ -81,10 +83,14 @@ class Known:
         return choose(self.log_probabilities, self.areas, assign=True, aneuploidy_cost=COST, plausible=found)
 
 
-def read_cell(root: Path, row: Any, keep: Path, threshold: float, *, joined: bool) -> Known:
-    """Read a cell and its truth; `joined` as in `detect.pairs`."""
+def read_cell(root: Path, row: Any, keep: Path, threshold: float, thresholds: Mapping[str, float] | None) -> Known:
+    """Read a cell and its truth, with the candidates that `predict` gives it with these numbers of a card.
+
+    None: those it gives once weights of pairs are learnt, which chromosomes that are bright on dark have none of.
+    """
     truth = load_metaphase(root, row)
     found, scores, bright = load(file_of(keep, str(row.id)))
+    joined = not bright if thresholds is None else pairs.joined(thresholds, bright=bright)
     number = {id(one): index for index, one in enumerate(found)}
     least = candidates(threshold, assign=True, joined=joined)
     kept = [one for one in found if one.score >= least]
@@ -107,6 +113,7 @@ def read_cell(root: Path, row: Any, keep: Path, threshold: float, *, joined: boo
         truth.boxes,
         truth.classes,
         label,
+        joined,
     )
 
 
@@ -160,7 +167,7 @@ def report(title: str, rows: list[dict[str, float]]) -> None:
     print(", ".join(parts), flush=True)
 
 
-def fit(cells: Sequence[Known]) -> tuple[dict[str, float], dict[str, float]]:
+def fit(cells: Sequence[Known]) -> dict[str, float]:
     """Fit what the detector's card holds: the weights, and the calibration of `confidence`."""
     folds = [cells[0::2], cells[1::2]]
     margins, right, drafts, is_right, rows = [], [], [], [], []
@@ -183,10 +190,8 @@ def fit(cells: Sequence[Known]) -> tuple[dict[str, float], dict[str, float]]:
     confidence = regress(np.array(margins)[:, None], np.array(right), 1.0)
     detect = dict(zip(plausible.LEARNT, whole, strict=True)) | dict(zip(pairs.THRESHOLDS, pair, strict=True))
     detect |= dict(zip(trust.THRESHOLDS, draft, strict=True))
-    return (
-        {name: round(float(value), 3) for name, value in detect.items()},
-        dict(zip(LEARNT, confidence.round(2).tolist(), strict=True)),
-    )
+    learnt = {name: round(float(value), 3) for name, value in detect.items()}
+    return learnt | dict(zip(LEARNT, confidence.round(2).tolist(), strict=True))
 
 
 def main() -> None:
@@ -205,23 +210,23 @@ def main() -> None:
     card = read_card(paths["detect"])
     threshold = float(card.thresholds.get("score_threshold", 0.5))
     learning = given.what == "fit"
-    joined = learning or pairs.joined(card.thresholds, bright=False)
     listed = [row for row in items.itertuples() if row.id in set(names)]
-    cells = [read_cell(dataset.root, row, given.keep, threshold, joined=joined) for row in listed]
+    thresholds = None if learning else card.thresholds
+    cells = [read_cell(dataset.root, row, given.keep, threshold, thresholds) for row in listed]
     if learning:
-        learnt, confidence = fit(cells)
-        print(learnt | confidence)
+        learnt = fit([one for one in cells if one.joined])
+        print(learnt)
         if given.write:
-            values = card.thresholds | learnt | confidence
+            values = card.thresholds | learnt
             save_model(given.write, load_file(paths["detect"]), replace(card, thresholds=values))
         return
-    whole = plausible.weights_of(card.thresholds, learnt=joined)
-    pair = pairs.pair_weights_of(card.thresholds) if joined else None
+    pair = pairs.pair_weights_of(card.thresholds)
     trusted = trust.Trust.of(card.thresholds)
     kinds: dict[str, list[dict[str, float]]] = {}
     chances: list[tuple[float, bool]] = []
     for cell in cells:
-        choice = cell.choice(whole, pair)
+        whole = plausible.weights_of(card.thresholds, learnt=cell.joined)
+        choice = cell.choice(whole, pair if cell.joined else None)
         result = outcome(cell, choice)
         number = len(cell.true_boxes)
         kinds.setdefault(f"{cell.name.split('/')[0]}, {'46' if number == 46 else 'not 46'}", []).append(result)

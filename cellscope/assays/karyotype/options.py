@@ -49,8 +49,9 @@ class TrainOptions(TrainingOptions):
     paste: bool = option(True, "detect: copy-paste augmentation with chromosomes of other metaphases.", cli=False)
     box_masks: str = option(
         "",
-        "detect: model that predicts masks inside the boxes of images annotated with boxes only, such as "
-        "karyotype-detect; without it these images are rotated by multiples of 90 degrees only.",
+        "Model that predicts masks inside the boxes of images annotated with boxes only, such as karyotype-detect; "
+        "without it these images are rotated by multiples of 90 degrees only (detect), and their overlapping "
+        "chromosomes left out (classify).",
         cli=False,
     )
     square: int = option(

@@ -8,16 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
+from cellscope.assays.karyotype.training.box_masks import load_painter
 from cellscope.assays.karyotype.training.classifier_data import Chromosome, collect_chromosomes
 from cellscope.io.arrays import read_arrays, write_arrays
 from cellscope.io.prepared import PreparedDataset
+from cellscope.models.file import sha256
+from cellscope.models.registry import locate
 
 #: Changes whenever the same dataset gives other chromosomes.
 VERSION = 2
 
 
 def kept_chromosomes(
-    cache: Path | None, dataset: PreparedDataset, split: str, *, limit: int | None, metaphases: bool = True
+    cache: Path | None,
+    dataset: PreparedDataset,
+    split: str,
+    *,
+    limit: int | None,
+    metaphases: bool = True,
+    box_masks: str = "",
 ) -> list[Chromosome]:
     """Give what `collect_chromosomes` does, from `cache` where it holds that already.
 
@@ -26,16 +35,24 @@ def kept_chromosomes(
     cache : Path or None
         A folder; none keeps nothing.
     dataset, split, limit, metaphases
-        As for `collect_chromosomes`; a file is good for these and the dataset's hash alone.
+        As for `collect_chromosomes`; a file is good for these, the dataset's hash and the painter's alone.
+    box_masks : str
+        Model that draws masks into boxes without one: its painter. None if empty.
     """
+
+    def collected() -> list[Chromosome]:
+        painter = load_painter(box_masks) if box_masks else None
+        return collect_chromosomes(dataset, split, limit=limit, metaphases=metaphases, painter=painter)
+
     if cache is None:
-        return collect_chromosomes(dataset, split, limit=limit, metaphases=metaphases)
+        return collected()
+    painted = [sha256(locate(box_masks))] if box_masks else []
     rows = hashlib.sha256("\n".join(dataset.items["id"] + dataset.items["split"]).encode()).hexdigest()
-    asked = json.dumps([VERSION, dataset.hash, rows, dataset.info["sources"], split, limit, metaphases])
+    asked = json.dumps([VERSION, dataset.hash, rows, dataset.info["sources"], split, limit, metaphases, *painted])
     path = cache / f"chromosomes-{split}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.npz"
     found = read_arrays(path)
     if found is None:
-        found = _packed(collect_chromosomes(dataset, split, limit=limit, metaphases=metaphases))
+        found = _packed(collected())
         write_arrays(path, found)
     return _unpacked(dataset.keep(found))
 

@@ -100,7 +100,14 @@ def train_classify(prepared: PreparedDataset, out: Path, options: TrainOptions, 
     initialise(network, options, assay="karyotype", part="classify")
     settings = view_settings(*options.view, options.rotate)
     train_set, val_set = (
-        kept_chromosomes(options.cache, prepared, name, limit=options.limit, metaphases=options.from_metaphases)
+        kept_chromosomes(
+            options.cache,
+            prepared,
+            name,
+            limit=options.limit,
+            metaphases=options.from_metaphases,
+            box_masks=options.box_masks,
+        )
         for name in ("train", "val")
     )
     if not train_set:

@@ -15,7 +15,9 @@ from cellscope.assays.karyotype.classes import CLASSES
 from cellscope.assays.karyotype.classify.upright import single_chromosome
 from cellscope.assays.karyotype.classify.views import view_of, view_settings
 from cellscope.assays.karyotype.datasets.metaphase import load_metaphase
+from cellscope.assays.karyotype.networks.chrrender import ChrRender
 from cellscope.assays.karyotype.training.box_cutouts import BoxCutouts
+from cellscope.assays.karyotype.training.box_masks import draw_masks
 from cellscope.assays.karyotype.training.detector_data import vary_tone
 from cellscope.imaging.tone import foreground
 from cellscope.io.prepared import PreparedDataset
@@ -56,11 +58,14 @@ def collect_chromosomes(
     metaphases: bool = True,
     singles: bool = True,
     limit: int | None = None,
+    painter: ChrRender | None = None,
 ) -> list[Chromosome]:
     """Gather every chromosome of known class in a split, or the first `limit` of them.
 
-    Boxes without masks give the foreground that fits them, or the part of it that no other box shares; boxes of
-    which neither can be told are left out (`cellscope.assays.karyotype.training.box_cutouts`).
+    Boxes without masks get the mask that `painter` draws into them, and are left out where it leaves the box
+    (`cellscope.assays.karyotype.training.box_masks`). Without a painter they give the foreground that fits them, or
+    the part of it that no other box shares; boxes of which neither can be told are left out
+    (`cellscope.assays.karyotype.training.box_cutouts`), which are most of those in tangles.
     """
     rows = dataset.split(split).rename(columns={"class": "class_"})
     upright = {source["name"] for source in dataset.info["sources"] if source.get("short_arm_up")}
@@ -71,7 +76,10 @@ def collect_chromosomes(
         source = str(row.id).split("/", 1)[0]
         if row.target:
             if metaphases:
-                found.extend(dataset.keep(_from_metaphase(load_metaphase(dataset.root, row), str(row.group))))
+                metaphase = load_metaphase(dataset.root, row, tight=painter is not None)
+                if painter is not None:
+                    (metaphase,) = draw_masks([metaphase], painter)
+                found.extend(dataset.keep(_from_metaphase(metaphase, str(row.group))))
         elif singles and row.class_:
             image, mask = single_chromosome(read(dataset.root / str(row.image)).pixels[..., 0].astype(np.float32))
             up = 1 if source in upright else UNKNOWN
@@ -86,7 +94,7 @@ def _from_metaphase(metaphase: Any, group: str) -> list[Chromosome]:
     height, width = metaphase.image.shape
     cutouts = None
     for index, class_ in enumerate(metaphase.classes):
-        if class_ is None:
+        if class_ is None or (metaphase.believed is not None and not metaphase.believed[index]):
             continue
         mask, (x, y) = metaphase.masks[index], metaphase.offsets[index]
         if mask is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn.networks import save_detector
 
 from cellscope.assays.karyotype.training import chromosome_cache
 from cellscope.assays.karyotype.training.box_cutouts import BoxCutouts
@@ -92,6 +93,11 @@ def test_what_was_kept_for_something_else_is_not_taken(karyotype_dataset: Path, 
     other = PreparedDataset(dataset.root, dataset.info | {"hash": "other"}, dataset.items)
     kept_chromosomes(tmp_path, other, "val", limit=None)
     assert len(list(tmp_path.iterdir())) == 4
+    models = [tmp_path / f"{name}.safetensors" for name in "ab"]
+    for seed, path in enumerate(models):
+        save_detector(path, seed=seed)
+        kept_chromosomes(tmp_path / "drawn", dataset, "val", limit=None, box_masks=str(path))
+    assert len(list((tmp_path / "drawn").iterdir())) == 2
 
 
 def test_a_damaged_file_is_made_anew(karyotype_dataset: Path, tmp_path: Path) -> None:

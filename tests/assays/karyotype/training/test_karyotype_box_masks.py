@@ -6,34 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn.networks import build_chrrender
+from drawn.networks import Painter, build_chrrender, save_detector
 
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase
 from cellscope.assays.karyotype.detect.detections import detections_of
-from cellscope.assays.karyotype.networks.detectors import ARCHS
 from cellscope.assays.karyotype.training.box_masks import draw_masks, load_painter
 from cellscope.assays.karyotype.training.detector_data import DetectCrops
 from cellscope.assays.karyotype.training.paste import ChromosomeBank
 from cellscope.errors import UsageError
-from cellscope.models.card import ModelCard
-from cellscope.models.file import save_model
-
-
-class Painter:
-    """Fills what is bright in the image, sampled over each box; `share` of its height only."""
-
-    def __init__(self, share: float = 1.0):
-        self.share = share
-
-    def masks_in(self, image: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-        drawn = []
-        for x0, y0, x1, y1 in boxes.tolist():
-            rows = torch.linspace(y0, y1, 57)[:-1].long().clamp(0, image.shape[1] - 1)
-            columns = torch.linspace(x0, x1, 57)[:-1].long().clamp(0, image.shape[2] - 1)
-            cut = (image[0][rows][:, columns] > 0.5).float()
-            cut[int(self.share * 56) :] = 0
-            drawn.append(cut)
-        return torch.stack(drawn)
 
 
 def bars(margin: int = 0, known: tuple[bool, ...] = (False, False)) -> Metaphase:
@@ -126,22 +106,7 @@ def test_an_image_without_any_chromosome_gives_no_boxes(refinements: int) -> Non
 
 @pytest.mark.parametrize("mask", ["points", "none"])
 def test_only_a_network_that_draws_masks_is_taken(tmp_path: Path, mask: str) -> None:
-    arguments = ARCHS["chrrender-test"] | {"mask": mask}
-    card = ModelCard(
-        assay="karyotype",
-        part="detect",
-        arch="chrrender-test",
-        arch_args=arguments,
-        classes=("chromosome",),
-        channels=("grey",),
-        normalisation={"kind": "metaphase", "canonical_side": 26.0},
-        pixel_size_um=None,
-        thresholds={},
-        training={},
-        metrics={},
-        cellscope_version="1",
-    )
-    save_model(tmp_path / "m.safetensors", build_chrrender("chrrender-test", mask=mask).state_dict(), card)
+    save_detector(tmp_path / "m.safetensors", mask=mask)
     if mask == "points":
         assert not load_painter(str(tmp_path / "m.safetensors")).training
         return

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from drawn.karyotype import CLASSES, length_of, metaphase, write_coco
+from drawn.networks import Painter
 
 from cellscope.assays.karyotype.datasets.metaphase import erase_ignored, load_metaphases
 from cellscope.assays.karyotype.datasets.prepare import prepare
@@ -120,6 +121,14 @@ def test_chromosomes_of_known_class_are_collected(dataset: PreparedDataset, boxe
     lengths = [one.mask.sum() for one in boxed]
     expected = [length_of(CLASSES[one.label]) for one in boxed]
     assert np.corrcoef(lengths, expected)[0, 1] > 0.8
+
+
+def test_with_a_painter_crossing_chromosomes_are_collected_too(boxes_only: PreparedDataset) -> None:
+    cut = collect_chromosomes(boxes_only, "train")
+    drawn = collect_chromosomes(boxes_only, "train", painter=Painter())  # type: ignore[arg-type]
+    assert len(cut) < len(drawn) == 46 * len(boxes_only.split("train"))
+    half = collect_chromosomes(boxes_only, "train", painter=Painter(0.5))  # type: ignore[arg-type]
+    assert len(half) < len(cut)  # what is known stays
 
 
 def test_views_are_fixed_without_seed_and_varied_with_one(dataset: PreparedDataset) -> None:
