@@ -3,7 +3,7 @@
 usage: python benchmarks/mitosis.py [--sequences 32] [--repeats 5] [--dataset DATASET] [--only speed|movie]
 
 Both sides run in this process with the same threads, in turn. The built-in model runs as ``predict`` runs it (batches
-of 16, channels last, the precision that ``auto`` chooses); ResNet50 with the paper's head has random weights, and the
+of four, the precision that ``auto`` chooses); ResNet50 with the paper's head has random weights, and the
 batches are of 8. The networks of the other side are as they were trained; those of ``predict`` have their batch norms
 folded. The ratio is given by the clock and by the processor's seconds, which a busy machine disturbs less. The largest
 change of a probability is printed beside the speed. Then the peak memory of
@@ -24,7 +24,7 @@ import tifffile
 import torch
 from harness import compare, print_table, run_process
 
-from cellscope.assays.mitosis.assay import build
+from cellscope.assays.mitosis.assay import ASSAY, build
 from cellscope.assays.mitosis.datasets.batches import plain_batch
 from cellscope.assays.mitosis.datasets.sequences import load_sequences
 from cellscope.assays.mitosis.networks.registry import arguments_of, build_classifier, build_network, probabilities
@@ -35,6 +35,8 @@ from cellscope.models.registry import locate
 from cellscope.nn.folding import fold_norms
 
 CPU = torch.device("cpu")
+#: Sequences that `predict` gives the networks at once on a CPU.
+ON_CPU = ASSAY.stages[0].cpu_batch
 
 
 def both_ways(
@@ -117,7 +119,7 @@ def speed(sequences: int, repeats: int, dataset: Path | None) -> None:
     eager = build_classifier(card.arch_args, len(card.classes), {key: value.float() for key, value in tensors.items()})
     built_in = build(card, tensors)
     name = "built-in networks over frames"
-    both_ways(name, eager.views, built_in.views, views(dataset, sequences, card.normalisation), 16, repeats, True)
+    both_ways(name, eager.views, built_in.views, views(dataset, sequences, card.normalisation), ON_CPU, repeats, True)
     torch.manual_seed(0)
     resnet = build_network(arguments_of("resnet50-lstm"), 2).eval()
     folded = copy.deepcopy(resnet)

@@ -98,7 +98,7 @@ def run(words: list[str], out: Path) -> str:
         sys.exit(f"{' '.join(command)}: exit code {process.returncode}\n{said}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     worked = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return f"{time.monotonic() - began:.0f}{began_before} | {worked:.0f} | {most:.1f}"
+    return f"{time.monotonic() - began:.0f}{began_before} | {worked:.0f} | {most:.2f}"
 
 
 def held_by(pid: int) -> float:

@@ -247,7 +247,7 @@ ASSAY = Assay(
         load=load,
     ),
     stages=(
-        Stage(PART, KINDS, 16, cut, classify, store_frame_scores, cpu_batch=8, weigh=all_alike),
+        Stage(PART, KINDS, 16, cut, classify, store_frame_scores, cpu_batch=4, weigh=all_alike),
         Stage(PART, KINDS, 256, cut_measurements, classify_measurements, combine_scores, cpu_batch=256),
     ),
     state=State,

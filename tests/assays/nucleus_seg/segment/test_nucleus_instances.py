@@ -108,6 +108,23 @@ def test_red_cells_of_any_colour_are_told_from_nuclei_that_are_stained_unevenly(
     assert find_nuclei(maps, SHAPE, rgb=rgb).labels.max() == 1
 
 
+def test_a_pale_nucleus_beside_a_dark_one_is_spared_unless_red_cells_lie_about() -> None:
+    dark, pale, apart = (
+        disc(SHAPE, 50, 40, 24),
+        disc(SHAPE, 50, 84, 24) & ~disc(SHAPE, 50, 40, 24),
+        disc(SHAPE, 30, 140, 12),
+    )
+    rgb = np.full((*SHAPE, 3), 240, np.uint8)
+    for place, share in ((dark, 1.0), (pale, 0.53), (apart, 0.5)):
+        rgb[place] = 240 * np.exp(-share * np.array([1.1, 1.8, 0.6]))
+    both = maps_of([dark, pale], dark | pale)
+    assert find_nuclei(both, SHAPE, rgb=rgb).labels.max() == 2
+    three = maps_of([dark, pale, apart], dark | pale | apart)
+    assert find_nuclei(three, SHAPE, rgb=rgb).labels.max() == 1
+    rgb[pale] = (200, 150, 120)  # of another colour: a red cell that touches the nucleus
+    assert find_nuclei(both, SHAPE, rgb=rgb).labels.max() == 1
+
+
 def test_a_red_cell_in_a_white_cell_is_neither_lobe_nor_cytoplasm() -> None:
     cell, lobe, red = disc(SHAPE, 50, 60, 34), disc(SHAPE, 50, 50, 14), disc(SHAPE, 50, 80, 9)
     maps = maps_of([cell], lobe | red)
