@@ -310,3 +310,30 @@ def test_a_training_killed_in_a_validation_repeats_it(
     assert recorded(tmp_path / "run", "val_score") == recorded(tmp_path / "whole", "val_score")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["metrics"]["val_score"] == pytest.approx(0.9)
     assert_equal_weights(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_the_best_score_outlives_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: bool) -> None:
+    """The run folder is moved, or another one is named with a checkpoint to go on from."""
+    scores, before, after = [0.9, 0.1, 0.2], tmp_path / "before", tmp_path / "after"
+    run_toy(tmp_path / "whole", scores=scores)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6)
+        with pytest.raises(Interrupted):
+            run_toy(before, scores=scores)
+    if moved:
+        before.rename(after)
+    run_toy(after, scores=scores, resume="auto" if moved else str(before / "last.ckpt"))
+    assert read_card(after / "model.safetensors").metrics == {"val_score": 0.9}
+    assert_equal_weights(tmp_path / "whole", after)
+    assert recorded(after, "val_score") == recorded(tmp_path / "whole", "val_score")
+
+
+def test_a_best_checkpoint_that_is_gone_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6)
+        with pytest.raises(Interrupted):
+            run_toy(tmp_path, scores=[0.9, 0.1, 0.2])
+    (tmp_path / "best.ckpt").unlink()
+    run_toy(tmp_path, scores=[0.9, 0.1, 0.2], resume="auto")
+    assert read_card(tmp_path / "model.safetensors").metrics == {"val_score": 0.2}
