@@ -41,6 +41,20 @@ def find_resume(out: Path, resume: str | None) -> Path | None:
     return path
 
 
+def check_several(resume: str | None) -> None:
+    """Refuse a checkpoint for a command of several trainings.
+
+    Each would go on from it, also those that leave out what its network has seen.
+
+    Raises
+    ------
+    UsageError
+        ``--resume`` names one.
+    """
+    if resume and resume != "auto":
+        raise UsageError(f"--resume {resume}: of several trainings each goes on from its own; give --resume auto")
+
+
 def steps_taken(checkpoint: Path) -> int:
     """Read how far a checkpoint is."""
     try:
