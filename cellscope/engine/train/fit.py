@@ -143,7 +143,7 @@ def fit(
     callbacks += [progress] if progress is not None else []
     due = validates is not None and resume is not None and validation_due(Path(resume))
     if validates is not None:
-        callbacks.append(ValidateAt(validates, due=due, steps=phases.options.steps))
+        callbacks.append(ValidateAt(validates, due=due, steps=lambda: int(phases.options.steps)))
         callbacks.append(BestCheckpoint(out))
         if options.patience:
             callbacks.append(EarlyStop(phases, options.patience))
