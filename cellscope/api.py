@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _ARRAY = "array"
 """What the image of an array is called; several are numbered from 0."""
 
+_NARROWEST = 8
+"""Pixels of a row of a movie at least."""
+
 
 def predict(
     assay: str,
@@ -58,7 +61,7 @@ def predict(
     Returns
     -------
     Run
-        Tables and pictures. Inputs that failed are in `Run.failures`.
+        Tables and pictures, with ``shard`` those of the part. Inputs that failed are in `Run.failures`.
 
     Raises
     ------
@@ -74,6 +77,7 @@ def predict(
     name = function(own)
     from cellscope.engine.find import find_assay
     from cellscope.engine.predict.plan import predict as work
+    from cellscope.engine.predict.shards import tables_folder
 
     kept: list[Any] = []
     inputs = _inputs(images, kept)
@@ -89,7 +93,7 @@ def predict(
     failures = outcome.told.get("failures", [])
     if outcome.counts["failed"] and not outcome.counts["ok"] + outcome.counts["skipped"]:
         raise CellscopeError(f"all inputs failed; the first: {failures[0]['error']}")
-    return Run(Path(out), kept=kept)
+    return Run(Path(out), kept=kept, tables=tables_folder(Path(out), run.shard_pair))
 
 
 def prepare(assay: str, sources: PathLike | Iterable[PathLike], out: PathLike, **options: Any) -> Path:
@@ -322,8 +326,12 @@ def _write_array(path: Path, array: Any) -> None:
     import tifffile
 
     pixels = np.asarray(array)
+    if pixels.ndim == 3 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
     colour = pixels.ndim == 3 and pixels.shape[-1] in (3, 4)
-    if pixels.ndim not in (2, 3, 4) or pixels.dtype.kind not in "uifb" or not pixels.size:
+    # so narrow a picture is channels, which stand last in no other array: its rows would be taken for frames
+    odd = pixels.ndim > 2 and not colour and pixels.shape[-1] < _NARROWEST
+    if pixels.ndim not in (2, 3, 4) or odd or pixels.dtype.kind not in "uifb" or not pixels.size:
         raise UsageError(
             f"an image is an array (H, W), (H, W, 3), (T, H, W) or (T, C, H, W) of numbers, not {pixels.shape} of "
             f"{pixels.dtype}"

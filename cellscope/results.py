@@ -37,18 +37,19 @@ class _Folder:
 
     record_name = ""
 
-    def __init__(self, out: Path, *, kept: list[Any] | None = None):
+    def __init__(self, out: Path, *, kept: list[Any] | None = None, tables: Path | None = None):
         self.out = Path(out)
+        self._folder = Path(tables or out)  # of the record and the tables: of a shard not that of the pictures
         self._kept = kept or []  # temporary folders that live as long as this
         self._tables: dict[str, Any] = {}
         try:
-            self.record: dict[str, Any] = json.loads((self.out / self.record_name).read_text(encoding="utf-8"))
+            self.record: dict[str, Any] = json.loads((self._folder / self.record_name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UsageError(
-                f"{out}: there is no {self.record_name}; is this the folder of finished results?"
+                f"{self._folder}: there is no {self.record_name}; is this the folder of finished results?"
             ) from None
         except (OSError, ValueError) as error:
-            raise UsageError(f"{self.out / self.record_name} cannot be read: {error}") from None
+            raise UsageError(f"{self._folder / self.record_name} cannot be read: {error}") from None
 
     def table(self, name: str) -> pd.DataFrame:
         """Read ``<name>.csv`` of the folder; only empty cells are undefined.
@@ -61,10 +62,10 @@ class _Folder:
         import pandas as pd
 
         if name not in self._tables:
-            path = self.out / f"{name}.csv"
+            path = self._folder / f"{name}.csv"
             if not path.is_file():
-                there = ", ".join(sorted(found.stem for found in self.out.glob("*.csv")))
-                raise UsageError(f"{self.out} has no table {name!r}; there are {there}")
+                there = ", ".join(sorted(found.stem for found in self._folder.glob("*.csv")))
+                raise UsageError(f"{self._folder} has no table {name!r}; there are {there}")
             self._tables[name] = pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values=[""])
         found: pd.DataFrame = self._tables[name].copy()
         return found

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from drawn.histo import tissue, write_tiles
 from drawn.karyotype import metaphase
 from drawn.micronucleus import draw_field
@@ -19,6 +20,7 @@ from drawn.nucleus_seg import smear
 from typer.testing import CliRunner
 
 import cellscope
+from cellscope.api import _write_array
 from cellscope.cli.root import app
 from cellscope.errors import CellscopeError, UsageError
 
@@ -121,6 +123,25 @@ def test_errors_are_those_of_the_commands(written: Path, tmp_path: Path) -> None
     cellscope.predict("nucleus-seg", written / "in/0.png", tmp_path / "twice", model="otsu", **QUIET)
     with pytest.raises(UsageError, match="already"):
         cellscope.predict("nucleus-seg", written / "in/0.png", tmp_path / "twice", model="otsu", **QUIET)
+
+
+def test_a_shard_gives_its_own_tables(written: Path, tmp_path: Path) -> None:
+    whole = cellscope.predict("nucleus-seg", written, **QUIET)
+    parts = [cellscope.predict("nucleus-seg", written, tmp_path / "o", shard=f"{n}/2", **QUIET) for n in (1, 2)]
+    assert sorted(name for part in parts for name in part.images["image"]) == list(whole.images["image"])
+    assert all(part.labels(0).any() for part in parts)
+
+
+@pytest.mark.parametrize("shape", [(40, 50, 2), (40, 50, 5), (3, 40, 50, 3)])
+def test_channels_are_not_taken_for_pixels(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match=r"an image is an array .*, not \(" + ", ".join(map(str, shape))):
+        cellscope.predict("nucleus-seg", np.zeros(shape, np.uint8), **QUIET)
+
+
+def test_one_channel_is_grey(tmp_path: Path) -> None:
+    pixels = np.arange(2000, dtype=np.uint8).reshape(40, 50, 1)
+    _write_array(tmp_path / "grey.tif", pixels)
+    assert np.array_equal(tifffile.imread(tmp_path / "grey.tif"), pixels[..., 0])
 
 
 def test_it_runs_outside_the_main_thread(written: Path) -> None:

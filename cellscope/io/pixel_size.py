@@ -15,6 +15,8 @@ Pixels that are more than 1 % from square have no single size: the size is then 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import TypeVar
 from xml.etree import ElementTree
 
 UM_PER_INCH = 25400.0
@@ -40,6 +42,23 @@ PixelSize = tuple[float | None, tuple[str, ...]]
 """A pixel size in um, or None, and warnings."""
 
 UNKNOWN: PixelSize = (None, ())
+
+_ASKED = "; give --pixel-size"
+"""How a warning ends that the user can answer."""
+
+T = TypeVar("T")
+
+
+def given(image: T, size_um: float) -> T:
+    """Put the user's pixel size in the place of the file's, without the warnings that asked for it.
+
+    Parameters
+    ----------
+    image : Image, Movie or Slide
+    size_um : float
+    """
+    warnings = tuple(line for line in getattr(image, "warnings", ()) if not line.endswith(_ASKED))
+    return replace(image, pixel_size_um=size_um, pixel_size_given=True, warnings=warnings)  # type: ignore[type-var]
 
 
 def unit_um(unit: str) -> float | None:
@@ -153,7 +172,7 @@ def unknown_unit(text: str) -> tuple[str, ...]:
     """Say that a unit is not understood; nothing for one that is, and where pixels are the unit."""
     if unit_um(text) is not None or text.strip().strip('"').lower() in _NO_UNITS:
         return ()
-    return (f"the unit {text[:40]!r} of the pixel size is not understood; give --pixel-size",)
+    return (f"the unit {text[:40]!r} of the pixel size is not understood{_ASKED}",)
 
 
 def stated(sizes: list[float]) -> PixelSize:
@@ -163,7 +182,7 @@ def stated(sizes: list[float]) -> PixelSize:
     if not sizes:
         return UNKNOWN
     if not all(low <= size <= high for size in sizes):
-        return None, (f"the stated pixel size of {sizes[0]:.6g} um is implausible and ignored; give --pixel-size",)
+        return None, (f"the stated pixel size of {sizes[0]:.6g} um is implausible and ignored{_ASKED}",)
     return _square(sizes)
 
 

@@ -189,6 +189,15 @@ def test_repeats_and_a_line_left_out(mitosis_dataset, tmp_path):
     assert "PC3, U251c" in said
 
 
+@pytest.mark.parametrize("several", [("--repeats", 2), ("--set", "cross_validate=true"), ("--leave-out", "line")])
+def test_several_trainings_do_not_go_on_from_one_checkpoint(mitosis_dataset, tmp_path, several):
+    out = tmp_path / "r"
+    code, said = cellscope("mitosis", "train", mitosis_dataset, "-o", out, *several, "--resume", tmp_path / "last.ckpt")
+    assert code == 2
+    assert "of several trainings each goes on from its own; give --resume auto" in said
+    assert not out.exists()
+
+
 def test_eval_holds_dose_and_lines_apart(mitosis_dataset, both, tmp_path):
     out = tmp_path / "e"
     code, said = cellscope("mitosis", "eval", mitosis_dataset, "-m", both, "-o", out, "--split", "train", *QUICK)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +12,7 @@ from cellscope.errors import InputError
 from cellscope.io.choice import Choice
 from cellscope.io.image import Image
 from cellscope.io.open import MAX_PIXELS
+from cellscope.io.pixel_size import given
 from cellscope.io.read import read
 from cellscope.options.fields import specs
 
@@ -43,7 +43,7 @@ def read_again(record: Mapping[str, Any], entry: Mapping[str, Any], *, images: P
     else:
         found = read(path, choice=choice, wants=spec.wants, max_pixels=limit)
     if run.get("pixel_size"):
-        found = replace(found, pixel_size_um=run["pixel_size"], pixel_size_given=True)
+        found = given(found, run["pixel_size"])
     return found
 
 

@@ -198,6 +198,11 @@ class Journal:
         """Close and unlock the file; it stays."""
         self._stream.close()
 
+    def withdraw(self) -> None:
+        """Remove the file if this run began it: it is refused, and leaves what was there as it found it."""
+        if self.earlier is None:
+            self.remove(unfinished=True)
+
     def remove(self, *, unfinished: bool = False) -> None:
         """Remove the file: the tables are written. Pieces of an unfinished run stay, for the run that goes on."""
         for path in self.folder.glob("*.csv"):

@@ -20,6 +20,7 @@ from cellscope.io.annotations.label_image import read_label_image
 from cellscope.io.choice import ALL, Choice, Wants
 from cellscope.io.inputs import Input, check_collisions, resolve_inputs, scene_image
 from cellscope.io.leftovers import noting_leftovers
+from cellscope.io.pixel_size import given
 from cellscope.io.read import describe, read
 from cellscope.io.select import scenes_to_take
 from cellscope.io.text import one_line
@@ -196,7 +197,7 @@ class Reader:
             else:
                 image = read(entry.path, choice=choice, wants=self.assay.inputs.wants, max_pixels=self.run.max_pixels)
             if self.run.pixel_size:
-                image = replace(image, pixel_size_um=self.run.pixel_size, pixel_size_given=True)
+                image = given(image, self.run.pixel_size)
             kind = self.assay.inputs.kind_of(image) if self.run.input == AUTO else self.run.input
             if self.assay.inputs.admit is not None:
                 self.assay.inputs.admit(image, kind)

@@ -69,7 +69,7 @@ def sweep(folder: Path, out: Path) -> None:
 def import_earlier(
     journal: Journal, folder: Path, out: Path, identity: Mapping[str, Any], tables: Collection[str]
 ) -> dict[str, Entry]:
-    """Bring the rows of an earlier run into this run's journal, for ``--skip-existing``.
+    """Bring the rows of an earlier run into this run's journal, for ``--skip-existing``; nothing else is changed.
 
     Parameters
     ----------
@@ -95,10 +95,10 @@ def import_earlier(
     """
     try:
         record = read_record(folder)
-        theirs = journal.earlier["identity"] if journal.earlier else record["identity"] if record else None
-        if theirs is None and (folder / IMAGES_CSV).exists():
+        theirs = [said["identity"] for said in (journal.earlier, record) if said is not None]
+        if not theirs and (folder / IMAGES_CSV).exists():
             raise UsageError(f"{folder} holds tables without a {RUN_JSON}; give --overwrite or another -o")
-        if theirs is not None and (found := difference(identity, theirs)):
+        if found := next(filter(None, (difference(identity, each) for each in theirs)), ""):
             raise UsageError(f"{folder} holds results of another run ({found}); give --overwrite or another -o")
         if record is not None and (folder / IMAGES_CSV).exists():
             _import(journal, folder, record, tables)
@@ -106,14 +106,18 @@ def import_earlier(
         raise
     except (CellscopeError, KeyError, TypeError) as error:
         raise UsageError(f"{folder} holds results that cannot be continued: {error}; give --overwrite") from None
-    remove_files(folder, summary_files(record))  # made anew when this run ends
-    (folder / RUN_JSON).unlink(missing_ok=True)  # all else it says is in the journal now
     kept = {}
     for image, entry in journal.entries.items():
         if entry.status == "ok" and all(is_whole(out / name, entry.written.get(name)) for name in entry.outputs):
             entry.skipped = True
             kept[image] = entry
     return kept
+
+
+def remove_imported(folder: Path) -> None:
+    """Remove what stands in the way of a run that goes on from what `import_earlier` has put in its journal."""
+    remove_files(folder, summary_files(read_record(folder)))  # made anew when this run ends
+    (folder / RUN_JSON).unlink(missing_ok=True)  # all else it says is in the journal now
 
 
 def _import(journal: Journal, folder: Path, record: Mapping[str, Any], tables: Collection[str]) -> None:

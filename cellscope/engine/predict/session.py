@@ -20,10 +20,10 @@ from cellscope.engine.predict.artefacts import Place
 from cellscope.engine.predict.best import choose_best, rows_of_chosen, was_left_out
 from cellscope.engine.predict.book import JournalBook
 from cellscope.engine.predict.finish import IMAGES_CSV, REPORT, RUN_JSON, write_results
-from cellscope.engine.predict.grouping import COLUMN
+from cellscope.engine.predict.grouping import COLUMN, groups_of
 from cellscope.engine.predict.job import Job, Machine
 from cellscope.engine.predict.journal import Entry, Journal
-from cellscope.engine.predict.resume import import_earlier, remove_outputs, remove_results, sweep
+from cellscope.engine.predict.resume import import_earlier, remove_imported, remove_outputs, remove_results, sweep
 from cellscope.engine.predict.road import go_through
 from cellscope.engine.predict.summary import Summariser, summary_files
 from cellscope.engine.predict.tables import OBJECTS, ColumnOrder
@@ -102,30 +102,52 @@ class Session:
     def prepare(self) -> None:
         """Make the folder ready: locked, earlier results removed or taken over."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        header = {"identity": self.facts["identity"], "images": list(self.indices), "shard": self.run.shard}
+        header = {
+            "identity": self.facts["identity"],
+            "images": list(self.indices),
+            "shard": self.run.shard,
+            "overwrite": self.run.overwrite,
+        }
         self.journal = Journal(self.folder / journals.NAME, header, fresh=self.run.overwrite)
         self.place = Place(self.folder)
         sweep(self.folder, self.out)
-        if self.run.overwrite:
+        earlier = self.journal.earlier or {}
+        if self.run.overwrite or (earlier.get("overwrite") and not self.journal.entries):
+            # the second: a kill came while an earlier run was to be removed, and may have left some of it
             remove_results(self.journal, self.folder, self.out, self.tables)
         if self.run.skip_existing:
-            kept = import_earlier(self.journal, self.folder, self.out, self.facts["identity"], self.tables)
-            # the same name in another folder is another image
-            same = {image: self.paths.get(image, entry.path) == entry.path for image, entry in kept.items()}
-            self.kept = {i: entry for i, entry in kept.items() if same[i] and not was_left_out(self.assay, entry)}
-            again = [entry for image, entry in self.journal.entries.items() if image not in self.kept]
-            remove_outputs(self.out, [name for entry in again for name in entry.outputs])
-            others = [
-                Input(Path(entry.path), image, entry.scene)
-                for image, entry in self.kept.items()
-                if image not in self.indices
-            ]
-            if others and self.run.shard_pair:
-                raise UsageError(f"{self.folder} was made from another list of inputs; give --overwrite or another -o")
-            check_collisions([*self.inputs, *others])
+            try:
+                self._take_over(self.journal)
+            except UsageError:
+                self.journal.withdraw()
+                raise
         if self.run.shard_pair:
             images = [entry.image for entry in self.plan]
             shards.write_plan(self.folder, images, self.owners, self.facts["identity"], cards=self.loaded.cards)
+
+    def _take_over(self, journal: Journal) -> None:
+        """Keep what an earlier run did; what is refused is refused before anything of it is removed."""
+        kept = import_earlier(journal, self.folder, self.out, self.facts["identity"], self.tables)
+        ours = {(self.paths[entry.image], entry.scene) for entry in self.plan}
+        for image, entry in kept.items():
+            # the same name in another folder is another image; a file under two names would be counted twice
+            known = self.paths.get(image)
+            same = (entry.path, entry.scene) not in ours if known is None else known == entry.path
+            if same and not was_left_out(self.assay, entry):
+                self.kept[image] = entry
+        others = [
+            Input(Path(entry.path), image, entry.scene)
+            for image, entry in self.kept.items()
+            if image not in self.indices
+        ]
+        if others and self.run.shard_pair:
+            raise UsageError(f"{self.folder} was made from another list of inputs; give --overwrite or another -o")
+        check_collisions([*self.inputs, *others])
+        if others:
+            self.groups = groups_of([*self.plan, *others], self.run.group_by)
+        remove_imported(self.folder)
+        dropped = [entry for image, entry in journal.entries.items() if image not in self.kept]
+        remove_outputs(self.out, [name for entry in dropped for name in entry.outputs])
 
     def work(self, options: Any, device: torch.device, dtype: torch.dtype | None) -> None:
         """Do all inputs that are not done yet; each is in the journal as soon as its files are written."""
@@ -173,9 +195,10 @@ class Session:
         for number, entry in enumerate(entries):
             for table, columns in entry.columns.items():
                 orders[table].see(self.indices.get(entry.image, after + number), columns)
-        for entry in entries:  # also of an earlier run, which may have been grouped otherwise
-            if entry.image in self.groups:
-                entry.row[COLUMN] = self.groups[entry.image]
+        for entry in entries:  # also of an earlier run, which may have been grouped otherwise, or not at all
+            entry.row.pop(COLUMN, None)
+            if self.groups:
+                entry.row[COLUMN] = self.groups.get(entry.image, "")
         interrupted = len(mine) < len(self.indices)
         if not interrupted and self.run.shard_pair is None:
             entries = choose_best(self.assay, self.facts["options"].get(self.assay.name, {}), self.out, entries)

@@ -161,11 +161,12 @@ class ValidateAt(Callback):
     validates : callable
     due : bool
         The training goes on from a checkpoint that was written before a validation: it comes first.
-    steps : int
-        Of the training; only then is it told, so that a training that wants nothing but that validation begins at all.
+    steps : callable
+        Gives those of the training, after that validation, which may end a phase; only then is it told, so that a
+        training that wants nothing but that validation begins at all.
     """
 
-    def __init__(self, validates: Callable[[int], bool], *, due: bool = False, steps: int = 0):
+    def __init__(self, validates: Callable[[int], bool], *, steps: Callable[[], int], due: bool = False):
         self.validates, self.due, self.steps = validates, due, steps
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -176,7 +177,7 @@ class ValidateAt(Callback):
         trainer.validating = True
         trainer.fit_loop.epoch_loop.val_loop.run()
         trainer.training = True
-        trainer.fit_loop.epoch_loop.max_steps = self.steps
+        trainer.fit_loop.epoch_loop.max_steps = self.steps()
 
     def on_train_batch_start(self, trainer: L.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
         """Make the batch that begins the last before a validation, or not."""

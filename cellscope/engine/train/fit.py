@@ -15,13 +15,14 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from cellscope.engine.device import available_cpus, pick_device, pick_precision
 from cellscope.engine.memory import keep_freed_memory
 from cellscope.engine.provenance import training_record
+from cellscope.engine.train.best import BestCheckpoint
 from cellscope.engine.train.callbacks import EarlyStop, Progress, SaveAndStop, StepSeed, ValidateAt
 from cellscope.engine.train.companions import Companions
 from cellscope.engine.train.curves import EVERY, MetricsFile, draw_curves, logger_for
@@ -142,20 +143,8 @@ def fit(
     callbacks += [progress] if progress is not None else []
     due = validates is not None and resume is not None and validation_due(Path(resume))
     if validates is not None:
-        callbacks.append(ValidateAt(validates, due=due, steps=phases.options.steps))
-        callbacks.append(
-            ModelCheckpoint(
-                dirpath=out,
-                filename="best",
-                monitor="val_score",
-                mode="max",
-                save_last=False,
-                enable_version_counter=False,
-                auto_insert_metric_name=False,
-                save_on_train_epoch_end=False,
-                save_weights_only=True,
-            )
-        )
+        callbacks.append(ValidateAt(validates, due=due, steps=lambda: int(phases.options.steps)))
+        callbacks.append(BestCheckpoint(out))
         if options.patience:
             callbacks.append(EarlyStop(phases, options.patience))
     callbacks.append(stop)  # last, so that what it saves holds what the others know

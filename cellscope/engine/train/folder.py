@@ -16,6 +16,7 @@ from cellscope.options.resolve import to_toml
 LAST = "last.ckpt"
 BEST = "best.ckpt"
 MODEL = "model.safetensors"
+METRICS = "metrics.csv"
 TENSORBOARD = "tensorboard"
 _KEPT = "cellscope_best"
 """Key of a finished training's ``last.ckpt`` for the checkpoint with the best score."""
@@ -38,6 +39,20 @@ def find_resume(out: Path, resume: str | None) -> Path | None:
     if not path.is_file():
         raise UsageError(f"--resume {resume}: no such checkpoint")
     return path
+
+
+def check_several(resume: str | None) -> None:
+    """Refuse a checkpoint for a command of several trainings.
+
+    Each would go on from it, also those that leave out what its network has seen.
+
+    Raises
+    ------
+    UsageError
+        ``--resume`` names one.
+    """
+    if resume and resume != "auto":
+        raise UsageError(f"--resume {resume}: of several trainings each goes on from its own; give --resume auto")
 
 
 def steps_taken(checkpoint: Path) -> int:
@@ -65,13 +80,25 @@ def put_best_away(out: Path) -> None:
 
 
 def bring_best_back(out: Path, resume: Path) -> None:
-    """Write ``best.ckpt`` again that `put_best_away` moved into the checkpoint a training goes on from."""
-    if (out / BEST).exists():
+    """Write ``best.ckpt`` of the training that goes on from a checkpoint.
+
+    It lies in the checkpoint, where `put_best_away` moved it, or beside it. Of a training that goes on in another
+    folder the metrics come along.
+    """
+    before = Path(resume).resolve().parent
+    elsewhere = before != out.resolve()
+    if (out / BEST).exists() and not elsewhere:
         return
     kept = torch.load(resume, weights_only=True, map_location="cpu").get(_KEPT)
     if kept is not None:
         with atomic(out / BEST) as temporary:
             torch.save(kept, temporary)
+    elif elsewhere:
+        (out / BEST).unlink(missing_ok=True)  # of another training
+    for name in (BEST, METRICS) if elsewhere else ():
+        if (before / name).is_file() and not (name == BEST and kept is not None):
+            with atomic(out / name) as temporary:
+                shutil.copyfile(before / name, temporary)
 
 
 def refuse_training(out: Path, *, overwrite: bool) -> None:
@@ -86,7 +113,7 @@ def make_room(out: Path, options: Any, resume: Path | None) -> None:
         refuse_training(out, overwrite=options.overwrite)
     out.mkdir(parents=True, exist_ok=True)
     if resume is None:
-        for name in (LAST, BEST, MODEL, "run.json", "metrics.csv", "curves.png"):
+        for name in (LAST, BEST, MODEL, "run.json", METRICS, "curves.png"):
             (out / name).unlink(missing_ok=True)
         shutil.rmtree(out / TENSORBOARD, ignore_errors=True)
     write_text(out / "config.toml", to_toml(options))

@@ -9,7 +9,7 @@ from typing import Any
 
 from cellscope.engine.provenance import now, training_record
 from cellscope.engine.train.data import say
-from cellscope.engine.train.folder import MODEL
+from cellscope.engine.train.folder import MODEL, check_several
 from cellscope.errors import UsageError
 from cellscope.io.write import write_json, write_text
 from cellscope.options.resolve import to_toml
@@ -83,8 +83,14 @@ def train_turns(
     Raises
     ------
     UsageError
-        `out` holds a training that is neither continued nor overwritten.
+        `out` holds a training that is neither continued nor overwritten, two turns would have the same folder, or
+        ``--resume`` names a checkpoint.
     """
+    check_several(options.resume)
+    named: dict[str, str] = {}
+    for turn in (*turns, ALL):
+        if (other := named.setdefault(folder_of(turn).casefold(), turn)) != turn:
+            raise UsageError(f"{other} and {turn} would have the same folder, {folder_of(turn)}; rename one of them")
     if not options.resume and not options.overwrite and (out / "run.json").exists():
         raise UsageError(f"{out} already holds a training; use --resume auto, --overwrite or another folder")
     out.mkdir(parents=True, exist_ok=True)

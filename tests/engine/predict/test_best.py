@@ -104,3 +104,13 @@ def test_resumed_it_chooses_again_and_never_otherwise(tmp_path, go):
         (tmp_path / "in" / image).unlink()
     go(best=2, overwrite=True)
     assert not chosen & set(table(tmp_path / "out" / "objects.csv")["image"])
+
+
+def test_a_run_without_groups_does_not_choose_by_those_of_an_earlier_one(tmp_path, go):
+    write_images(tmp_path / "in" / "day1", 4)
+    write_images(tmp_path / "in" / "day2", 3, seed=5)
+    go(best=4, group_by="folder")
+    go("fresh", best=4)
+    go(best=4, skip_existing=True)
+    assert list(left_out(tmp_path / "out")["image"]) == list(left_out(tmp_path / "fresh")["image"])
+    assert len(left_out(tmp_path / "fresh")) == 3

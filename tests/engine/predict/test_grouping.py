@@ -196,3 +196,11 @@ def test_no_object_at_all_is_still_a_frame_with_columns(tmp_path, models):
     assert predict(assay, where, tmp_path / "out", run=run, options=FakeOptions(), models=models, argv=[]).code == 0
     assert len(seen["objects"]) == 0
     assert list(seen["objects"])[:3] == ["image", "label", "class"]
+
+
+def test_images_kept_from_other_inputs_are_grouped_as_the_rest(tmp_path, go):
+    go(group_by="(a)0")
+    (tmp_path / "in" / "a03.tif").unlink()
+    go(skip_existing=True)
+    rows = table(tmp_path / "out" / "images.csv").set_index("image")
+    assert rows.loc["a03.tif", "group"] == "3"

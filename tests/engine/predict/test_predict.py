@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import pickle
 
+import numpy as np
 import pandas as pd
 import pytest
 import tifffile
@@ -277,3 +278,15 @@ def test_the_job_of_a_shard_can_be_pickled(tmp_path, models):
     assert outcome.counts["ok"] == len(second) in (1, 2)
     with pytest.raises(UsageError, match="no assay is called 'nonesuch'"):
         predict_shard("nonesuch", *job[1:])
+
+
+def test_a_pixel_size_that_is_given_is_not_asked_for(tmp_path, go):
+    (tmp_path / "in").mkdir()
+    facts = {"axes": "YX", "PhysicalSizeX": 1e6, "PhysicalSizeY": 1e6, "PhysicalSizeXUnit": "mm"}
+    tifffile.imwrite(tmp_path / "in" / "a.tif", np.zeros((16, 16), np.uint8), ome=True, metadata=facts)
+    go(tmp_path / "in", "without")
+    go(tmp_path / "in", "given", pixel_size=0.25)
+    told = [[line for line in record(tmp_path / out)["inputs"][0]["warnings"] if "pixel size" in line]
+            for out in ("without", "given")]  # fmt: skip
+    assert told[0][0].endswith("give --pixel-size")
+    assert not told[1]

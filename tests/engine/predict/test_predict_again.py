@@ -139,3 +139,41 @@ def test_too_large_images_fail_and_can_be_tried_again(tmp_path, go):
     tifffile.imwrite(tmp_path / "big.tif", np.zeros((40, 40), np.uint8))
     assert go([tmp_path / "big.tif"], max_pixels=1000) == 1
     assert go([tmp_path / "big.tif"], max_pixels=2000, skip_existing=True) == 0
+
+
+def test_a_refused_run_is_refused_again_and_leaves_what_was_there(tmp_path, go):
+    images = write_images(tmp_path / "in", 2)
+    go(images)
+    out = tmp_path / "out"
+    before = {name: (out / name).read_bytes() for name in names(out)}
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"another run \(options.threshold"):
+            go(images, options=FakeOptions(threshold=0.9), skip_existing=True)
+        assert {name: (out / name).read_bytes() for name in names(out)} == before
+    assert go(images, skip_existing=True) == 0
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.9])
+def test_a_kill_while_an_earlier_run_is_removed_brings_nothing_of_it_back(tmp_path, go, monkeypatch, threshold):
+    images = write_images(tmp_path / "in", 2)
+    go(images)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cellscope.engine.predict.session.remove_results", killed)
+        with pytest.raises(KeyboardInterrupt):
+            go(images, options=FakeOptions(threshold=threshold), overwrite=True)
+    assert go(images, options=FakeOptions(threshold=threshold), skip_existing=True) == 0
+    assert [entry["status"] for entry in record(tmp_path / "out")["inputs"]] == ["ok", "ok"]
+
+
+def test_a_file_is_counted_once_whatever_name_other_arguments_give_it(tmp_path, go):
+    one, two = write_images(tmp_path / "in" / "one", 3), write_images(tmp_path / "in" / "two", 2)
+    go(one)
+    assert go([one, two], skip_existing=True) == 0
+    rows = table(tmp_path / "out" / "images.csv")
+    assert rows["image"].tolist() == [f"one/a{k:02}.tif" for k in range(3)] + [f"two/a{k:02}.tif" for k in range(2)]
+    assert not [name for name in names(tmp_path / "out") if name.startswith("a0")]
+    assert check("fake", tmp_path / "out") == []

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+import toy_training
 from torch import nn
 from toy_training import (
     FILES,
@@ -23,6 +24,7 @@ from toy_training import (
     weights,
 )
 
+from cellscope.assays.histo.options import TrainOptions as TwoPhases
 from cellscope.engine.train.curves import MetricsFile, _gathered, draw_curves
 from cellscope.engine.train.folder import find_resume
 from cellscope.engine.train.schedule import optimiser_and_schedule
@@ -309,4 +311,51 @@ def test_a_training_killed_in_a_validation_repeats_it(
     assert step in toy.validated
     assert recorded(tmp_path / "run", "val_score") == recorded(tmp_path / "whole", "val_score")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["metrics"]["val_score"] == pytest.approx(0.9)
+    assert_equal_weights(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_the_best_score_outlives_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: bool) -> None:
+    """The run folder is moved, or another one is named with a checkpoint to go on from."""
+    scores, before, after = [0.9, 0.1, 0.2], tmp_path / "before", tmp_path / "after"
+    run_toy(tmp_path / "whole", scores=scores)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6)
+        with pytest.raises(Interrupted):
+            run_toy(before, scores=scores)
+    if moved:
+        before.rename(after)
+    run_toy(after, scores=scores, resume="auto" if moved else str(before / "last.ckpt"))
+    assert read_card(after / "model.safetensors").metrics == {"val_score": 0.9}
+    assert_equal_weights(tmp_path / "whole", after)
+    assert recorded(after, "val_score") == recorded(tmp_path / "whole", "val_score")
+
+
+def test_a_best_checkpoint_that_is_gone_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6)
+        with pytest.raises(Interrupted):
+            run_toy(tmp_path, scores=[0.9, 0.1, 0.2])
+    (tmp_path / "best.ckpt").unlink()
+    run_toy(tmp_path, scores=[0.9, 0.1, 0.2], resume="auto")
+    assert read_card(tmp_path / "model.safetensors").metrics == {"val_score": 0.2}
+
+
+def test_a_phase_that_ends_in_a_validation_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first phase of 16 steps ends early after 8, and the second is as long as planned: 16 steps, not 24."""
+    monkeypatch.setattr(toy_training, "TrainOptions", TwoPhases)
+    how = {"scores": [0.5, 0.4, 0.6, 0.7, 0.8, 0.9], "steps": 24, "frozen_steps": 16, "patience": 1}
+    run_toy(tmp_path / "whole", **how)
+
+    def killed(self: Toy, *_: object) -> None:
+        if self.global_step == 8:
+            raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Toy, "validation_step", killed)
+        with pytest.raises(SystemExit):
+            run_toy(tmp_path / "run", **how)
+    run_toy(tmp_path / "run", **how, resume="auto")
+    assert list(recorded(tmp_path / "whole", "val_score")) == [4, 8, 12, 16]
+    assert recorded(tmp_path / "run", "val_score") == recorded(tmp_path / "whole", "val_score")
     assert_equal_weights(tmp_path / "whole", tmp_path / "run")

@@ -29,7 +29,7 @@ from cellscope.assays.mitosis.training.train import (
 from cellscope.engine.eval.sources import LEFT_OUT_SOURCES, left_out_lines, left_out_metrics
 from cellscope.engine.provenance import now, training_record
 from cellscope.engine.train.data import say
-from cellscope.engine.train.folder import MODEL, refuse_training
+from cellscope.engine.train.folder import MODEL, check_several, refuse_training
 from cellscope.engine.train.turns import WITHOUT
 from cellscope.errors import UsageError
 from cellscope.io.leave_out import in_turn
@@ -76,6 +76,7 @@ def train(dataset: Path, out: Path, options: TrainOptions, *, argv: list[str]) -
         train_one(prepared, out, options, argv=argv)
         return 0
     out = Path(out)
+    check_several(options.resume)
     if not options.resume:
         refuse_training(out, overwrite=options.overwrite)
     out.mkdir(parents=True, exist_ok=True)
