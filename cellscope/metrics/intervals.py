@@ -11,13 +11,13 @@ import numpy as np
 _LEAST_DEFINED = 0.5  # share of resamples on which the statistic must exist for its interval to be worth stating
 
 
-def wilson(k: int, n: int, level: float = 0.95) -> tuple[float, float] | tuple[None, None]:
+def wilson(k: float, n: float, level: float = 0.95) -> tuple[float, float] | tuple[None, None]:
     """Wilson's score interval of a proportion, without continuity correction.
 
     Parameters
     ----------
-    k, n : int
-        Successes and trials, 0 <= k <= n.
+    k, n : float
+        Successes and trials, 0 <= k <= n; whole, or both divided by a number where trials say less than their number.
     level : float
         Two-sided confidence level, between 0 and 1.
 

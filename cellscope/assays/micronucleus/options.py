@@ -167,6 +167,12 @@ class PredictOptions(EvalOptions, PlaneOptions):
         0.2, "Mark cells for review whose probability is within this distance of the threshold.", low=0.0, high=0.5
     )
 
+    def __post_init__(self) -> None:
+        """Check what belongs together."""
+        super().__post_init__()
+        if self.doses and self.control is None:
+            raise UsageError("--doses is for the comparison with a control: give --control GROUP too")
+
 
 @dataclass(frozen=True)
 class CalibrateOptions:
@@ -207,8 +213,10 @@ class DoseOptions:
 
     panel: ClassVar[str] = "Dose"
 
-    model: Literal["linear-quadratic", "linear"] = option(
-        "linear-quadratic", "Dose-response model: C + alpha D + beta D^2, or without the last term."
+    model: Literal["linear-quadratic", "linear"] | None = option(
+        None,
+        "Dose-response model: C + alpha D + beta D^2, or without the last term; that of a stored curve, or "
+        "linear-quadratic, if not given.",
     )
     counts: str | None = option(
         None, "Counts to estimate doses for: a CSV with columns cells and micronuclei (optional: name), or OUT of "

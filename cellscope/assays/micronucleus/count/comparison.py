@@ -26,7 +26,9 @@ from cellscope.errors import UsageError
 OECD_CELLS = 2000
 """Cells that OECD 487 asks to be scored of each concentration and of the control."""
 
-_NUMBER = re.compile(r"(?<![\w.])(\d+(?:[.,]\d+)?)")
+_NUMBER = re.compile(r"(?<![\w.])(?P<number>\d+(?:[.,]\d+)?)\s*(?P<unit>[^\s\d_,;()-]*)")
+_THOUSANDS = re.compile(r"[1-9]\d{0,2},\d{3}")
+"""A number whose comma may stand before decimals or between thousands."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def doses_of(groups: Sequence[str], said: str, control: str) -> dict[str, float]:
     """Give the dose of every group: what `said` names, else the one number in its name; the control is 0 without one.
 
+    Numbers of several units are not compared: ``500 nM`` is less than ``1 uM``. What zero is of does not matter.
+
     Parameters
     ----------
     groups : sequence of str
@@ -98,28 +102,35 @@ def doses_of(groups: Sequence[str], said: str, control: str) -> dict[str, float]
     """
     if said:
         return _said(groups, said)
-    found = {}
+    found, units = {}, set()
     for group in groups:
-        numbers = _NUMBER.findall(group)
-        if len(numbers) == 1:
-            found[group] = float(numbers[0].replace(",", "."))
+        numbers = list(_NUMBER.finditer(group))
+        if len(numbers) == 1 and not _THOUSANDS.fullmatch(numbers[0]["number"]):
+            found[group] = float(numbers[0]["number"].replace(",", "."))
+            units |= {_unit(numbers[0]["unit"])} if found[group] else set()
         elif group == control and not numbers:
             found[group] = 0.0
         else:
             return {}
-    return found
+    return found if len(units) <= 1 else {}
+
+
+def _unit(written: str) -> str:
+    """Give a unit as it is compared: without regard to case, micro as u."""
+    return written.replace("\N{MICRO SIGN}", "u").replace("\N{GREEK SMALL LETTER MU}", "u").casefold()
 
 
 def _said(groups: Sequence[str], said: str) -> dict[str, float]:
-    found = {}
+    found: dict[str, float] = {}
     for pair in said.split(","):
         name, equals, value = pair.rpartition("=")
         try:
-            found[name.strip()] = float(value)
+            dose = float(value)
         except ValueError:
-            equals = ""
-        if not equals:
-            raise UsageError(f"--doses {said}: give GROUP=NUMBER for every group, such as {groups[0]}=0")
+            dose = math.nan
+        if not equals or not math.isfinite(dose) or name.strip() in found:
+            raise UsageError(f"--doses {said}: give GROUP=NUMBER once for every group, such as {groups[0]}=0")
+        found[name.strip()] = dose
     if missing := sorted(set(groups) ^ set(found)):
         raise UsageError(f"--doses {said}: {missing[0]} is not in both the list and the groups ({', '.join(groups)})")
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 from cellscope.assays.micronucleus.classes import parse_class
 from cellscope.assays.micronucleus.options import PredictOptions
 from cellscope.errors import UsageError
+from cellscope.io.events import table_number
 from cellscope.io.table import read_table
 
 COLUMNS = ("image", "centroid-0", "centroid-1", "class")
@@ -35,9 +36,7 @@ def read_corrections(path: Path) -> dict[str, list[tuple[float, float, str]]]:
         class_ = parse_class(row["class"])
         if class_ is None:
             raise UsageError(f"{path}, line {number}: {row['class']!r} is not a class; write normal or micronucleus")
-        try:
-            place = float(row["centroid-0"]), float(row["centroid-1"])
-        except ValueError:
-            raise UsageError(f"{path}, line {number}: centroid-0 and centroid-1 must be numbers (pixels)") from None
+        y, x = (table_number(path, f"line {number}", name, row[name]) for name in COLUMNS[1:3])
+        place = y, x
         found.setdefault(row["image"], {})[place] = class_
     return {image: [(*place, class_) for place, class_ in cells.items()] for image, cells in found.items()}

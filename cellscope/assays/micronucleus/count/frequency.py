@@ -15,7 +15,6 @@ from scipy.special import chdtrc
 from cellscope.metrics.intervals import wilson
 
 LEVEL = 0.95
-_CERTAIN = 1 - 1e-12
 
 
 @dataclass(frozen=True)
@@ -69,13 +68,11 @@ def interval(positive: int, total: int, index: float | None = None) -> tuple[flo
     ----------
     positive, total : int
     index : float, optional
-        The dispersion index: variances are multiplied by it where it is above 1 (quasi-binomial).
+        The dispersion index: variances are multiplied by it where it is above 1 (quasi-binomial), as if there were
+        that many times fewer cells. A level that goes with the wider interval would be too near 1 for large indices.
     """
-    level = LEVEL
-    if index is not None and index > 1:
-        z = NormalDist().inv_cdf(0.5 + LEVEL / 2) * math.sqrt(index)
-        level = min(2 * NormalDist().cdf(z) - 1, _CERTAIN)
-    return wilson(positive, total, level)
+    factor = max(index or 1.0, 1.0)
+    return wilson(positive / factor, total / factor, LEVEL)
 
 
 @dataclass(frozen=True)

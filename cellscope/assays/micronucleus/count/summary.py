@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from cellscope.assays.micronucleus.classes import CROP
 from cellscope.assays.micronucleus.classify.calibration import DECISION, error_counts, threshold_at
 from cellscope.assays.micronucleus.count.comparison import OECD_CELLS, compare, doses_of
 from cellscope.assays.micronucleus.count.distribution import distribution_row
@@ -50,12 +51,13 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, options: Any, cards: 
         cells = cells_of(objects, part)
         row, doubts = frequency_row(name, part, measured, cells)
         rows.append(row)
-        warnings += doubts if name != ALL or len(groups) == 1 else []
+        warnings += doubts if len(rows) > 1 or len(groups) == 1 else []
         counted = cells[cells["n_micronuclei"].notna()]
         if len(counted):
             number = counted["n_micronuclei"].to_numpy(int)
             spread.append(distribution_row(name, number, int(counted["unseen"].sum())))
     warnings += _about_rates(measured, decided=bool(getattr(options, "corrections", None)))
+    warnings += _left_over(images, getattr(options, "corrected", {}))
     table = pd.DataFrame(rows)
     if table["n_micronuclei"].isna().any():
         # whole numbers beside what is not known
@@ -68,7 +70,7 @@ def summarise(images: pd.DataFrame, objects: pd.DataFrame, options: Any, cards: 
         tables["distribution"] = pd.DataFrame(spread)
     control = getattr(options, "control", None)
     if control is not None:
-        compared, doubts = _comparison(table[table["group"] != ALL], control, getattr(options, "doses", ""))
+        compared, doubts = _comparison(table.iloc[1:], control, getattr(options, "doses", ""))
         warnings += doubts
         tables |= {} if compared is None else {"comparison": compared}
     return RunSummary(tables=tables, warnings=warnings, headline=_headline(rows[0]))
@@ -106,6 +108,18 @@ def _about_rates(measured: Measured, *, decided: bool) -> list[str]:
     return told
 
 
+def _left_over(images: pd.DataFrame, corrected: Mapping[str, Any]) -> list[str]:
+    """Name the images of --corrections that are not among the fields: what a person decided of them counts nowhere."""
+    fields = images[images["kind"] != CROP] if "kind" in images else images
+    lost = sorted(set(corrected) - set(fields["image"]))
+    if not lost:
+        return []
+    return [
+        f"--corrections: {len(lost)} of the {len(corrected)} images of the table are no fields of this run, such as "
+        f"{lost[0]}: their corrections do not count; image must be named as in images.csv"
+    ]
+
+
 def _comparison(frequencies: pd.DataFrame, control: str, said: str) -> tuple[pd.DataFrame | None, list[str]]:
     """Compare groups with their control; what cannot be compared is a warning, for the frequencies stand."""
     if frequencies.empty:
@@ -117,7 +131,10 @@ def _comparison(frequencies: pd.DataFrame, control: str, said: str) -> tuple[pd.
         return None, [str(error)]
     warnings = []
     if not doses:
-        warnings.append("no trend test: not every group has one number in its name; give --doses GROUP=NUMBER,...")
+        warnings.append(
+            "no trend test: not every group has one number in its name, or their units differ; give --doses "
+            "GROUP=NUMBER,..."
+        )
     few = table.loc[~table["enough_cells"], "group"].tolist()
     if few:
         warnings.append(

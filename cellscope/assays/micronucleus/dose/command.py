@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cellscope.assays.micronucleus.dose.curve import Curve, curve_from, fit_curve
+from cellscope.assays.micronucleus.dose.curve import MODELS, Curve, curve_from, fit_curve
 from cellscope.assays.micronucleus.dose.estimate import Dose, Spread, dose_of_yield, estimate_dose
 from cellscope.assays.micronucleus.dose.samples import Sample, new_counts
 from cellscope.assays.micronucleus.options import DoseOptions
@@ -52,10 +52,10 @@ def run_dose(source: Path, out: Path, options: DoseOptions, base: OutputOptions,
     held = [name for name in (CURVE, DOSES, REPORT) if (out / name).exists()]
     if held and not base.overwrite:
         raise UsageError(f"{out} already holds results ({held[0]}); give --overwrite or another -o")
+    curve = read_curve(source, options.model)  # all is read before anything is removed: it may lie in OUT
+    doses, table = dose_rows(curve, new_counts(options), options.case_dispersion)
     for name in (DOSES, CURVE, FIGURE, REPORT):
         (out / name).unlink(missing_ok=True)
-    curve = read_curve(source, options.model)
-    doses, table = dose_rows(curve, new_counts(options), options.case_dispersion)
     write_png(out / FIGURE, render_figure(draw_curve(curve, doses)))
     if doses:
         write_csv(out / DOSES, table)
@@ -65,21 +65,30 @@ def run_dose(source: Path, out: Path, options: DoseOptions, base: OutputOptions,
     return facts | {"doses": json.loads(table.to_json(orient="records"))}
 
 
-def read_curve(source: Path, model: str) -> Curve:
-    """Fit a curve to a CSV, or read a stored one."""
+def read_curve(source: Path, model: str | None) -> Curve:
+    """Fit a curve to a CSV, linear-quadratic where no model is said, or read a stored one.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be used; a stored curve is of another model than the one that is said.
+    """
     if source.suffix.lower() == ".json":
         try:
             content = json.loads(source.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UsageError(f"{source}: the curve cannot be read ({error})") from error
-        return curve_from(content, str(source))
+        curve = curve_from(content, str(source))
+        if model not in (None, curve.model):
+            raise UsageError(f"--model {model}: the curve of {source} is {curve.model}; fit the calibration table anew")
+        return curve
     rows = []
     for number, row in enumerate(read_table(source, COLUMNS), 1):
         try:
             rows.append((float(row["dose"]), float(row["cells"]), float(row["micronuclei"])))
         except ValueError:
             raise UsageError(f"{source}, row {number}: dose, cells and micronuclei must be numbers") from None
-    return fit_curve(rows, model=model, name=str(source))
+    return fit_curve(rows, model=model or MODELS[0], name=str(source))
 
 
 def dose_rows(curve: Curve, samples: list[Sample], rule: str = "none") -> tuple[list[tuple[str, Dose]], pd.DataFrame]:

@@ -16,6 +16,7 @@ from cellscope.assays.micronucleus.dose.estimate import Spread
 from cellscope.assays.micronucleus.options import DoseOptions
 from cellscope.engine.familiarity.together import mostly
 from cellscope.errors import UsageError
+from cellscope.io.events import table_number
 from cellscope.io.table import read_table
 
 DISTRIBUTION = "distribution.csv"
@@ -87,17 +88,15 @@ def new_counts(options: DoseOptions) -> list[Sample]:
     for number, row in enumerate(rows, 1):
         if row in unknown:
             continue
-        try:
-            cells, count = float(row[names[0]]), float(row[names[1]])
-            limits = _numbers(row, LIMITS) if run and float(row.get(LINES) or 0) else None
-            adjusted = _numbers(row, ADJUSTED) if run else None
-        except ValueError:
-            raise UsageError(f"{path}, row {number}: {names[0]} and {names[1]} must be numbers") from None
+        where = f"row {number}"
+        cells, count = (table_number(path, where, column, row[column]) for column in names)
+        lines = run and table_number(path, where, LINES, row.get(LINES) or "0") > 0
+        limits = _numbers(path, where, row, LIMITS) if lines else None
+        adjusted = _numbers(path, where, row, ADJUSTED) if run else None
         if cells < 1 or count < 0 or cells != int(cells) or count != int(count):
             raise UsageError(f"{path}, row {number}: {cells:g} cells and {count:g} micronuclei are not valid counts")
         name = row.get("name") or row.get("group") or f"row {number}"
-        where = f"{path}, row {number}"
-        spread = spreads.get(row.get("group", "")) if run else table_spread(row, int(cells), int(count), where)
+        spread = spreads.get(row.get("group", "")) if run else table_spread(path, where, row, int(cells), int(count))
         found.append(
             Sample(
                 name, int(cells), int(count),
@@ -134,15 +133,16 @@ def run_spreads(path: Path) -> dict[str, Spread]:
         return {}
     found = {}
     for row in read_table(path, ("group", "dispersion_index", "papworth_u")):
-        try:
-            index, u = (float(row[name]) if row[name] else None for name in ("dispersion_index", "papworth_u"))
-        except ValueError:
-            raise UsageError(f"{path}: dispersion_index and papworth_u must be numbers") from None
+        of = f"group {row['group']}"
+        index, u = (
+            table_number(path, of, name, row[name]) if row[name] else None
+            for name in ("dispersion_index", "papworth_u")
+        )
         found[row["group"]] = Spread(index, u)
     return found
 
 
-def table_spread(row: Mapping[str, str], cells: int, micronuclei: int, where: str) -> Spread | None:
+def table_spread(path: Path, where: str, row: Mapping[str, str], cells: int, micronuclei: int) -> Spread | None:
     """Take the spread from the columns ``cells_0``, ``cells_1``, ... of a row; None without them.
 
     Raises
@@ -153,17 +153,14 @@ def table_spread(row: Mapping[str, str], cells: int, micronuclei: int, where: st
     given = {int(name[6:]): cell for name, cell in row.items() if re.fullmatch(r"cells_\d{1,3}", name) and cell}
     if not given:
         return None
-    try:
-        counts = {number: float(cell) for number, cell in given.items()}
-    except ValueError:
-        raise UsageError(f"{where}: cells_0, cells_1, ... must be numbers") from None
+    counts = {number: table_number(path, where, f"cells_{number}", cell) for number, cell in given.items()}
     if any(value < 0 or value != int(value) for value in counts.values()):
-        raise UsageError(f"{where}: cells_0, cells_1, ... are counts and must be whole")
+        raise UsageError(f"{path}, {where}: cells_0, cells_1, ... are counts and must be whole")
     total, found = sum(counts.values()), sum(number * value for number, value in counts.items())
     if (total, found) != (cells, micronuclei):
         raise UsageError(
-            f"{where}: cells_0, cells_1, ... are {total:g} cells with {found:g} micronuclei, but the row says {cells} "
-            f"and {micronuclei}"
+            f"{path}, {where}: cells_0, cells_1, ... are {total:g} cells with {found:g} micronuclei, but the row says "
+            f"{cells} and {micronuclei}"
         )
     spread = np.zeros(max(counts) + 1, int)
     spread[list(counts)] = [int(value) for value in counts.values()]
@@ -171,5 +168,6 @@ def table_spread(row: Mapping[str, str], cells: int, micronuclei: int, where: st
     return Spread(described.index, described.u)
 
 
-def _numbers(row: Mapping[str, str], names: tuple[str, ...]) -> list[float] | None:
-    return [float(row[name]) for name in names] if all(row.get(name) for name in names) else None
+def _numbers(path: Path, where: str, row: Mapping[str, str], names: tuple[str, ...]) -> list[float] | None:
+    known = all(row.get(name) for name in names)
+    return [table_number(path, where, name, row[name]) for name in names] if known else None

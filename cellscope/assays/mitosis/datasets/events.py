@@ -128,7 +128,7 @@ def cut_movie(
         for event in events:
             frames = window_frames(event.frame, before, FRAMES, movie.frames)
             side = round(event.size or options.window)
-            windows.append(Window(frames, (event.y, event.x), side, min(before, FRAMES - 1)))
+            windows.append(Window(frames, (event.y, event.x), side, before))
         gather(windows, movie.iterate(sorted({int(frame) for window in windows for frame in window.frames})))
     except InputError as error:
         text = str(error)

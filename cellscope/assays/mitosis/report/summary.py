@@ -17,7 +17,7 @@ from cellscope.models.card import ModelCard
 from cellscope.report.plots import DPI, render_figure
 
 TABLE, FIGURE = "conditions", "conditions.png"
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 
 
 def summarise(images: pd.DataFrame, objects: pd.DataFrame, options: Any, cards: Mapping[str, ModelCard]) -> RunSummary:
@@ -89,9 +89,10 @@ def dose_of(group: str) -> tuple[float | None, str]:
     ((4.0, ''), (4.0, 'PC3'), (None, 'control'))
     """
     if _NUMBER.fullmatch(group.strip()):
-        return float(group), ""
+        return float(group.replace(",", ".")), ""
     facts = parse_name(group)
     if not facts.dose:
         return None, group
-    rest = re.sub(rf"(?<![\d.]){re.escape(facts.dose)}\s?Gy", "", group, flags=re.IGNORECASE)
+    written = re.escape(facts.dose).replace(r"\.", "[.,]")
+    rest = re.sub(rf"(?<![\d.])(?<!\d,){written}\s?Gy", "", group, flags=re.IGNORECASE)
     return float(facts.dose), rest.strip(" _-/.,")

@@ -80,7 +80,7 @@ def load(subject: Subject[State], _max_pixels: int) -> None:
     for event in movie.notes["events"]:
         frames = window_frames(event.frame, before, count, movie.frames)
         side = round(event.size or options.window)
-        state.windows.append(Window(frames, (event.y, event.x), side, min(before, count - 1)))
+        state.windows.append(Window(frames, (event.y, event.x), side, before))
     needed = sorted({int(frame) for window in state.windows for frame in window.frames})
     gather(state.windows, movie.iterate(needed))
     subject.loaded_pixels = sum(window.patches[..., 0].size for window in state.windows)

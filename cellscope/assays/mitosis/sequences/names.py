@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_DOSE = re.compile(r"(?<![A-Za-z0-9.])(?P<dose>\d+(?:\.\d+)?)\s?Gy(?![A-Za-z])", re.IGNORECASE)
+_DOSE = re.compile(r"(?<![A-Za-z0-9.])(?<!\d,)(?P<dose>\d+(?:[.,]\d+)?)\s?Gy(?![A-Za-z])", re.IGNORECASE)
 _POSITION = re.compile(r"(?<![A-Za-z0-9])(?P<position>[pP]\d+(?:-\d+)?)(?![A-Za-z0-9])")
 _DATE = re.compile(r"(?<!\d)(?P<date>\d{6}|\d{8})(?!\d)")
 _FRAMES = re.compile(r"_(?P<first>\d+)(?:[_-](?P<last>\d+))?_*$")
@@ -58,7 +58,7 @@ class Facts:
     ----------
     line, date, position : str
     dose : str
-        In gray, as written.
+        In gray, as written, with a point before decimals.
     frames : str
         First and last frame in the movie it was cut from, ``90-101``.
     """
@@ -99,7 +99,7 @@ def parse_name(stem: str) -> Facts:
     spoken = "-".join(filter(None, [frames["first"], frames["last"]])) if frames else ""
     return Facts(
         line=line,
-        dose=dose["dose"] if dose else "",
+        dose=dose["dose"].replace(",", ".") if dose else "",
         position=position["position"].lower() if position else "",
         date=date["date"] if date else "",
         frames=spoken,

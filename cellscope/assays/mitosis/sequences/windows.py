@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cellscope.errors import InputError
+
 MARGIN = 0.5
 """Pixels kept around a window for following the cell, as a share of its side."""
 
@@ -45,11 +47,21 @@ class Window:
 def window_frames(event: int, before: int, count: int, total: int) -> np.ndarray:
     """Return the frames of a window of `count` frames that begins `before` frames before the event.
 
+    Raises
+    ------
+    InputError
+        The event would not be among them.
+
     Examples
     --------
     >>> window_frames(1, 3, 6, 100).tolist()
     [0, 0, 0, 1, 2, 3]
     """
+    if before >= count:
+        raise InputError(
+            f"--frames-before {before}: of each division {count} frames are shown, and it would not be among them; "
+            f"give {count - 1} at most"
+        )
     return np.clip(np.arange(event - before, event - before + count), 0, total - 1)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from cellscope.assays.micronucleus.count.comparison import compare, doses_of, holm, trend_test
 from cellscope.assays.micronucleus.count.summary import summarise
+from cellscope.assays.micronucleus.options import PredictOptions
 from cellscope.errors import UsageError
 
 
@@ -72,9 +73,24 @@ def test_doses_that_are_said_or_cannot_be_read():
     assert doses_of(["0,5 uM", "control"], "", "control") == {"0,5 uM": 0.5, "control": 0}
     assert doses_of(["2024-05-01 x", "control"], "", "control") == {}
     assert doses_of(["drug", "control"], "", "control") == {}
-    for bad in ("a", "a=x", "a=0", "a=0,b=1,c=2"):
+    for bad in ("a", "a=x", "a=0", "a=0,b=1,c=2", "a=0,b=nan", "a=0,b=inf", "a=0,b=1,b=2"):
         with pytest.raises(UsageError, match="--doses"):
             doses_of(["a", "b"], bad, "a")
+
+
+def test_numbers_of_several_units_are_no_doses():
+    assert doses_of(["solvent", "500 nM", "1 uM", "5 uM"], "", "solvent") == {}
+    assert doses_of(["1 control", "2 low", "3 high"], "", "1 control") == {}
+    assert doses_of(["solvent", "500 nM", "1,000 nM"], "", "solvent") == {}  # one, or a thousand
+    same = ["0", "1 uM", "2 \N{MICRO SIGN}M", "3.5_\N{GREEK SMALL LETTER MU}m"]
+    assert list(doses_of(same[:3], "", "0").values()) == [0, 1, 2]
+    assert doses_of(["0 Gy", "0,125 Gy", "2gy (a)"], "", "0 Gy") == {"0 Gy": 0, "0,125 Gy": 0.125, "2gy (a)": 2}
+
+
+def test_doses_without_a_control_are_refused():
+    with pytest.raises(UsageError, match="--control GROUP"):
+        PredictOptions(doses="a=0,b=1")
+    assert PredictOptions(doses="a=0,b=1", control="a").doses == "a=0,b=1"
 
 
 def test_a_control_that_is_not_there():
@@ -82,13 +98,13 @@ def test_a_control_that_is_not_there():
         compare(frequencies(a=(1, 10), b=(2, 10)), "c", {})
 
 
-def run_summary(**options):
+def run_summary(names=("0 Gy", "1 Gy"), **options):
     """Summarise two groups of two fields each, 3 of 100 and 12 of 100 cells called positive in them."""
     rows, cells = [], []
-    for group, positive in (("0 Gy", 3), ("1 Gy", 12)):
+    for group, positive in zip(names, (3, 12), strict=True):
         for field in ("a", "b"):
             image = f"{group}/{field}"
-            rows.append({"image": image, "status": "ok", "n_nuclei": 100, "n_micronucleated": positive,
+            rows.append({"image": image, "status": "ok", "kind": "field", "n_nuclei": 100, "n_micronucleated": positive,
                          "n_micronuclei": positive - 1, "group": group})  # fmt: skip
             for label in range(100):
                 called, seen = label < positive, 0 < label < positive
@@ -126,3 +142,16 @@ def test_a_wrong_control_costs_no_frequency():
     assert len(found.tables["frequency"]) == 3
     assert any("--control solvent: no group has this name" in line for line in found.warnings)
     assert "comparison" not in run_summary().tables
+
+
+def test_a_group_may_be_called_all():
+    table = run_summary(names=("control", "all"), control="control").tables["comparison"]
+    assert table["group"].tolist() == ["control", "all"]
+
+
+def test_corrections_of_images_that_are_not_there_are_told():
+    cell = [(1.0, 1.0, "normal")]
+    told = [line for line in run_summary(corrected={"0 Gy/a": cell, "x/a": cell}).warnings if "--corrections" in line]
+    assert len(told) == 1
+    assert "1 of the 2 images of the table are no fields of this run, such as x/a" in told[0]
+    assert not any("--corrections" in line for line in run_summary(corrected={"0 Gy/a": cell}).warnings)

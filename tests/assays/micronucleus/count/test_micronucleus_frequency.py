@@ -30,6 +30,12 @@ def test_interval_widens_with_dispersion():
     # an index of 4 is a quarter of the cells
     wide, quarter = interval(32, 1000, 4.0), wilson(8, 250)
     assert wide == pytest.approx(quarter, rel=1e-9)
+    # fields of 1 % and 40 %: the root of the index is more normal deviations than a level can tell from certainty
+    index = dispersion(np.array([10, 400]), np.array([1000, 1000])).index
+    assert index > 400
+    low, high = interval(410, 2000, index)
+    for end in (low, high):  # Wilson's ends lie 1.96 of their own standard errors away
+        assert abs(0.205 - end) == pytest.approx(1.959964 * np.sqrt(index * end * (1 - end) / 2000), rel=1e-5)
 
 
 def test_correction_by_hand():

@@ -18,6 +18,7 @@ IAEA = [
     (0, 5000, 8), (0.1, 5002, 14), (0.25, 2008, 22), (0.5, 2002, 55), (0.75, 1832, 100), (1, 1168, 109),
     (1.5, 562, 100), (2, 333, 103), (3, 193, 108), (4, 103, 103), (5, 59, 107),
 ]  # fmt: skip
+TABLE = Path("counts.csv")
 CELLS_WITH = {"cells_0": "302", "cells_1": "28", "cells_2": "22", "cells_3": "8", "cells_4": "1"}
 
 
@@ -29,7 +30,7 @@ def test_the_example_of_biodose_tools():
     )
     found = estimate_dose(fit_curve(IAEA), 100, 361, spread=spread, rule="biodose-tools")
     assert (found.low, found.dose, found.high) == pytest.approx((1.541315, 1.931213, 2.420912), abs=1e-4)
-    counted = table_spread(CELLS_WITH, 361, 100, "row 1")
+    counted = table_spread(TABLE, "row 1", CELLS_WITH, 361, 100)
     assert (counted.index, counted.u) == pytest.approx((1.77, 10.4), abs=0.05)
 
 
@@ -101,11 +102,12 @@ def test_the_command_reads_the_spread_from_a_table_and_from_a_run(tmp_path):
 
 def test_a_spread_that_cannot_be_is_refused(tmp_path):
     with pytest.raises(UsageError, match="361 cells with 100 micronuclei, but the row says 361 and 99"):
-        table_spread(CELLS_WITH, 361, 99, "row 1")
-    with pytest.raises(UsageError, match="must be numbers"):
-        table_spread({"cells_0": "many"}, 1, 0, "row 1")
+        table_spread(TABLE, "row 1", CELLS_WITH, 361, 99)
+    for cell in ("many", "nan", "inf"):
+        with pytest.raises(UsageError, match=f"row 1: cells_0 is '{cell}', not a number"):
+            table_spread(TABLE, "row 1", {"cells_0": cell}, 1, 0)
     with pytest.raises(UsageError, match="must be whole"):
-        table_spread({"cells_0": "1.5"}, 1, 0, "row 1")
-    assert table_spread({"cells_0": "", "cells": "3"}, 3, 0, "row 1") is None
+        table_spread(TABLE, "row 1", {"cells_0": "1.5"}, 1, 0)
+    assert table_spread(TABLE, "row 1", {"cells_0": "", "cells": "3"}, 3, 0) is None
     code, said = dose(tmp_path, "--cells", "500", "--micronuclei", "25", "--case-dispersion", "iaea")
     assert (code, "--case-dispersion needs --counts" in said) == (2, True)

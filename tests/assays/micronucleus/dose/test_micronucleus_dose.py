@@ -214,3 +214,31 @@ def test_the_command_fits_stores_and_estimates(tmp_path):
     assert bad.exit_code == 2
     assert "below zero" in bad.stderr
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("cell", ["nan", "inf", "many", "1,5", ""])
+def test_a_count_that_is_no_number_is_refused(tmp_path, cell):
+    table = tmp_path / "counts.csv"
+    table.write_text(f"name;cells;micronuclei\na;{cell};2\n")
+    with pytest.raises(UsageError, match=r"row 1: cells is .*not a number"):
+        new_counts(DoseOptions(counts=str(table)))
+
+
+def test_a_stored_curve_of_another_model_is_refused_and_survives_being_overwritten(tmp_path):
+    table = tmp_path / "calibration.csv"
+    table.write_text("dose,cells,micronuclei\n" + "".join(f"{d},{n},{k}\n" for d, n, k in IAEA))
+    out = ["-o", str(tmp_path / "a"), "--overwrite"]
+
+    def dose(*words):
+        return CliRunner().invoke(app, ["micronucleus", "dose", *words, *out])
+
+    assert dose(str(table), "--model", "linear").exit_code == 0
+    stored = tmp_path / "a" / "curve.json"
+    other = dose(str(stored), "--model", "linear-quadratic")
+    assert other.exit_code == 2
+    assert "is linear; fit the calibration table anew" in other.stderr
+    assert json.loads(stored.read_text())["model"] == "linear"  # a refused command removes nothing
+    for words in (["--model", "linear"], []):
+        again = dose(str(stored), "--cells", "500", "--micronuclei", "25", *words)
+        assert again.exit_code == 0, again.stderr
+        assert json.loads(stored.read_text())["model"] == "linear"

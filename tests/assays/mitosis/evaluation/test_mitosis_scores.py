@@ -153,6 +153,9 @@ def test_doses_in_names():
     assert dose_of("4") == (4.0, "")
     assert dose_of("PC3_4Gy") == (4.0, "PC3")
     assert dose_of("2.5 Gy") == (2.5, "")
+    assert dose_of("0,5") == (0.5, "")
+    assert dose_of("PC3_0,5 Gy") == (0.5, "PC3")
+    assert dose_of("HeLa, 4Gy") == (4.0, "HeLa")
     assert dose_of("control") == (None, "control")
 
 

@@ -128,6 +128,7 @@ def test_view_cuts_the_middle_and_pads_with_background():
         ("8Gy_p3-2_260-271", Facts("", "8", "p3-2", "", "260-271")),
         ("10Gy_p1_274_", Facts("", "10", "p1", "", "274")),
         ("HeLa_2.5 Gy_P3_1_12", Facts("HeLa", "2.5", "p3", "", "1-12")),
+        ("HeLa_0,5Gy_p1_1_12", Facts("HeLa", "0.5", "p1", "", "1-12")),
         ("cell7", Facts()),
     ],
 )

@@ -15,12 +15,16 @@ from cellscope.assays.mitosis.sequences.windows import (
     patch_side,
     window_frames,
 )
+from cellscope.errors import InputError
 
 
 def test_frames_of_a_window():
     assert window_frames(10, 3, 12, 100).tolist() == list(range(7, 19))
     assert window_frames(98, 3, 6, 100).tolist() == [95, 96, 97, 98, 99, 99]
     assert window_frames(0, 3, 4, 2).tolist() == [0, 0, 0, 0]
+    assert window_frames(10, 11, 12, 100)[-1] == 10
+    with pytest.raises(InputError, match=r"--frames-before 12: .*give 11 at most"):
+        window_frames(50, 12, 12, 100)  # it would end before the division
     assert Window(window_frames(98, 3, 6, 100), (0, 0), 8, 3).cut_short
     assert not Window(window_frames(10, 3, 12, 100), (0, 0), 8, 3).cut_short
 
