@@ -60,11 +60,12 @@ class PointHead(nn.Module):
         return _beside(self.predictor, x, coarse)
 
 
-def _beside(layer: nn.Module, x: Tensor, coarse: Tensor) -> Tensor:
+def _beside(layer: nn.Conv1d, x: Tensor, coarse: Tensor) -> Tensor:
     """Apply a convolution of length 1 to `x` with `coarse` beside it, without copying both into one tensor.
 
     As two products of matrices: oneDNN is slow where the number of channels is no multiple of eight.
     """
+    assert layer.bias is not None
     weight, width = layer.weight[..., 0].expand(len(x), -1, -1), x.shape[1]
     own = torch.baddbmm(layer.bias[:, None], weight[:, :, width:], coarse)
     return torch.baddbmm(own, weight[:, :, :width], x)
