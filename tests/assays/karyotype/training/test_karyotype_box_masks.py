@@ -10,6 +10,7 @@ from drawn.networks import Painter, build_chrrender, save_detector
 
 from cellscope.assays.karyotype.datasets.metaphase import Metaphase
 from cellscope.assays.karyotype.detect.detections import detections_of
+from cellscope.assays.karyotype.networks.render_head import PointHead
 from cellscope.assays.karyotype.training.box_masks import draw_masks, load_painter
 from cellscope.assays.karyotype.training.detector_data import DetectCrops
 from cellscope.assays.karyotype.training.paste import ChromosomeBank
@@ -82,6 +83,17 @@ def test_drawn_masks_turn_by_any_angle_and_boxes_follow() -> None:
     for draw in range(20):
         for x0, y0, x1, y1 in quarter[0, draw][1]["boxes"].numpy():
             assert min(x1 - x0, y1 - y0) <= 12.5
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_points_are_decided_as_by_convolutions_of_both_inputs_together(classes: int) -> None:
+    torch.manual_seed(0)
+    head = PointHead(8, 6, classes).eval()
+    fine, coarse = torch.randn(2, 8, 5), torch.randn(2, classes, 5)
+    x = torch.cat([fine, coarse], 1)
+    for layer in (head.fc1, head.fc2, head.fc3):
+        x = torch.cat([layer(x).relu(), coarse], 1)  # type: ignore[operator]
+    torch.testing.assert_close(head(fine, coarse), head.predictor(x))
 
 
 def test_masks_in_boxes_are_those_of_a_detection() -> None:
